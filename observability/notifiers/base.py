@@ -1,0 +1,132 @@
+"""What a notifier is: it words a message for one vendor and says what the vendor's answer means.
+
+A notifier is pure at both ends. It never sends, loops, sleeps, logs or touches the database: `alerts.delivery`
+does that once for all of them, with `notifiers.http`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, ClassVar
+
+
+class Kind(StrEnum):
+    """Why somebody is told something."""
+
+    TRIGGER = "trigger"
+    ACKNOWLEDGE = "acknowledge"
+    RESOLVE = "resolve"
+    DIGEST = "digest"  # many alerts in one message
+    NOTICE = "notice"  # a word that is no episode: "PagerDuty refuses our key"
+
+
+@dataclass(frozen=True, slots=True)
+class AlertFacts:
+    """One alert as plain data. Every string may be hostile: labels come from whoever can reach Prometheus."""
+
+    alertname: str
+    severity: str  # critical | error | warning | info
+    status: str  # firing | resolved | notice
+    summary: str
+    description: str
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    starts_at: datetime
+    ends_at: datetime | None
+    fingerprint: str
+    dedup_key: str
+    generator_url: str  # the expression's graph in Prometheus
+    runbook_url: str
+    console_url: str  # the alert in Amani's admin
+    acknowledged_by: str = ""
+    is_test: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What is to be said on one channel: one alert, or several for a digest."""
+
+    kind: Kind
+    alerts: tuple[AlertFacts, ...]
+    environment: str
+    late: bool = False  # fired and resolved before it could be told
+    more: int = 0  # alerts of the same storm that this message does not name
+
+    @property
+    def alert(self) -> AlertFacts:
+        """The alert of a message that is not a digest."""
+        return self.alerts[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The vendor took the message."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryLater:
+    """The vendor may take it later; `after` is its own wish in seconds, None when it said nothing."""
+
+    after: float | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The vendor will never take this message. `flags_channel`: nor any other, until somebody mends the channel."""
+
+    reason: str
+    flags_channel: bool
+
+
+Outcome = Delivered | RetryLater | Rejected
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingRequest:
+    """One POST of JSON. URL, body and headers stay out of the repr: that is where vendors want their secrets."""
+
+    url: str = field(repr=False)
+    json: dict[str, Any] = field(repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class VendorResponse:
+    """What came back. `body` is the beginning of the answer only (see `http.BODY_LIMIT_BYTES`)."""
+
+    status: int
+    body: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Notifier(ABC):
+    """One vendor. Subclasses read their address and key from Django's settings when called, not at import."""
+
+    name: ClassVar[str]  # in settings, metrics and rows: "slack"
+    label: ClassVar[str]  # in the admin: "Slack"
+    handles: ClassVar[frozenset[Kind]]
+
+    @abstractmethod
+    def is_configured(self) -> bool:
+        """Whether there is an address and a key to send with."""
+
+    @abstractmethod
+    def request_for(self, message: Message) -> OutgoingRequest:
+        """The request that says `message`, within every limit of the vendor, whatever the alerts contain."""
+
+    @abstractmethod
+    def meaning_of(self, response: VendorResponse) -> Outcome:
+        """What the vendor's answer says about the message and the channel."""
+
+    @abstractmethod
+    def secrets(self) -> tuple[str, ...]:
+        """What must never be stored or logged; pass it to `http.redact`."""
+
+    def digest_capacity(self, alerts: Sequence[AlertFacts]) -> int:
+        """How many of `alerts`, from the first on, fit in one digest: at least 1 when there is any."""
+        return min(1, len(alerts))

@@ -1,0 +1,64 @@
+"""PagerDuty's Events API v2: what is sent, and what 202, 400 and 429 mean."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.conf import settings
+
+from observability.notifiers.base import (
+    Delivered,
+    Kind,
+    Message,
+    Notifier,
+    Outcome,
+    OutgoingRequest,
+    Rejected,
+    RetryLater,
+    VendorResponse,
+)
+from observability.notifiers.pagerduty.format import event_for
+from observability.notifiers.retry_after import seconds_to_wait
+
+# PagerDuty's page on limits: after a 429 try again, 30 seconds apart.
+WAIT_AFTER_429_SECONDS = 30.0
+
+
+class PagerDuty(Notifier):
+    """One page per episode, so digests are not for PagerDuty. A notice is a page of its own."""
+
+    name: ClassVar[str] = "pagerduty"
+    label: ClassVar[str] = "PagerDuty"
+    handles: ClassVar[frozenset[Kind]] = frozenset(Kind) - {Kind.DIGEST}
+
+    def is_configured(self) -> bool:
+        return bool(settings.PAGERDUTY_API_KEY)
+
+    def request_for(self, message: Message) -> OutgoingRequest:
+        event = event_for(message, routing_key=settings.PAGERDUTY_API_KEY)
+        return OutgoingRequest(url=settings.PAGERDUTY_EVENTS_URL, json=event)
+
+    def meaning_of(self, response: VendorResponse) -> Outcome:
+        status, said = response.status, response.body.strip()
+        reason = f"{status} {said[:200]}".strip()
+        if status == 202:
+            return Delivered()
+        if status == 429:
+            return RetryLater(max(seconds_to_wait(response) or 0.0, WAIT_AFTER_429_SECONDS), reason)
+        if status in (408, 425) or status >= 500:
+            return RetryLater(seconds_to_wait(response), reason)
+        if 200 <= status < 300:
+            # Not PagerDuty's 202: a proxy or a portal answered. The dedup_key makes another try harmless.
+            return RetryLater(None, f"{reason} (PagerDuty answers 202)")
+        our_fault = status == 413 or (status == 400 and not _names_the_key(said))
+        return Rejected(reason, flags_channel=not our_fault)
+
+    def secrets(self) -> tuple[str, ...]:
+        key = settings.PAGERDUTY_API_KEY
+        return (key,) if key else ()
+
+
+def _names_the_key(said: str) -> bool:
+    """`{"status": "invalid event", "errors": ["'routing_key' is invalid"]}` is a 400 like any other."""
+    lowered = said.lower().replace("_", " ")
+    return "routing key" in lowered or "service key" in lowered

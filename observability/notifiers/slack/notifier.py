@@ -1,0 +1,72 @@
+"""Slack's incoming webhook: one URL, one channel; what it answers is in Slack's changelog of 2016-05-17."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+from urllib.parse import urlsplit
+
+from django.conf import settings
+
+from observability.notifiers.base import (
+    AlertFacts,
+    Delivered,
+    Kind,
+    Message,
+    Notifier,
+    Outcome,
+    OutgoingRequest,
+    Rejected,
+    RetryLater,
+    VendorResponse,
+)
+from observability.notifiers.retry_after import seconds_to_wait
+from observability.notifiers.slack.digest import capacity
+from observability.notifiers.slack.format import payload_for
+
+# 400s that say "this message", not "this channel"; anything else Slack refuses, it will refuse again.
+FAULTS_OF_THE_MESSAGE = ("invalid_payload", "invalid_blocks", "no_text", "msg_too_long", "too_many_attachments")
+
+
+class Slack(Notifier):
+    name: ClassVar[str] = "slack"
+    label: ClassVar[str] = "Slack"
+    handles: ClassVar[frozenset[Kind]] = frozenset(Kind)
+
+    def is_configured(self) -> bool:
+        return bool(settings.SLACK_WEBHOOK_URL)
+
+    def request_for(self, message: Message) -> OutgoingRequest:
+        return OutgoingRequest(url=settings.SLACK_WEBHOOK_URL, json=payload_for(message))
+
+    def meaning_of(self, response: VendorResponse) -> Outcome:
+        status, said = response.status, response.body.strip()
+        if status == 200:
+            return _meaning_of_200(said)
+        if status in (408, 425, 429) or status >= 500:
+            return RetryLater(seconds_to_wait(response), _reason(status, said))
+        our_fault = status in (400, 413) and (status == 413 or said.startswith(FAULTS_OF_THE_MESSAGE))
+        return Rejected(_reason(status, said), flags_channel=not our_fault)
+
+    def secrets(self) -> tuple[str, ...]:
+        """The whole URL is the credential, and its path alone is enough to rebuild it."""
+        url = settings.SLACK_WEBHOOK_URL
+        path = urlsplit(url).path
+        parts = (url, path, path.removeprefix("/services/"), path.rpartition("/")[2])
+        return tuple(part for part in dict.fromkeys(parts) if len(part.strip("/")) >= 8)
+
+    def digest_capacity(self, alerts: Sequence[AlertFacts]) -> int:
+        return capacity(alerts)
+
+
+def _meaning_of_200(said: str) -> Outcome:
+    """Slack's webhook answers exactly `ok`. A 200 with anything else comes from something in between (a proxy's
+    login page, a captive portal) or is an error in a success's clothes (`{"ok": false}`, oncall#5204): nobody
+    was told, and it passes."""
+    if said == "ok":
+        return Delivered()
+    return RetryLater(None, f"200 without Slack's ok: {said[:200]}")
+
+
+def _reason(status: int, said: str) -> str:
+    return f"{status} {said[:200]}".strip()
