@@ -1,0 +1,113 @@
+"""Fixtures for every test: services that a test may kill, free ports, programs that may be missing.
+
+The PostgreSQL and Valkey that the whole run uses are started by local/pytest_plugin.py.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Generator
+from pathlib import Path
+
+import pytest
+
+from local.ports import find_free_port
+from local.services import PrivatePostgres, PrivateService, PrivateValkey
+
+# Debian calls it prometheus-alertmanager.
+OTHER_NAMES = {
+    "alertmanager": ("prometheus-alertmanager",),
+    "chromium": ("chromium-browser", "google-chrome"),
+}
+
+
+def find_binary(name: str) -> str | None:
+    for candidate in (name, *OTHER_NAMES.get(name, ())):
+        path = shutil.which(candidate)
+        if path is not None:
+            return path
+    return None
+
+
+def missing_binaries(item: pytest.Item) -> list[str]:
+    names = [name for marker in item.iter_markers("needs") for name in marker.args]
+    return sorted({name for name in names if find_binary(name) is None})
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    missing = missing_binaries(item)
+    if not missing:
+        return
+    reason = f"{', '.join(missing)} not on the PATH (`.ci/run` installs it on Debian)"
+    if os.environ.get("CI"):
+        pytest.fail(f"{reason}; under CI this test may not be skipped", pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.fixture
+def binary() -> Callable[[str], str]:
+    """The path of a program by its upstream name. Mark the test with `needs` as well."""
+
+    def find(name: str) -> str:
+        path = find_binary(name)
+        assert path is not None, f"{name} is missing: mark the test with needs({name!r})"
+        return path
+
+    return find
+
+
+@pytest.fixture
+def free_port() -> Callable[[], int]:
+    """`free_port()` is a port of 127.0.0.1 that nobody listens on; each call gives another."""
+    return find_free_port
+
+
+@pytest.fixture
+def service_folder() -> Generator[Path]:
+    """A new folder that PostgreSQL can reach also when the tests run as root."""
+    folder = Path(tempfile.mkdtemp(prefix="amani-test-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def private_postgres(service_folder: Path) -> Generator[Callable[[], PrivatePostgres]]:
+    """`private_postgres()` is a second PostgreSQL that the test may kill; each call starts another."""
+    servers: list[PrivatePostgres] = []
+
+    def start() -> PrivatePostgres:
+        folder = service_folder / f"postgres-{len(servers)}"
+        servers.append(PrivatePostgres(folder, find_free_port(), durable=False))
+        servers[-1].start()
+        return servers[-1]
+
+    yield start
+    remove_all(servers)
+
+
+@pytest.fixture
+def private_valkey(service_folder: Path) -> Generator[Callable[[], PrivateValkey]]:
+    """`private_valkey()` is a second Valkey that the test may kill; each call starts another."""
+    servers: list[PrivateValkey] = []
+
+    def start() -> PrivateValkey:
+        servers.append(PrivateValkey(service_folder / f"valkey-{len(servers)}", find_free_port()))
+        servers[-1].start()
+        return servers[-1]
+
+    yield start
+    remove_all(servers)
+
+
+@pytest.fixture
+def redis_url(private_valkey: Callable[[], PrivateValkey]) -> str:
+    """The address of a fresh, empty Valkey. To kill it, take `private_valkey` instead."""
+    return private_valkey().url
+
+
+def remove_all(servers: list[PrivatePostgres] | list[PrivateValkey]) -> None:
+    server: PrivateService
+    for server in servers:
+        server.remove()

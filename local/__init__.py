@@ -1,0 +1,1 @@
+"""What `make run` and `make test` start on a bare machine: PostgreSQL, Valkey, Amani itself."""

@@ -1,0 +1,25 @@
+"""TCP ports of this machine."""
+
+import random
+import socket
+
+LOOPBACK = "127.0.0.1"
+# Below the range of outgoing connections: one of those would take a port between our look and our bind.
+CANDIDATES = range(20000, 32000)
+
+
+def is_free(port: int, host: str = LOOPBACK) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def find_free_port() -> int:
+    for port in random.SystemRandom().sample(CANDIDATES, 200):
+        if is_free(port):
+            return port
+    raise RuntimeError(f"No free port among 200 tries between {CANDIDATES.start} and {CANDIDATES.stop}.")
