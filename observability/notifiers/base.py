@@ -1,7 +1,7 @@
 """What a notifier is: it words a message for one vendor and says what the vendor's answer means.
 
-A notifier is pure at both ends. It never sends, loops, sleeps, logs or touches the database: `alerts.delivery`
-does that once for all of them, with `notifiers.http`.
+A notifier is pure at both ends. It never sends, loops, sleeps, logs or touches the database:
+`alerts.delivery` does that once for all of them, with `notifiers.http`.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ class Message:
     environment: str
     late: bool = False  # fired and resolved before it could be told
     more: int = 0  # alerts of the same storm that this message does not name
+    console_url: str = ""  # for a digest: its alerts' list in Amani's admin
 
     @property
     def alert(self) -> AlertFacts:
@@ -77,7 +78,7 @@ class RetryLater:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """The vendor will never take this message. `flags_channel`: nor any other, until somebody mends the channel."""
+    """The vendor will never take this message. `flags_channel`: nor any other, until the channel is mended."""
 
     reason: str
     flags_channel: bool
@@ -88,7 +89,7 @@ Outcome = Delivered | RetryLater | Rejected
 
 @dataclass(frozen=True, slots=True)
 class OutgoingRequest:
-    """One POST of JSON. URL, body and headers stay out of the repr: that is where vendors want their secrets."""
+    """One POST of JSON. Its parts stay out of the repr: they are where vendors want their secrets."""
 
     url: str = field(repr=False)
     json: dict[str, Any] = field(repr=False)
@@ -104,12 +105,23 @@ class VendorResponse:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """At most one message every `interval` seconds on average, `burst` of them at once. 0 s: no limit."""
+
+    interval: float = 0.0
+    burst: int = 1
+
+
 class Notifier(ABC):
     """One vendor. Subclasses read their address and key from Django's settings when called, not at import."""
 
     name: ClassVar[str]  # in settings, metrics and rows: "slack"
     label: ClassVar[str]  # in the admin: "Slack"
     handles: ClassVar[frozenset[Kind]]
+    keeps_incidents: ClassVar[bool] = (
+        False  # it has a state per dedup_key: nothing to resolve if never triggered
+    )
 
     @abstractmethod
     def is_configured(self) -> bool:
@@ -126,6 +138,10 @@ class Notifier(ABC):
     @abstractmethod
     def secrets(self) -> tuple[str, ...]:
         """What must never be stored or logged; pass it to `http.redact`."""
+
+    def pace(self) -> Pace:
+        """How fast the vendor takes messages of this channel."""
+        return Pace()
 
     def digest_capacity(self, alerts: Sequence[AlertFacts]) -> int:
         """How many of `alerts`, from the first on, fit in one digest: at least 1 when there is any."""

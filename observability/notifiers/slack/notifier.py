@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import ClassVar
 from urllib.parse import urlsplit
@@ -25,7 +26,13 @@ from observability.notifiers.slack.digest import capacity
 from observability.notifiers.slack.format import payload_for
 
 # 400s that say "this message", not "this channel"; anything else Slack refuses, it will refuse again.
-FAULTS_OF_THE_MESSAGE = ("invalid_payload", "invalid_blocks", "no_text", "msg_too_long", "too_many_attachments")
+FAULTS_OF_THE_MESSAGE = (
+    "invalid_payload",
+    "invalid_blocks",
+    "no_text",
+    "msg_too_long",
+    "too_many_attachments",
+)
 
 
 class Slack(Notifier):
@@ -60,12 +67,22 @@ class Slack(Notifier):
 
 
 def _meaning_of_200(said: str) -> Outcome:
-    """Slack's webhook answers exactly `ok`. A 200 with anything else comes from something in between (a proxy's
-    login page, a captive portal) or is an error in a success's clothes (`{"ok": false}`, oncall#5204): nobody
-    was told, and it passes."""
-    if said == "ok":
+    """Slack's webhook answers exactly `ok`; chat servers that take Slack's format answer `{"success": true}`.
+
+    A 200 with anything else comes from something in between (a proxy's login page, a captive portal) or is an
+    error in a success's clothes (`{"ok": false}`, grafana/oncall#5204): nobody was told, and it passes.
+    """
+    if said == "ok" or _says_success(said):
         return Delivered()
     return RetryLater(None, f"200 without Slack's ok: {said[:200]}")
+
+
+def _says_success(said: str) -> bool:
+    try:
+        answer = json.loads(said)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(answer, dict) and (answer.get("ok") is True or answer.get("success") is True)
 
 
 def _reason(status: int, said: str) -> str:

@@ -1,0 +1,185 @@
+"""Many alerts in one Slack message, each of them named, as many as Slack takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from observability.notifiers.base import AlertFacts, Kind, Message
+from observability.notifiers.severity import EMOJI, worst
+from observability.notifiers.slack import blocks
+from observability.notifiers.slack.blocks import Block
+from observability.notifiers.slack.dates import date
+from observability.notifiers.slack.groups import PREFERRED, Group, grouped, shared_by_all
+from observability.notifiers.text import utf16_length
+
+NAME_LIMIT = 80
+PAIR_LIMIT = 60
+URL_LIMIT = 500
+MOST_SHARED_LABELS = 4
+# Header, context, links and a word on the rest take the other five.
+MOST_SECTIONS = blocks.MOST_BLOCKS - 5
+# capacity() stops looking within this many alerts of the exact answer.
+STEP = 4
+# capacity() doesn't know these yet; it leaves room for the longest.
+ANY_ENVIRONMENT = "e" * NAME_LIMIT
+ANY_URL = "https://" + "u" * (URL_LIMIT - 50)
+
+
+def payload_for(message: Message) -> dict[str, Any]:
+    """All alerts with what they share, or tersely if they are many; what is over capacity() is counted."""
+    for lean in (False, True):
+        payload = _fitting(message, lean=lean)
+        if payload is not None:
+            return payload
+    room = capacity(message.alerts)
+    more = message.more + len(message.alerts) - room
+    return _payload(replace(message, alerts=message.alerts[:room], more=more), lean=True)
+
+
+def capacity(alerts: Sequence[AlertFacts]) -> int:
+    """How many of `alerts`, from the first on, one digest can name. Sorted by name, they need fewer digests."""
+    if not alerts:
+        return 0
+    fits, too_many = 1, 2
+    while too_many <= len(alerts) and _fits(alerts[:too_many]):
+        fits, too_many = too_many, too_many * 2
+    if too_many > len(alerts) and (fits == len(alerts) or _fits(alerts)):
+        return len(alerts)
+    too_many = min(too_many, len(alerts))
+    while too_many - fits > STEP:
+        middle = (fits + too_many) // 2
+        fits, too_many = (middle, too_many) if _fits(alerts[:middle]) else (fits, middle)
+    return fits
+
+
+def _fits(alerts: Sequence[AlertFacts]) -> bool:
+    message = Message(Kind.DIGEST, tuple(alerts), ANY_ENVIRONMENT, more=10**6, console_url=ANY_URL)
+    return _fitting(message, lean=True) is not None
+
+
+def _fitting(message: Message, *, lean: bool) -> dict[str, Any] | None:
+    payload = _payload(message, lean=lean)
+    if len(payload["blocks"]) > blocks.MOST_BLOCKS or blocks.size(payload) > blocks.MESSAGE_LIMIT:
+        return None
+    return payload
+
+
+def _payload(message: Message, *, lean: bool) -> dict[str, Any]:
+    said = title(message)
+    shared = {} if lean else shared_by_all(message.alerts)
+    paragraphs = (_paragraph(group, shared, lean=lean) for group in grouped(message.alerts, lean=lean))
+    parts = [blocks.header(said), blocks.context(_context(message, shared))]
+    parts += [blocks.section(blocks.mrkdwn(text)) for text in _sections(paragraphs)]
+    address = blocks.link(message.console_url, "All of them in Amani", URL_LIMIT)
+    if address:
+        parts.append(blocks.section(blocks.mrkdwn(address)))
+    return blocks.payload(blocks.inert(f"{said} on {message.environment}", 2 * blocks.HEADER_LIMIT), parts)
+
+
+def title(message: Message) -> str:
+    """The worst severity, and how many fire and are resolved."""
+    severity = worst([alert.severity for alert in message.alerts])
+    resolved = sum(alert.status == "resolved" for alert in message.alerts)
+    firing = len(message.alerts) - resolved
+    counts = [f"{firing} {_alerts(firing)} firing"] if firing else []
+    counts += [f"{resolved} {'' if firing else _alerts(resolved) + ' '}resolved"] if resolved else []
+    mark = f"{EMOJI[severity]} {severity.upper()}" if firing else f"✅ RESOLVED ({severity})"
+    test = "🧪 TEST, " if all(alert.is_test for alert in message.alerts) else ""
+    return f"{test}{mark}: {', '.join(counts)}"
+
+
+def _alerts(count: int) -> str:
+    return "alert" if count == 1 else "alerts"
+
+
+def _context(message: Message, shared: dict[str, str]) -> list[Block]:
+    oldest = min(alert.starts_at for alert in message.alerts)
+    elements = [
+        blocks.plain(f"Environment: {message.environment}", NAME_LIMIT + 20),
+        blocks.mrkdwn(f"The oldest since {date(oldest)}"),
+    ]
+    if shared:
+        elements.append(blocks.mrkdwn(f"All with {_pairs(shared)}"))
+    if message.late:
+        elements.append(blocks.plain("Some fired and resolved before it could be told", NAME_LIMIT))
+    if message.more:
+        elements.append(
+            blocks.plain(f"… and {message.more} more {_alerts(message.more)}, not named here", NAME_LIMIT)
+        )
+    return elements
+
+
+def _pairs(labels: dict[str, str]) -> str:
+    shown = [
+        blocks.code(f"{name}={value}", PAIR_LIMIT)
+        for name, value in list(labels.items())[:MOST_SHARED_LABELS]
+    ]
+    return " ".join(shown) + (" …" if len(labels) > MOST_SHARED_LABELS else "")
+
+
+def _paragraph(group: Group, shared: dict[str, str], *, lean: bool) -> tuple[str, tuple[str, ...]]:
+    """A group's heading and its items."""
+    mark = "".join(["✅ " if group.status == "resolved" else "", "TEST " if group.is_test else ""])
+    name = f"{mark}{blocks.bold(group.alertname, NAME_LIMIT)}"
+    if not group.items:
+        return f"{name}{_what_one_is_about(group)}", ()
+    own = {key: value for key, value in group.shared.items() if key not in shared}
+    about = "" if lean or not own else f" {_pairs(own)}"
+    runbook = "" if lean else blocks.link(group.alerts[0].runbook_url, "Runbook", URL_LIMIT)
+    return (
+        f"{name} ({len(group.items)}){about}{_told_by(group)}{' ' + runbook if runbook else ''}: ",
+        group.items,
+    )
+
+
+def _what_one_is_about(group: Group) -> str:
+    name = next((name for name in PREFERRED if group.shared.get(name)), "")
+    return f" {blocks.code(group.shared[name], PAIR_LIMIT)}" if name else ""
+
+
+def _told_by(group: Group) -> str:
+    """How the items are to be read: the labels, with what was left out around each value."""
+    if not group.told_by:
+        return ""
+    names = [
+        blocks.code(f"{name}={start}…{end}", NAME_LIMIT) if start or end else blocks.bold(name, PAIR_LIMIT)
+        for name, (start, end) in list(group.told_by.items())[:MOST_SHARED_LABELS]
+    ]
+    return f" by {', '.join(names)}"
+
+
+def _sections(paragraphs: Iterable[tuple[str, tuple[str, ...]]]) -> list[str]:
+    """The paragraphs in sections of Slack's length; a long list of items goes on in the next section."""
+    sections = [""]
+    for heading, items in paragraphs:
+        _begin(sections, heading, items[0] if items else "")
+        for index, item in enumerate(items):
+            _add(sections, item, first=index == 0)
+        if items:
+            sections[-1] += "`"
+    return sections
+
+
+def _begin(sections: list[str], heading: str, first_item: str) -> None:
+    separator = "\n" if sections[-1] else ""
+    if _room(sections[-1]) < utf16_length(separator + heading + first_item) + 2:
+        sections.append(heading)
+    else:
+        sections[-1] += separator + heading
+
+
+def _add(sections: list[str], item: str, *, first: bool) -> None:
+    """One code span holds a group's items, not one each: two characters for all of them."""
+    if first:
+        sections[-1] += f"`{item}"
+    elif _room(sections[-1]) < utf16_length(item) + 3:
+        sections[-1] += "`"
+        sections.append(f"`{item}")
+    else:
+        sections[-1] += f", {item}"
+
+
+def _room(text: str) -> int:
+    return blocks.SECTION_LIMIT - utf16_length(text)

@@ -1,0 +1,125 @@
+"""Hostile text made harmless and short, for any vendor. The vendor's own escaping comes after it.
+
+Lengths are counted in UTF-16 units: whatever Slack and PagerDuty count, it is not more.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable
+
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+ELLIPSIS = "…"
+# Enough for any script and for emoji; more is zalgo, which paints over the lines around it.
+MOST_MARKS_IN_A_ROW = 4
+# Joins emoji families and shapes Persian; every other invisible format character only hides or reverses text.
+KEPT_INVISIBLE = "\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}"
+ROOM_FOR_A_COUNT = 80
+
+Width = Callable[[str], int]
+
+
+class _Harmless(dict[int, str]):
+    """For str.translate: fills itself with what becomes of each character it meets."""
+
+    def __missing__(self, code: int) -> str:
+        self[code] = harmless = _harmless(chr(code))
+        return harmless
+
+
+def _harmless(character: str) -> str:
+    category = unicodedata.category(character)
+    if character in "\n\v\f\r\x85" or category in ("Zl", "Zp"):
+        return "\n"
+    if character == "\t" or category == "Zs":
+        return " "
+    if category == "Cs":
+        return REPLACEMENT
+    if category == "Cf" and character in KEPT_INVISIBLE:
+        return character
+    # Controls, bidi overrides, zero-width, soft hyphens, tags, private use, noncharacters.
+    return "" if category in ("Cc", "Cf", "Cn", "Co") else character
+
+
+_TABLE = _Harmless()
+
+
+def clean(text: str) -> str:
+    """`text` without controls, bidi overrides, invisible characters, lone surrogates and piled-up accents."""
+    if text.isascii() and text.isprintable():
+        return text.strip()
+    cleaned = text.replace("\r\n", "\n").translate(_TABLE)
+    return _thinned(cleaned).strip()
+
+
+def _thinned(text: str) -> str:
+    if text.isascii():
+        return text
+    kept: list[str] = []
+    marks = 0
+    for character in text:
+        marks = marks + 1 if unicodedata.category(character) in ("Mn", "Me") else 0
+        if marks <= MOST_MARKS_IN_A_ROW:
+            kept.append(character)
+    return "".join(kept)
+
+
+def utf16_units(character: str) -> int:
+    """1, or 2 beyond the basic plane (where a surrogate pair must not be cut)."""
+    return 1 if character <= "\uffff" else 2
+
+
+def utf16_length(text: str) -> int:
+    """Of text that is clean: it has no lone surrogates."""
+    return len(text.encode("utf-16-le")) // 2
+
+
+def width_of(text: str, width: Width = utf16_units) -> int:
+    return sum(map(width, text))
+
+
+def fitted(raw: str, limit: int, *, width: Width = utf16_units, one_line: bool = False) -> str:
+    """`raw`, cleaned, at most `limit` wide; a cut is said: "… (n more characters)", or "…" in small places.
+
+    `width` is what one character will take after the vendor's escaping; so an escape is never cut in two.
+    Only the beginning of a huge text is looked at: the cost depends on `limit`, not on the text.
+    """
+    head = raw[: 4 * limit + 64]
+    unseen = len(raw) - len(head)
+    text = " ".join(clean(head).split()) if one_line else clean(head)
+    if not unseen and width_of(text[: limit + 1], width) <= limit:
+        return text
+    longest_suffix = _suffix(limit, len(raw))
+    kept = text[: _whole_characters(text, limit - width_of(longest_suffix, width), width)].rstrip()
+    return kept + _suffix(limit, len(text) - len(kept) + unseen)
+
+
+def _suffix(limit: int, cut: int) -> str:
+    return f"{ELLIPSIS} ({cut} more characters)" if limit >= ROOM_FOR_A_COUNT else ELLIPSIS
+
+
+def _whole_characters(text: str, room: int, width: Width) -> int:
+    """How many characters fit in `room`, not parting an accent or a joined emoji from its base."""
+    used = 0
+    for end, character in enumerate(text):
+        used += width(character)
+        if used > room:
+            return _boundary_before(text, end)
+    return len(text)
+
+
+def _boundary_before(text: str, end: int) -> int:
+    boundary = end
+    while boundary > max(0, end - 16):
+        if not _belongs_to_previous(text, boundary):
+            return boundary
+        boundary -= 1
+    return end
+
+
+def _belongs_to_previous(text: str, index: int) -> bool:
+    return text[index] in KEPT_INVISIBLE or text[index - 1] in KEPT_INVISIBLE or _is_mark(text[index])
+
+
+def _is_mark(character: str) -> bool:
+    return unicodedata.category(character).startswith("M") or "\U0001f3fb" <= character <= "\U0001f3ff"
