@@ -78,7 +78,7 @@ class RetryLater:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """The vendor will never take this message. `flags_channel`: nor any other, until the channel is mended."""
+    """The vendor will never take this message. `flags_channel`: nor another, until the channel is mended."""
 
     reason: str
     flags_channel: bool

@@ -39,7 +39,7 @@ def payload_for(message: Message) -> dict[str, Any]:
 
 
 def capacity(alerts: Sequence[AlertFacts]) -> int:
-    """How many of `alerts`, from the first on, one digest can name. Sorted by name, they need fewer digests."""
+    """How many of `alerts`, from the first on, one digest names. Sorted by name, they need fewer digests."""
     if not alerts:
         return 0
     fits, too_many = 1, 2
