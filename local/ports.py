@@ -15,7 +15,14 @@ def is_free(port: int, host: str = LOOPBACK) -> bool:
             probe.bind((host, port))
         except OSError:
             return False
-    return True
+    return not answers(port, host)
+
+
+def answers(port: int, host: str) -> bool:
+    """macOS lets us bind beside somebody who listens on every address; a connection tells."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1)
+        return probe.connect_ex((host, port)) == 0
 
 
 def find_free_port() -> int:

@@ -177,7 +177,7 @@ class PrivatePostgres(PrivateService):
 
     def cluster_options(self) -> list[str]:
         # The built-in locale sorts alike on every machine.
-        chosen = "--encoding=UTF8 --locale-provider=builtin --builtin-locale=C.UTF-8 --locale=C".split()
+        chosen = ["--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
         chosen += ["--username=postgres", "--auth=scram-sha-256", f"--pgdata={self.data}"]
         return chosen if self.durable else [*chosen, "--no-sync"]
 

@@ -1,0 +1,49 @@
+# Everything a developer needs. `make help` lists it. Needs make and Python 3.11 or newer, nothing else.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint format migrations lock lock-check audit bench install clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+install: ## make .venv from the locked requirements, if they changed
+	@$(PYTHON) local/bootstrap.py
+
+# `exec`, so that a signal for make reaches the launcher itself.
+run: install ## start Amani and all it needs; PORT, PROMETHEUS_PORT and ALERTMANAGER_PORT choose ports
+	@exec $(BIN)/python -m local.run
+
+test: install ## run the whole suite; ARGS="-k words" chooses
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: install migrations lock-check audit ## style, types, layers, migrations, locked requirements, known vulnerabilities
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m local.with_services $(BIN)/mypy .
+	$(BIN)/lint-imports
+
+migrations: install ## no migration is missing, none would lock or break a running version
+	$(BIN)/python -m local.with_services $(BIN)/python manage.py makemigrations --check --dry-run
+	$(BIN)/python -m local.with_services $(BIN)/python manage.py lintmigrations
+
+format: install ## rewrite the code in the project's style
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+lock: install ## pin requirements*.in; ARGS="--upgrade" moves to the newest versions
+	@$(BIN)/python -m local.lock write $(ARGS)
+
+lock-check: install ## the locked requirements are those of requirements*.in
+	@$(BIN)/python -m local.lock check
+
+audit: install ## known vulnerabilities in the locked requirements
+	@$(BIN)/python -m local.audit
+
+bench: install ## one table: ours, the limit, the peers
+	@$(BIN)/python -m benchmarks
+
+clean: ## delete what `make run` and `make test` keep: data, logs, caches, .venv
+	@$(PYTHON) local/clean.py

@@ -1,0 +1,79 @@
+"""Prometheus and Alertmanager of `make run`: which of them are there, deploy/ with this run's ports."""
+
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from local.configuration import ROOT, RUN, Configuration
+
+# The name on the PATH: upstream's, then Debian's.
+PROGRAMS = {"prometheus": ("prometheus",), "alertmanager": ("alertmanager", "prometheus-alertmanager")}
+DEBIAN_PACKAGES = {"prometheus": "prometheus", "alertmanager": "prometheus-alertmanager"}
+
+
+def find_program(name: str) -> str | None:
+    return next((path for path in map(shutil.which, PROGRAMS[name]) if path), None)
+
+
+def how_to_get(name: str) -> str:
+    package = DEBIAN_PACKAGES[name]
+    how = f"Debian: apt-get install {package}; macOS: brew install {name}"
+    return f"{name} is not running: it is not on the PATH ({how})."
+
+
+def with_ports(text: str, ports: Mapping[str, int]) -> str:
+    """All at once: a port that was put in must not be replaced again."""
+    pattern = re.compile("|".join(re.escape(f"localhost:{port}") for port in ports))
+    return pattern.sub(lambda match: f"localhost:{ports[match[0].removeprefix('localhost:')]}", text)
+
+
+def render(name: str, configuration: Configuration) -> Path:
+    """Copy deploy/`name`/*.yml to .run/`name`; returns that folder."""
+    ports = {
+        "8000": configuration.port,
+        "9090": configuration.prometheus_port,
+        "9093": configuration.alertmanager_port,
+    }
+    folder = RUN / name
+    folder.mkdir(parents=True, exist_ok=True)
+    for source in (ROOT / "deploy" / name).glob("*.yml"):
+        (folder / source.name).write_text(with_ports(source.read_text(), ports))
+    return folder
+
+
+def write_secrets(folder: Path, configuration: Configuration, webhook_token: str) -> None:
+    """A secret that is not set has no file: Alertmanager then fails that send only."""
+    secrets = folder / "secrets"
+    shutil.rmtree(secrets, ignore_errors=True)
+    secrets.mkdir(mode=0o700)
+    values = {
+        "alert_webhook_token": webhook_token,
+        "slack_webhook_url": configuration.value("SLACK_WEBHOOK_URL"),
+        "pagerduty_api_key": configuration.value("PAGERDUTY_API_KEY"),
+    }
+    for name, value in values.items():
+        if value:
+            (secrets / name).touch(mode=0o600)
+            (secrets / name).write_text(value)
+
+
+def port_of(name: str, configuration: Configuration) -> int:
+    return configuration.prometheus_port if name == "prometheus" else configuration.alertmanager_port
+
+
+def address(name: str, configuration: Configuration) -> str:
+    return f"http://localhost:{port_of(name, configuration)}/"
+
+
+def command(name: str, program: str, folder: Path, configuration: Configuration) -> list[str]:
+    storage = "--storage.tsdb.path" if name == "prometheus" else "--storage.path"
+    arguments = [
+        f"--config.file={folder / f'{name}.yml'}",
+        f"{storage}={folder / 'data'}",
+        f"--web.listen-address=127.0.0.1:{port_of(name, configuration)}",
+        f"--web.external-url={address(name, configuration)}",
+        "--log.level=warn",
+    ]
+    # An empty address turns the cluster off: it would listen on every interface.
+    return [program, *arguments] + (["--cluster.listen-address="] if name == "alertmanager" else [])

@@ -1,0 +1,267 @@
+"""`make run`: starts Amani and all it needs, keeps it running, stops it without leaving anything behind.
+
+Order of start: PostgreSQL, Valkey, migrations and demo data, web, worker, beat, Prometheus, Alertmanager.
+A child that dies is started again. Ctrl-C, SIGTERM or a closed terminal stop everything, the database last;
+a second Ctrl-C kills. On Linux the children also end when this process is killed with -9 (local/guard.py).
+"""
+
+import fcntl
+import os
+import shutil
+import signal
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from local import monitoring, ports
+from local.children import Program
+from local.configuration import (
+    DEMO_LOGIN,
+    ROOT,
+    RUN,
+    Configuration,
+    ConfigurationError,
+    demo_password,
+    write_env_file,
+)
+from local.output import Terminal
+from local.processes import ChildFailedError
+from local.services import PrivatePostgres, PrivateService, PrivateValkey
+from local.supervisor import Supervisor
+
+LOOK_SECONDS = 0.1
+READY_SECONDS = 60.0
+SERVICES: tuple[tuple[str, str, type[PrivateService]], ...] = (
+    ("DATABASE_URL", "postgres", PrivatePostgres),
+    ("REDIS_URL", "valkey", PrivateValkey),
+)
+
+
+class StartFailedError(RuntimeError):
+    """Amani can't start; the message says why and what to do."""
+
+
+class StopRequestedError(Exception):
+    """A signal asked us to stop."""
+
+
+class Launcher:
+    def __init__(self, configuration: Configuration) -> None:
+        self.configuration = configuration
+        self.terminal = Terminal()
+        self.supervisor = Supervisor(RUN / "log", self.say, self.terminal)
+        self.stop_requested_at: float | None = None
+
+    def say(self, line: str = "") -> None:
+        self.terminal.say("amani", line)
+
+    def on_signal(self, number: int, frame: FrameType | None) -> None:
+        """Only takes note: work in a signal handler could interrupt a start half-way."""
+        now = time.monotonic()
+        if self.stop_requested_at is None:
+            self.stop_requested_at = now
+        # make may hand on a signal that reached us already, so a second one counts only a little later.
+        elif number == signal.SIGINT and now - self.stop_requested_at > 1:
+            self.supervisor.kill_all()
+            os._exit(130)
+
+    def pause(self) -> None:
+        time.sleep(LOOK_SECONDS)
+        if self.stop_requested_at is not None:
+            raise StopRequestedError
+
+    # --- start ---
+
+    def start(self) -> None:
+        started = time.monotonic()
+        self.check_ports()
+        environment = self.write_environment(self.start_services())
+        self.prepare_database(environment)
+        self.start_application(environment)
+        self.start_monitoring(environment)
+        self.wait_until_ready()
+        self.show_addresses(time.monotonic() - started)
+
+    def check_ports(self) -> None:
+        wanted = [("PORT", self.configuration.port, self.configuration.host)]
+        if monitoring.find_program("prometheus"):
+            wanted.append(("PROMETHEUS_PORT", self.configuration.prometheus_port, ports.LOOPBACK))
+        if monitoring.find_program("alertmanager"):
+            wanted.append(("ALERTMANAGER_PORT", self.configuration.alertmanager_port, ports.LOOPBACK))
+        for variable, port, host in wanted:
+            if not ports.is_free(port, host):
+                raise StartFailedError(taken_message(variable, port))
+
+    def start_services(self) -> dict[str, str]:
+        """Start what the developer's settings leave open; the addresses by variable."""
+        urls = {}
+        for variable, folder, kind in SERVICES:
+            if self.configuration.is_given(variable):
+                self.say(f"{variable} is set, so there is no private {kind.name}.")
+                continue
+            output = self.supervisor.open_log(folder)
+            service = kind(RUN / folder, ports.find_free_port(), output=output)
+            self.supervisor.add_service(service)
+            urls[variable] = service.url
+        return urls
+
+    def write_environment(self, urls: dict[str, str]) -> dict[str, str]:
+        values = self.configuration.defaults(urls)
+        write_env_file(values)
+        empty_metrics_folder(values.get("PROMETHEUS_MULTIPROC_DIR"))
+        return {**self.configuration.given, **values}
+
+    def prepare_database(self, environment: dict[str, str]) -> None:
+        step = self.program("prepare", [sys.executable, "-m", "local.prepare"], environment, ROOT)
+        step.start()
+        try:
+            while step.is_running:
+                self.pause()
+        finally:
+            step.stop()
+        if step.process is None or step.process.returncode != 0:
+            raise StartFailedError("The database could not be prepared; the lines above say why.")
+
+    def program(self, name: str, command: list[str], environment: dict[str, str], folder: Path) -> Program:
+        output = self.supervisor.open_log(name)
+        return Program(name, command, output=output, environment=environment, folder=folder)
+
+    def start_application(self, environment: dict[str, str]) -> None:
+        python = [sys.executable, "-m"]
+        address = f"{self.configuration.host}:{self.configuration.port}"
+        schedule = str(RUN / "celerybeat-schedule")
+        commands = {
+            "web": [*python, "gunicorn", "-c", "deploy/gunicorn.conf.py", "-b", address, "amani.wsgi"],
+            "worker": [*python, "celery", "-A", "amani", "worker"],
+            "beat": [*python, "celery", "-A", "amani", "beat", "--schedule", schedule],
+        }
+        for name, command in commands.items():
+            self.supervisor.add_program(self.program(name, command, environment, ROOT))
+
+    def start_monitoring(self, environment: dict[str, str]) -> None:
+        for name in monitoring.PROGRAMS:
+            path = monitoring.find_program(name)
+            if path is None:
+                self.say(monitoring.how_to_get(name))
+                continue
+            folder = monitoring.render(name, self.configuration)
+            token = environment.get("ALERT_WEBHOOK_TOKEN") or self.configuration.value("ALERT_WEBHOOK_TOKEN")
+            monitoring.write_secrets(folder, self.configuration, token)
+            command = monitoring.command(name, path, folder, self.configuration)
+            self.supervisor.add_program(self.program(name, command, environment, folder))
+
+    def wait_until_ready(self) -> None:
+        deadline = time.monotonic() + READY_SECONDS
+        while not is_ready(self.configuration.local_url):
+            if time.monotonic() > deadline:
+                raise StartFailedError(
+                    f"Amani was not ready after {READY_SECONDS:.0f} s: see .run/log/web.log."
+                )
+            self.pause()
+            self.supervisor.look_after()
+
+    def show_addresses(self, seconds: float) -> None:
+        self.say(f"Amani is ready after {seconds:.1f} s. Ctrl-C stops it.")
+        self.say()
+        for name, address in self.addresses().items():
+            self.say(f"  {name:<13} {address}")
+        self.say()
+
+    def addresses(self) -> dict[str, str]:
+        url = self.configuration.public_url
+        shown = {
+            "application": f"{url}/",
+            "admin": f"{url}/admin/",
+            "health": f"{url}/api/v1/health",
+            "metrics": f"{url}/metrics",
+        }
+        for name in monitoring.PROGRAMS:
+            running = monitoring.find_program(name) is not None
+            shown[name] = monitoring.address(name, self.configuration) if running else "not running"
+        shown["logs"] = ".run/log/"
+        if self.configuration.is_development:
+            shown["demo login"] = f"{DEMO_LOGIN}  {demo_password()}"
+        return shown
+
+    # --- run ---
+
+    def watch(self) -> None:
+        while True:
+            self.pause()
+            self.supervisor.look_after()
+
+    def run(self) -> int:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self.on_signal)
+        try:
+            self.start()
+            self.watch()
+        except StopRequestedError:
+            self.say("Stopping.")
+        except (StartFailedError, ChildFailedError) as failure:
+            self.say(str(failure))
+            return 1
+        finally:
+            self.supervisor.stop_all()
+        self.say("Stopped.")
+        return 0
+
+
+def taken_message(variable: str, port: int) -> str:
+    message = (
+        f"Port {port} is taken. Stop the program that listens there, or choose another port: "
+        f"make run {variable}={ports.find_free_port()}"
+    )
+    if variable == "PORT":
+        return message
+    package = monitoring.DEBIAN_PACKAGES[variable.removesuffix("_PORT").lower()]
+    return f"{message} (Debian's package starts a server of its own: systemctl disable --now {package})"
+
+
+def empty_metrics_folder(path: str | None) -> None:
+    """Our own folder only (None: the developer chose one). Old files would count for processes long gone."""
+    if path is not None:
+        shutil.rmtree(path, ignore_errors=True)
+        Path(path).mkdir(parents=True)
+
+
+def is_ready(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/api/v1/readiness", timeout=2) as answer:  # noqa: S310 - our own address
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+@contextmanager
+def only_one() -> Generator[None]:
+    RUN.mkdir(exist_ok=True)
+    with (RUN / "lock").open("a+") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            handle.seek(0)
+            other = handle.read().strip()
+            raise StartFailedError(f"Amani runs from this checkout already (process {other}).") from None
+        handle.truncate(0)
+        handle.write(str(os.getpid()))
+        handle.flush()
+        yield
+
+
+def main() -> int:
+    try:
+        with only_one():
+            return Launcher(Configuration.read()).run()
+    except (StartFailedError, ConfigurationError) as failure:
+        print(failure, file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
