@@ -1,0 +1,97 @@
+"""System checks: what would hurt later is said at start, with an id and a hint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from ipaddress import ip_network
+from typing import Any
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.core import checks
+from django.core.checks import CheckMessage, Error, register
+
+from observability.notifiers import registry
+
+SHORTEST_TOKEN = 16
+
+
+@register(deploy=True)
+def webhook_token(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> Iterable[CheckMessage]:
+    if not settings.ALERT_WEBHOOK_TOKEN:
+        yield Error(
+            "ALERT_WEBHOOK_TOKEN is not set: every alert is refused.",
+            hint="Set it here and in alertmanager.yml (authorization.credentials_file).",
+            id="amani.E001",
+        )
+    elif len(settings.ALERT_WEBHOOK_TOKEN) < SHORTEST_TOKEN:
+        yield Error(
+            f"ALERT_WEBHOOK_TOKEN is shorter than {SHORTEST_TOKEN} characters.",
+            hint="Make one: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'",
+            id="amani.E002",
+        )
+
+
+@register
+def routes(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> Iterable[CheckMessage]:
+    for severity, channels in settings.ALERT_ROUTES.items():
+        for channel in channels:
+            if channel not in registry.NOTIFIERS:
+                yield Error(
+                    f"ALERT_ROUTES sends {severity} to {channel!r}, which is no channel.",
+                    hint=f"Channels: {', '.join(sorted(registry.NOTIFIERS))}.",
+                    id="amani.E003",
+                )
+
+
+@register(deploy=True)
+def channel_for_critical(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> Iterable[CheckMessage]:
+    configured = {notifier.name for notifier in registry.configured()}
+    if not configured & set(settings.ALERT_ROUTES["critical"]):
+        yield Error(
+            "No channel for critical alerts: nobody would be told.",
+            hint="Set PAGERDUTY_API_KEY or SLACK_WEBHOOK_URL, and route critical to it in ALERT_ROUTES.",
+            id="amani.E004",
+        )
+    for severity, channels in settings.ALERT_ROUTES.items():
+        off = sorted(set(channels) & set(registry.NOTIFIERS) - configured)
+        if off:
+            yield checks.Warning(
+                f"{severity} alerts are routed to {', '.join(off)}, which is off: address or key is not set.",
+                hint="Set SLACK_WEBHOOK_URL or PAGERDUTY_API_KEY, or change ALERT_ROUTES.",
+                id="amani.W001",
+            )
+
+
+@register(deploy=True)
+def metrics_access(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> Iterable[CheckMessage]:
+    for network in settings.METRICS_ALLOWED_NETWORKS:
+        if network in {ip_network("0.0.0.0/0"), ip_network("::/0")}:
+            yield Error(
+                f"METRICS_ALLOWED_NETWORKS has {network}: anybody can read the metrics.",
+                hint="Name Prometheus' own network, or use METRICS_TOKEN.",
+                id="amani.E005",
+            )
+
+
+@register(deploy=True)
+def insecure_flags(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> Iterable[CheckMessage]:
+    if not settings.HTTPS:
+        yield checks.Warning(
+            "PUBLIC_URL is not https: sessions and the webhook token cross the network in clear text.",
+            hint="Put a TLS proxy in front, set PUBLIC_URL=https://… and TRUST_PROXY_SCHEME=true.",
+            id="amani.W002",
+        )
+    if not settings.PROMETHEUS_MULTIPROC_DIR:
+        yield checks.Warning(
+            "PROMETHEUS_MULTIPROC_DIR is not set: each process would show its own metrics only.",
+            hint="Set it to an empty folder, best on tmpfs, shared by web, worker and beat.",
+            id="amani.W003",
+        )
+    for name in ("SLACK_WEBHOOK_URL", "PAGERDUTY_EVENTS_URL"):
+        if getattr(settings, name).startswith("http://"):
+            yield checks.Warning(
+                f"{name} is not https: its secret crosses the network in clear text.",
+                hint=f"Use https:// in {name}.",
+                id="amani.W004",
+            )

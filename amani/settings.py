@@ -1,0 +1,266 @@
+"""Every setting of Amani, read once from the environment.
+
+Values come from the process environment, then `.env`, then `.run/env` (written by `make run`);
+the first that names a variable wins. A secret `X` may be given as `X_FILE`, the path of a file
+that holds it. docs/configuration.md lists all variables; a test compares it with this file.
+"""
+
+import os
+from datetime import timedelta
+from ipaddress import ip_network
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from django.core.exceptions import ImproperlyConfigured
+from django.urls import reverse_lazy
+from environs import FileAwareEnv
+
+from observability.logging import logging_config
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+env = FileAwareEnv(strip_whitespace=True)
+if "AMANI_IGNORE_ENV_FILES" not in os.environ:  # tests must not depend on a developer's .env
+    for env_file in (BASE_DIR / ".env", BASE_DIR / ".run" / "env"):
+        env.read_env(env_file, recurse=False)
+
+
+def required_in_production(name: str, value: str) -> str:
+    """`value`, or a refusal to start that names the variable when it is empty and DEBUG is off."""
+    if not value and not DEBUG:
+        message = f"{name} is not set. Set {name} (or {name}_FILE), or DEBUG=true for development."
+        raise ImproperlyConfigured(message)
+    return value
+
+
+def parse_routes(text: str) -> dict[str, tuple[str, ...]]:
+    """`"critical=pagerduty+slack,info="` as `{"critical": ("pagerduty", "slack"), "info": ()}`."""
+    routes: dict[str, tuple[str, ...]] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        severity, separator, channels = part.partition("=")
+        if not separator or severity not in SEVERITIES:
+            message = (
+                f"ALERT_ROUTES: {part!r} is not severity=channel+channel with a severity of {SEVERITIES}."
+            )
+            raise ImproperlyConfigured(message)
+        routes[severity] = tuple(filter(None, channels.split("+")))
+    return {severity: routes.get(severity, ()) for severity in SEVERITIES}
+
+
+# --- What this is, and where ---
+
+VERSION = "0.1.0"
+DEBUG = env.bool("DEBUG", False)
+ENVIRONMENT = env.str("ENVIRONMENT", "development" if DEBUG else "production")
+PUBLIC_URL = env.str("PUBLIC_URL", "http://localhost:8000").rstrip("/")
+SECRET_KEY = required_in_production("SECRET_KEY", env.str("SECRET_KEY", ""))
+if not SECRET_KEY:
+    SECRET_KEY = "development-only-" + "0" * 40
+SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", [])
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"] if DEBUG else [])
+
+# --- Applications and middleware ---
+
+INSTALLED_APPS = [
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "pgtrigger",
+    "accounts",
+    "observability",
+    "amani",
+]
+
+MIDDLEWARE = [
+    "observability.middleware.ObservabilityMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "amani.urls"
+WSGI_APPLICATION = "amani.wsgi.application"
+APPEND_SLASH = True
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "amani" / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# --- Accounts and sessions ---
+
+AUTH_USER_MODEL = "accounts.User"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{validator}"}
+    for validator in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LOGIN_URL = reverse_lazy("admin:login")
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+
+# --- Database: PostgreSQL, connections kept open ---
+
+DATABASE_URL = required_in_production("DATABASE_URL", env.str("DATABASE_URL", ""))
+
+
+def database_from_url(url: str) -> dict[str, object]:
+    """Django's settings for `postgresql://user:password@host:port/name`."""
+    parts = urlsplit(url)
+    if parts.scheme not in {"postgresql", "postgres"}:
+        message = f"DATABASE_URL: the scheme is {parts.scheme!r}, must be postgresql://user:password@host:port/name."
+        raise ImproperlyConfigured(message)
+    from urllib.parse import parse_qsl, unquote
+
+    options: dict[str, object] = {"connect_timeout": 5, "application_name": "amani"}
+    options.update(parse_qsl(parts.query))
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": unquote(parts.path.lstrip("/")),
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+        "HOST": unquote(parts.hostname or ""),
+        "PORT": str(parts.port or ""),
+        "CONN_MAX_AGE": None,  # measured: a connection for every request costs five times the work
+        "CONN_HEALTH_CHECKS": True,
+        "DISABLE_SERVER_SIDE_CURSORS": env.bool("DATABASE_DISABLE_SERVER_SIDE_CURSORS", False),
+        "OPTIONS": options,
+    }
+
+
+DATABASES = {
+    "default": database_from_url(DATABASE_URL or "postgresql://postgres@127.0.0.1:5432/amani"),
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- Celery: the doorbell. Nothing true lives in Redis ---
+
+REDIS_URL = required_in_production("REDIS_URL", env.str("REDIS_URL", "")) or "redis://127.0.0.1:6379/0"
+CELERY_BROKER_URL = REDIS_URL
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_MAX_TASKS_PER_CHILD = env.int("CELERY_MAX_TASKS_PER_CHILD", 1000)
+CELERY_WORKER_CONCURRENCY = env.int("CELERY_CONCURRENCY", 4)
+CELERY_WORKER_SEND_TASK_EVENTS = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": 120,  # a little over the longest task
+    "unacked_restore_interval": 5,  # kombu's default of 10 x 10 s turns 2 minutes into nearly 4
+    "unacked_restore_throttle": 1,
+    "socket_timeout": 5,
+    "socket_connect_timeout": 1,
+    "socket_keepalive": True,
+    "health_check_interval": 10,
+}
+CELERY_BEAT_SCHEDULE = {
+    "deliver-due": {
+        "task": "observability.tasks.deliver_due",
+        "schedule": timedelta(seconds=1),
+        "options": {"expires": 5},
+    },
+    "watch-pipeline": {
+        "task": "observability.tasks.watch_pipeline",
+        "schedule": timedelta(seconds=10),
+        "options": {"expires": 10},
+    },
+}
+
+# --- Alerts: intake, routing, delivery ---
+
+SEVERITIES = ("critical", "error", "warning", "info")
+ALERT_WEBHOOK_TOKEN = env.str("ALERT_WEBHOOK_TOKEN", "")
+ALERT_WEBHOOK_TOKEN_PREVIOUS = env.str("ALERT_WEBHOOK_TOKEN_PREVIOUS", "")
+ALERT_WEBHOOK_MAX_BYTES = env.int("ALERT_WEBHOOK_MAX_BYTES", 32 * 1024 * 1024)
+ALERT_ROUTES = parse_routes(
+    env.str("ALERT_ROUTES", "critical=pagerduty+slack,error=slack,warning=slack,info=")
+)
+ALERT_GIVE_UP_AFTER_SECONDS = env.int("ALERT_GIVE_UP_AFTER_SECONDS", 6 * 3600)
+ALERT_DIGEST_THRESHOLD = env.int("ALERT_DIGEST_THRESHOLD", 5)
+WATCHDOG_TIMEOUT_SECONDS = env.int("WATCHDOG_TIMEOUT_SECONDS", 600)
+NOTIFIER_CONNECT_TIMEOUT = env.float("NOTIFIER_CONNECT_TIMEOUT", 3.05)
+NOTIFIER_READ_TIMEOUT = env.float("NOTIFIER_READ_TIMEOUT", 10.0)
+
+SLACK_WEBHOOK_URL = env.str("SLACK_WEBHOOK_URL", "")
+SLACK_MESSAGES_PER_SECOND = env.float("SLACK_MESSAGES_PER_SECOND", 1.0)
+PAGERDUTY_API_KEY = env.str("PAGERDUTY_API_KEY", "")
+PAGERDUTY_SERVICE_ID = env.str("PAGERDUTY_SERVICE_ID", "")
+PAGERDUTY_EVENTS_URL = env.str("PAGERDUTY_EVENTS_URL", "https://events.pagerduty.com/v2/enqueue")
+PAGERDUTY_EVENTS_PER_MINUTE = env.float("PAGERDUTY_EVENTS_PER_MINUTE", 120.0)
+
+PROMETHEUS_URL = env.str("PROMETHEUS_URL", "http://localhost:9090").rstrip("/")
+ALERTMANAGER_URL = env.str("ALERTMANAGER_URL", "http://localhost:9093").rstrip("/")
+RUNBOOK_BASE_URL = env.str("RUNBOOK_BASE_URL", f"{PUBLIC_URL}/runbooks").rstrip("/")
+
+# --- Metrics and logs ---
+
+PROMETHEUS_MULTIPROC_DIR = env.str("PROMETHEUS_MULTIPROC_DIR", "")
+METRICS_TOKEN = env.str("METRICS_TOKEN", "")
+METRICS_ALLOWED_NETWORKS = [
+    ip_network(network) for network in env.list("METRICS_ALLOWED_NETWORKS", ["127.0.0.0/8", "::1/128"])
+]
+LOG_LEVEL = env.str("LOG_LEVEL", "INFO").upper()
+LOG_FORMAT = env.str("LOG_FORMAT", "console" if DEBUG else "json")
+LOGGING = logging_config(LOG_LEVEL, LOG_FORMAT)
+
+# --- HTTP security ---
+
+HTTPS = PUBLIC_URL.startswith("https://")
+TRUST_PROXY_SCHEME = env.bool("TRUST_PROXY_SCHEME", False)
+if TRUST_PROXY_SCHEME:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SESSION_COOKIE_SECURE = HTTPS
+CSRF_COOKIE_SECURE = HTTPS
+CSRF_TRUSTED_ORIGINS = [PUBLIC_URL, *env.list("CSRF_TRUSTED_ORIGINS", [])]
+# A redirect would turn Alertmanager's POST into a GET and lose the alert, so intake is exempt.
+SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", HTTPS)
+SECURE_REDIRECT_EXEMPT = [r"^api/v1/alerts/", r"^api/v1/(ping|health|readiness)$", r"^metrics$"]
+SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", 31_536_000 if HTTPS else 0)
+SECURE_HSTS_INCLUDE_SUBDOMAINS = env.bool("SECURE_HSTS_INCLUDE_SUBDOMAINS", HTTPS)
+SECURE_HSTS_PRELOAD = env.bool("SECURE_HSTS_PRELOAD", HTTPS)
+X_FRAME_OPTIONS = "DENY"
+
+# --- Language, time, files, mail ---
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+USE_I18N = False
+STATIC_URL = "static/"
+STATIC_ROOT = Path(env.str("STATIC_ROOT", str(BASE_DIR / "staticfiles")))
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if DEBUG
+        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    },
+}
+WHITENOISE_USE_FINDERS = DEBUG
+WHITENOISE_AUTOREFRESH = False

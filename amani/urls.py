@@ -1,0 +1,15 @@
+"""All addresses of Amani."""
+
+from django.contrib import admin
+from django.urls import include, path, re_path
+from django.views.generic import RedirectView
+
+from observability.alerts.intake import webhook
+
+urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
+    path("admin/", admin.site.urls),
+    # Both spellings: a redirect would turn Alertmanager's POST into a GET and lose the alert.
+    re_path(r"^api/v1/alerts/webhook/?$", webhook, name="alert-webhook"),
+    path("", include("observability.urls")),
+]

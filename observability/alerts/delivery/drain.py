@@ -1,0 +1,90 @@
+"""Sends what is due on one channel until nothing is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from zlib import crc32
+
+import structlog
+from django.db import connection
+from django.utils import timezone
+
+from observability.alerts.delivery.claim import Wait, claim, due, release_abandoned
+from observability.alerts.delivery.send import send
+from observability.models import Channel
+from observability.notifiers import registry
+
+SLOTS = 2  # senders at once on one channel: a vendor that hangs must not hold every worker child
+LOCK_CLASS = 0x414D  # "AM": Amani's own range of advisory locks
+LONGEST_WAIT_SECONDS = 1.5
+LONGEST_DRAIN_SECONDS = 30
+
+log = structlog.get_logger(__name__)
+
+
+def drain(channel: str) -> int:
+    """Sends due deliveries of `channel`, as far as its pace allows; how many attempts it made.
+
+    Returns at once when others hold all slots: they look again before they leave.
+    """
+    Channel.objects.get_or_create(name=channel)
+    attempts = 0
+    until = time.monotonic() + LONGEST_DRAIN_SECONDS
+    while time.monotonic() < until:
+        with held_slot(channel) as slot:
+            if slot is None:
+                return attempts
+            made, wait = send_due(channel, slot, until)
+            attempts += made
+        if wait > LONGEST_WAIT_SECONDS or not due(channel, timezone.now()).exists():
+            return attempts
+    return attempts
+
+
+def send_due(channel: str, slot: int, until: float) -> tuple[int, float]:
+    """Attempts made, and how long the channel wants to be left alone (seconds)."""
+    notifier = registry.get(channel)
+    attempts = 0
+    while time.monotonic() < until:
+        claimed = claim(notifier, slot)
+        if claimed is None:
+            return attempts, 0.0
+        if isinstance(claimed, Wait):
+            if claimed.seconds > LONGEST_WAIT_SECONDS:
+                return attempts, claimed.seconds
+            time.sleep(claimed.seconds)
+            continue
+        send(claimed, notifier)
+        attempts += 1
+    return attempts, 0.0
+
+
+@contextmanager
+def held_slot(channel: str) -> Iterator[int | None]:
+    """A sender's slot of the channel, or None when all are taken. Frees what its last holder left behind."""
+    slot = next((number for number in range(SLOTS) if try_lock(channel, number)), None)
+    if slot is None:
+        yield None
+        return
+    try:
+        abandoned = release_abandoned(channel, slot)
+        if abandoned:
+            log.warning("deliveries_taken_over", channel=channel, count=abandoned)
+        yield slot
+    finally:
+        if connection.connection is not None and not connection.connection.closed:
+            run("SELECT pg_advisory_unlock(%s, %s)", channel, slot)
+
+
+def try_lock(channel: str, number: int) -> bool:
+    return run("SELECT pg_try_advisory_lock(%s, %s)", channel, number)
+
+
+def run(statement: str, channel: str, number: int) -> bool:
+    key = (crc32(channel.encode()) & 0xFFFFFF) * SLOTS + number
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [LOCK_CLASS, key])
+        row = cursor.fetchone()
+    return bool(row and row[0])

@@ -1,0 +1,44 @@
+"""An episode as the plain data that notifiers word."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.urls import reverse
+
+from observability.models import Episode
+from observability.notifiers.base import AlertFacts
+
+DEFAULT_RUNBOOK_HOST = "http://localhost:8000/runbooks"  # as in deploy/prometheus/alert_rules.yml
+
+
+def facts_of(episode: Episode) -> AlertFacts:
+    return AlertFacts(
+        alertname=episode.alertname,
+        severity=episode.severity,
+        status=episode.status,
+        summary=episode.summary or episode.alertname,
+        description=episode.annotations.get("description", ""),
+        labels=episode.labels,
+        annotations=episode.annotations,
+        starts_at=episode.starts_at,
+        ends_at=episode.ends_at or episode.resolved_at,
+        fingerprint=episode.fingerprint,
+        dedup_key=episode.dedup_key,
+        generator_url=episode.generator_url,
+        runbook_url=runbook_url(episode),
+        console_url=console_url(episode),
+        acknowledged_by=str(episode.acknowledged_by) if episode.acknowledged_by_id else "",
+        is_test=episode.labels.get("test") == "true",
+    )
+
+
+def runbook_url(episode: Episode) -> str:
+    """The rule's runbook page, on the host under which people reach Amani."""
+    url: str = episode.annotations.get("runbook_url", "")
+    if url.startswith(DEFAULT_RUNBOOK_HOST):
+        return settings.RUNBOOK_BASE_URL + url.removeprefix(DEFAULT_RUNBOOK_HOST)
+    return url
+
+
+def console_url(episode: Episode) -> str:
+    return settings.PUBLIC_URL + reverse("admin:observability_episode_change", args=[episode.pk])

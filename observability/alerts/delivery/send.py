@@ -1,0 +1,121 @@
+"""One attempt: is it still to be told, how is it worded, what did the vendor say."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import structlog
+from django.conf import settings
+from django.db.models import Q
+
+from observability.alerts.delivery import record
+from observability.alerts.delivery.facts import facts_of
+from observability.models import Delivery, Episode
+from observability.notifiers import http
+from observability.notifiers.base import (
+    AlertFacts,
+    Kind,
+    Message,
+    Notifier,
+    Outcome,
+    RetryLater,
+    VendorResponse,
+)
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an attempt came to. `unknown`: the vendor may have taken the message without saying so."""
+
+    outcome: Outcome
+    response: VendorResponse | None
+    seconds: float
+    unknown: bool = False
+    text: str = ""
+
+
+def send(delivery: Delivery, notifier: Notifier) -> None:
+    """Attempts a claimed delivery and writes down how it went."""
+    if not notifier.is_configured():
+        reason = f"{notifier.label} is off: its address or key is not set."
+        record.finish_unsent(delivery, notifier, Delivery.State.OFF, reason)
+        return
+    reason = reason_not_to_send(delivery, notifier)
+    if reason:
+        record.finish_unsent(delivery, notifier, Delivery.State.SUPERSEDED, reason)
+        return
+    try:
+        answer = attempt(message_for(delivery), notifier)
+    except (
+        Exception
+    ) as problem:  # one alert we cannot word must not stop the others; it is recorded and retried
+        log.exception("delivery_not_worded", delivery=delivery.pk, channel=delivery.channel)
+        failure = RetryLater(after=None, reason=f"Internal error: {type(problem).__name__}.")
+        answer = Answer(failure, None, 0.0, text=failure.reason)
+    record.record(delivery, notifier, answer)
+
+
+def attempt(message: Message, notifier: Notifier) -> Answer:
+    """Sends `message` once. Only the vendor's answer and the network's failures decide the outcome."""
+    began = time.monotonic()
+    try:
+        response = http.post(
+            notifier.request_for(message),
+            connect_timeout=settings.NOTIFIER_CONNECT_TIMEOUT,
+            read_timeout=settings.NOTIFIER_READ_TIMEOUT,
+            total_timeout=settings.NOTIFIER_CONNECT_TIMEOUT + settings.NOTIFIER_READ_TIMEOUT,
+        )
+    except http.ConnectFailed as problem:
+        failure = RetryLater(after=None, reason=f"No connection: {problem}")
+        return Answer(failure, None, time.monotonic() - began, text=failure.reason)
+    except http.OutcomeUnknown as problem:
+        failure = RetryLater(after=None, reason=f"No answer: {problem}")
+        return Answer(failure, None, time.monotonic() - began, unknown=True, text=failure.reason)
+    return Answer(notifier.meaning_of(response), response, time.monotonic() - began, text=response.body)
+
+
+def reason_not_to_send(delivery: Delivery, notifier: Notifier) -> str:
+    """Why `delivery` need not be sent any more; "" when it must be. Asked before every attempt."""
+    episode = delivery.episode
+    if episode is None:
+        return ""
+    episode.refresh_from_db()
+    resolved = episode.status == Episode.Status.RESOLVED
+    if delivery.kind == Delivery.Kind.TRIGGER and resolved:
+        return "The alert was resolved before it was sent."
+    if delivery.kind == Delivery.Kind.ACKNOWLEDGE and resolved:
+        return "The alert was resolved before the acknowledgement was sent."
+    is_update = delivery.kind in {Delivery.Kind.ACKNOWLEDGE, Delivery.Kind.RESOLVE}
+    if is_update and notifier.keeps_incidents and not may_have_been_told(delivery):
+        return f"{notifier.label} was never told of the alert."
+    return ""
+
+
+def may_have_been_told(delivery: Delivery) -> bool:
+    """Whether the channel has, or may have, the alert that `delivery` is an update of."""
+    told = Q(state=Delivery.State.DELIVERED) | Q(attempts__outcome__in=["delivered", "unknown"])
+    return (
+        Delivery.objects.filter(
+            told, episode=delivery.episode_id, channel=delivery.channel, kind=Delivery.Kind.TRIGGER
+        )
+        .exclude(pk=delivery.pk)
+        .exists()
+    )
+
+
+def message_for(delivery: Delivery) -> Message:
+    kind = Kind(delivery.kind)
+    late = kind is Kind.RESOLVE and not may_have_been_told(delivery)
+    return Message(kind=kind, alerts=alerts_of(delivery), environment=settings.ENVIRONMENT, late=late)
+
+
+def alerts_of(delivery: Delivery) -> tuple[AlertFacts, ...]:
+    if delivery.episode is not None:
+        return (facts_of(delivery.episode),)
+    episodes = (
+        Episode.objects.filter(deliveries__digest=delivery).select_related("acknowledged_by").order_by("pk")
+    )
+    return tuple(facts_of(episode) for episode in episodes)

@@ -1,0 +1,203 @@
+"""Stores a payload: receipt, episodes, timeline and planned deliveries in one SQL statement.
+
+One statement is one transaction: everything is there before the webhook is answered, or nothing is.
+A payload is a snapshot. What is already known changes nothing: an episode is created once by
+(fingerprint, starts_at), can go from firing to resolved, and never back.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import nullcontext
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.db import DataError, IntegrityError, OperationalError, connection, transaction
+from django.utils import timezone
+
+from observability.alerts.payload import NotAPayload, Payload, clean
+from observability.models import Heartbeat, Receipt
+
+PRIORITY_PAGE = 0
+PRIORITY_FIRST_WORD = 1
+PRIORITY_UPDATE = 5
+SQLSTATES_TO_REPEAT = {"40001", "40P01"}  # serialization failure, deadlock: the same again will pass
+
+STORE = """
+WITH receipt_id AS MATERIALIZED (
+    SELECT nextval(pg_get_serial_sequence('observability_receipt', 'id')) AS id
+), incoming AS (
+    SELECT * FROM json_to_recordset(%(alerts)s::json) AS alert(
+        fingerprint text, starts_at timestamptz, ends_at timestamptz, status text, severity text,
+        alertname text, summary text, labels jsonb, annotations jsonb, generator_url text, dedup_key text)
+), changed AS (
+    INSERT INTO observability_episode AS known (
+        fingerprint, starts_at, ends_at, status, severity, alertname, summary, labels, annotations,
+        generator_url, dedup_key, source, first_seen_at, resolved_at)
+    SELECT fingerprint, starts_at, ends_at, status, severity, alertname, summary, labels, annotations,
+           generator_url, dedup_key, 'alertmanager', %(now)s,
+           CASE WHEN status = 'resolved' THEN %(now)s END
+    FROM incoming
+    ON CONFLICT (fingerprint, starts_at) DO UPDATE
+        SET status = 'resolved', ends_at = EXCLUDED.ends_at, resolved_at = EXCLUDED.resolved_at
+        WHERE known.status = 'firing' AND EXCLUDED.status = 'resolved'
+    RETURNING known.id, known.status, known.severity,
+              known.labels ->> 'notified_by' IS DISTINCT FROM 'alertmanager' AS is_ours_to_tell
+), timeline AS (
+    INSERT INTO observability_episodeevent (episode_id, at, kind, text, request_id, receipt_id)
+    SELECT changed.id, %(now)s, CASE changed.status WHEN 'firing' THEN 'fired' ELSE 'resolved' END,
+           '', %(request_id)s, receipt_id.id
+    FROM changed, receipt_id
+), planned AS (
+    INSERT INTO observability_delivery (
+        episode_id, channel, kind, digest_of, severity, priority, state, reason,
+        created_at, next_attempt_at, attempt_count)
+    SELECT changed.id, route.channel,
+           CASE changed.status WHEN 'firing' THEN 'trigger' ELSE 'resolve' END, '', changed.severity,
+           CASE WHEN changed.status = 'resolved' THEN %(update)s
+                WHEN changed.severity = 'critical' THEN %(page)s ELSE %(first_word)s END,
+           'pending', '', %(now)s, %(now)s, 0
+    FROM changed JOIN json_to_recordset(%(routes)s::json) AS route(severity text, channel text)
+         ON route.severity = changed.severity AND changed.is_ours_to_tell
+    ON CONFLICT DO NOTHING
+    RETURNING channel
+), receipt AS (
+    INSERT INTO observability_receipt (
+        id, received_at, outcome, reason, receiver, group_key, alert_count, changed_count,
+        truncated_alerts, set_aside, remote_address, request_id, body, size)
+    SELECT receipt_id.id, %(now)s, %(outcome)s, %(reason)s, %(receiver)s, %(group_key)s, %(received)s,
+           (SELECT count(*) FROM changed), %(truncated)s, %(set_aside)s::jsonb, %(remote_address)s,
+           %(request_id)s, %(body)s, %(size)s
+    FROM receipt_id WHERE %(keep_receipt)s
+)
+SELECT receipt_id.id, (SELECT count(*) FROM changed),
+       ARRAY(SELECT DISTINCT channel FROM planned) FROM receipt_id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """How a body arrived. `body` is kept as received."""
+
+    body: bytes
+    remote_address: str = ""
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What a payload changed: nothing for a snapshot that was known already."""
+
+    receipt_id: int
+    changed: int  # episodes
+    channels: list[str]  # with a new delivery
+
+
+def store(payload: Payload, envelope: Envelope, *, keep_receipt: bool = True) -> Stored:
+    """Stores `payload`. Raises OperationalError or InterfaceError when the database cannot for now."""
+    try:
+        stored = run_statement(payload, envelope, keep_receipt=keep_receipt)
+    except (DataError, IntegrityError):
+        # One alert that passed our checks but not PostgreSQL's: find it and set it aside.
+        payload.alerts = [alert for alert in payload.alerts if is_storable(alert, payload)]
+        stored = run_statement(payload, envelope, keep_receipt=keep_receipt)
+    if payload.watchdog_fires:
+        Heartbeat.beat(Heartbeat.WATCHDOG)
+    return stored
+
+
+def run_statement(payload: Payload, envelope: Envelope, *, keep_receipt: bool) -> Stored:
+    parameters = statement_parameters(payload, envelope, keep_receipt=keep_receipt, now=timezone.now())
+    try:
+        return execute(parameters)
+    except OperationalError as problem:
+        if (
+            getattr(problem.__cause__, "sqlstate", None) not in SQLSTATES_TO_REPEAT
+            or connection.in_atomic_block
+        ):
+            raise
+        return execute(parameters)
+
+
+def execute(parameters: dict[str, Any]) -> Stored:
+    # Inside a caller's transaction a refused statement must not take the rest with it.
+    savepoint = transaction.atomic() if connection.in_atomic_block else nullcontext()
+    with savepoint, connection.cursor() as cursor:
+        cursor.execute(STORE, parameters)
+        row = cursor.fetchone()
+    assert row is not None  # noqa: S101  (the last SELECT always has one row)
+    return Stored(*row)
+
+
+def statement_parameters(
+    payload: Payload, envelope: Envelope, *, keep_receipt: bool, now: datetime
+) -> dict[str, Any]:
+    return {
+        "alerts": json.dumps(payload.alerts),
+        "routes": json.dumps(routes()),
+        "now": now,
+        "page": PRIORITY_PAGE,
+        "first_word": PRIORITY_FIRST_WORD,
+        "update": PRIORITY_UPDATE,
+        "keep_receipt": keep_receipt,
+        "outcome": Receipt.Outcome.PARTIAL.value if payload.set_aside else Receipt.Outcome.STORED.value,
+        "reason": set_aside_summary(payload),
+        "receiver": payload.receiver,
+        "group_key": payload.group_key,
+        "received": payload.received,
+        "truncated": payload.truncated_alerts,
+        "set_aside": json.dumps(payload.set_aside),
+        "remote_address": envelope.remote_address,
+        "request_id": envelope.request_id,
+        "body": envelope.body,
+        "size": len(envelope.body),
+    }
+
+
+def routes() -> list[dict[str, str]]:
+    return [
+        {"severity": severity, "channel": channel}
+        for severity, channels in settings.ALERT_ROUTES.items()
+        for channel in channels
+    ]
+
+
+def set_aside_summary(payload: Payload) -> str:
+    if not payload.set_aside:
+        return ""
+    first = payload.set_aside[0]
+    return (
+        f"{len(payload.set_aside)} of {payload.received} alerts set aside; the first, alert "
+        f"{first['position']}: {first['reason']}."
+    )
+
+
+def is_storable(alert: dict[str, Any], payload: Payload) -> bool:
+    """Whether PostgreSQL can read the alert; if not, it is set aside. Rare, so one query each is fine."""
+    try:
+        savepoint = transaction.atomic() if connection.in_atomic_block else nullcontext()
+        with savepoint, connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT starts_at, ends_at, labels, annotations FROM json_to_record(%s::json) AS alert("
+                "starts_at timestamptz, ends_at timestamptz, labels jsonb, annotations jsonb, summary text)",
+                [json.dumps(alert)],
+            )
+    except DataError as problem:
+        reason = clean(str(problem)).splitlines()[0]
+        payload.set_aside.append({"position": -1, "reason": reason, "excerpt": json.dumps(alert)[:500]})
+        return False
+    return True
+
+
+def store_failed(problem: NotAPayload, envelope: Envelope) -> Receipt:
+    """Keeps a body that is no payload, for an operator to look at and process again."""
+    return Receipt.objects.create(
+        outcome=Receipt.Outcome.FAILED,
+        reason=clean(str(problem)),
+        remote_address=envelope.remote_address,
+        request_id=envelope.request_id,
+        body=envelope.body,
+        size=len(envelope.body),
+    )

@@ -1,0 +1,120 @@
+"""POST /api/v1/alerts/webhook: where Alertmanager's alerts arrive.
+
+Answers, chosen for what Alertmanager does with them: 200 only after the commit; 503 for whatever may pass
+(it retries 5xx); 400 for what never will (kept as a failed receipt). Never 429 and never a redirect: both
+make it drop alerts.
+"""
+
+from __future__ import annotations
+
+import hmac
+
+import structlog
+from django.conf import settings
+from django.db import Error as DatabaseError
+from django.http import HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
+from django.views.decorators.csrf import csrf_exempt
+
+from observability import metrics
+from observability.alerts import doorbell, ingest
+from observability.alerts.ingest import Envelope
+from observability.alerts.payload import NotAPayload, Payload, read_payload
+from observability.request_id import current_request_id
+
+log = structlog.get_logger(__name__)
+
+
+class Refused(Exception):
+    """The answer for a request that is not taken in."""
+
+    def __init__(self, status: int, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.reason = reason
+
+
+@csrf_exempt
+def webhook(request: HttpRequest) -> HttpResponse:
+    """Stores the alerts in the body and answers; the worker tells people."""
+    try:
+        check_method(request)
+        check_token(request)
+        envelope = Envelope(read_body(request), request.META.get("REMOTE_ADDR", ""), current_request_id())
+        return take_in(envelope)
+    except Refused as refusal:
+        return refuse(refusal)
+    except DatabaseError as problem:
+        log.warning("webhook_not_stored", error=type(problem).__name__)
+        return refuse(Refused(503, "unavailable", "The database cannot store alerts now. Try again."))
+
+
+def take_in(envelope: Envelope) -> JsonResponse:
+    try:
+        payload = read_payload(envelope.body)
+    except NotAPayload as problem:
+        receipt = ingest.store_failed(problem, envelope)
+        log.warning("webhook_not_understood", receipt=receipt.pk, reason=problem.reason)
+        raise Refused(400, problem.reason, str(problem)) from problem
+    stored = ingest.store(payload, envelope)
+    doorbell.ring_on_commit(stored.channels)
+    count(payload)
+    return JsonResponse(
+        {"receipt": stored.receipt_id, "stored": stored.changed, "set_aside": len(payload.set_aside)}
+    )
+
+
+def count(payload: Payload) -> None:
+    firing = sum(alert["status"] == "firing" for alert in payload.alerts)
+    metrics.record_alerts_received(firing=firing, resolved=len(payload.alerts) - firing)
+    metrics.record_webhook("partial" if payload.set_aside else "stored")
+    if payload.set_aside:
+        metrics.record_webhook_rejection("set_aside", len(payload.set_aside))
+
+
+def check_method(request: HttpRequest) -> None:
+    if request.method != "POST":
+        raise Refused(405, "not_a_payload", "Use POST.")
+
+
+def check_token(request: HttpRequest) -> None:
+    """Bearer token, compared in constant time with both live tokens."""
+    scheme, _, given = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
+    tokens = [settings.ALERT_WEBHOOK_TOKEN, settings.ALERT_WEBHOOK_TOKEN_PREVIOUS]
+    matches = [hmac.compare_digest(given.strip().encode(), token.encode()) for token in tokens if token]
+    if scheme.lower() != "bearer" or not any(matches):
+        raise Refused(401, "bad_token", "Send the header Authorization: Bearer <ALERT_WEBHOOK_TOKEN>.")
+
+
+def read_body(request: HttpRequest) -> bytes:
+    """The whole body. Read from the stream: Django's own 2.5 MB limit would lose a storm for good."""
+    limit = settings.ALERT_WEBHOOK_MAX_BYTES
+    length = request.META.get("CONTENT_LENGTH") or ""
+    if not length.isdecimal():
+        raise Refused(411, "not_a_payload", "Send a Content-Length header.")
+    if int(length) > limit:
+        raise Refused(
+            413,
+            "too_large",
+            f"The body has {int(length):,} bytes, the limit is {limit:,}. "
+            "Raise ALERT_WEBHOOK_MAX_BYTES or lower max_alerts in alertmanager.yml.",
+        )
+    if request.META.get("HTTP_CONTENT_ENCODING", "identity") != "identity":
+        raise Refused(415, "bad_encoding", "Send the body without Content-Encoding.")
+    try:
+        body = request.read(int(length))
+    except (UnreadablePostError, OSError) as problem:
+        raise Refused(503, "unavailable", "The body broke off. Send it again.") from problem
+    if len(body) < int(length):
+        raise Refused(503, "unavailable", "The body is shorter than its Content-Length. Send it again.")
+    return body
+
+
+def refuse(refusal: Refused) -> JsonResponse:
+    metrics.record_webhook("failed" if refusal.status >= 500 else "rejected")
+    metrics.record_webhook_rejection(refusal.reason)
+    response = JsonResponse({"code": refusal.reason, "message": str(refusal)}, status=refusal.status)
+    if refusal.status == 405:
+        response["Allow"] = "POST"
+    if refusal.status == 401:
+        response["WWW-Authenticate"] = "Bearer"
+    return response

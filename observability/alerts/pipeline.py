@@ -1,0 +1,160 @@
+"""The alert pipeline watches itself: channels that refuse, a Watchdog that stays away, what waits too long.
+
+What it finds becomes an alert of its own (source "pipeline"), told like any other, but on the channels that
+still work. The one thing it cannot report is its own death: Alertmanager does that by itself
+(deploy/alertmanager/alertmanager.yml).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Count, Min
+from django.utils import timezone
+
+from observability import metrics
+from observability.alerts import doorbell, outbox
+from observability.models import Channel, Delivery, Episode, EpisodeEvent, Heartbeat
+from observability.models.episode import Severity
+from observability.notifiers import registry
+from observability.notifiers.base import Delivered, Outcome, Rejected
+
+
+def note_channel_health(channel: str, delivery: Delivery, state: Delivery.State, outcome: Outcome) -> None:
+    """After an attempt: a channel that refuses, or that cost us a delivery, is flagged and reported."""
+    if isinstance(outcome, Delivered):
+        clear_flag(channel)
+        return
+    refused = isinstance(outcome, Rejected) and outcome.flags_channel
+    if not refused and state != Delivery.State.DEAD:
+        return
+    reason = delivery.reason or "given up"
+    flagged = Channel.objects.filter(pk=channel, flagged_at=None).update(
+        flagged_at=timezone.now(), flag_reason=reason
+    )
+    if flagged:
+        open_alert(
+            "AlertChannelDown",
+            subject=channel,
+            severity=Severity.CRITICAL,
+            summary=f"Amani cannot tell anybody through {registry.get(channel).label}: {reason}",
+            not_through=channel,
+        )
+
+
+def clear_flag(channel: str) -> None:
+    if Channel.objects.filter(pk=channel).exclude(flagged_at=None).update(flagged_at=None, flag_reason=""):
+        close_alert("AlertChannelDown", subject=channel)
+
+
+def fingerprint_of(alertname: str, subject: str) -> str:
+    return f"pipeline-{alertname}-{subject}"[:64]
+
+
+@transaction.atomic
+def open_alert(
+    alertname: str, *, subject: str, severity: Severity, summary: str, not_through: str = ""
+) -> None:
+    """Fires a pipeline alert, unless it fires already. `not_through`: the channel that is the problem."""
+    fingerprint = fingerprint_of(alertname, subject)
+    if Episode.objects.filter(fingerprint=fingerprint, status=Episode.Status.FIRING).exists():
+        return
+    now = timezone.now()
+    episode = Episode.objects.create(
+        fingerprint=fingerprint,
+        starts_at=now,
+        status=Episode.Status.FIRING,
+        severity=severity,
+        alertname=alertname,
+        summary=summary,
+        labels={"alertname": alertname, "severity": str(severity), "service": "amani", "subject": subject},
+        annotations={
+            "summary": summary,
+            "runbook_url": f"{settings.RUNBOOK_BASE_URL}/{alertname}/",
+        },
+        source=Episode.Source.PIPELINE,
+        dedup_key=f"amani-{fingerprint}-{now.isoformat()}",
+        first_seen_at=now,
+    )
+    EpisodeEvent.objects.create(episode=episode, at=now, kind=EpisodeEvent.Kind.FIRED)
+    channels = [notifier.name for notifier in registry.configured() if notifier.name != not_through]
+    outbox.plan(episode, Delivery.Kind.TRIGGER, channels)
+    doorbell.ring_on_commit(channels)
+
+
+@transaction.atomic
+def close_alert(alertname: str, *, subject: str) -> None:
+    now = timezone.now()
+    firing = Episode.objects.select_for_update(of=("self",)).filter(
+        fingerprint=fingerprint_of(alertname, subject), status=Episode.Status.FIRING
+    )
+    for episode in firing:
+        episode.status = Episode.Status.RESOLVED
+        episode.resolved_at = episode.ends_at = now
+        episode.save(update_fields=["status", "resolved_at", "ends_at"])
+        EpisodeEvent.objects.create(episode=episode, at=now, kind=EpisodeEvent.Kind.RESOLVED)
+        told = episode.deliveries.filter(kind=Delivery.Kind.TRIGGER).values_list("channel", flat=True)
+        channels = list(told.distinct())
+        outbox.plan(episode, Delivery.Kind.RESOLVE, channels)
+        doorbell.ring_on_commit(channels)
+
+
+def watch() -> None:
+    """Every few seconds: sign of life, Watchdog, and the gauges of docs/metrics.md."""
+    now = timezone.now()
+    Heartbeat.beat(Heartbeat.WORKER, now)
+    watch_watchdog(now)
+    take_snapshot(now)
+
+
+def watch_watchdog(now: datetime) -> None:
+    """Silence of the Watchdog, once seen, means that Prometheus or Alertmanager no longer reach Amani."""
+    seen = Heartbeat.objects.filter(pk=Heartbeat.WATCHDOG).values_list("last_seen_at", flat=True).first()
+    metrics.record_watchdog_seen(seen.timestamp() if seen else 0.0)
+    if seen is None:
+        return
+    if now - seen > timedelta(seconds=settings.WATCHDOG_TIMEOUT_SECONDS):
+        open_alert(
+            "WatchdogAbsent",
+            subject="alertmanager",
+            severity=Severity.CRITICAL,
+            summary=f"No Watchdog from Alertmanager since {seen:%Y-%m-%d %H:%M} UTC: alerts may not arrive.",
+        )
+    else:
+        close_alert("WatchdogAbsent", subject="alertmanager")
+
+
+def take_snapshot(now: datetime) -> None:
+    for channel, (count, oldest) in backlog().items():
+        metrics.record_backlog(channel, count, (now - oldest).total_seconds() if oldest else 0.0)
+    flagged = set(Channel.objects.exclude(flagged_at=None).values_list("pk", flat=True))
+    for channel in registry.NOTIFIERS:
+        metrics.record_channel_flag(channel, channel in flagged)
+    metrics.record_firing(firing_by_severity())
+    metrics.record_worker_heartbeat(now.timestamp())
+
+
+def backlog() -> dict[str, tuple[int, datetime | None]]:
+    """Channel → (undelivered, when the oldest of them was planned)."""
+    waiting: dict[str, tuple[int, datetime | None]] = dict.fromkeys(registry.NOTIFIERS, (0, None))
+    rows = (
+        Delivery.objects.filter(state__in=Delivery.UNFINISHED)
+        .exclude(kind=Delivery.Kind.DIGEST)
+        .values_list("channel")
+        .annotate(count=Count("pk"), oldest=Min("created_at"))
+        .order_by()
+    )
+    waiting.update({channel: (count, oldest) for channel, count, oldest in rows})
+    return waiting
+
+
+def firing_by_severity() -> dict[str, int]:
+    rows = (
+        Episode.objects.filter(status=Episode.Status.FIRING)
+        .values_list("severity")
+        .annotate(count=Count("pk"))
+        .order_by()
+    )
+    return dict.fromkeys(Severity.values, 0) | dict(rows)

@@ -1,0 +1,126 @@
+"""One time that one alert fired, and what happened to it since."""
+
+from __future__ import annotations
+
+import pgtrigger
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+
+
+class Severity(models.TextChoices):
+    CRITICAL = "critical"
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+
+
+class Episode(models.Model):
+    """Unique by (fingerprint, starts_at): the same alert firing again later is another episode."""
+
+    class Status(models.TextChoices):
+        FIRING = "firing"
+        RESOLVED = "resolved"
+        NOTICE = "notice", "one-off message"  # sent from code; nothing will ever resolve it
+
+    class Source(models.TextChoices):
+        ALERTMANAGER = "alertmanager", "Alertmanager"
+        CODE = "code", "application code"
+        PIPELINE = "pipeline", "Amani, about its own pipeline"
+
+    fingerprint = models.CharField(max_length=64)
+    starts_at = models.DateTimeField()
+    status = models.CharField(max_length=8, choices=Status)
+    severity = models.CharField(max_length=8, choices=Severity)
+    alertname = models.CharField(max_length=200)
+    summary = models.TextField(blank=True)
+    labels = models.JSONField(default=dict)
+    annotations = models.JSONField(default=dict)
+    generator_url = models.TextField(blank=True)
+    source = models.CharField(max_length=12, choices=Source, default=Source.ALERTMANAGER)
+    dedup_key = models.CharField(max_length=255, help_text="PagerDuty's key of this episode.")
+    first_seen_at = models.DateTimeField(default=timezone.now)
+    ends_at = models.DateTimeField(null=True, blank=True, help_text="As the sender says.")
+    resolved_at = models.DateTimeField(null=True, blank=True, help_text="When Amani heard of it.")
+    acknowledged_at = models.DateTimeField(null=True, blank=True)
+    acknowledged_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_index=False,
+    )
+
+    class Meta:
+        verbose_name = "alert"
+        default_permissions = ("view",)
+        permissions = [
+            ("acknowledge_episode", "Can acknowledge an alert"),
+            ("note_episode", "Can add a note to an alert"),
+        ]
+        ordering = ["-starts_at", "-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["fingerprint", "starts_at"], name="one_episode_per_fingerprint_and_start"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(resolved_at__isnull=False, status="resolved")
+                | (models.Q(resolved_at__isnull=True) & ~models.Q(status="resolved")),
+                name="episode_is_resolved_exactly_when_it_has_a_time",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["-starts_at", "-id"], name="episode_newest_first"),
+            models.Index(
+                fields=["severity", "-starts_at"], name="episode_firing", condition=models.Q(status="firing")
+            ),
+            models.Index(fields=["alertname", "-starts_at"], name="episode_by_alertname"),
+        ]
+        triggers = [
+            pgtrigger.ReadOnly(
+                name="episode_identity_is_fixed",
+                fields=["fingerprint", "starts_at", "alertname", "labels", "source", "first_seen_at"],
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.alertname
+
+
+class EpisodeEvent(models.Model):
+    """The timeline. Appended, never changed: the database refuses an UPDATE."""
+
+    class Kind(models.TextChoices):
+        FIRED = "fired"
+        RESOLVED = "resolved"
+        SENT = "sent", "sent from code"
+        ACKNOWLEDGED = "acknowledged"
+        NOTE = "note"
+        RESENT = "resent"
+
+    episode = models.ForeignKey(Episode, on_delete=models.CASCADE, related_name="events")
+    at = models.DateTimeField(default=timezone.now)
+    kind = models.CharField(max_length=12, choices=Kind)
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_index=False,
+    )
+    text = models.TextField(blank=True)
+    request_id = models.CharField(max_length=64, blank=True)
+    receipt_id = models.BigIntegerField(
+        null=True, blank=True, help_text="The receipt that told it; it may have been pruned since."
+    )
+
+    class Meta:
+        verbose_name = "timeline event"
+        default_permissions = ("view",)
+        ordering = ["id"]
+        triggers = [pgtrigger.Protect(name="timeline_is_append_only", operation=pgtrigger.Update)]
+
+    def __str__(self) -> str:
+        return f"{self.kind} at {self.at:%Y-%m-%d %H:%M:%S}"

@@ -1,0 +1,62 @@
+"""What arrived at the webhook, byte for byte, and what became of it."""
+
+from __future__ import annotations
+
+import pgtrigger
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+
+
+class Receipt(models.Model):
+    class Outcome(models.TextChoices):
+        STORED = "stored"
+        PARTIAL = "partial", "stored, some alerts set aside"
+        FAILED = "failed", "not understood"
+
+    received_at = models.DateTimeField(default=timezone.now, editable=False, db_index=True)
+    outcome = models.CharField(max_length=8, choices=Outcome)
+    reason = models.TextField(
+        blank=True, help_text="Why the body, or some of its alerts, was not understood."
+    )
+    receiver = models.CharField(max_length=200, blank=True, help_text="Alertmanager's receiver.")
+    group_key = models.CharField(max_length=500, blank=True, help_text="Alertmanager's group, cut off.")
+    alert_count = models.PositiveIntegerField(default=0)
+    changed_count = models.PositiveIntegerField(default=0, help_text="Alerts that told something new.")
+    truncated_alerts = models.PositiveIntegerField(
+        default=0, help_text="Alerts Alertmanager left out (max_alerts)."
+    )
+    set_aside = models.JSONField(default=list, blank=True, help_text="Alerts not stored, each with a reason.")
+    remote_address = models.CharField(max_length=64, blank=True)
+    request_id = models.CharField(max_length=64, blank=True)
+    body = models.BinaryField(help_text="As received; request headers are never kept.")
+    size = models.PositiveIntegerField(help_text="Bytes.")
+    reprocessed_at = models.DateTimeField(null=True, blank=True, editable=False)
+    reprocessed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_index=False,
+    )
+
+    class Meta:
+        default_permissions = ("view",)
+        permissions = [("reprocess_receipt", "Can process a failed receipt again")]
+        ordering = ["-id"]
+        indexes = [
+            models.Index(
+                fields=["-id"],
+                name="receipt_needs_attention",
+                condition=~models.Q(outcome="stored"),
+            )
+        ]
+        triggers = [
+            pgtrigger.ReadOnly(
+                name="receipt_is_evidence", fields=["received_at", "body", "size", "remote_address"]
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"Receipt {self.pk}"
