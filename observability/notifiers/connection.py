@@ -45,7 +45,7 @@ class Deadline:
                 _shut(twin)
 
     def take_over(self, twin: socket.socket) -> None:
-        """Close `twin` at the end: http.client closes a connection that won't be kept before its body is read."""
+        """Close `twin` at the end: http.client closes what it won't keep before the body is read."""
         self._to_close.append(twin)
 
     def _cut(self) -> None:

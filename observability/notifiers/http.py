@@ -26,11 +26,11 @@ class DeliveryError(Exception):
     """No answer came. The message names no URL, so no secret."""
 
 
-class ConnectFailed(DeliveryError):  # noqa: N818 -- named for what is known, like OutcomeUnknown
+class ConnectFailed(DeliveryError):
     """Nothing of the request was sent: the vendor certainly does not have it."""
 
 
-class OutcomeUnknown(DeliveryError):  # noqa: N818 -- it may not be an error at all
+class OutcomeUnknown(DeliveryError):
     """At least a part of the request was sent and no answer came: the vendor may have acted on it."""
 
 
