@@ -13,9 +13,10 @@ ORPHAN_SECONDS = 3.0
 
 
 class Child(Protocol):
-    name: str
-    process: subprocess.Popen[bytes] | None
-
+    @property
+    def name(self) -> str: ...
+    @property
+    def process(self) -> subprocess.Popen[bytes] | None: ...
     @property
     def is_running(self) -> bool: ...
     def start(self) -> None: ...

@@ -1,5 +1,6 @@
 """Prometheus and Alertmanager of `make run`: which of them are there, deploy/ with this run's ports."""
 
+import os
 import re
 import shutil
 from collections.abc import Mapping
@@ -56,6 +57,11 @@ def write_secrets(folder: Path, configuration: Configuration, webhook_token: str
         if value:
             (secrets / name).touch(mode=0o600)
             (secrets / name).write_text(value)
+
+
+def environment() -> dict[str, str]:
+    """None of Amani's variables: a DEBUG among them makes Alertmanager's API library print its own code."""
+    return {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR", "TZ") if name in os.environ}
 
 
 def port_of(name: str, configuration: Configuration) -> int:

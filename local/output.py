@@ -26,12 +26,14 @@ class Terminal:
 class Log:
     """A pipe to hand to a child, and the thread that reads it for as long as any child holds it open.
 
+    `shown=False`: to the file only, for a server whose every step is not news.
     The log of the run before is kept beside it as NAME.previous.log.
     """
 
-    def __init__(self, name: str, folder: Path, terminal: Terminal) -> None:
+    def __init__(self, name: str, folder: Path, terminal: Terminal, *, shown: bool = True) -> None:
         self.name = name
         self.terminal = terminal
+        self.shown = shown
         self.path = folder / f"{name}.log"
         folder.mkdir(parents=True, exist_ok=True)
         if self.path.exists():
@@ -44,7 +46,8 @@ class Log:
         with os.fdopen(reader, "rb") as pipe, self.path.open("wb", buffering=0) as file:
             for line in pipe:
                 file.write(line)
-                self.terminal.say(self.name, line.decode(errors="replace").rstrip())
+                if self.shown:
+                    self.terminal.say(self.name, line.decode(errors="replace").rstrip())
 
     def close(self) -> None:
         os.close(self.writer)

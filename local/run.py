@@ -104,7 +104,7 @@ class Launcher:
             if self.configuration.is_given(variable):
                 self.say(f"{variable} is set, so there is no private {kind.name}.")
                 continue
-            output = self.supervisor.open_log(folder)
+            output = self.supervisor.open_log(folder, shown=False)
             service = kind(RUN / folder, ports.find_free_port(), output=output)
             self.supervisor.add_service(service)
             urls[variable] = service.url
@@ -153,7 +153,7 @@ class Launcher:
             token = environment.get("ALERT_WEBHOOK_TOKEN") or self.configuration.value("ALERT_WEBHOOK_TOKEN")
             monitoring.write_secrets(folder, self.configuration, token)
             command = monitoring.command(name, path, folder, self.configuration)
-            self.supervisor.add_program(self.program(name, command, environment, folder))
+            self.supervisor.add_program(self.program(name, command, monitoring.environment(), folder))
 
     def wait_until_ready(self) -> None:
         deadline = time.monotonic() + READY_SECONDS

@@ -53,6 +53,10 @@ class PrivateService:
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
+    def url(self) -> str:
+        raise NotImplementedError
+
+    @property
     def pid(self) -> int:
         if self.process is None:
             raise ChildFailedError(f"{self.name} was not started.")
@@ -88,7 +92,7 @@ class PrivateService:
 
     def last_words(self) -> str:
         if not self.log_file.exists():
-            return "its log says why."
+            return "its log says why (.run/log/)."
         return self.log_file.read_text(errors="replace")[-600:]
 
     def launch(self) -> None:

@@ -29,9 +29,9 @@ class Supervisor:
     def children(self) -> list[Child]:
         return [*self.services, *self.programs]
 
-    def open_log(self, name: str) -> int:
+    def open_log(self, name: str, *, shown: bool = True) -> int:
         """The end of a pipe for a child's output."""
-        self.logs.append(Log(name, self.log_folder, self.terminal))
+        self.logs.append(Log(name, self.log_folder, self.terminal, shown=shown))
         return self.logs[-1].writer
 
     def add_service(self, service: PrivateService) -> None:
