@@ -9,6 +9,9 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "amani.settings")
     from django.core.management import execute_from_command_line
 
+    from observability.processes import claim
+
+    claim("command")
     execute_from_command_line(sys.argv)
 
 

@@ -11,6 +11,8 @@ app = Celery("amani")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
+from observability import celery_signals  # noqa: E402, F401  (connects handlers; its modules read the settings)
+
 
 @setup_logging.connect
 def keep_django_logging(**_: object) -> None:

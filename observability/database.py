@@ -1,0 +1,90 @@
+"""Metrics of the database: the time of each statement, and the connections that are really open.
+
+django-prometheus wraps the cursor class: it misses what `QuerySet.iterator()` reads through a server-side
+cursor, and takes a pool's checkouts for new connections. An execute wrapper sees every statement, and
+connections are counted
+from the driver's own objects.
+"""
+
+import os
+import weakref
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
+from psycopg import Connection
+
+from observability.metrics import db_connections_active, query_durations
+from observability.values import Histogram
+
+other_durations = query_durations["OTHER"]
+counted_connections: weakref.WeakSet[Connection[Any]] = weakref.WeakSet()
+
+
+def connect() -> None:
+    """Starts measuring; called once when Django is ready."""
+    connection_created.connect(measure_connection, dispatch_uid="observability.database")
+
+
+def measure_connection(connection: BaseDatabaseWrapper, **_: object) -> None:
+    if time_statement not in connection.execute_wrappers:
+        connection.execute_wrappers.append(time_statement)
+    driver_connection = connection.connection
+    if isinstance(driver_connection, Connection) and driver_connection not in counted_connections:
+        count_connection(driver_connection)
+
+
+def time_statement(
+    execute: Callable[..., Any],
+    sql: Any,
+    params: Any,
+    many: bool,  # noqa: FBT001  (Django's signature)
+    context: Any,
+) -> Any:
+    started = perf_counter()
+    try:
+        return execute(sql, params, many, context)
+    finally:
+        histogram = query_durations.get(sql[:6]) if type(sql) is str else None
+        if histogram is None:
+            histogram = durations_of(sql)
+        histogram.observe(perf_counter() - started)
+
+
+def durations_of(sql: object) -> Histogram:
+    """The histogram of a statement that doesn't plainly begin with its verb."""
+    if isinstance(sql, bytes):
+        sql = sql.decode(errors="replace")
+    if not isinstance(sql, str):
+        return other_durations
+    return query_durations.get(sql.lstrip("( \t\r\n")[:6].upper(), other_durations)
+
+
+def count_connection(connection: Connection[Any]) -> None:
+    """Counts `connection` until it is closed or garbage collected, whichever comes first.
+
+    With a pool this runs again at each checkout, which `counted_connections` keeps from counting twice.
+    """
+    counted_connections.add(connection)
+    db_connections_active.inc()
+    uncount = weakref.finalize(connection, forget_connection, os.getpid())
+    uncount.atexit = False
+    reference = weakref.ref(connection)  # a strong one would keep the connection alive in a cycle
+
+    def close() -> None:
+        closing = reference()
+        try:
+            if closing is not None:
+                type(closing).close(closing)
+        finally:
+            uncount()
+
+    connection.close = close  # type: ignore[method-assign]  # psycopg has no hook for it
+
+
+def forget_connection(process_id: int) -> None:
+    """A forked child drops connections that its parent counted."""
+    if os.getpid() == process_id:
+        db_connections_active.dec()

@@ -1,0 +1,171 @@
+"""`/metrics`: all processes of Amani in one answer, for those who may see it.
+
+With PROMETHEUS_MULTIPROC_DIR the answer is the sum of the metric files of all slots, without it the metrics
+of this process. Nothing here asks the database.
+"""
+
+import gzip
+import hmac
+import os
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+from ipaddress import IPv6Address, ip_address
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from prometheus_client.exposition import choose_encoder, gzip_accepted
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+from observability.metrics import REGISTRY, ROLES
+from observability.processes import clock
+from observability.slots import live_slots, role_of
+
+# A proxy on this machine would make everybody local, so whoever comes through one shows the token.
+FORWARDING_HEADERS = ("HTTP_FORWARDED", "HTTP_VIA", "HTTP_X_REAL_IP", "HTTP_X_CLIENT_IP",
+"HTTP_TRUE_CLIENT_IP",
+                      "HTTP_CF_CONNECTING_IP", "HTTP_CLIENT_IP")  # fmt: skip
+FORWARDING_PREFIX = "HTTP_X_FORWARDED"
+REFUSAL = (
+    b"Metrics are shown to METRICS_ALLOWED_NETWORKS without a proxy between, "
+    b"and to requests with the header 'Authorization: Bearer <METRICS_TOKEN>'.\n"
+)
+UNREADABLE = (OSError, RuntimeError, ValueError, TypeError, struct.error)
+
+
+class Answer(NamedTuple):
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+
+def metrics_answer(environ: Mapping[str, Any]) -> Answer:
+    """The answer to a WSGI request for `/metrics`."""
+    if environ.get("REQUEST_METHOD") not in {"GET", "HEAD"}:
+        return Answer(405, [("Allow", "GET, HEAD"), ("Content-Type", "text/plain")], b"")
+    if not may_see_metrics(environ):
+        return Answer(403, [("Content-Type", "text/plain; charset=utf-8")], REFUSAL)
+    clock.count()
+    encode, content_type = choose_encoder(environ.get("HTTP_ACCEPT", ""))
+    body = encode(Everything())
+    headers = [("Content-Type", content_type), ("Vary", "Accept, Accept-Encoding")]
+    if gzip_accepted(environ.get("HTTP_ACCEPT_ENCODING", "")):
+        body = gzip.compress(body, compresslevel=1)
+        headers.append(("Content-Encoding", "gzip"))
+    return Answer(200, headers, body)
+
+
+def metrics_view(request: HttpRequest) -> HttpResponse:
+    """The same under Django's own server and test client; gunicorn's requests don't come this far
+    (edge.py).
+    """
+    answer = metrics_answer(request.META)
+    return HttpResponse(answer.body, status=answer.status, headers=dict(answer.headers))
+
+
+def may_see_metrics(environ: Mapping[str, Any]) -> bool:
+    return is_near(environ) or has_token(environ)
+
+
+def has_token(environ: Mapping[str, Any]) -> bool:
+    if not settings.METRICS_TOKEN:
+        return False
+    offered = environ.get("HTTP_AUTHORIZATION", "").encode("latin-1", "replace")
+    return hmac.compare_digest(offered, f"Bearer {settings.METRICS_TOKEN}".encode())
+
+
+def is_near(environ: Mapping[str, Any]) -> bool:
+    """Whether the peer itself, and nobody behind it, is in an allowed network."""
+    if any(header in environ for header in FORWARDING_HEADERS):
+        return False
+    if any(name.startswith(FORWARDING_PREFIX) for name in environ):
+        return False
+    try:
+        address = ip_address(environ.get("REMOTE_ADDR", ""))
+    except ValueError:  # a Unix socket has no address
+        return False
+    if isinstance(address, IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped
+    return any(address in network for network in settings.METRICS_ALLOWED_NETWORKS)
+
+
+class Everything(Collector):
+    """All metrics of all live and former processes, and what only a scrape knows."""
+
+    def collect(self) -> Iterator[Metric]:
+        directory = Path(settings.PROMETHEUS_MULTIPROC_DIR) if settings.PROMETHEUS_MULTIPROC_DIR else None
+        if directory is None or not directory.is_dir():
+            yield from REGISTRY.collect()
+            yield from scrape_metrics({"web-0": os.getpid()}, unreadable=0)
+            return
+        live = live_slots(directory)
+        metrics, unreadable = read_files(files_to_read(directory, live))
+        yield from metrics
+        yield from scrape_metrics(live, unreadable)
+
+
+def files_to_read(directory: Path, live: Mapping[str, int]) -> list[str]:
+    """The metric files, without the live gauges of processes that are gone."""
+    return [
+        str(path)
+        for path in sorted(directory.glob("*.db"))
+        if not path.name.startswith("gauge_live") or path.stem.rpartition("_")[2] in live
+    ]
+
+
+def read_files(paths: list[str]) -> tuple[Iterable[Metric], int]:
+    """The merged metrics, and how many files had to be left out because they are damaged."""
+    try:
+        return merge(paths), 0
+    except UNREADABLE:
+        readable = [path for path in paths if is_readable(path)]
+        return merge(readable), len(paths) - len(readable)
+
+
+def merge(paths: list[str]) -> Iterable[Metric]:
+    metrics: Iterable[Metric] = MultiProcessCollector.merge(paths)  # type: ignore[no-untyped-call]
+    return metrics
+
+
+def is_readable(path: str) -> bool:
+    try:
+        merge([path])
+    except UNREADABLE:
+        return False
+    return True
+
+
+def scrape_metrics(live: Mapping[str, int], unreadable: int) -> Iterator[Metric]:
+    build = GaugeMetricFamily("amani_build_info", "1, with the running version as label.", labels=["version"])
+    build.add_metric([settings.VERSION], 1)
+    yield build
+    yield GaugeMetricFamily(
+        "amani_metric_files_unreadable", "Metric files left out of this scrape as damaged.", value=unreadable
+    )
+    yield from memory_metrics(live)
+
+
+def memory_metrics(live: Mapping[str, int]) -> Iterator[Metric]:
+    if not Path("/proc/self/statm").exists():
+        return
+    family = GaugeMetricFamily(
+        "amani_process_resident_memory_bytes",
+        "Resident memory of all live processes of a role.",
+        labels=["role"],
+    )
+    for role in ROLES:
+        family.add_metric(
+            [role], sum(resident_bytes(pid) for name, pid in live.items() if role_of(name) == role)
+        )
+    yield family
+
+
+def resident_bytes(process_id: int) -> int:
+    try:
+        pages = Path(f"/proc/{process_id}/statm").read_text().split()[1]
+    except (OSError, IndexError):  # ended since
+        return 0
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")

@@ -1,0 +1,65 @@
+"""What each process does for the metrics when it starts: take a slot, and account for its processor time."""
+
+import logging
+import os
+import time
+from pathlib import Path
+
+from django.conf import settings
+
+from observability.metrics import process_cpu_seconds
+from observability.slots import take_slot
+from observability.values import Counter, store
+
+logger = logging.getLogger(__name__)
+
+
+class ProcessClock:
+    """Adds the processor time of this process to its role's counter, at most once a second.
+
+    Reading /proc at the scrape instead would make the sum fall whenever a worker is recycled, and
+    Prometheus takes a falling counter for a restart: the next rate would be thousands of seconds too high.
+    """
+
+    def __init__(self) -> None:
+        self.counter: Counter | None = process_cpu_seconds["web"]
+        self.counted = 0.0
+        self.due = 0.0  # on the clock of time.perf_counter()
+
+    def count(self) -> None:
+        used = time.process_time()
+        if self.counter:
+            self.counter.inc(used - self.counted)
+        self.counted = used
+        self.due = time.perf_counter() + 1.0
+
+    def count_if_due(self) -> None:
+        if time.perf_counter() > self.due:
+            self.count()
+
+    def restart(self) -> None:
+        """A forked child's processor time starts at zero."""
+        self.counted = 0.0
+        self.due = 0.0
+
+
+clock = ProcessClock()
+os.register_at_fork(after_in_child=clock.restart)
+
+
+def claim(kind: str) -> None:
+    """Takes a metrics slot for this process: `web`, `worker`, `worker-main`, `beat` or `command`.
+
+    Without PROMETHEUS_MULTIPROC_DIR the process keeps its metrics to itself. A disk that is full or
+    read-only costs the metrics of this process, which the log says, and not the process.
+    """
+    if not settings.PROMETHEUS_MULTIPROC_DIR:
+        return
+    try:
+        slot = take_slot(Path(settings.PROMETHEUS_MULTIPROC_DIR), kind)
+        store.attach(slot)
+    except OSError:
+        logger.exception("metrics_invisible", extra={"directory": settings.PROMETHEUS_MULTIPROC_DIR})
+        return
+    clock.counter = process_cpu_seconds.get(slot.role)
+    clock.count()

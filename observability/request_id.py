@@ -1,0 +1,24 @@
+"""One id per request: taken from a well-formed `X-Request-ID`, else made, and known to everything it
+causes.
+"""
+
+import re
+from contextvars import ContextVar
+from uuid import uuid4
+
+# Anything else could forge log lines or fill them, so it is replaced and not repaired.
+WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{8,64}")
+
+request_id: ContextVar[str] = ContextVar("request_id", default="")
+
+
+def current_request_id() -> str:
+    """The id of the request (or of the request that caused this task); empty outside of both."""
+    return request_id.get()
+
+
+def choose_request_id(offered: str | None) -> str:
+    """`offered` if it is well-formed, else a new id of 32 hexadecimal digits."""
+    if offered and WELL_FORMED.fullmatch(offered):
+        return offered
+    return uuid4().hex

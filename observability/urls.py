@@ -1,0 +1,13 @@
+"""Addresses of monitoring. Under gunicorn `/metrics` and the ping are answered before Django (edge.py)."""
+
+from django.urls import path
+
+from observability.exposition import metrics_view
+from observability.health import health_view, ping_view, readiness_view
+
+urlpatterns = [
+    path("metrics", metrics_view, name="metrics"),
+    path("api/v1/ping", ping_view, name="ping"),
+    path("api/v1/health", health_view, name="health"),
+    path("api/v1/readiness", readiness_view, name="readiness"),
+]
