@@ -36,6 +36,7 @@ from local.supervisor import Supervisor
 
 LOOK_SECONDS = 0.1
 READY_SECONDS = 60.0
+CELERY_ADVICE = "You're running the worker with superuser privileges"
 SERVICES: tuple[tuple[str, str, type[PrivateService]], ...] = (
     ("DATABASE_URL", "postgres", PrivatePostgres),
     ("REDIS_URL", "valkey", PrivateValkey),
@@ -132,13 +133,15 @@ class Launcher:
         return Program(name, command, output=output, environment=environment, folder=folder)
 
     def start_application(self, environment: dict[str, str]) -> None:
-        python = [sys.executable, "-m"]
         address = f"{self.configuration.host}:{self.configuration.port}"
         schedule = str(RUN / "celerybeat-schedule")
+        # Root may try Amani, so Celery's advice against root is no news; --quiet leaves its banner out.
+        celery = [sys.executable, "-W", f"ignore:{CELERY_ADVICE}", "-m", "celery", "--quiet", "-A", "amani"]
+        web = [sys.executable, "-m", "gunicorn", "-c", "deploy/gunicorn.conf.py", "-b", address, "amani.wsgi"]
         commands = {
-            "web": [*python, "gunicorn", "-c", "deploy/gunicorn.conf.py", "-b", address, "amani.wsgi"],
-            "worker": [*python, "celery", "-A", "amani", "worker"],
-            "beat": [*python, "celery", "-A", "amani", "beat", "--schedule", schedule],
+            "web": web,
+            "worker": [*celery, "worker"],
+            "beat": [*celery, "beat", "--schedule", schedule],
         }
         for name, command in commands.items():
             self.supervisor.add_program(self.program(name, command, environment, ROOT))
