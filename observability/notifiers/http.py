@@ -56,6 +56,8 @@ def post(
         except (requests.RequestException, HTTPError, OSError, UnicodeError) as error:
             raise _no_answer(error, deadline) from None  # the chain's messages contain the URL
         try:
+            if deadline.passed:  # http.client takes headers that break off for all of them
+                raise OutcomeUnknown("sent, but no answer: the total time was up")
             body = _beginning_of(response)
         finally:
             response.close()

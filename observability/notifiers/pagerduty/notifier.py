@@ -13,6 +13,7 @@ from observability.notifiers.base import (
     Notifier,
     Outcome,
     OutgoingRequest,
+    Pace,
     Rejected,
     RetryLater,
     VendorResponse,
@@ -30,6 +31,7 @@ class PagerDuty(Notifier):
     name: ClassVar[str] = "pagerduty"
     label: ClassVar[str] = "PagerDuty"
     handles: ClassVar[frozenset[Kind]] = frozenset(Kind) - {Kind.DIGEST}
+    keeps_incidents: ClassVar[bool] = True
 
     def is_configured(self) -> bool:
         return bool(settings.PAGERDUTY_API_KEY)
@@ -52,6 +54,14 @@ class PagerDuty(Notifier):
             return RetryLater(None, f"{reason} (PagerDuty answers 202)")
         our_fault = status == 413 or (status == 400 and not _names_the_key(said))
         return Rejected(reason, flags_channel=not our_fault)
+
+    def pace(self) -> Pace:
+        """At most `PAGERDUTY_EVENTS_PER_MINUTE` in any 60 seconds, a burst of a twelfth of them included."""
+        limit = settings.PAGERDUTY_EVENTS_PER_MINUTE
+        if limit <= 0:
+            return Pace()
+        burst = max(1, int(limit // 12))
+        return Pace(interval=60 / max(limit - burst, 1), burst=burst)
 
     def secrets(self) -> tuple[str, ...]:
         key = settings.PAGERDUTY_API_KEY

@@ -17,6 +17,7 @@ from observability.notifiers.base import (
     Notifier,
     Outcome,
     OutgoingRequest,
+    Pace,
     Rejected,
     RetryLater,
     VendorResponse,
@@ -61,6 +62,11 @@ class Slack(Notifier):
         path = urlsplit(url).path
         parts = (url, path, path.removeprefix("/services/"), path.rpartition("/")[2])
         return tuple(part for part in dict.fromkeys(parts) if len(part.strip("/")) >= 8)
+
+    def pace(self) -> Pace:
+        """Slack's documented limit is one message a second for each channel."""
+        rate = settings.SLACK_MESSAGES_PER_SECOND
+        return Pace(interval=1 / rate) if rate > 0 else Pace()
 
     def digest_capacity(self, alerts: Sequence[AlertFacts]) -> int:
         return capacity(alerts)

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import pytest
+from pytest_django import Settings
+
+from observability.notifiers import registry
+from observability.notifiers.base import Kind, Message, Notifier
+from observability.notifiers.tests.facts import alert
+
+
+@pytest.fixture(autouse=True)
+def _planted_secrets(settings: Settings) -> None:
+    settings.SLACK_WEBHOOK_URL = "https://hooks.slack.com/services/T0/B0/planted-webhook"
+    settings.PAGERDUTY_API_KEY = "planted-routing-key-planted-rout"
+    settings.PAGERDUTY_EVENTS_URL = "https://events.pagerduty.com/v2/enqueue"
+
+
+every_notifier = pytest.mark.parametrize(
+    "notifier", registry.NOTIFIERS.values(), ids=list(registry.NOTIFIERS)
+)
+
+
+def test_notifiers_are_found_by_name() -> None:
+    assert list(registry.NOTIFIERS) == ["pagerduty", "slack"]
+    assert registry.get("slack").label == "Slack"
+    assert registry.get("pagerduty").label == "PagerDuty"
+
+
+def test_unknown_notifier_is_refused_with_the_names_there_are() -> None:
+    with pytest.raises(KeyError, match="no notifier 'sms'; there are pagerduty, slack"):
+        registry.get("sms")
+
+
+def test_only_notifiers_with_a_key_are_configured(settings: Settings) -> None:
+    assert [notifier.name for notifier in registry.configured()] == ["pagerduty", "slack"]
+    settings.PAGERDUTY_API_KEY = ""
+    assert [notifier.name for notifier in registry.configured()] == ["slack"]
+
+
+@every_notifier
+def test_every_kind_that_is_handled_gives_a_request(notifier: Notifier) -> None:
+    for kind in notifier.handles:
+        request = notifier.request_for(Message(kind, (alert(),), "production"))
+        assert request.url.startswith("https://")
+        assert request.json
+
+
+@every_notifier
+def test_alert_firing_and_resolved_can_be_told_by_every_notifier(notifier: Notifier) -> None:
+    assert {Kind.TRIGGER, Kind.RESOLVE, Kind.NOTICE} <= notifier.handles
+
+
+@every_notifier
+def test_no_notifier_shows_its_secrets(notifier: Notifier) -> None:
+    request = notifier.request_for(Message(Kind.TRIGGER, (alert(),), "production"))
+    for secret in notifier.secrets():
+        assert secret not in repr(notifier)
+        assert secret not in repr(request)
+    assert any(secret in f"{request.url} {request.json} {request.headers}" for secret in notifier.secrets())
