@@ -27,7 +27,8 @@ SQLSTATES_TO_REPEAT = {"40001", "40P01"}  # serialization failure, deadlock: the
 
 STORE = """
 WITH receipt_id AS MATERIALIZED (
-    SELECT nextval(pg_get_serial_sequence('observability_receipt', 'id')) AS id
+    SELECT coalesce(%(known_receipt_id)s::bigint,
+                    nextval(pg_get_serial_sequence('observability_receipt', 'id'))) AS id
 ), incoming AS (
     SELECT * FROM json_to_recordset(%(alerts)s::json) AS alert(
         fingerprint text, starts_at timestamptz, ends_at timestamptz, status text, severity text,
@@ -79,11 +80,12 @@ SELECT receipt_id.id, (SELECT count(*) FROM changed),
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """How a body arrived. `body` is kept as received."""
+    """How a body arrived. `body` is kept as received; `receipt_id` is set when a kept one is processed again."""
 
     body: bytes
     remote_address: str = ""
     request_id: str = ""
+    receipt_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +144,7 @@ def statement_parameters(
         "first_word": PRIORITY_FIRST_WORD,
         "update": PRIORITY_UPDATE,
         "keep_receipt": keep_receipt,
+        "known_receipt_id": envelope.receipt_id,
         "outcome": Receipt.Outcome.PARTIAL.value if payload.set_aside else Receipt.Outcome.STORED.value,
         "reason": set_aside_summary(payload),
         "receiver": payload.receiver,
