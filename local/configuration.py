@@ -77,7 +77,7 @@ class Configuration:
         secrets.mkdir(parents=True, exist_ok=True)
         values = {
             "DEBUG": "true",
-            "SECRET_KEY": kept_secret(secrets / "secret_key"),
+            "SECRET_KEY": kept_secret(secrets / "secret_key", random_bytes=40),
             "ALERT_WEBHOOK_TOKEN": kept_secret(secrets / "alert_webhook_token"),
             "PUBLIC_URL": self.public_url,
             "PROMETHEUS_URL": f"http://localhost:{self.prometheus_port}",
@@ -92,9 +92,15 @@ def write_env_file(values: Mapping[str, str]) -> None:
     """.run/env, which amani/settings.py reads: so `manage.py` talks to the running services."""
     file = RUN / "env"
     file.touch(mode=0o600)
-    file.write_text("".join(f"{name}={value}\n" for name, value in values.items()))
+    file.write_text("".join(f"{name}={quoted(value)}\n" for name, value in values.items()))
+
+
+def quoted(value: str) -> str:
+    """The checkout's path may have a space, a # or a quote in it."""
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
 
 
 def demo_password() -> str:
     """Made once for this checkout: there is no password that works everywhere."""
-    return kept_secret(RUN / "secrets" / "demo_password")
+    return kept_secret(RUN / "secrets" / "demo_password", random_bytes=9)

@@ -28,11 +28,11 @@ from local.processes import ChildFailedError, end, signal_group, spawn
 START_SECONDS = 60.0
 
 
-def kept_secret(path: Path) -> str:
+def kept_secret(path: Path, *, random_bytes: int = 24) -> str:
     """A password made once and kept in a file that only its owner reads."""
     if not path.exists():
         path.touch(mode=0o600)
-        path.write_text(secrets.token_urlsafe(24))
+        path.write_text(secrets.token_urlsafe(random_bytes))
     return path.read_text()
 
 
@@ -247,7 +247,7 @@ class PrivateValkey(PrivateService):
     def prepare(self) -> None:
         """The password goes into a file: everybody can read a command line."""
         lines = [f"bind {ports.LOOPBACK}", f"port {self.port}", f"requirepass {self.password}"]
-        lines += [f'dir "{self.folder}"', "appendonly yes", "appendfsync everysec", 'save ""', "daemonize no"]
+        lines += ["dir .", "appendonly yes", "appendfsync everysec", 'save ""', "daemonize no"]
         settings = self.folder / "valkey.conf"
         settings.touch(mode=0o600)
         settings.write_text("\n".join(lines) + "\n")

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from dotenv import dotenv_values
 
 from local import bootstrap, configuration, lock, monitoring
 from local.audit import report
@@ -48,6 +49,14 @@ def test_what_the_developer_set_gets_no_default(tmp_path: Path, monkeypatch: pyt
     assert "SECRET_KEY" not in values
     assert values["DATABASE_URL"] == "postgresql://private"
     assert values["REDIS_URL"] == "redis://private"
+
+
+def test_the_environment_file_takes_any_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(configuration, "RUN", tmp_path)
+    values = {"PROMETHEUS_MULTIPROC_DIR": "/home/o'neil/my #1 \\ folder", "DEBUG": "true"}
+    configuration.write_env_file(values)
+    assert dotenv_values(tmp_path / "env") == values
+    assert (tmp_path / "env").stat().st_mode & 0o777 == 0o600
 
 
 def test_the_demo_login_is_shown_in_development_only() -> None:
@@ -110,13 +119,13 @@ def test_a_vulnerability_service_that_cannot_be_asked_is_said_and_fails_nothing(
 
 
 def test_an_old_python_gets_a_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bootstrap.sys, "version_info", (3, 9, 6))
-    monkeypatch.setattr(bootstrap.shutil, "which", lambda name: None)
+    monkeypatch.setattr("sys.version_info", (3, 9, 6))
+    monkeypatch.setattr("shutil.which", lambda name: None)
     with pytest.raises(SystemExit, match=r"Amani needs Python 3\.11 or newer; .* is 3\.9\.6\."):
         bootstrap.use_new_enough_python()
 
 
 def test_a_missing_venv_module_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bootstrap.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(SystemExit, match="apt-get install python3-venv"):
         bootstrap.require_venv_module()
