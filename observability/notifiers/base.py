@@ -119,9 +119,8 @@ class Notifier(ABC):
     name: ClassVar[str]  # in settings, metrics and rows: "slack"
     label: ClassVar[str]  # in the admin: "Slack"
     handles: ClassVar[frozenset[Kind]]
-    keeps_incidents: ClassVar[bool] = (
-        False  # it has a state per dedup_key: nothing to resolve if never triggered
-    )
+    # It has a state for each dedup_key, so there is nothing to resolve there if nothing was triggered.
+    keeps_incidents: ClassVar[bool] = False
 
     @abstractmethod
     def is_configured(self) -> bool:

@@ -7,9 +7,12 @@ import re
 from collections.abc import Iterable
 from urllib.parse import quote
 
+from observability.notifiers.base import VendorResponse
+
 LONGEST = 2000
 # Only so much is searched; a vendor's answer is read no further than this either.
 SEARCHED = 64 * 1024
+REASON_LIMIT = 200
 HIDDEN = "[redacted]"
 # Below this a "secret" is a word of the language, and hiding it would hide the answer.
 SHORTEST_SECRET = 4
@@ -40,6 +43,11 @@ def redact(text: str, secrets: Iterable[str]) -> str:
         searched = pattern.sub(replacement, searched)
     storable = searched.replace("\0", "").encode("utf-8", "replace").decode()
     return storable if len(storable) <= LONGEST else storable[: LONGEST - 1] + "…"
+
+
+def reason_in(response: VendorResponse, secrets: Iterable[str]) -> str:
+    """The status and the beginning of what the vendor said, fit to be stored and shown."""
+    return f"{response.status} {redact(response.body.strip(), secrets)[:REASON_LIMIT]}".strip()
 
 
 def _spellings(secrets: Iterable[str]) -> list[str]:

@@ -19,6 +19,7 @@ from observability.notifiers.base import (
     VendorResponse,
 )
 from observability.notifiers.pagerduty.format import event_for
+from observability.notifiers.redaction import reason_in
 from observability.notifiers.retry_after import seconds_to_wait
 
 # PagerDuty's page on limits: after a 429 try again, 30 seconds apart.
@@ -42,7 +43,7 @@ class PagerDuty(Notifier):
 
     def meaning_of(self, response: VendorResponse) -> Outcome:
         status, said = response.status, response.body.strip()
-        reason = f"{status} {said[:200]}".strip()
+        reason = reason_in(response, self.secrets())
         if status == 202:
             return Delivered()
         if status == 429:

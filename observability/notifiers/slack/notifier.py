@@ -22,6 +22,7 @@ from observability.notifiers.base import (
     RetryLater,
     VendorResponse,
 )
+from observability.notifiers.redaction import reason_in
 from observability.notifiers.retry_after import seconds_to_wait
 from observability.notifiers.slack.digest import capacity
 from observability.notifiers.slack.format import payload_for
@@ -49,12 +50,13 @@ class Slack(Notifier):
 
     def meaning_of(self, response: VendorResponse) -> Outcome:
         status, said = response.status, response.body.strip()
+        reason = reason_in(response, self.secrets())
         if status == 200:
-            return _meaning_of_200(said)
+            return Delivered() if _says_ok(said) else RetryLater(None, f"{reason} (Slack answers ok)")
         if status in (408, 425, 429) or status >= 500:
-            return RetryLater(seconds_to_wait(response), _reason(status, said))
+            return RetryLater(seconds_to_wait(response), reason)
         our_fault = status in (400, 413) and (status == 413 or said.startswith(FAULTS_OF_THE_MESSAGE))
-        return Rejected(_reason(status, said), flags_channel=not our_fault)
+        return Rejected(reason, flags_channel=not our_fault)
 
     def secrets(self) -> tuple[str, ...]:
         """The whole URL is the credential, and its path alone is enough to rebuild it."""
@@ -72,24 +74,16 @@ class Slack(Notifier):
         return capacity(alerts)
 
 
-def _meaning_of_200(said: str) -> Outcome:
+def _says_ok(said: str) -> bool:
     """Slack's webhook answers exactly `ok`; chat servers that take Slack's format answer `{"success": true}`.
 
     A 200 with anything else comes from something in between (a proxy's login page, a captive portal) or is an
     error in a success's clothes (`{"ok": false}`, grafana/oncall#5204): nobody was told, and it passes.
     """
-    if said == "ok" or _says_success(said):
-        return Delivered()
-    return RetryLater(None, f"200 without Slack's ok: {said[:200]}")
-
-
-def _says_success(said: str) -> bool:
+    if said == "ok":
+        return True
     try:
         answer = json.loads(said)
     except (ValueError, RecursionError):
         return False
     return isinstance(answer, dict) and (answer.get("ok") is True or answer.get("success") is True)
-
-
-def _reason(status: int, said: str) -> str:
-    return f"{status} {said[:200]}".strip()

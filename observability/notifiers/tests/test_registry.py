@@ -4,7 +4,7 @@ import pytest
 from pytest_django import Settings
 
 from observability.notifiers import registry
-from observability.notifiers.base import Kind, Message, Notifier
+from observability.notifiers.base import Delivered, Kind, Message, Notifier, VendorResponse
 from observability.notifiers.tests.facts import alert
 
 
@@ -57,3 +57,15 @@ def test_no_notifier_shows_its_secrets(notifier: Notifier) -> None:
         assert secret not in repr(notifier)
         assert secret not in repr(request)
     assert any(secret in f"{request.url} {request.json} {request.headers}" for secret in notifier.secrets())
+
+
+@every_notifier
+@pytest.mark.parametrize("status", [200, 302, 400, 404, 429, 500])
+def test_no_reason_repeats_a_secret_or_what_can_not_be_stored(notifier: Notifier, status: int) -> None:
+    for secret in notifier.secrets():
+        meaning = notifier.meaning_of(VendorResponse(status, f"{'y' * 190}{secret}\0{secret}"))
+        assert not isinstance(meaning, Delivered)
+        assert secret not in meaning.reason
+        assert secret[:8] not in meaning.reason
+        assert "\0" not in meaning.reason
+        assert len(meaning.reason) < 300
