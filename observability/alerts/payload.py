@@ -115,7 +115,7 @@ def read_alert(alert: Any, *, dirty: bool = True) -> dict[str, Any]:
     if not isinstance(alert, dict):
         raise BadAlert("is not an object")
     status = alert.get("status")
-    if status not in {"firing", "resolved"}:
+    if status not in ("firing", "resolved"):  # a tuple: an odd status may not be hashable
         raise BadAlert(f'"status" is {status!r:.50}, expected "firing" or "resolved"')
     labels = strings(alert.get("labels"), "labels", dirty=dirty)
     annotations = strings(alert.get("annotations", {}), "annotations", dirty=dirty)

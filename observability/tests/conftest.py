@@ -1,0 +1,69 @@
+"""Fixtures of the alert loop: fake vendors over real HTTP, a webhook client with its token."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.http import HttpResponse
+from django.test import Client
+
+from observability.tests.payloads import body
+from observability.tests.vendors import PAGERDUTY_OK, SLACK_OK, Vendor
+
+TOKEN = "test-webhook-token-0123456789"
+
+
+@pytest.fixture
+def slack() -> Iterator[Vendor]:
+    vendor = Vendor(SLACK_OK)
+    yield vendor
+    vendor.close()
+
+
+@pytest.fixture
+def pagerduty() -> Iterator[Vendor]:
+    vendor = Vendor(PAGERDUTY_OK)
+    yield vendor
+    vendor.close()
+
+
+@pytest.fixture
+def channels(slack: Vendor, pagerduty: Vendor, settings: Any) -> None:
+    """Both channels on, without pacing, at the fake vendors."""
+    settings.SLACK_WEBHOOK_URL = slack.url
+    settings.PAGERDUTY_API_KEY = "R0123456789ABCDEFGHIJKLMNOPQRSTU"
+    settings.PAGERDUTY_EVENTS_URL = pagerduty.url
+    settings.SLACK_MESSAGES_PER_SECOND = 0
+    settings.PAGERDUTY_EVENTS_PER_MINUTE = 0
+    settings.NOTIFIER_READ_TIMEOUT = 0.5
+
+
+@pytest.fixture(autouse=True)
+def webhook_token(settings: Any) -> None:
+    settings.ALERT_WEBHOOK_TOKEN = TOKEN
+    settings.ALERT_WEBHOOK_TOKEN_PREVIOUS = ""
+
+
+@pytest.fixture(autouse=True)
+def rings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The channels the doorbell was rung for; no test needs a broker for it."""
+    rung: list[str] = []
+    monkeypatch.setattr("observability.alerts.doorbell.Doorbell.ring", lambda self, names: rung.extend(names))
+    return rung
+
+
+@pytest.fixture
+def post_alerts(client: Client) -> Callable[..., HttpResponse]:
+    """`post_alerts(alert(1), …)` posts them as Alertmanager would."""
+
+    def post(*alerts: Any, raw: bytes | None = None, token: str = TOKEN, **headers: str) -> Any:
+        return client.post(
+            "/api/v1/alerts/webhook",
+            data=body(*alerts) if raw is None else raw,
+            content_type="application/json",
+            headers={"Authorization": f"Bearer {token}", **headers},
+        )
+
+    return post

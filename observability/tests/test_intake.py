@@ -1,0 +1,254 @@
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from observability.models import Delivery, Episode, EpisodeEvent, Heartbeat, Receipt
+from observability.tests.conftest import TOKEN
+from observability.tests.payloads import alert, body
+
+pytestmark = pytest.mark.django_db
+Post = Callable[..., Any]
+
+
+def planned() -> list[tuple[str, str, str, int]]:
+    rows = Delivery.objects.order_by("id").values_list("channel", "kind", "state", "priority")
+    return sorted(rows)
+
+
+def nothing_is_stored() -> bool:
+    return not (Receipt.objects.exists() or Episode.objects.exists() or Delivery.objects.exists())
+
+
+def test_critical_alert_is_stored_with_receipt_timeline_and_two_planned_deliveries(post_alerts: Post) -> None:
+    response = post_alerts(alert(1))
+    receipt = Receipt.objects.get()
+    assert (response.status_code, response.json()) == (
+        200,
+        {"receipt": receipt.pk, "stored": 1, "set_aside": 0},
+    )
+    assert (receipt.outcome, receipt.alert_count, receipt.changed_count) == ("stored", 1, 1)
+    assert bytes(receipt.body) == body(alert(1))
+    episode = Episode.objects.get()
+    assert (episode.alertname, episode.status, episode.severity) == ("HighErrorRate", "firing", "critical")
+    event = EpisodeEvent.objects.get()
+    assert (event.episode_id, event.kind, event.receipt_id) == (episode.pk, "fired", receipt.pk)
+    assert planned() == [("pagerduty", "trigger", "pending", 0), ("slack", "trigger", "pending", 0)]
+
+
+@pytest.mark.parametrize(
+    ("severity", "channels"),
+    [("critical", {"slack", "pagerduty"}), ("error", {"slack"}), ("warning", {"slack"}), ("info", set())],
+)
+def test_severity_decides_the_channels(
+    post_alerts: Post, rings: list[str], severity: str, channels: set[str]
+) -> None:
+    post_alerts(alert(severity=severity))
+    assert {channel for channel, *_ in planned()} == channels
+
+
+def test_doorbell_rings_for_the_planned_channels_after_the_commit(
+    post_alerts: Post, rings: list[str], django_capture_on_commit_callbacks: Any
+) -> None:
+    with django_capture_on_commit_callbacks(execute=True):
+        post_alerts(alert(severity="warning"))
+        assert rings == []
+    assert rings == ["slack"]
+
+
+def test_alert_that_alertmanager_tells_by_itself_is_kept_and_not_told_again(post_alerts: Post) -> None:
+    labels = {"alertname": "ApplicationDown", "severity": "critical", "notified_by": "alertmanager"}
+    post_alerts(alert(labels=labels))
+    assert Episode.objects.count() == 1
+    assert planned() == []
+
+
+def test_resolve_closes_the_episode_and_plans_its_updates(post_alerts: Post) -> None:
+    post_alerts(alert(1))
+    post_alerts(alert(1, status="resolved"))
+    episode = Episode.objects.get()
+    assert episode.status == "resolved"
+    assert episode.ends_at is not None
+    assert [event.kind for event in episode.events.all()] == ["fired", "resolved"]
+    assert planned() == [
+        ("pagerduty", "resolve", "pending", 5),
+        ("pagerduty", "trigger", "pending", 0),
+        ("slack", "resolve", "pending", 5),
+        ("slack", "trigger", "pending", 0),
+    ]
+
+
+def test_replayed_payload_changes_nothing_but_leaves_its_receipt(post_alerts: Post) -> None:
+    for _ in range(10):
+        assert post_alerts(alert(1)).status_code == 200
+    assert (Episode.objects.count(), EpisodeEvent.objects.count(), Delivery.objects.count()) == (1, 1, 2)
+    assert sorted(Receipt.objects.values_list("changed_count", flat=True)) == [0] * 9 + [1]
+
+
+def test_late_firing_never_reopens_a_resolved_episode(post_alerts: Post) -> None:
+    post_alerts(alert(1, status="resolved"))
+    post_alerts(alert(1))
+    episode = Episode.objects.get()
+    assert episode.status == "resolved"
+    assert [event.kind for event in episode.events.all()] == ["resolved"]
+
+
+def test_same_alert_that_starts_again_is_another_episode(post_alerts: Post) -> None:
+    post_alerts(alert(1))
+    post_alerts(alert(1, startsAt="2026-11-23T05:00:00Z"))
+    assert Episode.objects.count() == 2
+
+
+def test_one_bad_alert_is_set_aside_and_99_are_stored(post_alerts: Post) -> None:
+    alerts: list[Any] = [alert(number) for number in range(100)]
+    alerts[41]["startsAt"] = "garbage"
+    response = post_alerts(*alerts)
+    assert (response.status_code, response.json()["stored"], response.json()["set_aside"]) == (200, 99, 1)
+    receipt = Receipt.objects.get()
+    assert (receipt.outcome, receipt.set_aside[0]["position"]) == ("partial", 41)
+    assert receipt.reason == (
+        "1 of 100 alerts set aside; the first, alert 41: \"startsAt\" is not an RFC 3339 time: 'garbage'."
+    )
+
+
+def test_nul_over_long_label_and_odd_date_do_not_cost_the_rest(post_alerts: Post) -> None:
+    response = post_alerts(
+        alert(1, labels={"alertname": "Nul\0", "x": "\ud800"}),
+        alert(2, labels={"alertname": "Long", "x": "y" * 100_000}),
+        alert(3, startsAt="0000-00-00T00:00:00Z"),
+        alert(4),
+    )
+    assert (response.status_code, response.json()["stored"]) == (200, 3)
+
+
+def test_alert_that_only_postgresql_refuses_is_set_aside(
+    post_alerts: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Our reading lets it pass here, as a gap in it would."""
+    monkeypatch.setattr("observability.alerts.payload.clean", lambda text: text)
+    response = post_alerts(alert(1), alert(2, labels={"alertname": "Nul\0"}), alert(3))
+    assert (response.status_code, response.json()["stored"], response.json()["set_aside"]) == (200, 2, 1)
+    assert "Unicode" in Receipt.objects.get().set_aside[0]["reason"]
+
+
+@pytest.mark.parametrize("count", [1, 100])
+def test_number_of_statements_does_not_grow_with_the_alerts(post_alerts: Post, count: int) -> None:
+    with CaptureQueriesContext(
+        connection,
+    ) as queries:
+        post_alerts(*[alert(number) for number in range(count)])
+    statements = [query["sql"] for query in queries if "SAVEPOINT" not in query["sql"]]
+    assert len(statements) == 1
+
+
+def test_ten_thousand_alerts_in_one_body_are_all_stored(post_alerts: Post) -> None:
+    response = post_alerts(*[alert(number) for number in range(10_000)])
+    assert response.json()["stored"] == 10_000
+    assert (Episode.objects.count(), Delivery.objects.count()) == (10_000, 20_000)
+
+
+def test_watchdog_is_a_heartbeat_and_no_history(post_alerts: Post) -> None:
+    post_alerts(alert(labels={"alertname": "Watchdog", "severity": "none"}))
+    assert Heartbeat.objects.filter(pk="watchdog").exists()
+    assert not Episode.objects.exists()
+
+
+@pytest.mark.parametrize("authorization", ["", "Bearer ", "Bearer wrong", f"Basic {TOKEN}", TOKEN])
+def test_wrong_credential_is_refused_and_nothing_is_stored(client: Client, authorization: str) -> None:
+    response = client.post(
+        "/api/v1/alerts/webhook",
+        data=body(alert(1)),
+        content_type="application/json",
+        headers={"Authorization": authorization},
+    )
+    assert (response.status_code, response.json()["code"]) == (401, "bad_token")
+    assert nothing_is_stored()
+
+
+def test_no_token_is_ever_right_when_none_is_set(post_alerts: Post, settings: Any) -> None:
+    settings.ALERT_WEBHOOK_TOKEN = ""
+    assert post_alerts(alert(1), token="").status_code == 401
+    assert nothing_is_stored()
+
+
+def test_previous_token_still_opens_while_it_is_rotated(post_alerts: Post, settings: Any) -> None:
+    settings.ALERT_WEBHOOK_TOKEN_PREVIOUS = "the-token-before-0123456789"
+    assert post_alerts(alert(1), token="the-token-before-0123456789").status_code == 200
+    assert post_alerts(alert(1)).status_code == 200
+
+
+def test_body_over_the_limit_is_refused_with_the_limit_and_the_way_out(
+    post_alerts: Post, settings: Any
+) -> None:
+    settings.ALERT_WEBHOOK_MAX_BYTES = 100
+    response = post_alerts(alert(1))
+    assert (response.status_code, response.json()["code"]) == (413, "too_large")
+    assert "the limit is 100" in response.json()["message"]
+    assert nothing_is_stored()
+
+
+def test_body_over_djangos_own_limit_is_taken(post_alerts: Post) -> None:
+    raw = body(alert(1, annotations={"description": "d" * 3_000_000}))
+    assert post_alerts(raw=raw).status_code == 200
+
+
+def test_what_is_no_payload_is_kept_as_a_failed_receipt(post_alerts: Post) -> None:
+    response = post_alerts(raw=b'{"hello": "world"}')
+    assert (response.status_code, response.json()["code"]) == (400, "not_a_payload")
+    receipt = Receipt.objects.get()
+    assert (receipt.outcome, bytes(receipt.body)) == ("failed", b'{"hello": "world"}')
+    assert receipt.reason.startswith('"version" is None')
+
+
+@pytest.mark.parametrize("method", ["get", "head", "put", "patch", "delete", "options"])
+def test_only_post_is_answered(client: Client, method: str) -> None:
+    response = getattr(client, method)("/api/v1/alerts/webhook")
+    assert (response.status_code, response["Allow"]) == (405, "POST")
+
+
+def test_trailing_slash_is_no_redirect(client: Client) -> None:
+    response = client.post(
+        "/api/v1/alerts/webhook/",
+        data=body(alert(1)),
+        content_type="application/json",
+        headers={"Authorization": f"Bearer {TOKEN}"},
+    )
+    assert response.status_code == 200
+
+
+def test_https_redirect_spares_the_webhook(post_alerts: Post, settings: Any) -> None:
+    settings.SECURE_SSL_REDIRECT = True
+    assert post_alerts(alert(1)).status_code == 200
+
+
+def test_csrf_protection_does_not_stand_in_the_way() -> None:
+    response = Client(enforce_csrf_checks=True).post(
+        "/api/v1/alerts/webhook",
+        data=body(alert(1)),
+        content_type="application/json",
+        headers={"Authorization": f"Bearer {TOKEN}"},
+    )
+    assert response.status_code == 200
+
+
+def test_database_that_is_away_is_a_503_that_alertmanager_retries(
+    post_alerts: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from django.db import OperationalError
+
+    def refuse(parameters: dict[str, Any]) -> None:
+        raise OperationalError("server closed the connection unexpectedly")
+
+    monkeypatch.setattr("observability.alerts.ingest.execute", refuse)
+    response = post_alerts(alert(1))
+    assert (response.status_code, response.json()["code"]) == (503, "unavailable")
+
+
+def test_answers_are_json_and_name_no_secret(post_alerts: Post) -> None:
+    response = post_alerts(alert(1), token="wrong-token-wrong-token")
+    assert response["Content-Type"] == "application/json"
+    assert TOKEN not in json.dumps(response.json())

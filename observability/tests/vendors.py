@@ -1,0 +1,111 @@
+"""A vendor over real HTTP: keeps what it receives and answers as it is told."""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, ClassVar
+
+
+@dataclass
+class Reply:
+    """One answer. `hang`: seconds before it; `reset`: take the request, then cut the connection."""
+
+    status: int = 200
+    body: str = "ok"
+    headers: dict[str, str] = field(default_factory=dict)
+    hang: float = 0.0
+    reset: bool = False
+
+
+SLACK_OK = Reply()
+PAGERDUTY_OK = Reply(202, '{"status":"success","message":"Event processed","dedup_key":"k"}')
+
+
+@dataclass
+class Received:
+    path: str
+    body: dict[str, Any]
+    headers: dict[str, str]
+    at: float
+
+
+class Vendor:
+    """`replies` are used up first, then `default` answers; `decide`, if set, answers by content instead."""
+
+    def __init__(self, default: Reply) -> None:
+        self.default = default
+        self.replies: list[Reply] = []
+        self.decide: Callable[[Received], Reply] | None = None
+        self.received: list[Received] = []
+        self._lock = threading.Lock()
+        vendor = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version: ClassVar[str] = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                vendor.answer(self)
+
+            def log_message(self, *args: Any) -> None:
+                """Quiet."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.thread = threading.Thread(
+            target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+        )
+        self.thread.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.server_address[1]}/vendor"
+
+    def answer(self, handler: BaseHTTPRequestHandler) -> None:
+        raw = handler.rfile.read(int(handler.headers.get("Content-Length", "0")))
+        received = Received(handler.path, json.loads(raw), dict(handler.headers.items()), time.monotonic())
+        with self._lock:
+            self.received.append(received)
+            reply = self.replies.pop(0) if self.replies else self.default
+            if self.decide is not None:
+                reply = self.decide(received)
+        if reply.hang:
+            time.sleep(reply.hang)
+        if reply.reset:
+            reset_connection(handler.connection)
+            handler.close_connection = True
+            return
+        try:
+            write(handler, reply)
+        except OSError:
+            handler.close_connection = True  # the caller gave up
+
+    def bodies(self) -> list[dict[str, Any]]:
+        with self._lock:
+            return [received.body for received in self.received]
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def write(handler: BaseHTTPRequestHandler, reply: Reply) -> None:
+    payload = reply.body.encode()
+    handler.send_response(reply.status)
+    for name, value in ({"Content-Type": "text/plain"} | reply.headers).items():
+        handler.send_header(name, value)
+    handler.send_header("Content-Length", str(len(payload)))
+    handler.end_headers()
+    handler.wfile.write(payload)
+
+
+def reset_connection(connection: socket.socket) -> None:
+    """Close with RST, as a crashing server does."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
