@@ -27,10 +27,14 @@ class Visit:
         self.connection.sendall("\r\n".join(lines).encode("latin-1") + body)
 
     def trickle(self, start: bytes) -> None:
-        """`start` at once, then a byte every 20 ms until somebody hangs up."""
+        """`start` at once, then a byte every 20 ms; "END" after ten seconds, for which nobody should wait."""
         self.connection.sendall(start)
-        while not self.stopped.wait(0.02):
+        for _ in range(500):
+            if self.stopped.wait(0.02):
+                return
             self.connection.sendall(b"x")
+        self.connection.sendall(b"END")
+        self.connection.shutdown(socket.SHUT_RDWR)
 
     def hang(self) -> None:
         self.stopped.wait()
