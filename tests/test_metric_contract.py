@@ -1,0 +1,125 @@
+"""Rules, runbooks and docs/metrics.md speak of exactly the metrics that the code exports."""
+
+import re
+from typing import NamedTuple
+
+import pytest
+from pytest_django import Settings
+
+from observability.exposition import Everything
+from observability.metrics import REGISTRY
+from tests.rule_files import ROOT, Matcher, documented_queries, parse_query, rules
+
+TARGET_LABELS = {"job", "instance"}
+# Of other programs: Prometheus itself, Alertmanager, node_exporter. Their labels, as their documents say.
+FOREIGN = {
+    "up": set(),
+    "alertmanager_notifications_failed_total": {"integration"},
+    "node_cpu_seconds_total": {"mode", "cpu"},
+    "node_filesystem_avail_bytes": {"fstype", "mountpoint", "device"},
+    "node_filesystem_readonly": {"fstype", "mountpoint", "device"},
+    "node_filesystem_size_bytes": {"fstype", "mountpoint", "device"},
+    "node_memory_MemAvailable_bytes": set(),
+    "node_memory_MemTotal_bytes": set(),
+    "prometheus_config_last_reload_successful": set(),
+    "prometheus_notifications_alertmanagers_discovered": set(),
+    "prometheus_notifications_dropped_total": set(),
+    "prometheus_notifications_errors_total": {"alertmanager"},
+    "prometheus_rule_evaluation_failures_total": {"rule_group"},
+}
+
+
+class Family(NamedTuple):
+    type: str
+    labels: frozenset[str]
+
+
+@pytest.fixture
+def exported(settings: Settings) -> dict[str, Family]:
+    """What a scrape of a single process shows: type and labels by the name that docs/metrics.md uses."""
+    settings.PROMETHEUS_MULTIPROC_DIR = ""
+    declared = {metric._name: metric._labelnames for metric in REGISTRY._collector_to_names}  # type: ignore[attr-defined]
+    families = {}
+    for family in Everything().collect():
+        labels = declared.get(family.name) or {name for sample in family.samples for name in sample.labels}
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        families[name] = Family(family.type, frozenset(labels))
+    return families
+
+
+@pytest.fixture
+def series(exported: dict[str, Family]) -> dict[str, set[str]]:
+    """The labels of every series that a query may name."""
+    known = {name: labels | TARGET_LABELS for name, labels in FOREIGN.items()}
+    known |= {rule["record"]: TARGET_LABELS for rule in rules() if "record" in rule}
+    for name, family in exported.items():
+        labels = family.labels | TARGET_LABELS
+        if family.type == "histogram":
+            known |= {f"{name}_bucket": labels | {"le"}, f"{name}_sum": labels, f"{name}_count": labels}
+        else:
+            known[name] = set(labels)
+    return known
+
+
+QUERIES = [(rule.get("alert") or rule["record"], rule["expr"]) for rule in rules()] + list(
+    documented_queries()
+)
+IDS = [f"{place}-{number}" for number, (place, _) in enumerate(QUERIES)]
+
+
+@pytest.mark.parametrize("query", [query for _, query in QUERIES], ids=IDS)
+def test_every_query_uses_metrics_and_labels_that_exist(query: str, series: dict[str, set[str]]) -> None:
+    parsed = parse_query(query)
+    assert parsed.metrics - set(series) == set()
+    wrong = [matcher for matcher in parsed.matchers if matcher.label not in series[matcher.metric]]
+    assert wrong == []
+    available = set().union(*(series[metric] for metric in parsed.metrics))
+    assert parsed.grouping - available == set()
+
+
+@pytest.mark.parametrize("query", [query for _, query in QUERIES], ids=IDS)
+def test_every_query_asks_for_label_values_that_the_code_records(query: str, settings: Settings) -> None:
+    settings.PROMETHEUS_MULTIPROC_DIR = ""
+    recorded: dict[tuple[str, str], set[str]] = {}
+    for family in Everything().collect():
+        for sample in family.samples:
+            for label, value in sample.labels.items():
+                recorded.setdefault((sample.name, label), set()).add(value)
+    unknown = [
+        matcher
+        for matcher in parse_query(query).matchers
+        if is_closed(matcher) and not asked_values(matcher) <= recorded[matcher.metric, matcher.label]
+    ]
+    assert unknown == []
+
+
+def is_closed(matcher: Matcher) -> bool:
+    """Whether all values of the label are exported from the start. Tasks are known when they run."""
+    return matcher.metric.startswith("amani_alert") and matcher.label not in TARGET_LABELS
+
+
+def asked_values(matcher: Matcher) -> set[str]:
+    return set(matcher.value.split("|"))
+
+
+def test_the_page_of_metrics_lists_every_metric_with_its_type_and_labels(exported: dict[str, Family]) -> None:
+    rows = re.findall(
+        r"^\| `([a-z_]+)` \| (\w+) \| ([^|]*)\|", (ROOT / "docs/metrics.md").read_text(), re.MULTILINE
+    )
+    documented = {
+        name: Family(kind, frozenset(re.findall(r"`(\w+)`", labels))) for name, kind, labels in rows
+    }
+    assert documented == exported
+    assert len(rows) == len(documented)
+
+
+def test_a_query_is_taken_apart_into_metrics_matchers_and_grouping() -> None:
+    query = (
+        'sum by (job, le) (rate(a_bucket{x="1", y!~"b|c"}[5m])) > 1e+3 '
+        "and on (job) time() - max(up) == 0 or n:a:sum"
+    )
+    assert parse_query(query) == (
+        {"a_bucket", "up", "n:a:sum"},
+        [Matcher("a_bucket", "x", "=", "1"), Matcher("a_bucket", "y", "!~", "b|c")],
+        {"job", "le"},
+    )
