@@ -1,0 +1,98 @@
+"""Settings as processes see them: each case is a `manage.py` of its own with a clean environment."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SECRETS = {
+    "SECRET_KEY": "k" * 20 + "0123456789abcdefghijklmnopqrstuvwxyzABCD",
+    "DATABASE_URL": "postgresql://amani:secret@127.0.0.1:1/amani",
+    "REDIS_URL": "redis://127.0.0.1:1/0",
+    "ALERT_WEBHOOK_TOKEN": "a-token-that-is-long-enough",
+    "SLACK_WEBHOOK_URL": "https://hooks.slack.com/services/T0/B0/secret",
+    "PAGERDUTY_API_KEY": "R0123456789ABCDEFGHIJKLMNOPQRSTU",
+    "PROMETHEUS_MULTIPROC_DIR": "/dev/shm/amani-metrics",
+}
+
+
+def production_example() -> dict[str, str]:
+    """`.env.example` with its secrets filled in."""
+    lines = re.findall(r"^([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE)
+    return {name: value for name, value in lines if value} | SECRETS
+
+
+def manage(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    clean = {"PATH": os.environ["PATH"], "AMANI_IGNORE_ENV_FILES": "1"}
+    return subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=ROOT,
+        env=clean | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def check_deploy(**changes: str) -> str:
+    environment = {name: value for name, value in (production_example() | changes).items() if value}
+    return manage("check", "--deploy", "--fail-level", "WARNING", **environment).stderr
+
+
+def test_check_deploy_is_clean_with_the_production_example() -> None:
+    result = manage("check", "--deploy", "--fail-level", "WARNING", **production_example())
+    assert (result.returncode, result.stdout.strip()) == (0, "System check identified no issues (0 silenced).")
+
+
+@pytest.mark.parametrize("name", ["SECRET_KEY", "DATABASE_URL", "REDIS_URL"])
+def test_production_refuses_to_start_and_names_what_is_missing(name: str) -> None:
+    environment = {key: value for key, value in production_example().items() if key != name}
+    result = manage("check", **environment)
+    assert result.returncode != 0
+    assert f"{name} is not set. Set {name} (or {name}_FILE)" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("changes", "identifier"),
+    [
+        ({"ALERT_WEBHOOK_TOKEN": ""}, "amani.E001"),
+        ({"ALERT_WEBHOOK_TOKEN": "short"}, "amani.E002"),
+        ({"ALERT_ROUTES": "critical=slack+pigeon"}, "amani.E003"),
+        ({"SLACK_WEBHOOK_URL": "", "PAGERDUTY_API_KEY": ""}, "amani.E004"),
+        ({"SLACK_WEBHOOK_URL": ""}, "amani.W001"),
+        ({"METRICS_ALLOWED_NETWORKS": "0.0.0.0/0"}, "amani.E005"),
+        ({"PUBLIC_URL": "http://amani.example.com"}, "amani.W002"),
+        ({"PROMETHEUS_MULTIPROC_DIR": ""}, "amani.W003"),
+        ({"SLACK_WEBHOOK_URL": "http://hooks.slack.com/services/x"}, "amani.W004"),
+        ({"DEBUG": "true"}, "security.W018"),
+    ],
+)
+def test_what_would_hurt_later_is_said_by_check_deploy(changes: dict[str, str], identifier: str) -> None:
+    assert identifier in check_deploy(**changes)
+
+
+def test_secret_is_read_from_a_file(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text(SECRETS["SECRET_KEY"] + "\n")
+    environment = production_example() | {"SECRET_KEY_FILE": str(secret)}
+    del environment["SECRET_KEY"]
+    result = manage(
+        "shell", "-c", "from django.conf import settings; print(settings.SECRET_KEY)", **environment
+    )
+    assert result.stdout.strip().endswith(SECRETS["SECRET_KEY"])
+
+
+@pytest.mark.parametrize("routes", ["critical", "fatal=slack"])
+def test_odd_route_is_refused_with_what_was_expected(routes: str) -> None:
+    result = manage("check", **(production_example() | {"ALERT_ROUTES": routes}))
+    assert f"ALERT_ROUTES: {routes!r} is not severity=channel+channel" in result.stderr
+
+
+def test_odd_database_address_is_refused_with_what_was_expected() -> None:
+    result = manage("check", **(production_example() | {"DATABASE_URL": "sqlite:///x"}))
+    assert "must be postgresql://user:password@host:port/name" in result.stderr
