@@ -65,7 +65,8 @@ def durations_of(sql: object) -> Histogram:
 def count_connection(connection: Connection[Any]) -> None:
     """Counts `connection` until it is closed or garbage collected, whichever comes first.
 
-    With a pool this runs again at each checkout, which `counted_connections` keeps from counting twice.
+    With a pool this runs again at each checkout, which `counted_connections` keeps from counting twice; a
+    spare connection of a pool counts from its first use.
     """
     counted_connections.add(connection)
     db_connections_active.inc()

@@ -19,6 +19,14 @@ ACCESS_LOGGER = "amani.access"
 access_logger = logging.getLogger(ACCESS_LOGGER)
 
 
+# What every other formatter may ask a record for.
+ACCESS_RECORD: dict[str, object] = {
+    **logging.LogRecord(ACCESS_LOGGER, logging.INFO, "", 0, "request", None, None).__dict__,
+    "thread": None,
+    "threadName": None,
+}
+
+
 class AccessRecord(logging.LogRecord):
     """The log record of one answered request; `fields` holds what the line says.
 
@@ -26,12 +34,7 @@ class AccessRecord(logging.LogRecord):
     """
 
     def __init__(self, fields: dict[str, object]) -> None:
-        self.name = ACCESS_LOGGER
-        self.levelno = logging.INFO
-        self.levelname = "INFO"
-        self.msg = "request"
-        self.args = None
-        self.exc_info = self.exc_text = self.stack_info = None
+        self.__dict__.update(ACCESS_RECORD)
         self.created = time.time()
         self.fields = fields
 

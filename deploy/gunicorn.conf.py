@@ -1,0 +1,52 @@
+"""gunicorn's settings: `gunicorn -c deploy/gunicorn.conf.py`, from anywhere."""
+
+import logging.config
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from gunicorn.config import Config
+from gunicorn.glogging import Logger
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "amani.settings")
+
+wsgi_app = "amani.wsgi:application"
+chdir = str(ROOT)
+bind = os.environ.get("WEB_BIND", f"127.0.0.1:{os.environ.get('PORT', '8000')}")
+workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
+threads = int(os.environ.get("WEB_THREADS", "4"))
+worker_class = "gthread"
+control_socket_disable = True  # nobody uses it, and it is a second way in
+keepalive = 75  # Alertmanager keeps its connection; a new one for each webhook costs five times the work
+timeout = 60
+graceful_timeout = 30
+max_requests = int(os.environ.get("WEB_MAX_REQUESTS", "10000"))
+max_requests_jitter = max_requests // 10
+if Path("/dev/shm").is_dir():  # noqa: S108  (the workers' sign of life must not wait for a disk)
+    worker_tmp_dir = "/dev/shm"  # noqa: S108
+
+
+class AmaniLogger(Logger):
+    """gunicorn's own messages as Amani's log lines; the access line is the middleware's."""
+
+    def setup(self, cfg: Config) -> None:
+        from django.conf import settings
+
+        self.loglevel = logging.INFO
+        logging.config.dictConfig(settings.LOGGING)
+
+    def access(self, *_: Any, **__: Any) -> None:
+        pass
+
+
+logger_class = AmaniLogger
+
+
+def post_fork(_server: object, _worker: object) -> None:
+    """Before the application is loaded, so that its metrics live in the worker's files from the start."""
+    from observability.processes import claim
+
+    claim("web")

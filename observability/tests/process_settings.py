@@ -1,0 +1,13 @@
+"""Settings of the processes that tests start: Amani's, with the views of sample_urls.py and without admin and templates."""
+
+from amani.settings import *  # noqa: F403
+from amani.settings import INSTALLED_APPS as EVERYTHING
+
+WITHOUT_AUTODISCOVERY = {
+    "unfold": None,
+    "django.contrib.admin": "django.contrib.admin.apps.SimpleAdminConfig",
+}
+INSTALLED_APPS = [app for name in EVERYTHING if (app := WITHOUT_AUTODISCOVERY.get(name, name))]
+ROOT_URLCONF = "observability.tests.sample_urls"
+TEMPLATES: list[object] = []
+SECURE_SSL_REDIRECT = False
