@@ -28,6 +28,8 @@ def gather_digest(first: Delivery, notifier: Notifier, due: QuerySet[Delivery]) 
     waiting = list(
         alike.select_related("episode").select_for_update(of=("self",), skip_locked=True)[:MOST_IN_ONE_DIGEST]
     )
+    # Alerts of one name side by side: what they have in common is then said once.
+    waiting.sort(key=lambda delivery: delivery.episode.alertname if delivery.episode else "")
     fits = notifier.digest_capacity([facts_of(delivery.episode) for delivery in waiting if delivery.episode])
     members = waiting[: max(fits, 1)]
     if len(members) < 2:

@@ -42,3 +42,7 @@ def runbook_url(episode: Episode) -> str:
 
 def console_url(episode: Episode) -> str:
     return settings.PUBLIC_URL + reverse("admin:observability_episode_change", args=[episode.pk])
+
+
+def history_url() -> str:
+    return settings.PUBLIC_URL + reverse("admin:observability_episode_changelist")

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db.models import Q
 
 from observability.alerts.delivery import record
-from observability.alerts.delivery.facts import facts_of
+from observability.alerts.delivery.facts import facts_of, history_url
 from observability.models import Delivery, Episode
 from observability.notifiers import http
 from observability.notifiers.base import (
@@ -109,7 +109,13 @@ def may_have_been_told(delivery: Delivery) -> bool:
 def message_for(delivery: Delivery) -> Message:
     kind = Kind(delivery.kind)
     late = kind is Kind.RESOLVE and not may_have_been_told(delivery)
-    return Message(kind=kind, alerts=alerts_of(delivery), environment=settings.ENVIRONMENT, late=late)
+    return Message(
+        kind=kind,
+        alerts=alerts_of(delivery),
+        environment=settings.ENVIRONMENT,
+        late=late,
+        console_url=history_url(),
+    )
 
 
 def alerts_of(delivery: Delivery) -> tuple[AlertFacts, ...]:
