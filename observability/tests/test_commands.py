@@ -1,0 +1,99 @@
+from collections.abc import Callable
+from datetime import timedelta
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from observability.alerts.delivery import drain
+from observability.models import Attempt, Delivery, Episode, EpisodeEvent, Receipt
+from observability.tests.payloads import alert
+from observability.tests.vendors import Reply, Vendor
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("channels")]
+Post = Callable[..., Any]
+
+
+def run(*arguments: str) -> str:
+    out = StringIO()
+    call_command(*arguments, stdout=out, no_color=True)
+    return out.getvalue()
+
+
+def test_test_alert_prints_the_outcome_of_each_delivery(slack: Vendor, pagerduty: Vendor) -> None:
+    assert run("send_test_alert", "--severity", "warning") == "pagerduty  Delivered\nslack      Delivered\n"
+    assert "TEST alert from Amani (test)" in str(slack.bodies())
+    assert pagerduty.bodies()[0]["payload"]["severity"] == "warning"
+
+
+def test_test_alert_goes_to_the_channel_named(slack: Vendor, pagerduty: Vendor) -> None:
+    run("send_test_alert", "--channel", "slack")
+    assert (len(slack.bodies()), len(pagerduty.bodies())) == (1, 0)
+
+
+def test_test_alert_that_does_not_arrive_exits_with_an_error(slack: Vendor) -> None:
+    slack.default = Reply(404, "no_service")
+    with pytest.raises(CommandError, match=r"Not delivered: slack\.") as failure:
+        run("send_test_alert", "--channel", "slack")
+    assert failure.value.returncode == 1
+
+
+def test_waiting_for_a_worker_that_is_not_there_ends_with_an_error() -> None:
+    with pytest.raises(CommandError, match=r"Not delivered: slack\."):
+        run("send_test_alert", "--channel", "slack", "--wait", "0.5")
+
+
+def age_everything(days: int) -> None:
+    """As if all rows were older; identity columns are fixed, so the trigger is told to look away."""
+    import pgtrigger
+
+    past = timezone.now() - timedelta(days=days)
+    with pgtrigger.ignore():
+        Episode.objects.update(first_seen_at=past)
+        Episode.objects.filter(status="resolved").update(resolved_at=past)
+        Receipt.objects.update(received_at=past)
+        Delivery.objects.exclude(finished_at=None).update(finished_at=past)
+
+
+def test_prune_deletes_old_resolved_alerts_with_all_their_rows(post_alerts: Post) -> None:
+    post_alerts(alert(1))
+    drain("slack")
+    post_alerts(alert(1, status="resolved"))
+    drain("slack")
+    drain("pagerduty")
+    age_everything(181)
+    assert run("prune_alert_history", "--older-than", "180d").startswith(
+        "Deleted 1 alerts, 0 digests and 2 receipts"
+    )
+    for model in (Episode, EpisodeEvent, Delivery, Attempt, Receipt):
+        assert not model.objects.exists()
+
+
+def test_prune_keeps_what_fires_what_waits_and_what_is_young(post_alerts: Post) -> None:
+    post_alerts(alert(1), alert(2))
+    post_alerts(alert(2, status="resolved"))  # its deliveries still wait
+    age_everything(181)
+    post_alerts(alert(3, status="resolved", severity="info"))
+    run("prune_alert_history", "--older-than", "180d")
+    assert Episode.objects.count() == 3
+    assert Receipt.objects.count() == 1
+
+
+def test_prune_works_in_batches_and_takes_digests_along(post_alerts: Post) -> None:
+    alerts = [alert(number, severity="warning") for number in range(30)]
+    post_alerts(*alerts)
+    drain("slack")
+    post_alerts(*[one | {"status": "resolved"} for one in alerts])
+    drain("slack")
+    age_everything(10)
+    run("prune_alert_history", "--older-than", "9d", "--batch", "7")
+    assert not Episode.objects.exists()
+    assert not Delivery.objects.exists()
+
+
+@pytest.mark.parametrize("text", ["180", "0d", "d", "-1d", "1y", ""])
+def test_age_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(CommandError, match="is not an age"):
+        run("prune_alert_history", f"--older-than={text}")
