@@ -39,6 +39,12 @@ def test_every_variable_is_listed_once_and_no_other(names: Callable[[], list[str
 def test_the_example_holds_no_secret() -> None:
     document = (ROOT / "docs" / "configuration.md").read_text()
     secrets = set(re.findall(r"^\| `([A-Z_]+)` \|.*\| yes \|$", document, re.MULTILINE))
-    assert {"SECRET_KEY", "DATABASE_URL", "SLACK_WEBHOOK_URL", "PAGERDUTY_API_KEY", "METRICS_TOKEN"} <= secrets
+    assert {
+        "SECRET_KEY",
+        "DATABASE_URL",
+        "SLACK_WEBHOOK_URL",
+        "PAGERDUTY_API_KEY",
+        "METRICS_TOKEN",
+    } <= secrets
     example = (ROOT / ".env.example").read_text()
     assert [name for name in secrets if re.search(rf"^{name}=.", example, re.MULTILINE)] == []
