@@ -2,9 +2,9 @@
 causes.
 """
 
+import os
 import re
 from contextvars import ContextVar
-from uuid import uuid4
 
 # Anything else could forge log lines or fill them, so it is replaced and not repaired.
 WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{8,64}")
@@ -21,4 +21,4 @@ def choose_request_id(offered: str | None) -> str:
     """`offered` if it is well-formed, else a new id of 32 hexadecimal digits."""
     if offered and WELL_FORMED.fullmatch(offered):
         return offered
-    return uuid4().hex
+    return os.urandom(16).hex()

@@ -1,4 +1,4 @@
-"""Settings of the processes that tests start: Amani's, with the views of sample_urls.py and without admin and templates."""
+"""Settings of the processes that tests start: Amani's, with sample_urls.py, without admin and templates."""
 
 from amani.settings import *  # noqa: F403
 from amani.settings import INSTALLED_APPS as EVERYTHING

@@ -69,11 +69,12 @@ def test_a_line_of_structlog_goes_the_same_way(caplog: pytest.LogCaptureFixture)
 def test_an_exception_is_a_structure_without_local_variables() -> None:
     password = "planted-secret"
     try:
-        raise ValueError(f"wrong length: {len(password)}")
+        int("x" * len(password))
     except ValueError:
         text = Formatter("json").format(record("failed", exc_info=sys.exc_info()))
     (exception,) = json.loads(text)["exception"]
-    assert (exception["exc_type"], exception["exc_value"]) == ("ValueError", "wrong length: 14")
+    assert exception["exc_type"] == "ValueError"
+    assert exception["exc_value"] == "invalid literal for int() with base 10: 'xxxxxxxxxxxxxx'"
     assert exception["frames"][-1]["name"] == "test_an_exception_is_a_structure_without_local_variables"
     assert password not in text
 

@@ -1,0 +1,85 @@
+"""What observability costs a healthy request, in Python calls: a figure that no busy machine can change."""
+
+import cProfile
+import io
+import logging
+import pstats
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.handlers.base import BaseHandler
+from django.db import connection
+from django.test import RequestFactory
+
+from observability.database import time_statement
+from observability.logging import Formatter
+from observability.processes import clock
+from observability.slots import take_slot
+from observability.values import store
+
+REQUESTS = 100
+METRICS = "observability.middleware.MetricsMiddleware"
+REQUEST_LOG = "observability.middleware.RequestLogMiddleware"
+
+pytestmark = [pytest.mark.django_db, pytest.mark.urls("observability.tests.sample_urls")]
+
+
+@pytest.fixture(autouse=True)
+def several_processes(tmp_path: Path) -> Iterator[None]:
+    """Values live in files, as under gunicorn."""
+    store.attach(take_slot(tmp_path, "web"))
+    yield
+    store.release()
+
+
+@contextmanager
+def production_logs() -> Iterator[None]:
+    """Only Amani's own handler. Not a fixture, because pytest adds its handlers after those."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    handler = logging.StreamHandler(io.StringIO())
+    handler.setFormatter(Formatter("json"))
+    root.handlers[:] = [handler]
+    root.setLevel(logging.INFO)
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def calls_per_request(settings: Any, *middleware: str) -> float:
+    """Calls of a request with one query through Django's handler, which loads `middleware`."""
+    settings.MIDDLEWARE = list(middleware)
+    handler = BaseHandler()
+    handler.load_middleware()
+    requests = [RequestFactory().get("/query") for _ in range(REQUESTS + 1)]
+    handler.get_response(requests.pop())  # makes the children of this route
+    clock.due = float("inf")  # counts once a second, so nothing per request
+    profile = cProfile.Profile()
+    profile.enable()
+    for request in requests:
+        handler.get_response(request)
+    profile.disable()
+    clock.due = 0.0
+    total: int = pstats.Stats(profile).total_calls  # type: ignore[attr-defined]
+    return total / REQUESTS
+
+
+def test_metrics_add_at_most_45_calls_to_a_request_with_one_query(settings: Any) -> None:
+    with connection.cursor() as cursor:  # adds the execute wrapper
+        cursor.execute("SELECT 1")
+    with_metrics = calls_per_request(settings, METRICS)
+    connection.execute_wrappers.remove(time_statement)
+    without_metrics = calls_per_request(settings)
+    connection.execute_wrappers.append(time_statement)
+    print(f"metrics add {with_metrics - without_metrics:.1f} calls")  # noqa: T201  (shown with -rP)
+    assert with_metrics - without_metrics <= 45
+
+
+def test_request_id_and_access_line_add_at_most_70_calls(settings: Any) -> None:
+    with production_logs():
+        added = calls_per_request(settings, REQUEST_LOG) - calls_per_request(settings)
+    print(f"request id and access line add {added:.1f} calls")  # noqa: T201
+    assert added <= 70
