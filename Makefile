@@ -19,15 +19,16 @@ run: install ## start Amani and all it needs; PORT, PROMETHEUS_PORT and ALERTMAN
 test: install ## run the whole suite; ARGS="-k words" chooses
 	@$(BIN)/python -m pytest $(ARGS)
 
-lint: install migrations lock-check audit ## style, types, layers, migrations, locked requirements, known vulnerabilities
+lint: install ## style, types, layers, migrations, locked requirements, known vulnerabilities
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m local.with_services $(BIN)/mypy .
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
+	@$(MAKE) --no-print-directory migrations lock-check audit
 
 migrations: install ## no migration is missing, none would lock or break a running version
 	$(BIN)/python -m local.with_services $(BIN)/python manage.py makemigrations --check --dry-run
-	$(BIN)/python -m local.with_services $(BIN)/python manage.py lintmigrations
+	$(BIN)/python -m local.with_services $(BIN)/python -m local.lint_migrations
 
 format: install ## rewrite the code in the project's style
 	$(BIN)/ruff check --fix-only --quiet .

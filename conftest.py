@@ -39,7 +39,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     missing = missing_binaries(item)
     if not missing:
         return
-    reason = f"{', '.join(missing)} not on the PATH (`.ci/run` installs it on Debian)"
+    verb = "is" if len(missing) == 1 else "are"
+    reason = f"{', '.join(missing)} {verb} not on the PATH (on Debian, .ci/run installs what the tests need)"
     if os.environ.get("CI"):
         pytest.fail(f"{reason}; under CI this test may not be skipped", pytrace=False)
     pytest.skip(reason)

@@ -34,6 +34,15 @@ def test_the_deployed_files_name_the_addresses_that_are_replaced() -> None:
     assert "http://localhost:8000/api/v1/alerts/webhook" in alertmanager
 
 
+def test_a_missing_prometheus_is_one_line_that_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    assert monitoring.find_program("alertmanager") is None
+    assert monitoring.how_to_get("alertmanager") == (
+        "alertmanager is not running: it is not on the PATH "
+        "(Debian: apt-get install prometheus-alertmanager; macOS: brew install alertmanager)."
+    )
+
+
 @pytest.mark.parametrize("text", ["abc", "0", "65536", "-1", "\uff18\uff10\uff10\uff10"])
 def test_a_port_that_is_none_is_refused_by_name(text: str) -> None:
     with pytest.raises(ConfigurationError, match="PROMETHEUS_PORT is"):
