@@ -58,6 +58,7 @@ def resend(*, delivery_id: int, actor: AbstractBaseUser, reason: str) -> Deliver
         kind=old.kind,
         digest_of=old.digest_of,
         severity=old.severity,
+        round=old.round,
         priority=outbox.priority_of(old.kind, old.severity),
         resend_of=old,
         requested_by_id=actor.pk,

@@ -2,7 +2,8 @@
 
 One statement is one transaction: everything is there before the webhook is answered, or nothing is.
 A payload is a snapshot. What is already known changes nothing: an episode is created once by
-(fingerprint, starts_at), can go from firing to resolved, and never back.
+(fingerprint, starts_at) and can go from firing to resolved. A firing snapshot of a resolved episode is
+either late or true (Alertmanager lost sight of Prometheus for a while); `reopening` asks Alertmanager.
 """
 
 from __future__ import annotations
@@ -33,19 +34,25 @@ WITH receipt_id AS MATERIALIZED (
     SELECT * FROM json_to_recordset(%(alerts)s::json) AS alert(
         fingerprint text, starts_at timestamptz, ends_at timestamptz, status text, severity text,
         alertname text, summary text, labels jsonb, annotations jsonb, generator_url text, dedup_key text)
-), changed AS (
+), touched AS (
     INSERT INTO observability_episode AS known (
         fingerprint, starts_at, ends_at, status, severity, alertname, summary, labels, annotations,
-        generator_url, dedup_key, source, first_seen_at, resolved_at)
+        generator_url, dedup_key, source, first_seen_at, resolved_at, round)
     SELECT fingerprint, starts_at, ends_at, status, severity, alertname, summary, labels, annotations,
            generator_url, dedup_key, 'alertmanager', %(now)s,
-           CASE WHEN status = 'resolved' THEN %(now)s END
+           CASE WHEN status = 'resolved' THEN %(now)s END, 0
     FROM incoming
     ON CONFLICT (fingerprint, starts_at) DO UPDATE
-        SET status = 'resolved', ends_at = EXCLUDED.ends_at, resolved_at = EXCLUDED.resolved_at
-        WHERE known.status = 'firing' AND EXCLUDED.status = 'resolved'
-    RETURNING known.id, known.status, known.severity,
+        SET status = 'resolved',
+            ends_at = COALESCE(EXCLUDED.ends_at, known.ends_at),
+            resolved_at = COALESCE(EXCLUDED.resolved_at, known.resolved_at),
+            refired_at = CASE WHEN EXCLUDED.status = 'firing' THEN %(now)s END
+        WHERE (known.status = 'firing' AND EXCLUDED.status = 'resolved')
+           OR (known.status = 'resolved' AND EXCLUDED.status = 'firing' AND known.refired_at IS NULL)
+    RETURNING known.id, known.status, known.severity, known.round, known.refired_at,
               known.labels ->> 'notified_by' IS DISTINCT FROM 'alertmanager' AS is_ours_to_tell
+), changed AS (
+    SELECT * FROM touched WHERE refired_at IS NULL
 ), timeline AS (
     INSERT INTO observability_episodeevent (episode_id, at, kind, text, request_id, receipt_id)
     SELECT changed.id, %(now)s, CASE changed.status WHEN 'firing' THEN 'fired' ELSE 'resolved' END,
@@ -53,10 +60,11 @@ WITH receipt_id AS MATERIALIZED (
     FROM changed, receipt_id
 ), planned AS (
     INSERT INTO observability_delivery (
-        episode_id, channel, kind, digest_of, severity, priority, state, reason,
+        episode_id, channel, kind, digest_of, severity, round, priority, state, reason,
         created_at, next_attempt_at, attempt_count)
     SELECT changed.id, route.channel,
-           CASE changed.status WHEN 'firing' THEN 'trigger' ELSE 'resolve' END, '', changed.severity,
+           CASE changed.status WHEN 'firing' THEN 'trigger' ELSE 'resolve' END, '',
+           changed.severity, changed.round,
            CASE WHEN changed.status = 'resolved' THEN %(update)s
                 WHEN changed.severity = 'critical' THEN %(page)s ELSE %(first_word)s END,
            'pending', '', %(now)s, %(now)s, 0
@@ -80,7 +88,7 @@ SELECT receipt_id.id, (SELECT count(*) FROM changed),
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """How a body arrived. `body` is kept as received; `receipt_id` is set when a kept one is processed again."""
+    """How a body arrived, as received. `receipt_id` is set when a kept one is processed again."""
 
     body: bytes
     remote_address: str = ""

@@ -24,6 +24,7 @@ def plan(episode: Episode, kind: Delivery.Kind, channels: Iterable[str]) -> list
                 channel=channel,
                 kind=kind,
                 severity=episode.severity,
+                round=episode.round,
                 priority=priority_of(kind, episode.severity),
             )
             for channel in channels

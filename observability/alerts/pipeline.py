@@ -15,7 +15,7 @@ from django.db.models import Count, Min
 from django.utils import timezone
 
 from observability import metrics
-from observability.alerts import doorbell, outbox
+from observability.alerts import doorbell, outbox, reopening
 from observability.models import Channel, Delivery, Episode, EpisodeEvent, Heartbeat
 from observability.models.episode import Severity
 from observability.notifiers import registry
@@ -106,6 +106,7 @@ def watch() -> None:
     now = timezone.now()
     Heartbeat.beat(Heartbeat.WORKER, now)
     watch_watchdog(now)
+    reopening.settle_doubts(now)
     take_snapshot(now)
 
 

@@ -1,4 +1,4 @@
-"""Processes a kept body again: after a fix of the sender's or of our own, or to take in what was set aside."""
+"""Processes a kept body again: after a fix, the sender's or our own, or to take in what was set aside."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 
 def can_reprocess(receipt: Receipt) -> bool:
-    """Only what was not understood, or not all of it: a stored body is a snapshot and would change nothing."""
+    """Only what was not understood, or not all of it: a body that was stored would change nothing."""
     return receipt.outcome != Receipt.Outcome.STORED
 
 
 @transaction.atomic
 def reprocess(*, receipt_id: int, actor: AbstractBaseUser) -> Stored:
-    """Stores what the body tells and was not known. Raises CannotReprocess when nothing can be taken from it."""
+    """Stores what the body tells and was not known. Raises CannotReprocess when there is nothing."""
     receipt = Receipt.objects.select_for_update(of=("self",)).get(pk=receipt_id)
     if not can_reprocess(receipt):
         raise CannotReprocess(f"Receipt {receipt.pk} was understood; there is nothing left to process.")

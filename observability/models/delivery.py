@@ -51,6 +51,7 @@ class Delivery(models.Model):
     kind = models.CharField(max_length=12, choices=Kind)
     digest_of = models.CharField(max_length=12, blank=True, help_text="What a digest bundles.")
     severity = models.CharField(max_length=8, choices=Severity)
+    round = models.PositiveSmallIntegerField(default=0, help_text="The alert's round that it tells of.")
     priority = models.SmallIntegerField(help_text="Smaller goes first: pages before updates.")
     state = models.CharField(max_length=10, choices=State, default=State.PENDING)
     reason = models.TextField(blank=True, help_text="Why it is in this state.")
@@ -84,7 +85,7 @@ class Delivery(models.Model):
         ordering = ["-id"]
         constraints = [
             models.UniqueConstraint(
-                fields=["episode", "channel", "kind"],
+                fields=["episode", "channel", "kind", "round"],
                 condition=models.Q(resend_of__isnull=True, kind__in=["trigger", "resolve"]),
                 name="one_page_per_episode_and_channel",
             ),

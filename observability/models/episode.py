@@ -42,6 +42,10 @@ class Episode(models.Model):
     first_seen_at = models.DateTimeField(default=timezone.now)
     ends_at = models.DateTimeField(null=True, blank=True, help_text="As the sender says.")
     resolved_at = models.DateTimeField(null=True, blank=True, help_text="When Amani heard of it.")
+    refired_at = models.DateTimeField(
+        null=True, blank=True, help_text="It was reported as firing after its resolve; Alertmanager is asked."
+    )
+    round = models.PositiveSmallIntegerField(default=0, help_text="How often it was opened again.")
     acknowledged_at = models.DateTimeField(null=True, blank=True)
     acknowledged_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -76,6 +80,9 @@ class Episode(models.Model):
                 fields=["severity", "-starts_at"], name="episode_firing", condition=models.Q(status="firing")
             ),
             models.Index(fields=["alertname", "-starts_at"], name="episode_by_alertname"),
+            models.Index(
+                fields=["refired_at"], name="episode_in_doubt", condition=models.Q(refired_at__isnull=False)
+            ),
         ]
         triggers = [
             pgtrigger.ReadOnly(
@@ -97,6 +104,7 @@ class EpisodeEvent(models.Model):
         SENT = "sent", "sent from code"
         ACKNOWLEDGED = "acknowledged"
         NOTE = "note"
+        REOPENED = "reopened"
         RESENT = "resent"
 
     episode = models.ForeignKey(Episode, on_delete=models.CASCADE, related_name="events")

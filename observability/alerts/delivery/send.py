@@ -99,7 +99,11 @@ def may_have_been_told(delivery: Delivery) -> bool:
     told = Q(state=Delivery.State.DELIVERED) | Q(attempts__outcome__in=["delivered", "unknown"])
     return (
         Delivery.objects.filter(
-            told, episode=delivery.episode_id, channel=delivery.channel, kind=Delivery.Kind.TRIGGER
+            told,
+            episode=delivery.episode_id,
+            channel=delivery.channel,
+            kind=Delivery.Kind.TRIGGER,
+            round=delivery.round,
         )
         .exclude(pk=delivery.pk)
         .exists()

@@ -1,0 +1,96 @@
+import json
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from observability.alerts import reopening
+from observability.alerts.delivery import drain
+from observability.models import Delivery, Episode
+from observability.tests.payloads import alert
+from observability.tests.vendors import Vendor
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("channels")]
+Post = Callable[..., Any]
+
+
+@pytest.fixture
+def alertmanager(settings: Any) -> Iterator[list[str]]:
+    """Fingerprints that a small Alertmanager calls firing."""
+    fingerprints: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = json.dumps([{"fingerprint": each} for each in fingerprints]).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args: Any) -> None:
+            """Quiet."""
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+    settings.ALERTMANAGER_URL = f"http://127.0.0.1:{server.server_address[1]}"
+    yield fingerprints
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def late_firing(post_alerts: Post) -> Episode:
+    """Told as fired and as resolved, then a firing snapshot with the same start arrives."""
+    post_alerts(alert(1))
+    drain("pagerduty")
+    post_alerts(alert(1, status="resolved"))
+    drain("pagerduty")
+    post_alerts(alert(1))
+    return Episode.objects.get()
+
+
+def test_late_copy_is_forgotten_when_alertmanager_does_not_know_it(
+    late_firing: Episode, alertmanager: list[str], pagerduty: Vendor
+) -> None:
+    reopening.settle_doubts(timezone.now())
+    drain("pagerduty")
+    late_firing.refresh_from_db()
+    assert (late_firing.status, late_firing.refired_at, late_firing.round) == ("resolved", None, 0)
+    assert len(pagerduty.bodies()) == 2
+
+
+def test_alert_that_still_fires_is_opened_again_and_told_again(
+    late_firing: Episode, alertmanager: list[str], pagerduty: Vendor, post_alerts: Post
+) -> None:
+    alertmanager.append(late_firing.fingerprint)
+    reopening.settle_doubts(timezone.now())
+    drain("pagerduty")
+    post_alerts(alert(1, status="resolved"))
+    drain("pagerduty")
+    assert [event["event_action"] for event in pagerduty.bodies()] == ["trigger", "resolve"] * 2
+    kinds = [event.kind for event in late_firing.events.all()]
+    assert kinds == ["fired", "resolved", "reopened", "resolved"]
+
+
+def test_hundred_late_copies_are_one_doubt(late_firing: Episode, post_alerts: Post) -> None:
+    before = Episode.objects.values().get()
+    for _ in range(100):
+        post_alerts(alert(1))
+    assert Episode.objects.values().get() == before
+    assert Delivery.objects.filter(channel="pagerduty").count() == 2
+
+
+def test_without_an_answer_it_stays_resolved_for_a_while_and_then_opens(
+    late_firing: Episode, settings: Any
+) -> None:
+    settings.ALERTMANAGER_URL = "http://127.0.0.1:1"
+    reopening.settle_doubts(timezone.now())
+    late_firing.refresh_from_db()
+    assert late_firing.status == "resolved"
+    reopening.settle_doubts(timezone.now() + timedelta(minutes=6))
+    late_firing.refresh_from_db()
+    assert (late_firing.status, late_firing.round) == ("firing", 1)
