@@ -1,0 +1,229 @@
+"""Health: right when all is well, clear when something is down, and never hanging with what hangs."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import psycopg
+import pytest
+from django.test import Client
+from django.utils import timezone
+from psycopg.conninfo import conninfo_to_dict
+
+from local.services import PrivatePostgres, PrivateValkey
+from observability import health
+from observability.models import Heartbeat
+
+pytestmark = pytest.mark.urls("observability.tests.sample_urls")
+
+
+@pytest.fixture(autouse=True)
+def fresh_probes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No probe still waits for another test's server, and no readiness is remembered."""
+    monkeypatch.setattr(
+        health, "database_probe", health.Probe(("database", "migrations", "worker"), health.ask_database)
+    )
+    monkeypatch.setattr(health, "broker_probe", health.Probe(("broker",), health.ask_broker))
+    monkeypatch.setattr(health, "readiness", health.Readiness())
+
+
+@pytest.fixture
+def use_database(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """`use_database(url)` makes the checks ask another server."""
+
+    def use(url: str) -> None:
+        parameters = conninfo_to_dict(url)
+        default = SimpleNamespace(get_connection_params=lambda: dict(parameters))
+        monkeypatch.setattr(health, "connections", {"default": default})
+
+    return use
+
+
+@pytest.fixture
+def stopped() -> Iterator[Callable[[int], None]]:
+    """`stopped(pid)` freezes a process until the test ends."""
+    frozen: list[int] = []
+
+    def stop(pid: int) -> None:
+        os.kill(pid, signal.SIGSTOP)
+        frozen.append(pid)
+
+    yield stop
+    for pid in frozen:
+        os.kill(pid, signal.SIGCONT)
+
+
+def statuses(response: Any) -> dict[str, str]:
+    return {name: check["status"] for name, check in response.json()["checks"].items()}
+
+
+def details(response: Any) -> dict[str, str]:
+    return {name: check["detail"] for name, check in response.json()["checks"].items()}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_health_names_every_check_with_its_time(client: Client, settings: Any) -> None:
+    Heartbeat.beat(Heartbeat.WORKER)
+    response = client.get("/api/v1/health")
+    body = response.json()
+    assert response.status_code == 200
+    assert (body["status"], body["version"], body["environment"]) == ("ok", settings.VERSION, "test")
+    assert statuses(response) == dict.fromkeys(("database", "migrations", "worker", "broker"), "ok")
+    assert all(0 < check["time_ms"] < 1000 for check in body["checks"].values())
+    assert "no-store" in response["Cache-Control"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_health_is_degraded_while_the_worker_was_never_seen(client: Client) -> None:
+    response = client.get("/api/v1/health")
+    assert (response.status_code, response.json()["status"]) == (200, "degraded")
+    assert details(response)["worker"] == "never seen"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_health_is_degraded_when_the_worker_is_silent_for_over_a_minute(client: Client) -> None:
+    Heartbeat.beat(Heartbeat.WORKER, timezone.now() - timedelta(seconds=95))
+    response = client.get("/api/v1/health")
+    assert (response.status_code, response.json()["status"]) == (200, "degraded")
+    assert details(response)["worker"].startswith("last seen 9")
+    assert statuses(response)["worker"] == "error"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_health_is_degraded_when_the_broker_is_down(
+    client: Client, settings: Any, free_port: Callable[[], int]
+) -> None:
+    Heartbeat.beat(Heartbeat.WORKER)
+    settings.REDIS_URL = f"redis://:planted-secret@127.0.0.1:{free_port()}/0"
+    response = client.get("/api/v1/health")
+    assert (response.status_code, response.json()["status"]) == (200, "degraded")
+    assert statuses(response)["broker"] == "error"
+    assert "planted-secret" not in response.content.decode()
+
+
+def test_a_database_that_is_down_is_an_error_that_names_no_host(
+    client: Client, use_database: Callable[[str], None], free_port: Callable[[], int]
+) -> None:
+    use_database(f"postgresql://planted-user:planted-secret@127.0.0.1:{free_port()}/planted-name")
+    response = client.get("/api/v1/health")
+    assert (response.status_code, response.json()["status"]) == (503, "error")
+    assert statuses(response) == {
+        "database": "error",
+        "migrations": "unknown",
+        "worker": "unknown",
+        "broker": "ok",
+    }
+    assert "planted" not in response.content.decode()
+    assert "127.0.0.1" not in response.content.decode()
+    assert client.get("/api/v1/readiness").status_code == 503
+
+
+def test_a_database_without_migrations_is_not_ready(
+    client: Client, use_database: Callable[[str], None], private_postgres: Callable[[], PrivatePostgres]
+) -> None:
+    use_database(private_postgres().url)
+    response = client.get("/api/v1/readiness")
+    assert (response.status_code, response.json()["status"]) == (503, "not ready")
+    assert statuses(response) == {"database": "ok", "migrations": "error"}
+    assert details(response)["migrations"] == f"{len(health.migrations_on_disk())} not applied"
+    health_response = client.get("/api/v1/health")
+    assert health_response.status_code == 503
+    assert statuses(health_response)["worker"] == "unknown"
+
+
+def test_a_database_that_hangs_does_not_hang_health(
+    client: Client,
+    use_database: Callable[[str], None],
+    private_postgres: Callable[[], PrivatePostgres],
+    stopped: Callable[[int], None],
+) -> None:
+    server = private_postgres()
+    use_database(server.url)
+    stopped(server.pid)
+    assert details(client.get("/api/v1/readiness"))["database"] == "no answer within 1 s"
+    response = client.get("/api/v1/health")
+    assert response.status_code == 503
+    assert details(response)["database"] == "no answer within 1 s"
+    assert statuses(response)["broker"] == "ok"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_broker_that_hangs_does_not_hang_health(
+    client: Client,
+    settings: Any,
+    private_valkey: Callable[[], PrivateValkey],
+    stopped: Callable[[int], None],
+) -> None:
+    server = private_valkey()
+    settings.REDIS_URL = server.url
+    stopped(server.pid)
+    response = client.get("/api/v1/health")
+    assert response.status_code == 200
+    assert statuses(response)["broker"] == "error"
+
+
+def test_a_hanging_check_is_not_started_again() -> None:
+    started: list[health.Run] = []
+    release = health.threading.Event()
+
+    def ask(run: health.Run) -> None:
+        started.append(run)
+        release.wait()
+
+    probe = health.Probe(("database",), ask)
+    first, second = probe.start(), probe.start()
+    assert first is second
+    assert len(started) == 1
+    release.set()
+    assert first.thread is not None
+    first.thread.join()
+    probe.start()
+    assert len(started) == 2
+
+
+def test_a_check_that_breaks_says_so() -> None:
+    def ask(_run: health.Run) -> None:
+        raise RuntimeError("planted-secret")
+
+    checks = health.run_checks(health.Probe(("database",), ask))
+    assert checks["database"].status == "error"
+    assert checks["database"].detail == "the check itself failed, see the log"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_readiness_asks_at_most_once_a_second(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    asked: list[str] = []
+    real = psycopg.connect
+
+    def connect(**parameters: Any) -> Any:
+        asked.append("database")
+        return real(**parameters)
+
+    ready = health.Readiness()
+    monkeypatch.setattr(health.psycopg, "connect", connect)
+    monkeypatch.setattr(health, "readiness", ready)
+    monkeypatch.setattr(health, "monotonic", lambda: now[0])
+    for _ in range(5):
+        assert client.get("/api/v1/readiness").json()["status"] == "ready"
+    assert len(asked) == 1
+    now[0] += 1.0
+    client.get("/api/v1/readiness")
+    assert len(asked) == 2
+
+
+def test_a_squashed_migration_is_applied_when_all_that_it_replaces_are() -> None:
+    replaced = (("app", "0001"), ("app", "0002"))
+    squashed = ("app", "0001_squashed_0002")
+    assert health.is_applied(squashed, replaced, {*replaced})
+    assert not health.is_applied(squashed, replaced, {replaced[0]})
+    assert health.is_applied(squashed, replaced, {squashed})
+    assert not health.is_applied(squashed, (), set())
+
+
+@pytest.mark.parametrize("path", ["health", "readiness", "ping"])
+def test_health_is_only_read(client: Client, path: str) -> None:
+    assert client.post(f"/api/v1/{path}").status_code == 405
