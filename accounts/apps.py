@@ -1,6 +1,15 @@
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
+from django.db.models.signals import post_migrate
 
 
 class AccountsConfig(AppConfig):
     name = "accounts"
     verbose_name = "Accounts"
+
+    def ready(self) -> None:
+        from accounts.roles import ensure_roles
+
+        # After those of django.contrib.auth, which make the permissions: it stands earlier in INSTALLED_APPS.
+        post_migrate.connect(
+            ensure_roles, sender=apps.get_app_config("observability"), dispatch_uid="accounts.ensure_roles"
+        )

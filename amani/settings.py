@@ -15,6 +15,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse_lazy
 from environs import FileAwareEnv
 
+from amani.appearance import UNFOLD  # noqa: F401  (Django Unfold's settings)
 from observability.logging import logging_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent

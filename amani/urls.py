@@ -11,5 +11,6 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     # Both spellings: a redirect would turn Alertmanager's POST into a GET and lose the alert.
     re_path(r"^api/v1/alerts/webhook/?$", webhook, name="alert-webhook"),
+    path("", include("amani.runbooks")),
     path("", include("observability.urls")),
 ]

@@ -1,0 +1,50 @@
+"""The frame of the admin, called by Unfold: navigation, environment badge, start page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.urls import reverse
+
+from observability.admin import overview
+
+BADGE_COLOURS = {"production": "danger", "staging": "warning", "development": "info"}
+REFRESH_SECONDS = 20
+
+
+def environment_badge(_request: HttpRequest) -> list[str]:
+    return [settings.ENVIRONMENT, BADGE_COLOURS.get(settings.ENVIRONMENT, "warning")]
+
+
+def navigation(request: HttpRequest) -> list[dict[str, Any]]:
+    """The sidebar: only what the operator may see, with the number of firing alerts."""
+    alerts = [
+        page(request, "Alerts", "notifications_active", "episode"),
+        page(request, "Deliveries", "outgoing_mail", "delivery"),
+        page(request, "Receipts", "inbox", "receipt"),
+        page(request, "Channels", "cell_tower", "channel"),
+    ]
+    firing = overview.firing_count() if alerts[0] else 0
+    if firing and alerts[0]:
+        alerts[0]["badge"] = f"{firing}+" if firing == overview.COUNT_AT_MOST else str(firing)
+    start = {"title": "Start", "icon": "space_dashboard", "link": reverse("admin:index")}
+    books = {"title": "Runbooks", "icon": "menu_book", "link": reverse("runbooks")}
+    groups = [{"items": [start, *filter(None, alerts), books]}]
+    if request.user.is_superuser:
+        users = {"title": "Users", "icon": "group", "link": reverse("admin:accounts_user_changelist")}
+        groups.append({"title": "Administration", "separator": True, "items": [users]})
+    return groups
+
+
+def page(request: HttpRequest, title: str, icon: str, model: str) -> dict[str, Any] | None:
+    if not request.user.has_perm(f"observability.view_{model}"):
+        return None
+    return {"title": title, "icon": icon, "link": reverse(f"admin:observability_{model}_changelist")}
+
+
+def start_page(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """What fires, what is not delivered, whether the pipeline is alive."""
+    context |= {"title": "Start", "refresh_seconds": REFRESH_SECONDS, "may_see": overview.may_see(request)}
+    return context | overview.overview() if context["may_see"] else context

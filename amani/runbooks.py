@@ -1,0 +1,68 @@
+"""/runbooks/ and /runbooks/<AlertName>/: docs/runbooks for signed-in staff, so that an alert's link works."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.contrib import admin
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.views.decorators.http import require_safe
+
+from amani.markdown import render
+
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*")
+MEANS = re.compile(r"^\*\*Means\.\*\* *(.+)$", re.MULTILINE)
+
+
+def folder() -> Path:
+    return Path(settings.BASE_DIR) / "docs" / "runbooks"
+
+
+def names() -> list[str]:
+    return sorted(file.stem for file in folder().glob("*.md") if NAME.fullmatch(file.stem))
+
+
+def address(target: str) -> str:
+    """Where a link of a runbook leads: another runbook, or the web. Files of the checkout are not served."""
+    if target.startswith(("https://", "http://")):
+        return target
+    name, _, anchor = target.partition("#")
+    page = name.removesuffix(".md")
+    if not name.endswith(".md") or page not in names():
+        return ""
+    return reverse("runbook", args=[page]) + (f"#{anchor}" if anchor else "")
+
+
+@require_safe
+def index(request: HttpRequest) -> HttpResponse:
+    books = [(name, first_sentence((folder() / f"{name}.md").read_text())) for name in names()]
+    return page(request, "amani/runbooks.html", {"title": "Runbooks", "books": books})
+
+
+@require_safe
+def runbook(request: HttpRequest, name: str) -> HttpResponse:
+    if name not in names():
+        raise Http404(f"There is no runbook {name}.")
+    html = render((folder() / f"{name}.md").read_text(), address)
+    return page(request, "amani/runbook.html", {"title": name, "html": html})
+
+
+def page(request: HttpRequest, template: str, context: dict[str, Any]) -> HttpResponse:
+    return TemplateResponse(request, template, {**admin.site.each_context(request), **context})
+
+
+def first_sentence(text: str) -> str:
+    """What the alert means, from the page's own second line."""
+    means = MEANS.search(text)
+    return means[1].replace("`", "") if means else ""
+
+
+urlpatterns: list[URLPattern] = [
+    path("runbooks/", admin.site.admin_view(index), name="runbooks"),
+    path("runbooks/<str:name>/", admin.site.admin_view(runbook), name="runbook"),
+]

@@ -1,0 +1,62 @@
+"""The ways out: on or off, trusted or flagged, and when the next message may leave."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from observability import words
+from observability.admin.history import HistoryAdmin
+from observability.models import Channel, Delivery
+from observability.notifiers import registry
+
+MOST_SHOWN = 20
+
+
+@admin.register(Channel)
+class ChannelAdmin(HistoryAdmin):
+    page_template = "observability/console/channel.html"
+    list_display = ("label", "standing", "why", "next_slot")
+
+    @admin.display(description="channel", ordering="name")
+    def label(self, channel: Channel) -> SafeString:
+        return format_html('<span class="am-name">{}</span>', words.channel_label(channel.name))
+
+    @admin.display(description="state")
+    def standing(self, channel: Channel) -> SafeString:
+        return words.mark(*standing_of(channel.name, channel))
+
+    @admin.display(description="why")
+    def why(self, channel: Channel) -> SafeString:
+        return format_html('<span class="am-second am-wrap">{}</span>', channel.flag_reason or "—")
+
+    @admin.display(description="next message", ordering="next_slot_at")
+    def next_slot(self, channel: Channel) -> str | SafeString:
+        if channel.next_slot_at <= timezone.now():
+            return "at once"
+        return words.time_tag(channel.next_slot_at, words.ago(channel.next_slot_at))
+
+    def page_context(self, request: HttpRequest, row: Channel) -> dict[str, Any]:
+        deliveries = Delivery.objects.filter(channel=row.name).select_related("episode").order_by("-id")
+        gone_wrong = deliveries.filter(state__in=[Delivery.State.FAILED, Delivery.State.DEAD])
+        return {
+            "title": words.channel_label(row.name),
+            "mark": words.mark(*standing_of(row.name, row)),
+            "next_slot": self.next_slot(row),
+            "gone_wrong": list(gone_wrong[:MOST_SHOWN]),
+        }
+
+
+def standing_of(name: str, channel: Channel | None) -> tuple[str, str, str]:
+    """Tone, icon and word of a channel; one that never sent anything has no row yet."""
+    notifier = registry.NOTIFIERS.get(name)
+    if notifier is None or not notifier.is_configured():
+        return ("quiet", "notifications_off", "Off")
+    if channel is not None and channel.flagged_at is not None:
+        return ("bad", "error", "Refuses messages")
+    return ("good", "check_circle", "Works")

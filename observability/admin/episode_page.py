@@ -1,0 +1,110 @@
+"""Everything about one alert, in a number of queries that does not grow with its history."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+from django.conf import settings
+from django.db.models import Prefetch
+
+from observability.alerts.delivery.facts import runbook_url
+from observability.models import Attempt, Delivery, Episode, EpisodeEvent
+from observability.notifiers import registry
+from observability.notifiers.links import safe_url
+
+MOST_EVENTS = 200
+MOST_DELIVERIES = 50
+MOST_EARLIER = 5
+EVENT_ICONS = {
+    EpisodeEvent.Kind.FIRED: ("firing", "local_fire_department"),
+    EpisodeEvent.Kind.RESOLVED: ("good", "check_circle"),
+    EpisodeEvent.Kind.SENT: ("quiet", "campaign"),
+    EpisodeEvent.Kind.ACKNOWLEDGED: ("info", "back_hand"),
+    EpisodeEvent.Kind.NOTE: ("quiet", "edit_note"),
+    EpisodeEvent.Kind.REOPENED: ("firing", "restart_alt"),
+    EpisodeEvent.Kind.RESENT: ("info", "forward_to_inbox"),
+}
+
+
+def page_context(episode: Episode) -> dict[str, Any]:
+    events = list(episode.events.select_related("actor").order_by("-id")[:MOST_EVENTS])
+    return {
+        "timeline": [(event, *EVENT_ICONS[EpisodeEvent.Kind(event.kind)]) for event in events],
+        "deliveries": deliveries_of(episode),
+        "earlier": list(
+            Episode.objects.filter(fingerprint=episode.fingerprint, starts_at__lt=episode.starts_at).order_by(
+                "-starts_at"
+            )[:MOST_EARLIER]
+        ),
+        "links": links_of(episode),
+        "description": episode.annotations.get("description", ""),
+        "annotations": annotations_of(episode),
+    }
+
+
+def deliveries_of(episode: Episode) -> list[tuple[Delivery, list[Attempt]]]:
+    """Newest first, each with its attempts: its own and those of the digest it was in."""
+    attempts = Attempt.objects.order_by("number")
+    deliveries = (
+        episode.deliveries.select_related("requested_by")
+        .order_by("-id")
+        .prefetch_related(
+            Prefetch("attempts", queryset=attempts),
+            "digest",
+            Prefetch("digest__attempts", queryset=attempts),
+        )[:MOST_DELIVERIES]
+    )
+    return [(delivery, attempts_of(delivery)) for delivery in deliveries]
+
+
+def attempts_of(delivery: Delivery) -> list[Attempt]:
+    in_digest = list(delivery.digest.attempts.all()) if delivery.digest else []
+    return [*delivery.attempts.all(), *in_digest]
+
+
+def annotations_of(episode: Episode) -> list[tuple[str, str, str]]:
+    """(name, text, link or "") without the ones that the page shows elsewhere."""
+    shown = {"summary", "description", "runbook_url"}
+    return [
+        (name, text, safe_url(text))
+        for name, text in sorted(episode.annotations.items())
+        if name not in shown
+    ]
+
+
+def links_of(episode: Episode) -> list[tuple[str, str, str]]:
+    """(icon, words, address) of where to look next. Addresses from labels only if http or https."""
+    links = [
+        ("menu_book", "Runbook", safe_url(runbook_url(episode))),
+        ("monitoring", "Graph in Prometheus", safe_url(episode.generator_url)),
+    ]
+    if episode.source == Episode.Source.ALERTMANAGER:
+        links += alertmanager_links(episode)
+    if settings.PAGERDUTY_SERVICE_ID and registry.get("pagerduty").is_configured():
+        service = quote(settings.PAGERDUTY_SERVICE_ID, safe="")
+        links.append(
+            (
+                "phone_in_talk",
+                "Service in PagerDuty",
+                f"https://app.pagerduty.com/service-directory/{service}",
+            )
+        )
+    return [link for link in links if link[2]]
+
+
+def alertmanager_links(episode: Episode) -> list[tuple[str, str, str]]:
+    """Alertmanager's page for the alert and its form for a silence, both filled in."""
+    every_label = ",".join(f"{name}={quoted(value)}" for name, value in sorted(episode.labels.items()))
+    name = f"alertname={quoted(episode.alertname)}"
+    alerts = f"{settings.ALERTMANAGER_URL}/#/alerts?filter={quote('{' + name + '}', safe='')}"
+    silence = f"{settings.ALERTMANAGER_URL}/#/silences/new?filter={quote('{' + every_label + '}', safe='')}"
+    return [
+        ("notifications_active", "Alertmanager", safe_url(alerts)),
+        ("notifications_paused", "Silence it", safe_url(silence)),
+    ]
+
+
+def quoted(value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'

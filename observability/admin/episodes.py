@@ -1,0 +1,175 @@
+"""The alert history: what fires first, then the newest. Who has it, was it delivered, and if not, why."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Prefetch, Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from unfold.views import ChangeList
+
+from observability import words
+from observability.admin.episode_filters import OwnerFilter, ToldFilter, search
+from observability.admin.episode_page import page_context
+from observability.admin.history import HistoryAdmin, posted_reason, see_other
+from observability.admin.paging import BoundedDates, first_then_rest
+from observability.alerts import episodes
+from observability.models import Delivery, Episode
+
+FIRING = Q(status=Episode.Status.FIRING)
+
+
+class FiringFirst(ChangeList):  # type: ignore[misc]  # unfold ships no types
+    """Unless the operator sorts by a column, firing alerts come first."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        if "o" not in self.params and "status__exact" not in self.params:
+            start = (self.page_num - 1) * self.list_per_page
+            self.result_list = first_then_rest(self.queryset, FIRING, start, start + self.list_per_page)
+
+
+@admin.register(Episode)
+class EpisodeAdmin(HistoryAdmin):
+    page_template = "observability/console/episode.html"
+    list_display = ("standing", "alert", "since", "owner", "told")
+    list_display_links = ("alert",)
+    list_filter = ("status", "severity", OwnerFilter, ToldFilter, "source")
+    search_fields = ("alertname",)  # Django shows the box only when there are some; see get_search_results
+    search_help_text = "Name begins with …, label=value, or a fingerprint"
+    date_hierarchy = "starts_at"
+    ordering = ("-starts_at", "-id")
+    list_max_show_all = 0
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return FiringFirst
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Episode]:
+        told = Delivery.objects.order_by("id").defer("lease_until", "claim_slot")
+        return (
+            BoundedDates(Episode)
+            .select_related("acknowledged_by")
+            .defer("labels", "annotations", "generator_url")
+            .prefetch_related(Prefetch("deliveries", queryset=told, to_attr="told_so_far"))
+        )
+
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> Episode | None:
+        if not object_id.isdecimal():
+            return None
+        return Episode.objects.select_related("acknowledged_by").filter(pk=object_id).first()
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        term = search_term.strip()
+        in_period = any(name.startswith("starts_at__") for name in request.GET)
+        return (search(queryset, term, in_period=in_period) if term else queryset), False
+
+    @admin.display(description="state", ordering="status")
+    def standing(self, episode: Episode) -> SafeString:
+        status = words.mark(*words.STATUS_MARKS[Episode.Status(episode.status)])
+        return format_html(
+            '<span class="am-stack">{}{}</span>', status, words.severity_mark(episode.severity)
+        )
+
+    @admin.display(description="alert", ordering="alertname")
+    def alert(self, episode: Episode) -> SafeString:
+        summary = "" if episode.summary == episode.alertname else words.short(episode.summary)
+        name = words.short(episode.alertname)
+        return format_html(
+            '<span class="am-name">{}</span><span class="am-second am-summary">{}</span>', name, summary
+        )
+
+    @admin.display(description="since", ordering="starts_at")
+    def since(self, episode: Episode) -> SafeString:
+        began = words.time_tag(episode.starts_at, words.clock(episode.starts_at))
+        if episode.status == Episode.Status.FIRING:
+            first, second = words.ago(episode.starts_at).removesuffix(" ago"), format_html("since {}", began)
+        elif ended := episode.ends_at or episode.resolved_at:
+            first, second = began, format_html("for {}", words.duration(ended - episode.starts_at))
+        else:
+            first, second = began, format_html("{}", words.ago(episode.starts_at))
+        return format_html('<span class="am-first">{}</span><span class="am-second">{}</span>', first, second)
+
+    @admin.display(description="who has it", ordering="acknowledged_at")
+    def owner(self, episode: Episode) -> SafeString:
+        if episode.acknowledged_at and episode.acknowledged_by:
+            return format_html(
+                '<span class="am-first">{}</span><span class="am-second">{}</span>',
+                episode.acknowledged_by.get_full_name(),
+                words.time_tag(episode.acknowledged_at, words.ago(episode.acknowledged_at)),
+            )
+        if episode.status == Episode.Status.FIRING:
+            return format_html('<span class="am-mark am-{}">{}</span>', "warning", "Nobody yet")
+        return format_html('<span class="am-second">{}</span>', "—")
+
+    @admin.display(description="delivered")
+    def told(self, episode: Episode) -> SafeString:
+        lines = [told_line(delivery) for delivery in worth_telling(episode.told_so_far)]  # type: ignore[attr-defined]
+        if not lines:
+            return format_html('<span class="am-second">{}</span>', "history only")
+        return format_html(
+            '<span class="am-told">{}</span>', format_html_join("", "{}", ((line,) for line in lines))
+        )
+
+    def page_context(self, request: HttpRequest, row: Episode) -> dict[str, Any]:
+        return {
+            **page_context(row),
+            "may_acknowledge": self.may(request, "acknowledge_episode"),
+            "may_note": self.may(request, "note_episode"),
+            "may_resend": self.may(request, "resend_delivery"),
+        }
+
+    def get_urls(self) -> list[URLPattern]:
+        return [
+            self.action_path("acknowledge", "acknowledge_episode", self.acknowledge),
+            self.action_path("note", "note_episode", self.note),
+            *super().get_urls(),
+        ]
+
+    def acknowledge(self, request: HttpRequest, pk: int) -> HttpResponse:
+        self.perform(
+            request,
+            "You have it. Whoever was paged through PagerDuty is told there.",
+            lambda: episodes.acknowledge(episode_id=pk, actor=request.user, note=posted_reason(request)),
+        )
+        return see_other(self.page_url(pk))
+
+    def note(self, request: HttpRequest, pk: int) -> HttpResponse:
+        self.perform(
+            request,
+            "The note is in the timeline.",
+            lambda: episodes.add_note(episode_id=pk, actor=request.user, text=posted_reason(request)),
+        )
+        return see_other(self.page_url(pk))
+
+
+def worth_telling(deliveries: list[Delivery]) -> list[Delivery]:
+    """The newest word that the alert fires, for each channel, and everything else that is not through."""
+    pages = {d.channel: d for d in deliveries if d.kind == Delivery.Kind.TRIGGER}
+    quiet = {Delivery.State.DELIVERED, Delivery.State.SUPERSEDED, Delivery.State.OFF}
+    others = {(d.channel, d.kind): d for d in deliveries if d.kind != Delivery.Kind.TRIGGER}
+    return [*pages.values(), *(d for d in others.values() if d.state not in quiet)]
+
+
+def told_line(delivery: Delivery) -> SafeString:
+    standing = words.standing_of(delivery)
+    kind = "" if delivery.kind == Delivery.Kind.TRIGGER else f" ({delivery.get_kind_display()})"
+    return format_html(
+        '<span class="am-told-line">'
+        '<span class="material-symbols-outlined am-ink-{}" aria-hidden="true">{}</span><span><b>{}{}</b> '
+        '<span class="am-word am-ink-{}">{}</span> <span class="am-detail">{}</span></span></span>',
+        standing.tone,
+        standing.icon,
+        words.channel_label(delivery.channel),
+        kind,
+        standing.tone,
+        standing.text.lower(),
+        words.short(standing.detail, 90),
+    )

@@ -1,0 +1,190 @@
+"""The answers of the start page: what fires, what is undelivered, whether the pipeline is alive."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Count, Prefetch
+from django.http import HttpRequest
+from django.utils import timezone
+
+from observability import words
+from observability.admin.channels import standing_of
+from observability.admin.episodes import told_line, worth_telling
+from observability.alerts.pipeline import backlog, firing_by_severity
+from observability.models import Channel, Delivery, Episode, Heartbeat, Receipt
+from observability.models.episode import Severity
+from observability.notifiers import registry
+
+COUNT_AT_MOST = 1_000
+MOST_FIRING = 10
+WORKER_LATE_SECONDS = 60
+RECENTLY = timedelta(hours=24)
+ORDER = list(Severity.values)
+NEEDED = ("view_episode", "view_delivery", "view_receipt", "view_channel", "view_heartbeat")
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """One sign of life, or of its absence."""
+
+    name: str
+    tone: str
+    icon: str
+    word: str
+    detail: str
+    url_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelState:
+    name: str
+    label: str
+    mark: tuple[str, str, str]
+    reason: str
+    waiting: int
+    oldest: datetime | None
+    gone_wrong: int
+
+
+def may_see(request: HttpRequest) -> bool:
+    return request.user.has_perms([f"observability.{codename}" for codename in NEEDED])
+
+
+def firing_count() -> int:
+    return Episode.objects.filter(status=Episode.Status.FIRING).order_by()[:COUNT_AT_MOST].count()
+
+
+def overview() -> dict[str, Any]:
+    counts = firing_by_severity()
+    now = timezone.now()
+    channels = channel_states(now)
+    return {
+        "now": now,
+        "severities": [(severity, counts[severity]) for severity in ORDER],
+        "firing": firing_alerts(),
+        "firing_total": sum(counts.values()),
+        "channels": channels,
+        "signs": signs_of_life(now),
+        "banners": banners(channels),
+    }
+
+
+def firing_alerts() -> list[tuple[Episode, list[Any]]]:
+    """The worst first, the oldest of them first; each with its deliveries. One query for each severity."""
+    told = Delivery.objects.order_by("id")
+    firing: list[Episode] = []
+    for severity in ORDER:
+        if len(firing) < MOST_FIRING:
+            alike = Episode.objects.filter(status=Episode.Status.FIRING, severity=severity)
+            alike = alike.select_related("acknowledged_by").order_by("starts_at", "id")
+            alike = alike.prefetch_related(Prefetch("deliveries", queryset=told, to_attr="told_so_far"))
+            firing += alike[: MOST_FIRING - len(firing)]
+    return [(episode, [told_line(d) for d in worth_telling(episode.told_so_far)]) for episode in firing]  # type: ignore[attr-defined]
+
+
+def channel_states(now: datetime) -> list[ChannelState]:
+    rows = {channel.name: channel for channel in Channel.objects.all()}
+    waiting = backlog()
+    wrong = gone_wrong_since(now - RECENTLY)
+    return [
+        ChannelState(
+            name=name,
+            label=notifier.label,
+            mark=standing_of(name, rows.get(name)),
+            reason=rows[name].flag_reason if name in rows else "",
+            waiting=waiting[name][0],
+            oldest=waiting[name][1],
+            gone_wrong=wrong.get(name, 0),
+        )
+        for name, notifier in registry.NOTIFIERS.items()
+    ]
+
+
+def gone_wrong_since(moment: datetime) -> dict[str, int]:
+    """Deliveries that failed or were given up and were not sent again, by channel."""
+    rows = (
+        Delivery.objects.filter(
+            state__in=[Delivery.State.FAILED, Delivery.State.DEAD], created_at__gte=moment, resends=None
+        )
+        .values_list("channel")
+        .annotate(count=Count("pk"))
+        .order_by()
+    )
+    return dict(rows)
+
+
+def signs_of_life(now: datetime) -> list[Sign]:
+    seen = dict(Heartbeat.objects.values_list("name", "last_seen_at"))
+    return [
+        worker_sign(seen.get(Heartbeat.WORKER), now),
+        watchdog_sign(seen.get(Heartbeat.WATCHDOG), now),
+        receipt_sign(now),
+    ]
+
+
+def worker_sign(seen: datetime | None, now: datetime) -> Sign:
+    name = "Worker"
+    if seen is None:
+        return Sign(name, "bad", "error", "never seen", "Nothing is delivered until a worker and beat run.")
+    if now - seen > timedelta(seconds=WORKER_LATE_SECONDS):
+        return Sign(
+            name, "bad", "error", f"silent for {words.duration(now - seen)}", "Nothing is delivered now."
+        )
+    return Sign(name, "good", "check_circle", "alive", f"seen {words.ago(seen, now)}")
+
+
+def watchdog_sign(seen: datetime | None, now: datetime) -> Sign:
+    name = "Watchdog"
+    if seen is None:
+        return Sign(name, "quiet", "help", "never seen", "Prometheus and Alertmanager have not called yet.")
+    if now - seen > timedelta(seconds=settings.WATCHDOG_TIMEOUT_SECONDS):
+        detail = "Prometheus or Alertmanager does not reach Amani: alerts may not arrive."
+        return Sign(name, "bad", "error", f"silent for {words.duration(now - seen)}", detail)
+    return Sign(name, "good", "check_circle", "barks", f"heard {words.ago(seen, now)}")
+
+
+def receipt_sign(now: datetime) -> Sign:
+    name, url = "Last receipt", "admin:observability_receipt_changelist"
+    last = Receipt.objects.only("received_at", "outcome", "alert_count").order_by("-id").first()
+    if last is None:
+        return Sign(name, "quiet", "inbox", "none yet", "Nothing was posted to the webhook so far.", url)
+    tone, icon, word = words.OUTCOME_MARKS[Receipt.Outcome(last.outcome)]
+    count = "1 alert" if last.alert_count == 1 else f"{last.alert_count} alerts"
+    return Sign(name, tone, icon, word.lower(), f"{words.ago(last.received_at, now)}, {count}", url)
+
+
+def banners(channels: list[ChannelState]) -> list[tuple[str, str, str]]:
+    """(tone, title, text): what an operator must know before trusting the rest of the page."""
+    said = [
+        ("bad", f"{channel.label} refuses messages", channel.reason)
+        for channel in channels
+        if channel.mark[0] == "bad"
+    ]
+    if not settings.ALERT_WEBHOOK_TOKEN:
+        said.append(
+            ("bad", "The webhook is closed", "ALERT_WEBHOOK_TOKEN is not set, so no alert can arrive.")
+        )
+    off = [notifier.label for notifier in registry.NOTIFIERS.values() if not notifier.is_configured()]
+    if off:
+        said.append(("warning", f"{' and '.join(off)} {'is' if len(off) == 1 else 'are'} off", off_text(off)))
+    failed = Receipt.objects.exclude(outcome=Receipt.Outcome.STORED).filter(reprocessed_at=None)
+    if failed.exists():
+        said.append(
+            (
+                "warning",
+                "Some bodies were not understood",
+                "See Receipts, “needs attention”: alerts may be missing.",
+            )
+        )
+    return said
+
+
+def off_text(off: list[str]) -> str:
+    if len(off) == len(registry.NOTIFIERS):
+        return "Alerts are kept here, but nobody is told. Set SLACK_WEBHOOK_URL or PAGERDUTY_API_KEY."
+    variable = {"Slack": "SLACK_WEBHOOK_URL", "PagerDuty": "PAGERDUTY_API_KEY"}.get(off[0], "its key")
+    return f"Nothing goes out there until {variable} is set."

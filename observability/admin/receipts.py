@@ -1,0 +1,175 @@
+"""What arrived at the webhook, byte for byte; and a way to process again what was not understood."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.db.models import Q, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.defaultfilters import filesizeformat
+from django.urls import URLPattern, path
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.views.decorators.http import require_safe
+
+from observability import words
+from observability.admin.history import HistoryAdmin, see_other
+from observability.alerts.payload import NotAPayload, read_payload
+from observability.alerts.reprocess import can_reprocess, reprocess
+from observability.models import Episode, Receipt
+
+MOST_CHARACTERS = 100_000
+MOST_SET_ASIDE = 200
+MOST_ALERTS = 50
+MOST_BYTES_READ = 1_000_000
+
+
+class NeedsAttentionFilter(admin.SimpleListFilter):
+    title = "needs attention"
+    parameter_name = "attention"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "not understood, or not all of it")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Receipt]) -> QuerySet[Receipt]:
+        if self.value() != "yes":
+            return queryset
+        return queryset.exclude(outcome=Receipt.Outcome.STORED).filter(reprocessed_at=None)
+
+
+@admin.register(Receipt)
+class ReceiptAdmin(HistoryAdmin):
+    page_template = "observability/console/receipt.html"
+    list_display = ("received", "standing", "why", "counts", "bytes", "sender")
+    list_filter = (NeedsAttentionFilter, "outcome")
+    date_hierarchy = None
+    ordering = ("-id",)
+    list_max_show_all = 0
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Receipt]:
+        rows: QuerySet[Receipt] = super().get_queryset(request)
+        return rows.defer("body", "set_aside")
+
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> Receipt | None:
+        if not object_id.isdecimal():
+            return None
+        return Receipt.objects.select_related("reprocessed_by").filter(pk=object_id).first()
+
+    @admin.display(description="received", ordering="received_at")
+    def received(self, receipt: Receipt) -> SafeString:
+        return format_html(
+            '<span class="am-name">{}</span><span class="am-second">{}</span>',
+            words.time_tag(receipt.received_at, words.ago(receipt.received_at)),
+            f"receipt {receipt.pk}",
+        )
+
+    @admin.display(description="outcome", ordering="outcome")
+    def standing(self, receipt: Receipt) -> SafeString:
+        outcome = words.mark(*words.OUTCOME_MARKS[Receipt.Outcome(receipt.outcome)])
+        if receipt.reprocessed_at is None:
+            return outcome
+        return format_html(
+            '<span class="am-stack">{}{}</span>', outcome, words.mark("quiet", "replay", "Processed again")
+        )
+
+    @admin.display(description="why")
+    def why(self, receipt: Receipt) -> SafeString:
+        return format_html(
+            '<span class="am-second am-wrap">{}</span>', words.short(receipt.reason, 160) or "—"
+        )
+
+    @admin.display(description="alerts")
+    def counts(self, receipt: Receipt) -> SafeString:
+        news = f"{receipt.changed_count:,} told something new"
+        return format_html(
+            '<span class="am-first">{}</span><span class="am-second">{}</span>',
+            f"{receipt.alert_count:,}",
+            news,
+        )
+
+    @admin.display(description="size", ordering="size")
+    def bytes(self, receipt: Receipt) -> str:
+        return filesizeformat(receipt.size)
+
+    @admin.display(description="from")
+    def sender(self, receipt: Receipt) -> str:
+        return receipt.remote_address or "—"
+
+    def page_context(self, request: HttpRequest, row: Receipt) -> dict[str, Any]:
+        body, is_cut = readable(bytes(row.body))
+        return {
+            "body": body,
+            "body_is_cut": is_cut,
+            "shown_characters": MOST_CHARACTERS,
+            "set_aside": row.set_aside[:MOST_SET_ASIDE],
+            "set_aside_more": max(0, len(row.set_aside) - MOST_SET_ASIDE),
+            "alerts": alerts_in(bytes(row.body)),
+            "may_reprocess": self.may(request, "reprocess_receipt") and can_reprocess(row),
+            "raw_url": self.url_name("raw"),
+        }
+
+    def get_urls(self) -> list[URLPattern]:
+        return [
+            self.action_path("reprocess", "reprocess_receipt", self.reprocess),
+            path(
+                "<int:pk>/raw/",
+                self.admin_site.admin_view(require_safe(self.raw)),
+                name="observability_receipt_raw",
+            ),
+            *super().get_urls(),
+        ]
+
+    def reprocess(self, request: HttpRequest, pk: int) -> HttpResponse:
+        self.perform(
+            request,
+            "Processed again. What was not known before is stored, and people are told.",
+            lambda: reprocess(receipt_id=pk, actor=request.user),
+        )
+        return see_other(self.page_url(pk))
+
+    def raw(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """The body as a file. Never shown by the browser: anybody with the token chose what is in it."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        body = Receipt.objects.filter(pk=pk).values_list("body", flat=True).first()
+        if body is None:
+            raise Http404(f"There is no receipt {pk}.")
+        return HttpResponse(
+            bytes(body),
+            content_type="text/plain; charset=utf-8",
+            headers={
+                "Content-Disposition": f'attachment; filename="receipt-{pk}.txt"',
+                "X-Content-Type-Options": "nosniff",
+            },
+        )
+
+
+def readable(body: bytes) -> tuple[str, bool]:
+    """The beginning of the body, indented if it is JSON, and whether something was cut off."""
+    if len(body) > MOST_CHARACTERS:
+        return body[:MOST_CHARACTERS].decode(errors="replace"), True
+    text = body.decode(errors="replace")
+    try:
+        pretty = json.dumps(json.loads(body), indent=2, ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return text, False
+    return pretty[:MOST_CHARACTERS], len(pretty) > MOST_CHARACTERS
+
+
+def alerts_in(body: bytes) -> list[Episode]:
+    """The alerts that the body tells of, found by their identity; a very large body is not read for that."""
+    if len(body) > MOST_BYTES_READ:
+        return []
+    try:
+        payload = read_payload(body)
+    except NotAPayload:
+        return []
+    wanted = Q()
+    for alert in payload.alerts[:MOST_ALERTS]:
+        wanted |= Q(fingerprint=alert["fingerprint"], starts_at=alert["starts_at"])
+    return list(Episode.objects.filter(wanted).order_by("-starts_at", "-id")) if wanted else []

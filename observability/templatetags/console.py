@@ -1,0 +1,56 @@
+"""The words of `observability.words`, for templates."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django import template
+from django.utils.safestring import SafeString
+
+from observability import words
+from observability.models import Attempt, Delivery, Episode, Receipt
+
+register = template.Library()
+
+
+@register.filter
+def ago(moment: datetime | None) -> str | SafeString:
+    return words.time_tag(moment, words.ago(moment)) if moment else ""
+
+
+@register.filter
+def clock(moment: datetime | None) -> str | SafeString:
+    return words.time_tag(moment, words.clock(moment)) if moment else ""
+
+
+@register.filter
+def lasted(episode: Episode) -> str:
+    """How long an alert fired."""
+    ended = episode.ends_at or episode.resolved_at
+    return words.duration(ended - episode.starts_at) if ended else ""
+
+
+@register.filter
+def standing(row: Any) -> SafeString:
+    """The coloured word for an alert, a delivery, an attempt or a receipt."""
+    match row:
+        case Episode():
+            return words.mark(*words.STATUS_MARKS[Episode.Status(row.status)])
+        case Delivery():
+            return words.mark(*words.STATE_MARKS[Delivery.State(row.state)])
+        case Attempt():
+            return words.mark(*words.ATTEMPT_MARKS[row.outcome])
+        case Receipt():
+            return words.mark(*words.OUTCOME_MARKS[Receipt.Outcome(row.outcome)])
+    raise TypeError(f"{type(row).__name__} has no standing")
+
+
+@register.filter
+def severity(name: str) -> SafeString:
+    return words.severity_mark(name)
+
+
+@register.filter
+def channel(name: str) -> str:
+    return words.channel_label(name)
