@@ -1,0 +1,217 @@
+"""Real gunicorn and Celery processes are one program to a scrape, however they die."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from kombu import Connection
+
+from observability.exposition import Everything
+from observability.request_id import request_id
+from observability.slots import live_slots
+from observability.tests import sample_celery
+
+pytestmark = pytest.mark.processes
+
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE_SECONDS = 60
+
+
+class Scrape:
+    """Reads what one scrape of the folder says."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def __call__(self, name: str, **labels: str) -> float:
+        """The sum of the series of `name` that have `labels`."""
+        return sum(
+            one.value
+            for metric in Everything().collect()
+            for one in metric.samples
+            if one.name == name and labels.items() <= one.labels.items()
+        )
+
+    def files(self) -> int:
+        return len(list(self.directory.iterdir()))
+
+    def processes(self, role: str) -> list[int]:
+        return [pid for name, pid in live_slots(self.directory).items() if name.startswith(role)]
+
+
+@pytest.fixture
+def scrape(tmp_path: Path, settings: Any) -> Scrape:
+    directory = tmp_path / "metrics"
+    directory.mkdir()
+    settings.PROMETHEUS_MULTIPROC_DIR = str(directory)
+    return Scrape(directory)
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain until {what}"
+        time.sleep(0.05)
+
+
+@contextmanager
+def running(command: list[str], log: Path, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
+    environment = os.environ | {"DJANGO_SETTINGS_MODULE": "observability.tests.process_settings"} | variables
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
+        try:
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+class Web:
+    def __init__(self, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+
+    def get(self, path: str, **options: Any) -> requests.Response:
+        """On a connection of its own, because a recycled worker closes what it holds."""
+        return requests.get(f"{self.url}{path}", headers={"Connection": "close"}, timeout=10, **options)
+
+    def answers(self, path: str = "/api/v1/ping") -> bool:
+        try:
+            return self.get(path).status_code == 200
+        except requests.ConnectionError:
+            return False
+
+
+@contextmanager
+def gunicorn(scrape: Scrape, port: int, **variables: str) -> Iterator[Web]:
+    log = scrape.directory.parent / "gunicorn.log"
+    command = [sys.executable, "-m", "gunicorn", "-c", "deploy/gunicorn.conf.py"]
+    variables |= {"PORT": str(port), "PROMETHEUS_MULTIPROC_DIR": str(scrape.directory)}
+    with running(command, log, **variables):
+        web = Web(port)
+        wait_until(web.answers, "gunicorn answers")
+        yield web
+
+
+@contextmanager
+def celery(scrape: Scrape, broker: str, *options: str) -> Iterator[None]:
+    log = scrape.directory.parent / "celery.log"
+    command = [sys.executable, "-m", "celery", "-A", "observability.tests.sample_celery", "worker", *options]
+    variables = {"REDIS_URL": broker, "PROMETHEUS_MULTIPROC_DIR": str(scrape.directory)}
+    with running(command, log, **variables, C_FORCE_ROOT="1"):
+        wait_until(lambda: bool(scrape.processes("worker-main")), "Celery has started")
+        yield
+
+
+def test_requests_answered_are_requests_counted_across_recycled_and_killed_workers(
+    scrape: Scrape, free_port: Callable[[], int]
+) -> None:
+    answered = 0
+    killed = False
+    with gunicorn(scrape, free_port(), WEB_MAX_REQUESTS="50") as web:
+        while answered < 400:
+            with suppress(requests.ConnectionError):  # of a worker that just left
+                answered += web.get("/fine").status_code == 200
+            if answered == 200 and not killed:
+                killed = True
+                os.kill(scrape.processes("web")[0], signal.SIGKILL)
+        assert scrape("http_requests_total", endpoint="/fine", status="200") == 400
+        assert scrape("http_request_duration_seconds_count", endpoint="/fine") == 400
+        wait_until(lambda: len(scrape.processes("web")) == 2, "both workers are back")
+        assert scrape.files() <= 3 * 2 + 3
+
+
+def test_a_killed_web_worker_leaves_no_request_and_no_connection_behind(
+    scrape: Scrape, free_port: Callable[[], int]
+) -> None:
+    with gunicorn(scrape, free_port(), WEB_CONCURRENCY="1") as web:
+        assert web.get("/query").status_code == 200
+        assert scrape("db_connections_active") == 1
+
+        def hang() -> None:
+            with suppress(requests.RequestException):
+                web.get("/slow")
+
+        client = threading.Thread(target=hang)
+        client.start()
+        wait_until(lambda: scrape("http_requests_in_progress") == 1, "a request is in progress")
+        (victim,) = scrape.processes("web")
+        os.kill(victim, signal.SIGKILL)
+        client.join()
+        wait_until(lambda: victim not in scrape.processes("web"), "the worker is dead")
+        assert scrape("http_requests_in_progress") == 0
+        assert scrape("db_connections_active") == 0
+        wait_until(web.answers, "the next worker answers")
+        assert scrape("http_requests_in_progress") == 0
+        assert scrape("http_requests_total", endpoint="/query") == 1
+
+
+def test_the_application_boots_and_answers_with_database_and_broker_down(
+    scrape: Scrape, free_port: Callable[[], int]
+) -> None:
+    closed = free_port()
+    variables = {
+        "DATABASE_URL": f"postgresql://nobody@127.0.0.1:{closed}/nothing",
+        "REDIS_URL": f"redis://127.0.0.1:{closed}/0",
+        "WEB_CONCURRENCY": "1",
+    }
+    with gunicorn(scrape, free_port(), **variables) as web:
+        assert web.get("/api/v1/ping").json() == {"status": "ok"}
+        assert web.get("/metrics").status_code == 200
+        assert web.get("/api/v1/readiness").status_code == 503
+        checks = web.get("/api/v1/health").json()["checks"]
+        assert (checks["database"]["status"], checks["broker"]["status"]) == ("error", "error")
+
+
+def test_every_task_of_recycled_children_is_seen_in_one_scrape(scrape: Scrape, redis_url: str) -> None:
+    with (
+        celery(scrape, redis_url, "--concurrency=4", "--max-tasks-per-child=20"),
+        Connection(redis_url) as broker,
+    ):
+        for _ in range(200):
+            sample_celery.touch.apply_async(connection=broker)
+        sample_celery.fail.apply_async(connection=broker)
+        succeeded = {"task": "sample.touch", "outcome": "success"}
+        wait_until(lambda: scrape("amani_celery_tasks_total", **succeeded) >= 200, "all tasks are counted")
+        failed = {"task": "sample.fail", "outcome": "failure"}
+        wait_until(lambda: scrape("amani_celery_tasks_total", **failed) == 1, "the failure is counted")
+        assert scrape("amani_celery_tasks_total", **succeeded) == 200
+        assert scrape("amani_celery_task_duration_seconds_count", task="sample.touch") == 200
+        wait_until(lambda: len(scrape.processes("worker")) == 5, "four children and their parent live")
+        assert scrape.files() <= 3 * 5 + 3
+
+
+def test_a_killed_celery_child_leaves_no_connection_behind(scrape: Scrape, redis_url: str) -> None:
+    with celery(scrape, redis_url, "--concurrency=1"), Connection(redis_url) as broker:
+        sample_celery.hold_connection.apply_async(connection=broker)
+        wait_until(lambda: scrape("db_connections_active") == 1, "the task holds a connection")
+        (victim,) = (pid for name, pid in live_slots(scrape.directory).items() if name == "worker-0")
+        os.kill(victim, signal.SIGKILL)
+        wait_until(lambda: victim not in scrape.processes("worker"), "the child is dead")
+        assert scrape("db_connections_active") == 0
+
+
+def test_a_task_knows_the_request_that_caused_it(scrape: Scrape, redis_url: str, tmp_path: Path) -> None:
+    answer = tmp_path / "request-id"
+    with celery(scrape, redis_url, "--concurrency=1"), Connection(redis_url) as broker:
+        token = request_id.set("request-0001")
+        sample_celery.write_request_id.apply_async([str(answer)], connection=broker)
+        request_id.reset(token)
+        wait_until(answer.exists, "the task has run")
+        assert answer.read_text() == "request-0001"
+        answer.unlink()
+        sample_celery.write_request_id.apply_async([str(answer)], connection=broker)
+        wait_until(answer.exists, "the second task has run")
+        assert answer.read_text() == ""
