@@ -189,6 +189,7 @@ class Launcher:
         shown["logs"] = ".run/log/"
         if self.configuration.is_development:
             shown["demo login"] = f"{DEMO_LOGIN}  {demo_password()}"
+            shown["read only"] = f"viewer-{DEMO_LOGIN}, same password"
         return shown
 
     # --- run ---
