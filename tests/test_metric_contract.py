@@ -12,7 +12,7 @@ from tests.rule_files import ROOT, Matcher, documented_queries, parse_query, rul
 
 TARGET_LABELS = {"job", "instance"}
 # Of other programs: Prometheus itself, Alertmanager, node_exporter. Their labels, as their documents say.
-FOREIGN = {
+FOREIGN: dict[str, set[str]] = {
     "up": set(),
     "alertmanager_notifications_failed_total": {"integration"},
     "node_cpu_seconds_total": {"mode", "cpu"},
@@ -53,11 +53,11 @@ def series(exported: dict[str, Family]) -> dict[str, set[str]]:
     known = {name: labels | TARGET_LABELS for name, labels in FOREIGN.items()}
     known |= {rule["record"]: TARGET_LABELS for rule in rules() if "record" in rule}
     for name, family in exported.items():
-        labels = family.labels | TARGET_LABELS
+        labels = TARGET_LABELS | family.labels
         if family.type == "histogram":
             known |= {f"{name}_bucket": labels | {"le"}, f"{name}_sum": labels, f"{name}_count": labels}
         else:
-            known[name] = set(labels)
+            known[name] = labels
     return known
 
 

@@ -209,7 +209,16 @@ def test_alertmanager_keeps_no_secret_in_its_configuration() -> None:
     )
 
 
-def test_inhibitions_name_alerts_that_exist() -> None:
-    patterns = re.findall(r'alertname=~?"([^"]+)"', ALERTMANAGER.read_text())
-    parts = [part for pattern in patterns for part in pattern.split("|")]
-    assert [part for part in parts if not any(re.fullmatch(part, name) for name in NAMES)] == []
+def test_an_alert_is_muted_only_by_a_worse_one_of_its_own_name() -> None:
+    """Then it ends with or after the other; one that ends while it is muted is never reported as resolved."""
+    muted = [
+        (rule["source_matchers"], rule["target_matchers"]) for rule in load(ALERTMANAGER)["inhibit_rules"]
+    ]
+    disk = 'alertname="DiskSpaceLow"'
+    assert muted == [([disk, 'severity="critical"'], [disk, 'severity="warning"'])]
+
+
+def test_routes_and_inhibitions_name_alerts_that_exist() -> None:
+    named = set(re.findall(r'alertname=~?"([^"]+)"', ALERTMANAGER.read_text()))
+    assert named == {"Watchdog", "DiskSpaceLow"}
+    assert named <= set(NAMES)
