@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from gunicorn.config import Config
-from gunicorn.glogging import Logger
+from gunicorn.config import Config  # type: ignore[import-untyped]
+from gunicorn.glogging import Logger  # type: ignore[import-untyped]
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -29,7 +29,7 @@ if Path("/dev/shm").is_dir():  # noqa: S108  (the workers' sign of life must not
     worker_tmp_dir = "/dev/shm"  # noqa: S108
 
 
-class AmaniLogger(Logger):
+class AmaniLogger(Logger):  # type: ignore[misc]  # gunicorn ships no types
     """gunicorn's own messages as Amani's log lines; the access line is the middleware's."""
 
     def setup(self, cfg: Config) -> None:

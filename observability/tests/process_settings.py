@@ -9,5 +9,5 @@ WITHOUT_AUTODISCOVERY = {
 }
 INSTALLED_APPS = [app for name in EVERYTHING if (app := WITHOUT_AUTODISCOVERY.get(name, name))]
 ROOT_URLCONF = "observability.tests.sample_urls"
-TEMPLATES: list[object] = []
+TEMPLATES = []
 SECURE_SSL_REDIRECT = False

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from types import SimpleNamespace
@@ -167,7 +168,7 @@ def test_a_broker_that_hangs_does_not_hang_health(
 
 def test_a_hanging_check_is_not_started_again() -> None:
     started: list[health.Run] = []
-    release = health.threading.Event()
+    release = threading.Event()
 
     def ask(run: health.Run) -> None:
         started.append(run)
@@ -204,7 +205,7 @@ def test_readiness_asks_at_most_once_a_second(client: Client, monkeypatch: pytes
         return real(**parameters)
 
     ready = health.Readiness()
-    monkeypatch.setattr(health.psycopg, "connect", connect)
+    monkeypatch.setattr(psycopg, "connect", connect)
     monkeypatch.setattr(health, "readiness", ready)
     monkeypatch.setattr(health, "monotonic", lambda: now[0])
     for _ in range(5):

@@ -115,6 +115,11 @@ def celery(scrape: Scrape, broker: str, *options: str) -> Iterator[None]:
         yield
 
 
+def send(task: Any, broker: Connection, *arguments: str) -> None:
+    """Any, because celery-types doesn't know `connection`."""
+    task.apply_async(arguments, connection=broker)
+
+
 def test_requests_answered_are_requests_counted_across_recycled_and_killed_workers(
     scrape: Scrape, free_port: Callable[[], int]
 ) -> None:
@@ -181,8 +186,8 @@ def test_every_task_of_recycled_children_is_seen_in_one_scrape(scrape: Scrape, r
         Connection(redis_url) as broker,
     ):
         for _ in range(200):
-            sample_celery.touch.apply_async(connection=broker)
-        sample_celery.fail.apply_async(connection=broker)
+            send(sample_celery.touch, broker)
+        send(sample_celery.fail, broker)
         succeeded = {"task": "sample.touch", "outcome": "success"}
         wait_until(lambda: scrape("amani_celery_tasks_total", **succeeded) >= 200, "all tasks are counted")
         failed = {"task": "sample.fail", "outcome": "failure"}
@@ -195,7 +200,7 @@ def test_every_task_of_recycled_children_is_seen_in_one_scrape(scrape: Scrape, r
 
 def test_a_killed_celery_child_leaves_no_connection_behind(scrape: Scrape, redis_url: str) -> None:
     with celery(scrape, redis_url, "--concurrency=1"), Connection(redis_url) as broker:
-        sample_celery.hold_connection.apply_async(connection=broker)
+        send(sample_celery.hold_connection, broker)
         wait_until(lambda: scrape("db_connections_active") == 1, "the task holds a connection")
         (victim,) = (pid for name, pid in live_slots(scrape.directory).items() if name == "worker-0")
         os.kill(victim, signal.SIGKILL)
@@ -207,11 +212,11 @@ def test_a_task_knows_the_request_that_caused_it(scrape: Scrape, redis_url: str,
     answer = tmp_path / "request-id"
     with celery(scrape, redis_url, "--concurrency=1"), Connection(redis_url) as broker:
         token = request_id.set("request-0001")
-        sample_celery.write_request_id.apply_async([str(answer)], connection=broker)
+        send(sample_celery.write_request_id, broker, str(answer))
         request_id.reset(token)
         wait_until(answer.exists, "the task has run")
         assert answer.read_text() == "request-0001"
         answer.unlink()
-        sample_celery.write_request_id.apply_async([str(answer)], connection=broker)
+        send(sample_celery.write_request_id, broker, str(answer))
         wait_until(answer.exists, "the second task has run")
         assert answer.read_text() == ""

@@ -50,7 +50,7 @@ def attached(tmp_path: Path) -> Iterator[Path]:
 
 def merged(directory: Path, name: str) -> dict[tuple[str, ...], float]:
     """What upstream's collector makes of the files, for one series name: value by label values."""
-    metrics = MultiProcessCollector.merge([str(path) for path in directory.glob("*.db")])
+    metrics = MultiProcessCollector.merge([str(path) for path in directory.glob("*.db")])  # type: ignore[no-untyped-call]
     return {
         tuple(value for label, value in sorted(one.labels.items()) if label != "pid"): one.value
         for metric in metrics
