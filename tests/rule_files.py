@@ -61,7 +61,7 @@ def parse_query(expression: str) -> Query:
         for matcher in MATCHER.findall(selector)
     ]
     bare = STRING.sub("", expression)
-    grouping = {label.strip() for labels in GROUPING.findall(bare) for label in labels.split(",")}
+    grouping = {label for labels in GROUPING.findall(bare) for label in re.findall(r"\w+", labels)}
     for noise in (r"\{[^}]*\}", r"\[[^\]]*\]", GROUPING.pattern):
         bare = re.sub(noise, " ", bare)
     metrics = {name for name in IDENTIFIER.findall(bare) if name not in OPERATORS}
