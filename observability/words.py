@@ -77,16 +77,14 @@ def ago(moment: datetime, now: datetime | None = None) -> str:
     return f"{duration(span)} ago" if span > timedelta(0) else f"in {duration(-span)}"
 
 
-def clock(moment: datetime) -> str:
+def clock(moment: datetime, *, seconds: bool = False) -> str:
     """`02:14` today, `23 Nov 02:14` otherwise; always in UTC, as everywhere in Amani."""
     local = timezone.localtime(moment)
+    time = f"{local:%H:%M:%S}" if seconds else f"{local:%H:%M}"
     if local.date() == timezone.localdate():
-        return f"{local:%H:%M}"
-    return (
-        f"{local.day} {local:%b %H:%M}"
-        if local.year == timezone.localdate().year
-        else f"{local:%Y-%m-%d %H:%M}"
-    )
+        return time
+    is_this_year = local.year == timezone.localdate().year
+    return f"{local.day} {local:%b} {time}" if is_this_year else f"{local:%Y-%m-%d} {time}"
 
 
 def time_tag(moment: datetime, text: str) -> SafeString:

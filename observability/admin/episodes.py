@@ -10,12 +10,11 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
-from unfold.views import ChangeList
 
 from observability import words
 from observability.admin.episode_filters import OwnerFilter, ToldFilter, search
 from observability.admin.episode_page import page_context
-from observability.admin.history import HistoryAdmin, posted_reason, see_other
+from observability.admin.history import CappedChangeList, HistoryAdmin, posted_reason, see_other
 from observability.admin.paging import BoundedDates, first_then_rest
 from observability.alerts import episodes
 from observability.models import Delivery, Episode
@@ -23,7 +22,7 @@ from observability.models import Delivery, Episode
 FIRING = Q(status=Episode.Status.FIRING)
 
 
-class FiringFirst(ChangeList):  # type: ignore[misc]  # unfold ships no types
+class FiringFirst(CappedChangeList):
     """Unless the operator sorts by a column, firing alerts come first."""
 
     def get_results(self, request: HttpRequest) -> None:
@@ -45,7 +44,7 @@ class EpisodeAdmin(HistoryAdmin):
     ordering = ("-starts_at", "-id")
     list_max_show_all = 0
 
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[CappedChangeList]:
         return FiringFirst
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Episode]:

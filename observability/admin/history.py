@@ -14,11 +14,21 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.views.decorators.http import require_POST
 from unfold.admin import ModelAdmin
+from unfold.views import ChangeList
 
 from observability.admin.paging import CappedPaginator
 from observability.errors import ObservabilityError
 
 LONGEST_REASON = 2_000
+
+
+class CappedChangeList(ChangeList):  # type: ignore[misc]  # unfold ships no types
+    """Without a search or filter, what was counted is the whole list: no "show all" is offered."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        if not self.query and not self.has_active_filters:
+            self.full_result_count = self.result_count
 
 
 class HistoryAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
@@ -31,6 +41,9 @@ class HistoryAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER  # facets count every choice of every filter
     paginator = CappedPaginator
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return CappedChangeList
 
     def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
@@ -63,6 +76,7 @@ class HistoryAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "title": str(row),
+            "original": row,
             "row": row,
             **self.page_context(request, row),
         }

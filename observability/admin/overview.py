@@ -14,6 +14,7 @@ from django.utils import timezone
 from observability import words
 from observability.admin.channels import standing_of
 from observability.admin.episodes import told_line, worth_telling
+from observability.admin.receipts import needs_attention
 from observability.alerts.pipeline import backlog, firing_by_severity
 from observability.models import Channel, Delivery, Episode, Heartbeat, Receipt
 from observability.models.episode import Severity
@@ -157,29 +158,30 @@ def receipt_sign(now: datetime) -> Sign:
     return Sign(name, tone, icon, word.lower(), f"{words.ago(last.received_at, now)}, {count}", url)
 
 
-def banners(channels: list[ChannelState]) -> list[tuple[str, str, str]]:
-    """(tone, title, text): what an operator must know before trusting the rest of the page."""
+def banners(channels: list[ChannelState]) -> list[tuple[str, str, str, str, str]]:
+    """(tone, title, text, URL name, query): what to know before trusting the rest of the page."""
     said = [
-        ("bad", f"{channel.label} refuses messages", channel.reason)
+        (
+            "bad",
+            f"{channel.label} refuses messages",
+            channel.reason,
+            "admin:observability_channel_changelist",
+            "",
+        )
         for channel in channels
         if channel.mark[0] == "bad"
     ]
     if not settings.ALERT_WEBHOOK_TOKEN:
-        said.append(
-            ("bad", "The webhook is closed", "ALERT_WEBHOOK_TOKEN is not set, so no alert can arrive.")
-        )
+        text = "ALERT_WEBHOOK_TOKEN is not set, so no alert can arrive."
+        said.append(("bad", "The webhook is closed", text, "", ""))
     off = [notifier.label for notifier in registry.NOTIFIERS.values() if not notifier.is_configured()]
     if off:
-        said.append(("warning", f"{' and '.join(off)} {'is' if len(off) == 1 else 'are'} off", off_text(off)))
-    failed = Receipt.objects.exclude(outcome=Receipt.Outcome.STORED).filter(reprocessed_at=None)
-    if failed.exists():
-        said.append(
-            (
-                "warning",
-                "Some bodies were not understood",
-                "See Receipts, “needs attention”: alerts may be missing.",
-            )
-        )
+        title = f"{' and '.join(off)} {'is' if len(off) == 1 else 'are'} off"
+        said.append(("warning", title, off_text(off), "", ""))
+    if Receipt.objects.filter(needs_attention()).exists():
+        text = "What Alertmanager posted was not understood, or not all of it: alerts may be missing."
+        url_name, query = "admin:observability_receipt_changelist", "?attention=yes"
+        said.append(("warning", "Receipts need attention", text, url_name, query))
     return said
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin
@@ -11,20 +12,40 @@ from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.defaultfilters import filesizeformat
 from django.urls import URLPattern, path
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_safe
 
 from observability import words
-from observability.admin.history import HistoryAdmin, see_other
+from observability.admin.history import CappedChangeList, HistoryAdmin, see_other
+from observability.admin.paging import first_then_rest
 from observability.alerts.payload import NotAPayload, read_payload
 from observability.alerts.reprocess import can_reprocess, reprocess
 from observability.models import Episode, Receipt
 
+ATTENTION_LASTS = timedelta(days=7)
 MOST_CHARACTERS = 100_000
 MOST_SET_ASIDE = 200
 MOST_ALERTS = 50
 MOST_BYTES_READ = 1_000_000
+
+
+def needs_attention() -> Q:
+    """Lately not understood, or not all of it. What is older was seen or does not matter any more."""
+    lately = timezone.now() - ATTENTION_LASTS
+    return ~Q(outcome=Receipt.Outcome.STORED) & Q(reprocessed_at=None, received_at__gte=lately)
+
+
+class AttentionFirst(CappedChangeList):
+    """Unless the operator sorts by a column, what needs attention comes first."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        if "o" not in self.params:
+            start = (self.page_num - 1) * self.list_per_page
+            stop = start + self.list_per_page
+            self.result_list = first_then_rest(self.queryset, needs_attention(), start, stop)
 
 
 class NeedsAttentionFilter(admin.SimpleListFilter):
@@ -48,6 +69,9 @@ class ReceiptAdmin(HistoryAdmin):
     date_hierarchy = None
     ordering = ("-id",)
     list_max_show_all = 0
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[CappedChangeList]:
+        return AttentionFirst
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Receipt]:
         rows: QuerySet[Receipt] = super().get_queryset(request)

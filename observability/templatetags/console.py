@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from django import template
+from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from observability import words
@@ -20,8 +21,13 @@ def ago(moment: datetime | None) -> str | SafeString:
 
 
 @register.filter
+def age(moment: datetime) -> SafeString:
+    return words.time_tag(moment, words.duration(timezone.now() - moment))
+
+
+@register.filter
 def clock(moment: datetime | None) -> str | SafeString:
-    return words.time_tag(moment, words.clock(moment)) if moment else ""
+    return words.time_tag(moment, words.clock(moment, seconds=True)) if moment else ""
 
 
 @register.filter
