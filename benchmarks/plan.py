@@ -1,0 +1,34 @@
+"""How long each part of a run takes."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Plan:
+    rounds: int
+    peer_rounds: int
+    round_seconds: float
+    paced_seconds: float
+    preloaded_episodes: int
+    storm_alerts: int
+    request_rounds: int
+
+
+FULL = Plan(
+    rounds=7,
+    peer_rounds=3,
+    round_seconds=2.0,
+    paced_seconds=20.0,
+    preloaded_episodes=100_000,
+    storm_alerts=10_000,
+    request_rounds=15,
+)
+QUICK = Plan(
+    rounds=3,
+    peer_rounds=1,
+    round_seconds=1.0,
+    paced_seconds=5.0,
+    preloaded_episodes=10_000,
+    storm_alerts=2_000,
+    request_rounds=5,
+)
