@@ -65,7 +65,7 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
 
 @contextmanager
 def running(command: list[str], log: Path, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
-    environment = os.environ | {"DJANGO_SETTINGS_MODULE": "observability.tests.process_settings"} | variables
+    environment = os.environ | {"DJANGO_SETTINGS_MODULE": "tests.process_settings"} | variables
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
         try:
