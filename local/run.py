@@ -36,7 +36,10 @@ from local.supervisor import Supervisor
 
 LOOK_SECONDS = 0.1
 READY_SECONDS = 60.0
-CELERY_ADVICE = "You're running the worker with superuser privileges"
+NO_NEWS = (
+    "You're running the worker with superuser privileges",  # Celery; root may try Amani
+    "No directory at",  # WhiteNoise; in development nothing is collected
+)
 SERVICES: tuple[tuple[str, str, type[PrivateService]], ...] = (
     ("DATABASE_URL", "postgres", PrivatePostgres),
     ("REDIS_URL", "valkey", PrivateValkey),
@@ -135,11 +138,10 @@ class Launcher:
     def start_application(self, environment: dict[str, str]) -> None:
         address = f"{self.configuration.host}:{self.configuration.port}"
         schedule = str(RUN / "celerybeat-schedule")
-        # Root may try Amani, so Celery's advice against root is no news; --quiet leaves its banner out.
-        celery = [sys.executable, "-W", f"ignore:{CELERY_ADVICE}", "-m", "celery", "--quiet", "-A", "amani"]
-        web = [sys.executable, "-m", "gunicorn", "-c", "deploy/gunicorn.conf.py", "-b", address, "amani.wsgi"]
+        python = [sys.executable, *(part for advice in NO_NEWS for part in ("-W", f"ignore:{advice}")), "-m"]
+        celery = [*python, "celery", "--quiet", "-A", "amani"]
         commands = {
-            "web": web,
+            "web": [*python, "gunicorn", "-c", "deploy/gunicorn.conf.py", "-b", address, "amani.wsgi"],
             "worker": [*celery, "worker"],
             "beat": [*celery, "beat", "--schedule", schedule],
         }
