@@ -102,9 +102,11 @@ def ask_database(run: Run) -> None:
             check_worker(run, connection)
     except psycopg.OperationalError as error:
         logger.warning("health_database_unreachable", extra={"error": str(error)})
-        run.checks.setdefault("database", Check("error", 0.0, "cannot connect"))
+        if "database" not in run.checks:
+            run.report("database", "error", "cannot connect")
         for name in ("migrations", "worker"):
-            run.checks.setdefault(name, Check("unknown", 0.0, "not checked without the database"))
+            if name not in run.checks:
+                run.report(name, "unknown", "not checked without the database")
 
 
 def check_migrations(run: Run, connection: psycopg.Connection[Any]) -> None:

@@ -59,6 +59,7 @@ def claim(kind: str) -> None:
         slot = take_slot(Path(settings.PROMETHEUS_MULTIPROC_DIR), kind)
         store.attach(slot)
     except OSError:
+        store.release()
         logger.exception("metrics_invisible", extra={"directory": settings.PROMETHEUS_MULTIPROC_DIR})
         return
     clock.counter = process_cpu_seconds.get(slot.role)

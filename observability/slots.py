@@ -50,7 +50,8 @@ def directory_lock(directory: Path, operation: int) -> Iterator[None]:
     """Held alone while a slot is taken, shared while a scrape looks who is alive: neither disturbs the
     other.
     """
-    descriptor = os.open(directory / DIRECTORY_LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    # For reading, so that a command run by another user does not lock everybody out.
+    descriptor = os.open(directory / DIRECTORY_LOCK, os.O_RDONLY | os.O_CREAT, 0o644)
     try:
         fcntl.flock(descriptor, operation)
         yield

@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 from django.core.exceptions import PermissionDenied
 from django.db import connection
-from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.urls import include, path, re_path
 
 from observability.request_id import current_request_id
@@ -49,6 +50,18 @@ def streamed(_request: HttpRequest) -> StreamingHttpResponse:
     return StreamingHttpResponse(body())
 
 
+def file(_request: HttpRequest) -> FileResponse:
+    return FileResponse(Path(__file__).open("rb"))
+
+
+def endless(_request: HttpRequest) -> StreamingHttpResponse:
+    def body() -> Iterator[bytes]:
+        while True:
+            yield b"more " * 1000
+
+    return StreamingHttpResponse(body())
+
+
 def slow(_request: HttpRequest) -> HttpResponse:
     time.sleep(60)
     return HttpResponse("late")
@@ -66,6 +79,8 @@ urlpatterns = [
     path("forbidden", forbidden),
     path("unavailable", unavailable),
     path("streamed", streamed),
+    path("file", file),
+    path("endless", endless),
     path("slow", slow),
     path("whose", whose),
     re_path(r"^pattern/(?P<name>[a-z]+)$", lambda _request, name: HttpResponse(name)),

@@ -163,6 +163,20 @@ def test_a_killed_web_worker_leaves_no_request_and_no_connection_behind(
         assert scrape("http_requests_total", endpoint="/query") == 1
 
 
+def test_a_sent_file_and_a_client_that_leaves_are_counted_once_and_no_longer_in_progress(
+    scrape: Scrape, free_port: Callable[[], int]
+) -> None:
+    with gunicorn(scrape, free_port()) as web:
+        assert web.get("/file").content.startswith(b'"""An application')
+        with web.get("/endless", stream=True) as response:
+            assert next(response.iter_content(5)) == b"more "
+            assert scrape("http_requests_in_progress") == 1
+        wait_until(lambda: scrape("http_requests_in_progress") == 0, "the stream has ended")
+        assert scrape("http_requests_total", endpoint="/file") == 1
+        assert scrape("http_requests_total", endpoint="/endless") == 1
+        assert scrape("http_request_duration_seconds_count", endpoint="/endless") == 1
+
+
 def test_the_application_boots_and_answers_with_database_and_broker_down(
     scrape: Scrape, free_port: Callable[[], int]
 ) -> None:

@@ -1,0 +1,84 @@
+"""What a process does for its metrics when it starts."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from observability.processes import ProcessClock, claim, clock
+from observability.slots import live_slots
+from observability.tests.samples import Change
+from observability.values import store
+
+
+@pytest.fixture(autouse=True)
+def afterwards() -> Iterator[None]:
+    counter = clock.counter
+    yield
+    store.release()
+    clock.counter = counter
+
+
+def test_a_process_takes_a_slot_of_its_kind(tmp_path: Path, settings: Any) -> None:
+    settings.PROMETHEUS_MULTIPROC_DIR = str(tmp_path / "metrics")
+    claim("command")
+    assert list(live_slots(tmp_path / "metrics")) == ["command-0"]
+
+
+def test_a_process_may_change_its_kind(tmp_path: Path, settings: Any) -> None:
+    settings.PROMETHEUS_MULTIPROC_DIR = str(tmp_path)
+    claim("command")
+    claim("worker-main")
+    assert list(live_slots(tmp_path)) == ["worker-main-0"]
+
+
+def test_without_a_folder_there_is_no_slot(settings: Any) -> None:
+    settings.PROMETHEUS_MULTIPROC_DIR = ""
+    claim("web")
+    assert store.slot is None
+
+
+def test_an_unusable_folder_costs_the_metrics_and_not_the_process(
+    tmp_path: Path, settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("")
+    settings.PROMETHEUS_MULTIPROC_DIR = str(tmp_path / "file" / "metrics")
+    claim("web")
+    assert store.slot is None
+    assert [record.message for record in caplog.records] == ["metrics_invisible"]
+
+
+def test_an_unusable_file_costs_the_metrics_and_not_the_process(tmp_path: Path, settings: Any) -> None:
+    settings.PROMETHEUS_MULTIPROC_DIR = str(tmp_path)
+    (tmp_path / "histogram_web-0.db").mkdir()
+    claim("web")
+    assert store.slot is None
+    assert live_slots(tmp_path) == {}
+
+
+def test_processor_time_is_added_to_the_role_and_never_twice() -> None:
+    spent = Change("amani_process_cpu_seconds_total", role="web")
+    own = ProcessClock()
+    started = time.process_time()
+    own.count()
+    own.count()
+    assert started <= spent() <= time.process_time()
+
+
+def test_processor_time_is_counted_once_a_second() -> None:
+    own = ProcessClock()
+    own.count()
+    counted = own.counted
+    own.count_if_due()
+    assert own.counted == counted
+
+
+def test_a_command_has_no_role_of_its_own_in_the_sum(tmp_path: Path, settings: Any) -> None:
+    settings.PROMETHEUS_MULTIPROC_DIR = str(tmp_path)
+    spent = Change("amani_process_cpu_seconds_total", role="web")
+    claim("command")
+    clock.count()
+    assert clock.counter is None
+    assert spent() == 0
