@@ -9,7 +9,7 @@ import os
 from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse_lazy
@@ -135,8 +135,6 @@ def database_from_url(url: str) -> dict[str, object]:
     if parts.scheme not in {"postgresql", "postgres"}:
         message = f"DATABASE_URL: the scheme is {parts.scheme!r}, must be postgresql://user:password@host:port/name."
         raise ImproperlyConfigured(message)
-    from urllib.parse import parse_qsl, unquote
-
     options: dict[str, object] = {"connect_timeout": 5, "application_name": "amani"}
     options.update(parse_qsl(parts.query))
     return {
@@ -168,7 +166,8 @@ CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_MAX_TASKS_PER_CHILD = env.int("CELERY_MAX_TASKS_PER_CHILD", 1000)
-CELERY_WORKER_CONCURRENCY = env.int("CELERY_CONCURRENCY", 4)
+# Two senders for each of two channels, and one child that is free when both vendors hang.
+CELERY_WORKER_CONCURRENCY = env.int("CELERY_CONCURRENCY", 5)
 CELERY_WORKER_SEND_TASK_EVENTS = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
