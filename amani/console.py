@@ -31,7 +31,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
         alerts[0]["badge"] = f"{firing}+" if firing == overview.COUNT_AT_MOST else str(firing)
     start = {"title": "Start", "icon": "space_dashboard", "link": reverse("admin:index")}
     books = {"title": "Runbooks", "icon": "menu_book", "link": reverse("runbooks")}
-    groups = [{"items": [start, *filter(None, alerts), books]}]
+    groups: list[dict[str, Any]] = [{"items": [start, *filter(None, alerts), books]}]
     if request.user.is_superuser:
         users = {"title": "Users", "icon": "group", "link": reverse("admin:accounts_user_changelist")}
         groups.append({"title": "Administration", "separator": True, "items": [users]})

@@ -12,7 +12,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from observability import words
-from observability.admin.history import HistoryAdmin, posted_reason, see_other
+from observability.admin.episode_filters import WAITING
+from observability.admin.history import HistoryAdmin, actor_of, posted_reason, see_other
 from observability.alerts import episodes
 from observability.models import Attempt, Delivery
 from observability.notifiers import registry
@@ -32,7 +33,7 @@ class NeedsAttentionFilter(admin.SimpleListFilter):
             case "failed":
                 return queryset.filter(state__in=[Delivery.State.FAILED, Delivery.State.DEAD])
             case "waiting":
-                return queryset.filter(state__in=Delivery.UNFINISHED)
+                return queryset.filter(WAITING[0] | WAITING[1])
         return queryset
 
 
@@ -116,7 +117,7 @@ class DeliveryAdmin(HistoryAdmin):
             request,
             "It goes out again, as a delivery of its own.",
             lambda: sent.append(
-                episodes.resend(delivery_id=pk, actor=request.user, reason=posted_reason(request))
+                episodes.resend(delivery_id=pk, actor=actor_of(request), reason=posted_reason(request))
             ),
         )
         return see_other(page_after_resend(sent[0] if sent else Delivery.objects.get(pk=pk)))

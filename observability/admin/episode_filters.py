@@ -14,7 +14,7 @@ from observability.models import Delivery, Episode
 LABEL = re.compile(r'([A-Za-z_][A-Za-z0-9_]*)="?([^"]*)"?')
 FINGERPRINT = re.compile(r"[0-9a-f]{16,64}")
 LABELS_SEARCHED = 100_000
-WAITING = (
+WAITING = (  # together they are Delivery.UNFINISHED
     Q(state__in=[Delivery.State.PENDING, Delivery.State.SENDING]),
     Q(state=Delivery.State.DIGESTED, digest__isnull=False),
 )
@@ -57,10 +57,11 @@ class ToldFilter(admin.SimpleListFilter):
 
 def with_delivery(*conditions: Q) -> Q:
     """Alerts with a delivery that meets one of `conditions`; each is spelled as its partial index is."""
-    wanted = Q()
-    for condition in conditions:
-        wanted |= Q(pk__in=Delivery.objects.filter(condition, episode__isnull=False).values("episode_id"))
-    return wanted
+    first, *others = (
+        Delivery.objects.filter(condition, episode__isnull=False).order_by().values("episode_id")
+        for condition in conditions
+    )
+    return Q(pk__in=first.union(*others) if others else first)
 
 
 def search(queryset: QuerySet[Episode], term: str, *, in_period: bool) -> QuerySet[Episode]:

@@ -14,7 +14,7 @@ from django.utils.safestring import SafeString
 from observability import words
 from observability.admin.episode_filters import OwnerFilter, ToldFilter, search
 from observability.admin.episode_page import page_context
-from observability.admin.history import CappedChangeList, HistoryAdmin, posted_reason, see_other
+from observability.admin.history import CappedChangeList, HistoryAdmin, actor_of, posted_reason, see_other
 from observability.admin.paging import BoundedDates, first_then_rest
 from observability.alerts import episodes
 from observability.models import Delivery, Episode
@@ -136,7 +136,7 @@ class EpisodeAdmin(HistoryAdmin):
         self.perform(
             request,
             "You have it. Whoever was paged through PagerDuty is told there.",
-            lambda: episodes.acknowledge(episode_id=pk, actor=request.user, note=posted_reason(request)),
+            lambda: episodes.acknowledge(episode_id=pk, actor=actor_of(request), note=posted_reason(request)),
         )
         return see_other(self.page_url(pk))
 
@@ -144,7 +144,7 @@ class EpisodeAdmin(HistoryAdmin):
         self.perform(
             request,
             "The note is in the timeline.",
-            lambda: episodes.add_note(episode_id=pk, actor=request.user, text=posted_reason(request)),
+            lambda: episodes.add_note(episode_id=pk, actor=actor_of(request), text=posted_reason(request)),
         )
         return see_other(self.page_url(pk))
 

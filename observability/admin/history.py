@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
@@ -80,7 +81,7 @@ class HistoryAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
             "row": row,
             **self.page_context(request, row),
         }
-        request.current_app = self.admin_site.name  # type: ignore[attr-defined]  # set by Django's admin too
+        request.current_app = self.admin_site.name
         return TemplateResponse(request, self.page_template, context)
 
     def history_view(
@@ -103,11 +104,12 @@ class HistoryAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
                 raise PermissionDenied
             return view(request, pk)
 
-        return path(
+        pattern: URLPattern = path(
             f"<int:pk>/{name}/",
             self.admin_site.admin_view(require_POST(guarded)),
             name=f"{self.opts.app_label}_{self.opts.model_name}_{name}",
         )
+        return pattern
 
     def may(self, request: HttpRequest, permission: str) -> bool:
         has = request.user.has_perm(f"{self.opts.app_label}.{permission}")
@@ -123,6 +125,13 @@ class HistoryAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
             messages.error(request, str(problem))
         else:
             messages.success(request, done)
+
+
+def actor_of(request: HttpRequest) -> AbstractBaseUser:
+    """Who asks. Actions are guarded by a permission, which nobody anonymous has."""
+    if not isinstance(request.user, AbstractBaseUser):
+        raise PermissionDenied
+    return request.user
 
 
 def posted_reason(request: HttpRequest) -> str:

@@ -27,7 +27,7 @@ class CappedPaginator(Paginator):  # type: ignore[type-arg]  # not generic at ru
     """Counts at most COUNT_AT_MOST rows, so the last pages of a very long list are reached by filters."""
 
     @cached_property
-    def count(self) -> int:  # type: ignore[override]  # django-stubs has the class attribute of Paginator
+    def count(self) -> int:
         found = capped_count(self.object_list)
         return AtLeast(COUNT_AT_MOST) if found > COUNT_AT_MOST else found
 

@@ -18,7 +18,7 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_safe
 
 from observability import words
-from observability.admin.history import CappedChangeList, HistoryAdmin, see_other
+from observability.admin.history import CappedChangeList, HistoryAdmin, actor_of, see_other
 from observability.admin.paging import first_then_rest
 from observability.alerts.payload import NotAPayload, read_payload
 from observability.alerts.reprocess import can_reprocess, reprocess
@@ -152,7 +152,7 @@ class ReceiptAdmin(HistoryAdmin):
         self.perform(
             request,
             "Processed again. What was not known before is stored, and people are told.",
-            lambda: reprocess(receipt_id=pk, actor=request.user),
+            lambda: reprocess(receipt_id=pk, actor=actor_of(request)),
         )
         return see_other(self.page_url(pk))
 
