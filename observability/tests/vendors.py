@@ -10,7 +10,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, ClassVar
+from typing import Any
+
+HELD_SECONDS = 60.0
 
 
 @dataclass
@@ -44,11 +46,13 @@ class Vendor:
         self.replies: list[Reply] = []
         self.decide: Callable[[Received], Reply] | None = None
         self.received: list[Received] = []
-        self._lock = threading.Lock()
+        self.gate = threading.Event()  # cleared: every request is taken, and its answer held back
+        self.gate.set()
+        self.lock = threading.Lock()
         vendor = self
 
         class Handler(BaseHTTPRequestHandler):
-            protocol_version: ClassVar[str] = "HTTP/1.1"
+            protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
                 vendor.answer(self)
@@ -70,11 +74,12 @@ class Vendor:
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
         raw = handler.rfile.read(int(handler.headers.get("Content-Length", "0")))
         received = Received(handler.path, json.loads(raw), dict(handler.headers.items()), time.monotonic())
-        with self._lock:
+        with self.lock:
             self.received.append(received)
             reply = self.replies.pop(0) if self.replies else self.default
             if self.decide is not None:
                 reply = self.decide(received)
+        self.gate.wait(HELD_SECONDS)
         if reply.hang:
             time.sleep(reply.hang)
         if reply.reset:
@@ -87,8 +92,14 @@ class Vendor:
             handler.close_connection = True  # the caller gave up
 
     def bodies(self) -> list[dict[str, Any]]:
-        with self._lock:
+        with self.lock:
             return [received.body for received in self.received]
+
+    def reset(self) -> None:
+        """As new: nothing received, everything taken."""
+        with self.lock:
+            self.replies, self.decide, self.received = [], None, []
+        self.gate.set()
 
     def close(self) -> None:
         self.server.shutdown()

@@ -1,0 +1,100 @@
+"""Fixtures of the tests that run Amani as real processes: one installation, mended for each test."""
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from local.ports import find_free_port
+from local.services import PrivatePostgres, PrivateValkey
+from observability.tests.vendors import PAGERDUTY_OK, SLACK_OK, Vendor
+from tests.installation import Installation, run_command
+
+
+@pytest.fixture(scope="session")
+def installation_folder() -> Iterator[Path]:
+    """Readable also for the user that PostgreSQL runs as when the tests run as root."""
+    folder = Path(tempfile.mkdtemp(prefix="amani-installation-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def own_postgres(installation_folder: Path) -> Iterator[PrivatePostgres]:
+    """A PostgreSQL for the installations, apart from that of the other tests: it gets killed."""
+    server = PrivatePostgres(installation_folder / "postgres", find_free_port(), durable=False)
+    server.start()
+    yield server
+    server.remove()
+
+
+@pytest.fixture(scope="session")
+def own_valkey(installation_folder: Path) -> Iterator[PrivateValkey]:
+    server = PrivateValkey(installation_folder / "valkey", find_free_port())
+    server.start()
+    yield server
+    server.remove()
+
+
+@pytest.fixture(scope="session")
+def vendors() -> Iterator[tuple[Vendor, Vendor]]:
+    """Stand-ins of Slack and PagerDuty."""
+    pair = (Vendor(SLACK_OK), Vendor(PAGERDUTY_OK))
+    yield pair
+    for vendor in pair:
+        vendor.close()
+
+
+@pytest.fixture
+def slack(vendors: tuple[Vendor, Vendor]) -> Iterator[Vendor]:
+    vendors[0].reset()
+    yield vendors[0]
+    vendors[0].reset()
+
+
+@pytest.fixture
+def pagerduty(vendors: tuple[Vendor, Vendor]) -> Iterator[Vendor]:
+    vendors[1].reset()
+    yield vendors[1]
+    vendors[1].reset()
+
+
+@pytest.fixture(scope="session")
+def running_installation(
+    installation_folder: Path,
+    own_postgres: PrivatePostgres,
+    own_valkey: PrivateValkey,
+    vendors: tuple[Vendor, Vendor],
+) -> Iterator[Installation]:
+    with psycopg.connect(own_postgres.superuser_url, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE installation OWNER amani")
+    slack, pagerduty = vendors
+    installation = Installation(
+        installation_folder,
+        own_postgres,
+        own_valkey,
+        "installation",
+        SLACK_WEBHOOK_URL=slack.url,
+        PAGERDUTY_EVENTS_URL=pagerduty.url,
+    )
+    migrated = run_command(installation, "migrate")
+    assert migrated.returncode == 0, migrated.stderr
+    yield installation
+    installation.stop()
+
+
+@pytest.fixture
+def installation(
+    running_installation: Installation, slack: Vendor, pagerduty: Vendor
+) -> Iterator[Installation]:
+    """Runs whole, knows of no alert, and its vendors take everything."""
+    running_installation.start()
+    running_installation.forget()
+    yield running_installation
+    for name in ("web", "worker", "beat"):  # pytest shows this when the test failed
+        sys.stdout.write(f"--- {name}\n{running_installation.log(name)}\n")

@@ -1,0 +1,244 @@
+"""A whole Amani of a test's own: web, worker and beat as real processes that the test may kill.
+
+PostgreSQL and Valkey are private too (local/services.py). Everything listens on free ports of 127.0.0.1.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import requests
+
+from local.children import Program
+from local.ports import find_free_port
+from local.processes import signal_group, wait_until
+from local.services import PrivatePostgres, PrivateValkey
+
+ROOT = Path(__file__).resolve().parent.parent
+TOKEN = "token-of-the-test-installation-0123456789"
+NOBODY = "http://127.0.0.1:9"  # the discard port: nobody listens there
+READY_SECONDS = 60.0
+AS_ROOT = "ignore:You're running the worker with superuser privileges"
+TABLES = ("episode", "episodeevent", "delivery", "attempt", "receipt")
+
+
+class Installation:
+    """`variables` are settings on top of the defaults below; they count from the next start of a process."""
+
+    def __init__(
+        self, folder: Path, postgres: PrivatePostgres, valkey: PrivateValkey, database: str, **variables: str
+    ) -> None:
+        self.folder = folder
+        self.postgres = postgres
+        self.valkey = valkey
+        self.database_url = postgres.address("amani", database)
+        self.port = find_free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.environment = self.defaults() | variables
+        celery = [sys.executable, "-W", AS_ROOT, "-m", "celery", "--quiet", "-A", "amani"]
+        self.web = self.program("web", [sys.executable, "-m", "gunicorn", "-c", "deploy/gunicorn.conf.py"])
+        self.worker = self.program("worker", [*celery, "worker"])
+        self.beat = self.program("beat", [*celery, "beat", "--schedule", str(folder / "beat-schedule")])
+
+    def defaults(self) -> dict[str, str]:
+        """As in production, but without pacing, so that a test need not wait for it."""
+        passed_on = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        return passed_on | {
+            "AMANI_IGNORE_ENV_FILES": "1",
+            "DJANGO_SETTINGS_MODULE": "tests.installation_settings",
+            "ENVIRONMENT": "test",
+            "SECRET_KEY": "x" * 60,
+            "ALLOWED_HOSTS": "127.0.0.1,localhost",
+            "PUBLIC_URL": self.url,
+            "PORT": str(self.port),
+            "DATABASE_URL": self.database_url,
+            "REDIS_URL": self.valkey.url,
+            "PROMETHEUS_MULTIPROC_DIR": str(self.folder / "metrics"),
+            "ALERT_WEBHOOK_TOKEN": TOKEN,
+            "ALERTMANAGER_URL": NOBODY,
+            "ALERT_DIGEST_THRESHOLD": "100000",
+            "SLACK_MESSAGES_PER_SECOND": "0",
+            "PAGERDUTY_EVENTS_PER_MINUTE": "0",
+            "PAGERDUTY_API_KEY": "R0123456789ABCDEFGHIJKLMNOPQRSTU",
+            "NOTIFIER_READ_TIMEOUT": "2",
+        }
+
+    def program(self, name: str, command: list[str]) -> Program:
+        output = os.open(self.folder / f"{name}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        return Program(name, command, output=output, environment=self.environment, folder=ROOT)
+
+    # --- life and death ---
+
+    def start(self) -> None:
+        """Starts whatever does not run; returns when a request is served and a heartbeat has gone round."""
+        self.postgres.start()
+        self.valkey.start()
+        for program in (self.web, self.worker, self.beat):
+            if not program.is_running:
+                program.start()
+        self.await_ready()
+
+    def await_ready(self) -> None:
+        assert wait_until(self.serves, READY_SECONDS), self.log("web")
+        self.await_heartbeat()
+
+    def await_heartbeat(self) -> None:
+        """Until beat, broker, worker and database have worked together once more."""
+        before = self.heartbeats()
+        assert wait_until(lambda: self.heartbeats() != before, READY_SECONDS), self.log("worker")
+
+    def heartbeats(self) -> Any:
+        return self.rows("SELECT last_seen_at FROM observability_heartbeat WHERE name = 'worker'")
+
+    def serves(self) -> bool:
+        try:
+            return requests.get(f"{self.url}/api/v1/readiness", timeout=5).status_code == 200
+        except requests.RequestException:
+            return False
+
+    def restart(self, program: Program) -> None:
+        """Start `program` again after a kill."""
+        program.start()
+        self.await_ready()
+
+    def stop(self) -> None:
+        for program in (self.beat, self.worker, self.web):
+            if program.process is not None:
+                signal_group(program.process.pid, signal.SIGCONT)
+            program.stop()
+            os.close(program.output)
+
+    def log(self, name: str) -> str:
+        return (self.folder / f"{name}.log").read_text(errors="replace")[-4000:]
+
+    # --- what it holds ---
+
+    def rows(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.database_url, autocommit=True, connect_timeout=5) as connection:
+            return connection.execute(query.encode(), parameters).fetchall()
+
+    def count(self, table: str, condition: str = "true") -> int:
+        query = f"SELECT count(*) FROM observability_{table} WHERE {condition}"  # noqa: S608
+        found: int = self.rows(query)[0][0]
+        return found
+
+    def forget(self) -> None:
+        """No alert, no delivery, no receipt, nothing in the broker, and channels that may send at once."""
+        names = ", ".join(f"observability_{table}" for table in TABLES)
+        with psycopg.connect(self.database_url, autocommit=True) as connection:
+            connection.execute(f"TRUNCATE {names} CASCADE".encode())
+            connection.execute(
+                "UPDATE observability_channel SET next_slot_at = now(), flagged_at = NULL, flag_reason = ''"
+            )
+
+    def is_settled(self) -> bool:
+        """Whether every planned delivery has come to its end."""
+        return self.count("delivery", "state IN ('pending', 'sending', 'digested')") == 0
+
+    def await_settled(self, seconds: float) -> None:
+        assert wait_until(self.is_settled, seconds), self.states()
+
+    def states(self) -> list[tuple[Any, ...]]:
+        return self.rows(
+            "SELECT channel, kind, state, reason, count(*) FROM observability_delivery GROUP BY 1, 2, 3, 4"
+        )
+
+    def states_of(self, alertname: str) -> dict[tuple[str, str], list[str]]:
+        """State of every delivery about an alert, by channel and kind."""
+        rows = self.rows(
+            "SELECT channel, kind, array_agg(state::text ORDER BY delivery.id)"
+            " FROM observability_delivery AS delivery JOIN observability_episode AS episode"
+            " ON episode.id = episode_id WHERE alertname = %s GROUP BY 1, 2",
+            alertname,
+        )
+        return {(channel, kind): states for channel, kind, states in rows}
+
+    # --- what is sent to it ---
+
+    def post(
+        self, body: bytes, *, token: str = TOKEN, session: requests.Session | None = None, timeout: float = 30
+    ) -> int:
+        """The status of the webhook's answer. Raises requests.RequestException when none came."""
+        return (
+            (session or requests)
+            .post(
+                f"{self.url}/api/v1/alerts/webhook",
+                data=body,
+                headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+                timeout=timeout,
+                allow_redirects=False,
+            )
+            .status_code
+        )
+
+    def post_until_taken(self, body: bytes, seconds: float = 30) -> None:
+        """As Alertmanager does: again after 5xx and after a broken connection."""
+        until = time.monotonic() + seconds
+        while not self.is_taken(body):
+            assert time.monotonic() < until, self.log("web")
+            time.sleep(0.1)
+
+    def is_taken(self, body: bytes) -> bool:
+        try:
+            status = self.post(body)
+        except requests.RequestException:
+            return False
+        assert status == 200 or status >= 500, status
+        return status == 200
+
+
+def children_of(pid: int) -> list[int]:
+    listing = subprocess.run(["ps", "-axo", "pid=,ppid=,stat="], capture_output=True, text=True, check=True)
+    rows = [line.split() for line in listing.stdout.splitlines()]
+    return [int(child) for child, parent, state in rows if int(parent) == pid and not state.startswith("Z")]
+
+
+def pid_of(program: Program) -> int:
+    assert program.process is not None, f"{program.name} was not started"
+    return program.process.pid
+
+
+def kill(program: Program) -> None:
+    """kill -9 of the program and all it started, as the end of its container or machine would be."""
+    signal_group(pid_of(program), signal.SIGKILL)
+    assert program.process is not None
+    program.process.wait()
+
+
+def pause(program: Program) -> None:
+    signal_group(pid_of(program), signal.SIGSTOP)
+
+
+def resume(program: Program) -> None:
+    signal_group(pid_of(program), signal.SIGCONT)
+
+
+def run_command(
+    installation: Installation, *arguments: str, seconds: float = 60, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """`manage.py` with the settings of the installation, and `variables` on top."""
+    return subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=ROOT,
+        env=installation.environment | variables,
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )
+
+
+def all_at_once(calls: Iterable[Callable[[], Any]]) -> list[Any]:
+    """The results of `calls`, each run in a thread of its own."""
+    waiting = list(calls)
+    with ThreadPoolExecutor(len(waiting)) as pool:
+        return [future.result() for future in [pool.submit(call) for call in waiting]]

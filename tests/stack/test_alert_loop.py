@@ -1,0 +1,196 @@
+"""The whole loop on real programs: a rule fires, people are told once, it recovers, they are told once more.
+
+Only Slack and PagerDuty are stand-ins, and they speak real HTTP.
+"""
+
+import json
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from local.processes import wait_until
+from observability.tests.vendors import Vendor
+from tests.installation import NOBODY, Installation, kill, run_command
+from tests.stack.monitoring import Monitoring
+
+pytestmark = [pytest.mark.stack, pytest.mark.needs("prometheus", "alertmanager")]
+
+OWN_PATH = "/by-alertmanager"  # what Alertmanager sends by itself is told apart by its address
+PATIENCE_SECONDS = 60
+
+
+@pytest.fixture
+def monitoring(
+    installation: Installation,
+    slack: Vendor,
+    pagerduty: Vendor,
+    tmp_path: Path,
+    binary: Callable[[str], str],
+) -> Iterator[Monitoring]:
+    running = Monitoring(
+        tmp_path,
+        installation.port,
+        binary,
+        slack_url=slack.url + OWN_PATH,
+        pagerduty_url=pagerduty.url + OWN_PATH,
+    )
+    running.start()
+    yield running
+    running.stop()
+    for name in ("prometheus", "alertmanager"):
+        sys.stdout.write(f"--- {name}\n{running.log(name)}\n")
+
+
+@contextmanager
+def traffic(url: str) -> Iterator[None]:
+    """Some ten requests a second."""
+    stopped = threading.Event()
+
+    def ask() -> None:
+        with requests.Session() as session:
+            while not stopped.wait(0.1):
+                session.get(url, timeout=5)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    yield
+    stopped.set()
+    thread.join()
+
+
+def eventually(condition: Callable[[], Any], seconds: float = PATIENCE_SECONDS) -> bool:
+    return wait_until(lambda: bool(condition()), seconds)
+
+
+def about(vendor: Vendor, alertname: str, *, by_alertmanager: bool = False) -> list[dict[str, Any]]:
+    """What `vendor` was told about one alert, by Amani or by Alertmanager itself."""
+    with vendor.lock:
+        received = list(vendor.received)
+    return [
+        message.body
+        for message in received
+        if message.path.endswith(OWN_PATH) == by_alertmanager and alertname in json.dumps(message.body)
+    ]
+
+
+def incident(pagerduty: Vendor, alertname: str, *, by_alertmanager: bool = False) -> list[dict[str, Any]]:
+    """All events of one PagerDuty incident; a resolve names nothing but the key."""
+    keys = {page["dedup_key"] for page in about(pagerduty, alertname, by_alertmanager=by_alertmanager)}
+    assert len(keys) < 2, keys
+    return [event for event in pagerduty.bodies() if event["dedup_key"] in keys]
+
+
+def actions(events: list[dict[str, Any]]) -> list[str]:
+    return [event["event_action"] for event in events]
+
+
+def test_a_burst_of_errors_is_paged_once_and_its_end_once(
+    installation: Installation, monitoring: Monitoring, slack: Vendor, pagerduty: Vendor
+) -> None:
+    requests_counted = 'sum(instance:amani_http_requests:sum{job="amani"})'
+    with traffic(f"{installation.url}/test/works"):
+        assert eventually(lambda: monitoring.value(requests_counted)), monitoring.log("prometheus")
+        with traffic(f"{installation.url}/test/fails"):
+            assert eventually(lambda: about(pagerduty, "HighErrorRate") and about(slack, "HighErrorRate")), (
+                monitoring.alerts()
+            )
+        assert monitoring.alerts()["HighErrorRate"] == "firing"
+        assert eventually(
+            lambda: len(incident(pagerduty, "HighErrorRate")) > 1 and len(about(slack, "HighErrorRate")) > 1
+        ), monitoring.alerts()
+
+    pages = incident(pagerduty, "HighErrorRate")
+    assert actions(pages) == ["trigger", "resolve"]
+    assert pages[0]["payload"]["severity"] == "critical"
+    messages = [message["text"] for message in about(slack, "HighErrorRate")]
+    assert [text.partition(" on test: ")[0] for text in messages] == [
+        "🔴 CRITICAL: HighErrorRate",
+        "✅ RESOLVED (critical): HighErrorRate",
+    ]
+    assert about(slack, "HighErrorRate", by_alertmanager=True) == []
+    stored = installation.rows(
+        "SELECT status, severity, array_agg(kind::text ORDER BY event.id)"
+        " FROM observability_episode AS episode JOIN observability_episodeevent AS event"
+        " ON episode_id = episode.id WHERE alertname = 'HighErrorRate' GROUP BY episode.id"
+    )
+    assert stored == [("resolved", "critical", ["fired", "resolved"])]
+    assert installation.states_of("HighErrorRate") == {
+        ("pagerduty", "trigger"): ["delivered"],
+        ("pagerduty", "resolve"): ["delivered"],
+        ("slack", "trigger"): ["delivered"],
+        ("slack", "resolve"): ["delivered"],
+    }
+
+
+def test_the_death_of_the_application_is_told_by_alertmanager_itself(
+    installation: Installation, monitoring: Monitoring, slack: Vendor, pagerduty: Vendor
+) -> None:
+    assert eventually(lambda: monitoring.value('up{job="amani"}') == 1), monitoring.log("prometheus")
+    kill(installation.web)
+
+    assert eventually(lambda: about(pagerduty, "ApplicationDown", by_alertmanager=True)), monitoring.alerts()
+    assert eventually(lambda: about(slack, "ApplicationDown", by_alertmanager=True)), monitoring.alerts()
+    page = about(pagerduty, "ApplicationDown", by_alertmanager=True)[0]
+    assert page["event_action"] == "trigger"
+    assert page["routing_key"] == "A" * 32
+    assert page["payload"]["summary"] == "Amani is down"
+
+    installation.restart(installation.web)
+    assert eventually(
+        lambda: actions(incident(pagerduty, "ApplicationDown", by_alertmanager=True))[-1] == "resolve"
+    ), monitoring.alerts()
+    # Amani keeps the history of it and pages nobody a second time.
+    assert eventually(lambda: installation.count("episode", "alertname = 'ApplicationDown'")), (
+        installation.log("web")
+    )
+    assert installation.states_of("ApplicationDown") == {}
+    assert about(pagerduty, "ApplicationDown") == []
+    assert about(slack, "ApplicationDown") == []
+
+
+def test_the_watchdog_keeps_arriving_and_pages_nobody(
+    installation: Installation, monitoring: Monitoring, slack: Vendor, pagerduty: Vendor
+) -> None:
+    def seen() -> list[tuple[Any, ...]]:
+        return installation.rows(
+            "SELECT last_seen_at FROM observability_heartbeat WHERE name = 'watchdog' AND last_seen_at > %s",
+            began,
+        )
+
+    began = installation.rows("SELECT now()")[0][0]
+    assert eventually(seen), monitoring.log("alertmanager")
+    first = seen()
+    assert eventually(lambda: seen() != first), monitoring.log("alertmanager")
+    assert installation.count("episode", "alertname = 'Watchdog'") == 0
+    assert about(slack, "Watchdog") == about(pagerduty, "Watchdog") == []
+
+
+def test_the_fire_drill_reports_every_hop(
+    installation: Installation, monitoring: Monitoring, slack: Vendor, pagerduty: Vendor
+) -> None:
+    drill = run_command(
+        installation, "fire_drill", "--timeout", "30", ALERTMANAGER_URL=monitoring.alertmanager_url
+    )
+
+    assert drill.returncode == 0, drill.stdout + drill.stderr
+    hops = [line.partition(" s  ")[2] for line in drill.stdout.splitlines()]
+    number = installation.rows("SELECT id FROM observability_episode WHERE alertname = 'FireDrill'")[0][0]
+    assert hops[:2] == ["Alertmanager took the alert", f"Amani stored it as alert {number}"]
+    assert sorted(hops[2:4]) == ["pagerduty trigger: Delivered", "slack trigger: Delivered"]
+    assert hops[4:6] == ["Alertmanager took the resolve", "Amani stored the resolve"]
+    assert sorted(hops[6:8]) == ["pagerduty resolve: Delivered", "slack resolve: Delivered"]
+    assert drill.stdout.splitlines()[-1] == "The loop is closed: alert and resolve reached every channel."
+    assert actions(incident(pagerduty, "FireDrill")) == ["trigger", "resolve"]
+    assert len(about(slack, "FireDrill")) == 2
+
+
+def test_a_fire_drill_without_alertmanager_fails(installation: Installation) -> None:
+    drill = run_command(installation, "fire_drill")
+    assert drill.returncode == 1
+    assert f"Alertmanager at {NOBODY}/api/v2/alerts did not take the alert" in drill.stderr
