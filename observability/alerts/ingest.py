@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import psycopg
 from django.conf import settings
-from django.db import DataError, IntegrityError, OperationalError, connection, transaction
+from django.db import DataError, IntegrityError, InterfaceError, OperationalError, connection, transaction
+from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
 
 from observability.alerts.payload import NotAPayload, Payload, clean
@@ -120,25 +122,48 @@ def store(payload: Payload, envelope: Envelope, *, keep_receipt: bool = True) ->
 
 def run_statement(payload: Payload, envelope: Envelope, *, keep_receipt: bool) -> Stored:
     parameters = statement_parameters(payload, envelope, keep_receipt=keep_receipt, now=timezone.now())
+    was_connected = connection.connection is not None
     try:
         return execute(parameters)
-    except OperationalError as problem:
-        if (
-            getattr(problem.__cause__, "sqlstate", None) not in SQLSTATES_TO_REPEAT
-            or connection.in_atomic_block
-        ):
+    except (OperationalError, InterfaceError) as problem:
+        if not is_worth_repeating(problem, was_connected=was_connected):
             raise
         return execute(parameters)
+
+
+def is_worth_repeating(problem: Exception, *, was_connected: bool) -> bool:
+    """After a conflict with another webhook, or when the kept connection turns out to be dead."""
+    if connection.in_atomic_block:
+        return False
+    if getattr(problem.__cause__, "sqlstate", None) in SQLSTATES_TO_REPEAT:
+        return True
+    connection.close_if_unusable_or_obsolete()
+    return was_connected and connection.connection is None
 
 
 def execute(parameters: dict[str, Any]) -> Stored:
     # Inside a caller's transaction a refused statement must not take the rest with it.
     savepoint = transaction.atomic() if connection.in_atomic_block else nullcontext()
-    with savepoint, connection.cursor() as cursor:
+    with savepoint, preparing_cursor() as cursor:
         cursor.execute(STORE, parameters)
         row = cursor.fetchone()
     assert row is not None  # noqa: S101  (the last SELECT always has one row)
     return Stored(*row)
+
+
+def preparing_cursor() -> CursorWrapper:
+    """A cursor whose statements are planned once for each connection: STORE takes longer to plan than to run.
+
+    Django's own cursors write the parameters into the SQL, so that each body is a new statement. This one
+    also goes without Django's health check, a round trip of its own: `run_statement` repeats instead.
+    """
+    if connection.queries_logged:  # only Django's own cursor can show what it sent
+        return connection.cursor()
+    connection.ensure_connection()
+    driver = connection.connection
+    if not connection.settings_dict["DISABLE_SERVER_SIDE_CURSORS"]:  # behind a pooler nothing can be kept
+        driver.prepare_threshold = 0
+    return connection.make_cursor(psycopg.Cursor(driver))  # type: ignore[arg-type]  # the stubs are wrong
 
 
 def statement_parameters(

@@ -64,7 +64,7 @@ def read_payload(body: bytes) -> Payload:
         truncated_alerts=count_or_zero(document.get("truncatedAlerts")),
         received=len(document["alerts"]),
     )
-    dirty = b"\\u0000" in body or b"\\ud" in body or b"\\uD" in body or len(body) > VALUE_LIMIT
+    dirty = b"\\u0000" in body or b"\\ud" in body or b"\\uD" in body
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     for position, alert in enumerate(document["alerts"]):
         try:
@@ -149,6 +149,7 @@ def strings(value: Any, name: str, *, dirty: bool) -> dict[str, str]:
     for key, text in value.items():
         if not isinstance(text, str):
             raise BadAlert(f'"{name}" has a value that is not a string: {key!r:.80}')
+        dirty |= len(text) > VALUE_LIMIT or len(key) > VALUE_LIMIT
     if not dirty:
         return value
     return {clean(key)[:VALUE_LIMIT]: shorten(clean(text)) for key, text in value.items()}

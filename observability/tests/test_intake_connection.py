@@ -1,0 +1,54 @@
+"""The webhook keeps its database connection and its prepared statement, and outlives the loss of both."""
+
+import psycopg
+import pytest
+from django.db import connection
+
+from observability.alerts.ingest import Envelope, store
+from observability.alerts.payload import read_payload
+from observability.models import Episode, Receipt
+from observability.tests.payloads import alert, body
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def take_in(number: int) -> None:
+    content = body(alert(number))
+    store(read_payload(content), Envelope(content))
+
+
+def end_our_session() -> None:
+    """As a restart of PostgreSQL does, unknown to us until the next statement."""
+    own = connection.connection.info.backend_pid
+    with psycopg.connect(
+        connection.connection.info.dsn, password=connection.settings_dict["PASSWORD"]
+    ) as other:
+        other.execute("SELECT pg_terminate_backend(%s, 5000)", [own])
+
+
+def prepared_statements() -> list[str]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT statement FROM pg_prepared_statements")
+        return [row[0] for row in cursor.fetchall()]
+
+
+def test_payloads_are_stored_by_one_prepared_statement() -> None:
+    connection.close()
+    take_in(1)
+    take_in(2)
+    assert ["WITH receipt_id" in statement for statement in prepared_statements()] == [True]
+
+
+def test_payload_is_stored_when_the_kept_connection_was_cut() -> None:
+    take_in(1)
+    end_our_session()
+    take_in(2)
+    assert (Episode.objects.count(), Receipt.objects.count()) == (2, 2)
+
+
+def test_no_statement_is_prepared_behind_a_pooler(monkeypatch: pytest.MonkeyPatch) -> None:
+    connection.close()
+    monkeypatch.setitem(connection.settings_dict, "DISABLE_SERVER_SIDE_CURSORS", True)
+    take_in(1)
+    take_in(2)
+    assert prepared_statements() == []
