@@ -107,7 +107,7 @@ class PrivateService:
             end(self.process, self.stop_signal, self.stop_seconds)
 
     def kill(self) -> None:
-        """kill -9, also of the processes it started; returns when they are gone."""
+        """kill -9, as in an accident; returns when the server is gone; its sessions follow."""
         if self.process is not None:
             signal_group(self.process.pid, signal.SIGKILL)
             self.process.wait()
