@@ -3,7 +3,8 @@
 import os
 
 from celery import Celery
-from celery.signals import setup_logging
+from celery.signals import setup_logging, task_postrun
+from django.db import close_old_connections
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "amani.settings")
 
@@ -17,3 +18,9 @@ from observability import celery_signals  # noqa: E402, F401  (connects handlers
 @setup_logging.connect
 def keep_django_logging(**_: object) -> None:
     """Celery's logs go through Django's LOGGING; connecting at all stops Celery's own set-up."""
+
+
+@task_postrun.connect
+def close_broken_connections(**_: object) -> None:
+    """Connections are kept between tasks as between requests; here a broken one is found and closed."""
+    close_old_connections()

@@ -57,7 +57,7 @@ PUBLIC_URL = env.str("PUBLIC_URL", "http://localhost:8000").rstrip("/")
 SECRET_KEY = required_in_production("SECRET_KEY", env.str("SECRET_KEY", ""))
 if not SECRET_KEY:
     SECRET_KEY = "development-only-" + "0" * 40
-SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", [])
+SECRET_KEY_FALLBACKS: list[str] = env.list("SECRET_KEY_FALLBACKS", [])
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"] if DEBUG else [])
 
 # --- Applications and middleware ---
@@ -169,6 +169,7 @@ CELERY_WORKER_MAX_TASKS_PER_CHILD = env.int("CELERY_MAX_TASKS_PER_CHILD", 1000)
 # Two senders for each of two channels, and one child that is free when both vendors hang.
 CELERY_WORKER_CONCURRENCY = env.int("CELERY_CONCURRENCY", 5)
 CELERY_WORKER_SEND_TASK_EVENTS = False
+CELERY_DB_REUSE_MAX = 10**9  # Celery would open a connection for every task; amani/celery.py looks after them
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_BROKER_TRANSPORT_OPTIONS = {

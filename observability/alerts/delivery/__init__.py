@@ -5,6 +5,6 @@ advisory lock, which vanishes with its session). So a killed worker's delivery i
 next holder of its slot, and by anyone after its lease.
 """
 
-from observability.alerts.delivery.drain import drain
+from observability.alerts.delivery.sender import drain
 
 __all__ = ["drain"]
