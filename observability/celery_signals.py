@@ -18,7 +18,7 @@ from celery.signals import (
     worker_process_init,
 )
 
-from observability.metrics import record_task
+from observability.metrics import record_task, show_tasks
 from observability.processes import claim, clock
 from observability.request_id import current_request_id, request_id
 
@@ -30,8 +30,10 @@ started_at: dict[str, float] = {}
 
 
 @worker_init.connect
-def claim_for_main_process(**_: object) -> None:
+def claim_for_main_process(sender: Any = None, **_: object) -> None:
     claim("worker-main")
+    if sender is not None:
+        show_tasks(name for name in sender.app.tasks if not name.startswith("celery."))
 
 
 @worker_process_init.connect

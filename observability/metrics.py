@@ -25,6 +25,7 @@ SEVERITIES = ("critical", "error", "warning", "info")
 CHANNELS = ("slack", "pagerduty")
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 OPERATIONS = ("SELECT", "INSERT", "UPDATE", "DELETE", "OTHER")
+TASK_OUTCOMES = ("success", "failure", "retry")
 MAXIMUM_ERROR_TYPES = 100
 
 # Most answers take between 1 and 10 ms, where django-prometheus has no bucket at all.
@@ -327,6 +328,14 @@ celery_task_duration_seconds = histogram(
     "task",
     buckets=TASK_BUCKETS,
 )
+
+
+def show_tasks(tasks: Iterable[str]) -> None:
+    """Exports every task at zero; the worker knows their names once it has started."""
+    for task in tasks:
+        celery_task_duration_seconds.labels(task)
+        for outcome in TASK_OUTCOMES:
+            celery_tasks_total.labels(task, outcome)
 
 
 def record_task(task: str, outcome: str, duration_seconds: float) -> None:

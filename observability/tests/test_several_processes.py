@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import requests
 from kombu import Connection
+from prometheus_client.samples import Sample
 
 from observability.exposition import Everything
 from observability.request_id import request_id
@@ -111,8 +112,17 @@ def celery(scrape: Scrape, broker: str, *options: str) -> Iterator[None]:
     command = [sys.executable, "-m", "celery", "-A", "observability.tests.sample_celery", "worker", *options]
     variables = {"REDIS_URL": broker, "PROMETHEUS_MULTIPROC_DIR": str(scrape.directory)}
     with running(command, log, **variables, C_FORCE_ROOT="1"):
-        wait_until(lambda: bool(scrape.processes("worker-main")), "Celery has started")
+        wait_until(lambda: bool(task_samples()), "Celery has started")
         yield
+
+
+def task_samples() -> list[Sample]:
+    return [
+        one
+        for metric in Everything().collect()
+        for one in metric.samples
+        if one.name == "amani_celery_tasks_total"
+    ]
 
 
 def send(task: Any, broker: Connection, *arguments: str) -> None:
@@ -200,6 +210,8 @@ def test_every_task_of_recycled_children_is_seen_in_one_scrape(scrape: Scrape, r
         celery(scrape, redis_url, "--concurrency=4", "--max-tasks-per-child=20"),
         Connection(redis_url) as broker,
     ):
+        shown = {tuple(sorted(one.labels.items())) for one in task_samples()}
+        assert (("outcome", "retry"), ("task", "sample.touch")) in shown
         for _ in range(200):
             send(sample_celery.touch, broker)
         send(sample_celery.fail, broker)

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -151,6 +152,21 @@ def test_a_file_grows_and_keeps_every_value(attached: Path) -> None:
     assert len(values) == 1500
     assert values[f"{1:060d}",] == 2
     assert values[f"{1499:060d}",] == 1499
+
+
+def test_threads_lose_no_count(attached: Path) -> None:
+    counter = Counter("threads_total", "Counts.", registry=None)
+
+    def count() -> None:
+        for _ in range(5000):
+            counter.inc()
+
+    threads = [threading.Thread(target=count) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert merged(attached, "threads_total") == {(): 40_000}
 
 
 def test_a_damaged_file_of_a_former_holder_starts_again(tmp_path: Path) -> None:
