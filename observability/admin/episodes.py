@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Prefetch, Q, QuerySet
+from django.db.models import Prefetch, Q, QuerySet, prefetch_related_objects
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern
 from django.utils.html import format_html, format_html_join
@@ -27,9 +27,12 @@ class FiringFirst(CappedChangeList):
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
+        rows = self.result_list
         if "o" not in self.params and "status__exact" not in self.params:
             start = (self.page_num - 1) * self.list_per_page
-            self.result_list = first_then_rest(self.queryset, FIRING, start, start + self.list_per_page)
+            rows = first_then_rest(self.queryset, FIRING, start, start + self.list_per_page)
+        self.result_list = list(rows)
+        prefetch_related_objects(self.result_list, deliveries_in_order())
 
 
 @admin.register(Episode)
@@ -48,13 +51,8 @@ class EpisodeAdmin(HistoryAdmin):
         return FiringFirst
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Episode]:
-        told = Delivery.objects.order_by("id").defer("lease_until", "claim_slot")
-        return (
-            BoundedDates(Episode)
-            .select_related("acknowledged_by")
-            .defer("labels", "annotations", "generator_url")
-            .prefetch_related(Prefetch("deliveries", queryset=told, to_attr="told_so_far"))
-        )
+        rows = BoundedDates(Episode).select_related("acknowledged_by")
+        return rows.defer("labels", "annotations", "generator_url")
 
     def get_object(
         self, request: HttpRequest, object_id: str, from_field: str | None = None
@@ -110,7 +108,7 @@ class EpisodeAdmin(HistoryAdmin):
 
     @admin.display(description="delivered")
     def told(self, episode: Episode) -> SafeString:
-        lines = [told_line(delivery) for delivery in worth_telling(episode.told_so_far)]  # type: ignore[attr-defined]
+        lines = [told_line(delivery) for delivery in worth_telling(told_so_far(episode))]
         if not lines:
             return format_html('<span class="am-second">{}</span>', "history only")
         return format_html(
@@ -147,6 +145,16 @@ class EpisodeAdmin(HistoryAdmin):
             lambda: episodes.add_note(episode_id=pk, actor=actor_of(request), text=posted_reason(request)),
         )
         return see_other(self.page_url(pk))
+
+
+def deliveries_in_order() -> Prefetch[str]:
+    return Prefetch("deliveries", queryset=Delivery.objects.order_by("id"), to_attr="told_so_far")
+
+
+def told_so_far(episode: Episode) -> list[Delivery]:
+    """Its deliveries in the order they were planned, as `deliveries_in_order` found them."""
+    deliveries: list[Delivery] = getattr(episode, "told_so_far")  # noqa: B009  (set by Prefetch)
+    return deliveries
 
 
 def worth_telling(deliveries: list[Delivery]) -> list[Delivery]:

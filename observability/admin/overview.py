@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Count, Prefetch
+from django.db.models import Count, Value
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.safestring import SafeString
 
 from observability import words
 from observability.admin.channels import standing_of
-from observability.admin.episodes import told_line, worth_telling
+from observability.admin.episodes import deliveries_in_order, told_line, told_so_far, worth_telling
 from observability.admin.receipts import needs_attention
 from observability.alerts.pipeline import backlog, firing_by_severity
 from observability.models import Channel, Delivery, Episode, Heartbeat, Receipt
@@ -74,17 +76,24 @@ def overview() -> dict[str, Any]:
     }
 
 
-def firing_alerts() -> list[tuple[Episode, list[Any]]]:
-    """The worst first, the oldest of them first; each with its deliveries. One query for each severity."""
-    told = Delivery.objects.order_by("id")
-    firing: list[Episode] = []
-    for severity in ORDER:
-        if len(firing) < MOST_FIRING:
-            alike = Episode.objects.filter(status=Episode.Status.FIRING, severity=severity)
-            alike = alike.select_related("acknowledged_by").order_by("starts_at", "id")
-            alike = alike.prefetch_related(Prefetch("deliveries", queryset=told, to_attr="told_so_far"))
-            firing += alike[: MOST_FIRING - len(firing)]
-    return [(episode, [told_line(d) for d in worth_telling(episode.told_so_far)]) for episode in firing]  # type: ignore[attr-defined]
+def firing_alerts() -> list[tuple[Episode, list[SafeString]]]:
+    """The worst first, the oldest of them first; each with how its deliveries stand."""
+    chosen = Episode.objects.filter(pk__in=worst_firing()).select_related("acknowledged_by")
+    firing = list(chosen.prefetch_related(deliveries_in_order()))
+    firing.sort(key=lambda alert: (ORDER.index(alert.severity), alert.starts_at))
+    return [(alert, [told_line(row) for row in worth_telling(told_so_far(alert))]) for alert in firing]
+
+
+def worst_firing() -> list[int]:
+    """Found in the index of firing alerts, severity by severity, so that a storm is not sorted."""
+    found = [
+        Episode.objects.filter(status=Episode.Status.FIRING, severity=severity)
+        .order_by("starts_at", "id")
+        .values_list("pk", Value(rank))[:MOST_FIRING]
+        for rank, severity in enumerate(ORDER)
+    ]
+    ranked = found[0].union(*found[1:], all=True)
+    return [pk for pk, _rank in sorted(ranked, key=itemgetter(1))[:MOST_FIRING]]
 
 
 def channel_states(now: datetime) -> list[ChannelState]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Group
 from django.http import HttpResponse
 from django.test import Client
 
@@ -67,3 +68,30 @@ def post_alerts(client: Client) -> Callable[..., HttpResponse]:
         )
 
     return post
+
+
+@pytest.fixture
+def operator(django_user_model: Any) -> Callable[..., Any]:
+    """`operator("viewer")` is somebody with that role; "superuser" and "staff" (no role) are known too."""
+
+    def make(role: str) -> Any:
+        user = django_user_model.objects.create_user(
+            f"{role}@example.com", is_staff=True, is_superuser=role == "superuser"
+        )
+        if role not in ("superuser", "staff"):
+            user.groups.add(Group.objects.get(name=role))
+        return user
+
+    return make
+
+
+@pytest.fixture
+def sign_in(operator: Callable[..., Any]) -> Callable[..., Client]:
+    """`sign_in("responder")` is a browser of somebody with that role."""
+
+    def signed_in(role: str, **options: Any) -> Client:
+        client = Client(**options)
+        client.force_login(operator(role))
+        return client
+
+    return signed_in

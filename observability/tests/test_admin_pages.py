@@ -1,0 +1,98 @@
+"""Every page loads for every role, in a number of queries that does not grow with the history."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from observability.models import Channel, Delivery, Episode, Receipt
+from observability.tests import history
+
+pytestmark = pytest.mark.django_db
+
+MODELS = ("episode", "delivery", "receipt", "channel")
+ROLES = ("viewer", "responder", "superuser")
+
+
+def list_url(model: str) -> str:
+    return reverse(f"admin:observability_{model}_changelist")
+
+
+def page_urls() -> list[str]:
+    """A page of each kind, of the newest row."""
+    newest = {
+        "episode": Episode.objects.latest("id"),
+        "delivery": Delivery.objects.exclude(episode=None).latest("id"),
+        "receipt": Receipt.objects.latest("id"),
+        "channel": Channel.objects.get(pk="slack"),
+    }
+    return [reverse(f"admin:observability_{model}_change", args=[row.pk]) for model, row in newest.items()]
+
+
+def urls() -> list[str]:
+    return [reverse("admin:index"), *map(list_url, MODELS), *page_urls()]
+
+
+def queries_for(client: Client, url: str) -> int:
+    with CaptureQueriesContext(
+        connection,
+    ) as queries:
+        response = client.get(url)
+    assert response.status_code == 200, url
+    return len(queries)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_page_takes_as_many_queries_for_fifty_rows_as_for_one(
+    role: str, sign_in: Callable[..., Client], django_user_model: Any
+) -> None:
+    client = sign_in(role)
+    user = django_user_model.objects.get()
+    history.whole_history(1, user)
+    client.get(reverse("admin:index"))
+    with_one = [queries_for(client, url) for url in urls()]
+    Delivery.objects.all().delete()
+    Episode.objects.all().delete()
+    history.whole_history(50, user)
+    with_fifty = [queries_for(client, url) for url in urls()]
+    assert with_fifty == with_one
+    assert max(with_one) <= 20
+
+
+def test_visitor_is_sent_to_the_login(client: Client, django_user_model: Any) -> None:
+    history.whole_history(1, django_user_model.objects.create_user("ada@example.com"))
+    for url in urls():
+        response = client.get(url)
+        assert (response.status_code, response.headers["Location"].split("?")[0]) == (302, "/admin/login/"), (
+            url
+        )
+
+
+def test_staff_without_a_role_see_no_alert(sign_in: Callable[..., Client], django_user_model: Any) -> None:
+    client = sign_in("staff")
+    history.whole_history(1, django_user_model.objects.get())
+    start = client.get(reverse("admin:index"))
+    assert b"Your account has no role yet" in start.content
+    assert b"HighErrorRate" not in start.content
+    for url in [*map(list_url, MODELS), *page_urls()]:
+        assert client.get(url).status_code == 403, url
+
+
+def test_unknown_row_is_not_found(sign_in: Callable[..., Client]) -> None:
+    client = sign_in("viewer")
+    for model, key in (
+        ("episode", "99"),
+        ("episode", "x"),
+        ("delivery", "99"),
+        ("receipt", "99"),
+        ("channel", "fax"),
+    ):
+        assert client.get(reverse(f"admin:observability_{model}_change", args=[key])).status_code == 404
+
+
+def test_home_leads_to_the_admin(client: Client) -> None:
+    assert client.get("/").headers["Location"] == "/admin/"

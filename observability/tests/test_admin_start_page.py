@@ -1,0 +1,136 @@
+"""The start page: what fires, what is undelivered, whether the pipeline is alive."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from observability.admin import overview
+from observability.models import Channel, Heartbeat
+from observability.tests import history
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def both_on(settings: Any) -> None:
+    settings.SLACK_WEBHOOK_URL = "https://hooks.slack.example/services/T/B/x"
+    settings.PAGERDUTY_API_KEY = "R0123456789ABCDEFGHIJKLMNOPQRSTU"
+
+
+def signs() -> dict[str, tuple[str, str]]:
+    return {sign.name: (sign.tone, sign.word) for sign in overview.signs_of_life(timezone.now())}
+
+
+def banner_titles() -> list[str]:
+    return [title for _tone, title, *_ in overview.overview()["banners"]]
+
+
+def test_worst_alerts_come_first_and_the_oldest_of_them_first() -> None:
+    history.episode(90, severity="warning")
+    young = history.episode(1)
+    old = history.episode(60)
+    error = history.episode(5, severity="error")
+    history.episode(70, status="resolved")
+    firing = [alert for alert, _told in overview.firing_alerts()]
+    assert firing[:3] == [old, young, error]
+    assert len(firing) == 4
+
+
+def test_at_most_ten_alerts_are_shown_the_worst_of_all() -> None:
+    for number in range(1, 9):
+        history.episode(number)
+        history.episode(number + 100, severity="info")
+    severities = [alert.severity for alert, _told in overview.firing_alerts()]
+    assert severities == ["critical"] * 8 + ["info"] * 2
+
+
+def test_page_counts_what_fires_and_links_to_it(sign_in: Callable[..., Client]) -> None:
+    history.episode(1)
+    history.episode(2)
+    history.episode(3, severity="warning")
+    html = sign_in("viewer").get("/admin/").content.decode()
+    words = " ".join(html.split())
+    assert '<span class="am-tile-count">2</span> <span class="am-tile-name">critical</span>' in words
+    assert "?status__exact=firing&amp;severity__exact=critical" in html
+    assert '<meta http-equiv="refresh" content="20">' in html
+
+
+def test_signs_of_life_before_anything_happened() -> None:
+    assert signs() == {
+        "Worker": ("bad", "never seen"),
+        "Watchdog": ("quiet", "never seen"),
+        "Last receipt": ("quiet", "none yet"),
+    }
+
+
+def test_signs_of_life_of_a_healthy_pipeline() -> None:
+    Heartbeat.beat(Heartbeat.WORKER)
+    Heartbeat.beat(Heartbeat.WATCHDOG)
+    history.receipt()
+    assert signs() == {
+        "Worker": ("good", "alive"),
+        "Watchdog": ("good", "barks"),
+        "Last receipt": ("good", "stored"),
+    }
+
+
+def test_silence_is_bad_and_says_how_long(settings: Any) -> None:
+    settings.WATCHDOG_TIMEOUT_SECONDS = 600
+    Heartbeat.beat(Heartbeat.WORKER, timezone.now() - timedelta(seconds=61))
+    Heartbeat.beat(Heartbeat.WATCHDOG, timezone.now() - timedelta(minutes=11))
+    history.receipt("failed", b"{")
+    assert signs() == {
+        "Worker": ("bad", "silent for 1 min"),
+        "Watchdog": ("bad", "silent for 11 min"),
+        "Last receipt": ("bad", "not understood"),
+    }
+
+
+@pytest.mark.usefixtures("both_on")
+def test_nothing_is_said_when_all_is_well() -> None:
+    assert banner_titles() == []
+
+
+def test_integrations_that_are_off_are_named(settings: Any) -> None:
+    settings.SLACK_WEBHOOK_URL = settings.PAGERDUTY_API_KEY = settings.ALERT_WEBHOOK_TOKEN = ""
+    assert banner_titles() == ["The webhook is closed", "PagerDuty and Slack are off"]
+    settings.PAGERDUTY_API_KEY = "R" * 32
+    assert banner_titles() == ["The webhook is closed", "Slack is off"]
+    assert overview.off_text(["Slack"]) == "Nothing goes out there until SLACK_WEBHOOK_URL is set."
+
+
+@pytest.mark.usefixtures("both_on")
+def test_channel_that_refuses_is_shown_with_its_reason(sign_in: Callable[..., Client]) -> None:
+    Channel.objects.update_or_create(
+        pk="pagerduty", defaults={"flagged_at": timezone.now(), "flag_reason": "400 Invalid routing key"}
+    )
+    assert banner_titles() == ["PagerDuty refuses messages"]
+    html = sign_in("viewer").get("/admin/").content.decode()
+    assert "400 Invalid routing key" in html
+    assert "Refuses messages" in html
+
+
+@pytest.mark.usefixtures("both_on")
+def test_receipt_needs_attention_until_it_was_processed_again() -> None:
+    receipt = history.receipt("failed", b"{")
+    assert banner_titles() == ["Receipts need attention"]
+    receipt.reprocessed_at = timezone.now()
+    receipt.save(update_fields=["reprocessed_at"])
+    assert banner_titles() == []
+
+
+def test_channels_say_what_waits_and_what_went_wrong_lately() -> None:
+    told = history.episode()
+    planned = timezone.now() - timedelta(minutes=3)
+    history.delivery(told, "slack", "pending", created_at=planned)
+    failed = history.delivery(told, "pagerduty", "failed")
+    history.delivery(history.episode(2), "pagerduty", "dead", created_at=timezone.now() - timedelta(hours=25))
+    pagerduty, slack = overview.channel_states(timezone.now())
+    assert (slack.waiting, slack.oldest, slack.gone_wrong) == (1, planned, 0)
+    assert (pagerduty.waiting, pagerduty.oldest, pagerduty.gone_wrong) == (0, None, 1)
+    history.delivery(told, "pagerduty", resend_of=failed)
+    assert overview.channel_states(timezone.now())[0].gone_wrong == 0
