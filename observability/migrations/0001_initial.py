@@ -9,7 +9,6 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
@@ -18,216 +17,591 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='Channel',
+            name="Channel",
             fields=[
-                ('name', models.CharField(max_length=20, primary_key=True, serialize=False)),
-                ('next_slot_at', models.DateTimeField(default=django.utils.timezone.now, help_text='No message leaves before.')),
-                ('flagged_at', models.DateTimeField(blank=True, null=True)),
-                ('flag_reason', models.TextField(blank=True)),
+                ("name", models.CharField(max_length=20, primary_key=True, serialize=False)),
+                (
+                    "next_slot_at",
+                    models.DateTimeField(
+                        default=django.utils.timezone.now, help_text="No message leaves before."
+                    ),
+                ),
+                ("flagged_at", models.DateTimeField(blank=True, null=True)),
+                ("flag_reason", models.TextField(blank=True)),
             ],
             options={
-                'default_permissions': ('view',),
+                "default_permissions": ("view",),
             },
         ),
         migrations.CreateModel(
-            name='Heartbeat',
+            name="Heartbeat",
             fields=[
-                ('name', models.CharField(max_length=20, primary_key=True, serialize=False)),
-                ('last_seen_at', models.DateTimeField(default=django.utils.timezone.now)),
+                ("name", models.CharField(max_length=20, primary_key=True, serialize=False)),
+                ("last_seen_at", models.DateTimeField(default=django.utils.timezone.now)),
             ],
             options={
-                'default_permissions': ('view',),
+                "default_permissions": ("view",),
             },
         ),
         migrations.CreateModel(
-            name='Episode',
+            name="Episode",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('fingerprint', models.CharField(max_length=64)),
-                ('starts_at', models.DateTimeField()),
-                ('status', models.CharField(choices=[('firing', 'Firing'), ('resolved', 'Resolved'), ('notice', 'one-off message')], max_length=8)),
-                ('severity', models.CharField(choices=[('critical', 'Critical'), ('error', 'Error'), ('warning', 'Warning'), ('info', 'Info')], max_length=8)),
-                ('alertname', models.CharField(max_length=200)),
-                ('summary', models.TextField(blank=True)),
-                ('labels', models.JSONField(default=dict)),
-                ('annotations', models.JSONField(default=dict)),
-                ('generator_url', models.TextField(blank=True)),
-                ('source', models.CharField(choices=[('alertmanager', 'Alertmanager'), ('code', 'application code'), ('pipeline', 'Amani, about its own pipeline')], default='alertmanager', max_length=12)),
-                ('dedup_key', models.CharField(help_text="PagerDuty's key of this episode.", max_length=255)),
-                ('first_seen_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('ends_at', models.DateTimeField(blank=True, help_text='As the sender says.', null=True)),
-                ('resolved_at', models.DateTimeField(blank=True, help_text='When Amani heard of it.', null=True)),
-                ('refired_at', models.DateTimeField(blank=True, help_text='It was reported as firing after its resolve; Alertmanager is asked.', null=True)),
-                ('round', models.PositiveSmallIntegerField(default=0, help_text='How often it was opened again.')),
-                ('acknowledged_at', models.DateTimeField(blank=True, null=True)),
-                ('acknowledged_by', models.ForeignKey(blank=True, db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("fingerprint", models.CharField(max_length=64)),
+                ("starts_at", models.DateTimeField()),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("firing", "Firing"),
+                            ("resolved", "Resolved"),
+                            ("notice", "one-off message"),
+                        ],
+                        max_length=8,
+                    ),
+                ),
+                (
+                    "severity",
+                    models.CharField(
+                        choices=[
+                            ("critical", "Critical"),
+                            ("error", "Error"),
+                            ("warning", "Warning"),
+                            ("info", "Info"),
+                        ],
+                        max_length=8,
+                    ),
+                ),
+                ("alertname", models.CharField(max_length=200)),
+                ("summary", models.TextField(blank=True)),
+                ("labels", models.JSONField(default=dict)),
+                ("annotations", models.JSONField(default=dict)),
+                ("generator_url", models.TextField(blank=True)),
+                (
+                    "source",
+                    models.CharField(
+                        choices=[
+                            ("alertmanager", "Alertmanager"),
+                            ("code", "application code"),
+                            ("pipeline", "Amani, about its own pipeline"),
+                        ],
+                        default="alertmanager",
+                        max_length=12,
+                    ),
+                ),
+                ("dedup_key", models.CharField(help_text="PagerDuty's key of this episode.", max_length=255)),
+                ("first_seen_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("ends_at", models.DateTimeField(blank=True, help_text="As the sender says.", null=True)),
+                (
+                    "resolved_at",
+                    models.DateTimeField(blank=True, help_text="When Amani heard of it.", null=True),
+                ),
+                (
+                    "refired_at",
+                    models.DateTimeField(
+                        blank=True,
+                        help_text="It was reported as firing after its resolve; Alertmanager is asked.",
+                        null=True,
+                    ),
+                ),
+                (
+                    "round",
+                    models.PositiveSmallIntegerField(default=0, help_text="How often it was opened again."),
+                ),
+                ("acknowledged_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "acknowledged_by",
+                    models.ForeignKey(
+                        blank=True,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'alert',
-                'ordering': ['-starts_at', '-id'],
-                'permissions': [('acknowledge_episode', 'Can acknowledge an alert'), ('note_episode', 'Can add a note to an alert')],
-                'default_permissions': ('view',),
+                "verbose_name": "alert",
+                "ordering": ["-starts_at", "-id"],
+                "permissions": [
+                    ("acknowledge_episode", "Can acknowledge an alert"),
+                    ("note_episode", "Can add a note to an alert"),
+                ],
+                "default_permissions": ("view",),
             },
         ),
         migrations.CreateModel(
-            name='Delivery',
+            name="Delivery",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('channel', models.CharField(max_length=20)),
-                ('kind', models.CharField(choices=[('trigger', 'alert'), ('acknowledge', 'acknowledgement'), ('resolve', 'resolved'), ('digest', 'Digest')], max_length=12)),
-                ('digest_of', models.CharField(blank=True, help_text='What a digest bundles.', max_length=12)),
-                ('severity', models.CharField(choices=[('critical', 'Critical'), ('error', 'Error'), ('warning', 'Warning'), ('info', 'Info')], max_length=8)),
-                ('round', models.PositiveSmallIntegerField(default=0, help_text="The alert's round that it tells of.")),
-                ('priority', models.SmallIntegerField(help_text='Smaller goes first: pages before updates.')),
-                ('state', models.CharField(choices=[('pending', 'waiting'), ('sending', 'Sending'), ('digested', 'waiting in a digest'), ('delivered', 'Delivered'), ('superseded', 'no longer needed'), ('failed', 'refused by the channel'), ('dead', 'given up'), ('off', 'channel is off')], default='pending', max_length=10)),
-                ('reason', models.TextField(blank=True, help_text='Why it is in this state.')),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('next_attempt_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('lease_until', models.DateTimeField(blank=True, help_text='A worker has it until then.', null=True)),
-                ('claim_slot', models.SmallIntegerField(blank=True, help_text="Whoever holds this slot's lock is sending it.", null=True)),
-                ('attempt_count', models.PositiveIntegerField(default=0)),
-                ('finished_at', models.DateTimeField(blank=True, null=True)),
-                ('digest', models.ForeignKey(blank=True, db_index=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='members', to='observability.delivery')),
-                ('requested_by', models.ForeignKey(blank=True, db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('resend_of', models.ForeignKey(blank=True, db_index=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='resends', to='observability.delivery')),
-                ('episode', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='deliveries', to='observability.episode')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("channel", models.CharField(max_length=20)),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("trigger", "alert"),
+                            ("acknowledge", "acknowledgement"),
+                            ("resolve", "resolved"),
+                            ("digest", "Digest"),
+                        ],
+                        max_length=12,
+                    ),
+                ),
+                (
+                    "digest_of",
+                    models.CharField(blank=True, help_text="What a digest bundles.", max_length=12),
+                ),
+                (
+                    "severity",
+                    models.CharField(
+                        choices=[
+                            ("critical", "Critical"),
+                            ("error", "Error"),
+                            ("warning", "Warning"),
+                            ("info", "Info"),
+                        ],
+                        max_length=8,
+                    ),
+                ),
+                (
+                    "round",
+                    models.PositiveSmallIntegerField(
+                        default=0, help_text="The alert's round that it tells of."
+                    ),
+                ),
+                ("priority", models.SmallIntegerField(help_text="Smaller goes first: pages before updates.")),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("pending", "waiting"),
+                            ("sending", "Sending"),
+                            ("digested", "waiting in a digest"),
+                            ("delivered", "Delivered"),
+                            ("superseded", "no longer needed"),
+                            ("failed", "refused by the channel"),
+                            ("dead", "given up"),
+                            ("off", "channel is off"),
+                        ],
+                        default="pending",
+                        max_length=10,
+                    ),
+                ),
+                ("reason", models.TextField(blank=True, help_text="Why it is in this state.")),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("next_attempt_at", models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "lease_until",
+                    models.DateTimeField(blank=True, help_text="A worker has it until then.", null=True),
+                ),
+                (
+                    "claim_slot",
+                    models.SmallIntegerField(
+                        blank=True, help_text="Whoever holds this slot's lock is sending it.", null=True
+                    ),
+                ),
+                ("attempt_count", models.PositiveIntegerField(default=0)),
+                ("finished_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "digest",
+                    models.ForeignKey(
+                        blank=True,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="members",
+                        to="observability.delivery",
+                    ),
+                ),
+                (
+                    "requested_by",
+                    models.ForeignKey(
+                        blank=True,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "resend_of",
+                    models.ForeignKey(
+                        blank=True,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="resends",
+                        to="observability.delivery",
+                    ),
+                ),
+                (
+                    "episode",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="deliveries",
+                        to="observability.episode",
+                    ),
+                ),
             ],
             options={
-                'verbose_name_plural': 'deliveries',
-                'ordering': ['-id'],
-                'permissions': [('resend_delivery', 'Can send a delivery again')],
-                'default_permissions': ('view',),
+                "verbose_name_plural": "deliveries",
+                "ordering": ["-id"],
+                "permissions": [("resend_delivery", "Can send a delivery again")],
+                "default_permissions": ("view",),
             },
         ),
         migrations.CreateModel(
-            name='EpisodeEvent',
+            name="EpisodeEvent",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('kind', models.CharField(choices=[('fired', 'Fired'), ('resolved', 'Resolved'), ('sent', 'sent from code'), ('acknowledged', 'Acknowledged'), ('note', 'Note'), ('reopened', 'Reopened'), ('resent', 'Resent')], max_length=12)),
-                ('text', models.TextField(blank=True)),
-                ('request_id', models.CharField(blank=True, max_length=64)),
-                ('receipt_id', models.BigIntegerField(blank=True, help_text='The receipt that told it; it may have been pruned since.', null=True)),
-                ('actor', models.ForeignKey(blank=True, db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('episode', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='events', to='observability.episode')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("at", models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("fired", "Fired"),
+                            ("resolved", "Resolved"),
+                            ("sent", "sent from code"),
+                            ("acknowledged", "Acknowledged"),
+                            ("note", "Note"),
+                            ("reopened", "Reopened"),
+                            ("resent", "Resent"),
+                        ],
+                        max_length=12,
+                    ),
+                ),
+                ("text", models.TextField(blank=True)),
+                ("request_id", models.CharField(blank=True, max_length=64)),
+                (
+                    "receipt_id",
+                    models.BigIntegerField(
+                        blank=True,
+                        help_text="The receipt that told it; it may have been pruned since.",
+                        null=True,
+                    ),
+                ),
+                (
+                    "actor",
+                    models.ForeignKey(
+                        blank=True,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "episode",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="events",
+                        to="observability.episode",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'timeline event',
-                'ordering': ['id'],
-                'default_permissions': ('view',),
+                "verbose_name": "timeline event",
+                "ordering": ["id"],
+                "default_permissions": ("view",),
             },
         ),
         migrations.CreateModel(
-            name='Receipt',
+            name="Receipt",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('received_at', models.DateTimeField(db_index=True, default=django.utils.timezone.now, editable=False)),
-                ('outcome', models.CharField(choices=[('stored', 'Stored'), ('partial', 'stored, some alerts set aside'), ('failed', 'not understood')], max_length=8)),
-                ('reason', models.TextField(blank=True, help_text='Why the body, or some of its alerts, was not understood.')),
-                ('receiver', models.CharField(blank=True, help_text="Alertmanager's receiver.", max_length=200)),
-                ('group_key', models.CharField(blank=True, help_text="Alertmanager's group, cut off.", max_length=500)),
-                ('alert_count', models.PositiveIntegerField(default=0)),
-                ('changed_count', models.PositiveIntegerField(default=0, help_text='Alerts that told something new.')),
-                ('truncated_alerts', models.PositiveIntegerField(default=0, help_text='Alerts Alertmanager left out (max_alerts).')),
-                ('set_aside', models.JSONField(blank=True, default=list, help_text='Alerts not stored, each with a reason.')),
-                ('remote_address', models.CharField(blank=True, max_length=64)),
-                ('request_id', models.CharField(blank=True, max_length=64)),
-                ('body', models.BinaryField(help_text='As received; request headers are never kept.')),
-                ('size', models.PositiveIntegerField(help_text='Bytes.')),
-                ('reprocessed_at', models.DateTimeField(blank=True, editable=False, null=True)),
-                ('reprocessed_by', models.ForeignKey(blank=True, db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "received_at",
+                    models.DateTimeField(db_index=True, default=django.utils.timezone.now, editable=False),
+                ),
+                (
+                    "outcome",
+                    models.CharField(
+                        choices=[
+                            ("stored", "Stored"),
+                            ("partial", "stored, some alerts set aside"),
+                            ("failed", "not understood"),
+                        ],
+                        max_length=8,
+                    ),
+                ),
+                (
+                    "reason",
+                    models.TextField(
+                        blank=True, help_text="Why the body, or some of its alerts, was not understood."
+                    ),
+                ),
+                (
+                    "receiver",
+                    models.CharField(blank=True, help_text="Alertmanager's receiver.", max_length=200),
+                ),
+                (
+                    "group_key",
+                    models.CharField(blank=True, help_text="Alertmanager's group, cut off.", max_length=500),
+                ),
+                ("alert_count", models.PositiveIntegerField(default=0)),
+                (
+                    "changed_count",
+                    models.PositiveIntegerField(default=0, help_text="Alerts that told something new."),
+                ),
+                (
+                    "truncated_alerts",
+                    models.PositiveIntegerField(
+                        default=0, help_text="Alerts Alertmanager left out (max_alerts)."
+                    ),
+                ),
+                (
+                    "set_aside",
+                    models.JSONField(
+                        blank=True, default=list, help_text="Alerts not stored, each with a reason."
+                    ),
+                ),
+                ("remote_address", models.CharField(blank=True, max_length=64)),
+                ("request_id", models.CharField(blank=True, max_length=64)),
+                ("body", models.BinaryField(help_text="As received; request headers are never kept.")),
+                ("size", models.PositiveIntegerField(help_text="Bytes.")),
+                ("reprocessed_at", models.DateTimeField(blank=True, editable=False, null=True)),
+                (
+                    "reprocessed_by",
+                    models.ForeignKey(
+                        blank=True,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-id'],
-                'permissions': [('reprocess_receipt', 'Can process a failed receipt again')],
-                'default_permissions': ('view',),
+                "ordering": ["-id"],
+                "permissions": [("reprocess_receipt", "Can process a failed receipt again")],
+                "default_permissions": ("view",),
             },
         ),
         migrations.CreateModel(
-            name='Attempt',
+            name="Attempt",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('number', models.PositiveIntegerField()),
-                ('at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('duration_ms', models.PositiveIntegerField(blank=True, null=True)),
-                ('outcome', models.CharField(choices=[('delivered', 'Delivered'), ('retry', 'to be retried'), ('rejected', 'refused for good'), ('unknown', 'unknown: may have arrived')], max_length=10)),
-                ('http_status', models.PositiveSmallIntegerField(blank=True, null=True)),
-                ('response', models.TextField(blank=True, help_text='Cut off at 2,000 characters, secrets removed.')),
-                ('next_attempt_at', models.DateTimeField(blank=True, null=True)),
-                ('delivery', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='attempts', to='observability.delivery')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("number", models.PositiveIntegerField()),
+                ("at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("duration_ms", models.PositiveIntegerField(blank=True, null=True)),
+                (
+                    "outcome",
+                    models.CharField(
+                        choices=[
+                            ("delivered", "Delivered"),
+                            ("retry", "to be retried"),
+                            ("rejected", "refused for good"),
+                            ("unknown", "unknown: may have arrived"),
+                        ],
+                        max_length=10,
+                    ),
+                ),
+                ("http_status", models.PositiveSmallIntegerField(blank=True, null=True)),
+                (
+                    "response",
+                    models.TextField(blank=True, help_text="Cut off at 2,000 characters, secrets removed."),
+                ),
+                ("next_attempt_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "delivery",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="attempts",
+                        to="observability.delivery",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['delivery_id', 'number'],
-                'default_permissions': ('view',),
-                'constraints': [models.UniqueConstraint(fields=('delivery', 'number'), name='attempts_are_numbered_once')],
+                "ordering": ["delivery_id", "number"],
+                "default_permissions": ("view",),
+                "constraints": [
+                    models.UniqueConstraint(fields=("delivery", "number"), name="attempts_are_numbered_once")
+                ],
             },
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='attempt',
-            trigger=pgtrigger.compiler.Trigger(name='attempt_is_append_only', sql=pgtrigger.compiler.UpsertTriggerSql(func="RAISE EXCEPTION 'pgtrigger: Cannot update rows from % table', TG_TABLE_NAME;", hash='bb47fcd07234deb986ce3721091f725a3b63d242', operation='UPDATE', pgid='pgtrigger_attempt_is_append_only_6a96b', table='observability_attempt', when='BEFORE')),
+            model_name="attempt",
+            trigger=pgtrigger.compiler.Trigger(
+                name="attempt_is_append_only",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func="RAISE EXCEPTION 'pgtrigger: Cannot update rows from % table', TG_TABLE_NAME;",
+                    hash="bb47fcd07234deb986ce3721091f725a3b63d242",
+                    operation="UPDATE",
+                    pgid="pgtrigger_attempt_is_append_only_6a96b",
+                    table="observability_attempt",
+                    when="BEFORE",
+                ),
+            ),
         ),
         migrations.AddIndex(
-            model_name='episode',
-            index=models.Index(fields=['-starts_at', '-id'], name='episode_newest_first'),
+            model_name="episode",
+            index=models.Index(fields=["-starts_at", "-id"], name="episode_newest_first"),
         ),
         migrations.AddIndex(
-            model_name='episode',
-            index=models.Index(condition=models.Q(('status', 'firing')), fields=['severity', '-starts_at'], name='episode_firing'),
+            model_name="episode",
+            index=models.Index(
+                condition=models.Q(("status", "firing")),
+                fields=["severity", "-starts_at"],
+                name="episode_firing",
+            ),
         ),
         migrations.AddIndex(
-            model_name='episode',
-            index=models.Index(fields=['alertname', '-starts_at'], name='episode_by_alertname'),
+            model_name="episode",
+            index=models.Index(fields=["alertname", "-starts_at"], name="episode_by_alertname"),
         ),
         migrations.AddIndex(
-            model_name='episode',
-            index=models.Index(condition=models.Q(('refired_at__isnull', False)), fields=['refired_at'], name='episode_in_doubt'),
+            model_name="episode",
+            index=models.Index(
+                condition=models.Q(("refired_at__isnull", False)),
+                fields=["refired_at"],
+                name="episode_in_doubt",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='episode',
-            constraint=models.UniqueConstraint(fields=('fingerprint', 'starts_at'), name='one_episode_per_fingerprint_and_start'),
+            model_name="episode",
+            constraint=models.UniqueConstraint(
+                fields=("fingerprint", "starts_at"), name="one_episode_per_fingerprint_and_start"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='episode',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('resolved_at__isnull', False), ('status', 'resolved')), models.Q(('resolved_at__isnull', True), models.Q(('status', 'resolved'), _negated=True)), _connector='OR'), name='episode_is_resolved_exactly_when_it_has_a_time'),
+            model_name="episode",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("resolved_at__isnull", False), ("status", "resolved")),
+                    models.Q(("resolved_at__isnull", True), models.Q(("status", "resolved"), _negated=True)),
+                    _connector="OR",
+                ),
+                name="episode_is_resolved_exactly_when_it_has_a_time",
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='episode',
-            trigger=pgtrigger.compiler.Trigger(name='episode_identity_is_fixed', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD."fingerprint" IS DISTINCT FROM (NEW."fingerprint") OR OLD."starts_at" IS DISTINCT FROM (NEW."starts_at") OR OLD."alertname" IS DISTINCT FROM (NEW."alertname") OR OLD."labels" IS DISTINCT FROM (NEW."labels") OR OLD."source" IS DISTINCT FROM (NEW."source") OR OLD."first_seen_at" IS DISTINCT FROM (NEW."first_seen_at"))', func="RAISE EXCEPTION 'pgtrigger: Cannot update rows from % table', TG_TABLE_NAME;", hash='e7745b900f118672d6f8a809da7a308d83563faa', operation='UPDATE', pgid='pgtrigger_episode_identity_is_fixed_ab788', table='observability_episode', when='BEFORE')),
+            model_name="episode",
+            trigger=pgtrigger.compiler.Trigger(
+                name="episode_identity_is_fixed",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    condition='WHEN (OLD."fingerprint" IS DISTINCT FROM (NEW."fingerprint") OR OLD."starts_at" IS DISTINCT FROM (NEW."starts_at") OR OLD."alertname" IS DISTINCT FROM (NEW."alertname") OR OLD."labels" IS DISTINCT FROM (NEW."labels") OR OLD."source" IS DISTINCT FROM (NEW."source") OR OLD."first_seen_at" IS DISTINCT FROM (NEW."first_seen_at"))',
+                    func="RAISE EXCEPTION 'pgtrigger: Cannot update rows from % table', TG_TABLE_NAME;",
+                    hash="e7745b900f118672d6f8a809da7a308d83563faa",
+                    operation="UPDATE",
+                    pgid="pgtrigger_episode_identity_is_fixed_ab788",
+                    table="observability_episode",
+                    when="BEFORE",
+                ),
+            ),
         ),
         migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(condition=models.Q(('state__in', ['pending', 'sending'])), fields=['channel', 'priority', 'id'], name='delivery_to_claim'),
+            model_name="delivery",
+            index=models.Index(
+                condition=models.Q(("state__in", ["pending", "sending"])),
+                fields=["channel", "priority", "id"],
+                name="delivery_to_claim",
+            ),
         ),
         migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(condition=models.Q(('state__in', ['failed', 'dead'])), fields=['-id'], name='delivery_gone_wrong'),
+            model_name="delivery",
+            index=models.Index(
+                condition=models.Q(("state__in", ["failed", "dead"])),
+                fields=["-id"],
+                name="delivery_gone_wrong",
+            ),
         ),
         migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(condition=models.Q(('digest__isnull', False)), fields=['digest'], name='delivery_in_digest'),
+            model_name="delivery",
+            index=models.Index(
+                condition=models.Q(("digest__isnull", False)), fields=["digest"], name="delivery_in_digest"
+            ),
         ),
         migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(condition=models.Q(('resend_of__isnull', False)), fields=['resend_of'], name='delivery_resent'),
+            model_name="delivery",
+            index=models.Index(
+                condition=models.Q(("resend_of__isnull", False)), fields=["resend_of"], name="delivery_resent"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='delivery',
-            constraint=models.UniqueConstraint(condition=models.Q(('kind__in', ['trigger', 'resolve']), ('resend_of__isnull', True)), fields=('episode', 'channel', 'kind', 'round'), name='one_page_per_episode_and_channel'),
+            model_name="delivery",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("kind__in", ["trigger", "resolve"]), ("resend_of__isnull", True)),
+                fields=("episode", "channel", "kind", "round"),
+                name="one_page_per_episode_and_channel",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='delivery',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('episode__isnull', True), ('kind', 'digest')), models.Q(models.Q(('kind', 'digest'), _negated=True), ('episode__isnull', False)), _connector='OR'), name='only_a_digest_has_no_episode'),
+            model_name="delivery",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("episode__isnull", True), ("kind", "digest")),
+                    models.Q(models.Q(("kind", "digest"), _negated=True), ("episode__isnull", False)),
+                    _connector="OR",
+                ),
+                name="only_a_digest_has_no_episode",
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='episodeevent',
-            trigger=pgtrigger.compiler.Trigger(name='timeline_is_append_only', sql=pgtrigger.compiler.UpsertTriggerSql(func="RAISE EXCEPTION 'pgtrigger: Cannot update rows from % table', TG_TABLE_NAME;", hash='c769a9fb86c74c7fca9ec7d6adb0344547ea1a19', operation='UPDATE', pgid='pgtrigger_timeline_is_append_only_6574b', table='observability_episodeevent', when='BEFORE')),
+            model_name="episodeevent",
+            trigger=pgtrigger.compiler.Trigger(
+                name="timeline_is_append_only",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func="RAISE EXCEPTION 'pgtrigger: Cannot update rows from % table', TG_TABLE_NAME;",
+                    hash="c769a9fb86c74c7fca9ec7d6adb0344547ea1a19",
+                    operation="UPDATE",
+                    pgid="pgtrigger_timeline_is_append_only_6574b",
+                    table="observability_episodeevent",
+                    when="BEFORE",
+                ),
+            ),
         ),
         migrations.AddIndex(
-            model_name='receipt',
-            index=models.Index(condition=models.Q(('outcome', 'stored'), _negated=True), fields=['-id'], name='receipt_needs_attention'),
+            model_name="receipt",
+            index=models.Index(
+                condition=models.Q(("outcome", "stored"), _negated=True),
+                fields=["-id"],
+                name="receipt_needs_attention",
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='receipt',
-            trigger=pgtrigger.compiler.Trigger(name='receipt_is_evidence', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD."received_at" IS DISTINCT FROM (NEW."received_at") OR OLD."body" IS DISTINCT FROM (NEW."body") OR OLD."size" IS DISTINCT FROM (NEW."size") OR OLD."remote_address" IS DISTINCT FROM (NEW."remote_address"))', func="RAISE EXCEPTION 'pgtrigger: Cannot update rows from % table', TG_TABLE_NAME;", hash='6bf7925fa7cf7e9d22c96b7fec0e5e1be8eddcb8', operation='UPDATE', pgid='pgtrigger_receipt_is_evidence_92488', table='observability_receipt', when='BEFORE')),
+            model_name="receipt",
+            trigger=pgtrigger.compiler.Trigger(
+                name="receipt_is_evidence",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    condition='WHEN (OLD."received_at" IS DISTINCT FROM (NEW."received_at") OR OLD."body" IS DISTINCT FROM (NEW."body") OR OLD."size" IS DISTINCT FROM (NEW."size") OR OLD."remote_address" IS DISTINCT FROM (NEW."remote_address"))',
+                    func="RAISE EXCEPTION 'pgtrigger: Cannot update rows from % table', TG_TABLE_NAME;",
+                    hash="6bf7925fa7cf7e9d22c96b7fec0e5e1be8eddcb8",
+                    operation="UPDATE",
+                    pgid="pgtrigger_receipt_is_evidence_92488",
+                    table="observability_receipt",
+                    when="BEFORE",
+                ),
+            ),
         ),
     ]
