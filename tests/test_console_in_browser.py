@@ -1,0 +1,116 @@
+"""An operator on call, in a real browser: signs in, sees what fires, takes it, reads that in the timeline."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group
+from django.db import connections
+from django.utils import timezone
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from accounts.models import User
+from observability.models import Delivery, Episode
+from observability.tests import history
+
+pytestmark = [pytest.mark.needs("chromium"), pytest.mark.django_db(transaction=True)]
+
+PASSWORD = "correct horse battery"
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
+QUIET += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+
+
+@pytest.fixture
+def browser(binary: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Browser]:
+    # Playwright runs an event loop in this thread. Django would refuse its database calls there, and
+    # has another connection for them, which nobody else closes.
+    monkeypatch.setitem(os.environ, "DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=binary("chromium"), args=QUIET)
+        yield browser
+        browser.close()
+        connections.close_all()
+
+
+@pytest.fixture
+def firing(monkeypatch: pytest.MonkeyPatch) -> Episode:
+    monkeypatch.setattr("observability.alerts.doorbell.Doorbell.ring", lambda self, names: None)
+    episode = history.episode(12, summary="11.8% of requests fail")
+    history.delivery(episode, "pagerduty", "failed", reason="400 Invalid routing key")
+    return episode
+
+
+@pytest.fixture
+def responder() -> User:
+    user = User.objects.create_user("ada@example.com", PASSWORD, full_name="Ada Abara", is_staff=True)
+    user.groups.add(Group.objects.get(name="responder"))
+    return user
+
+
+def sign_in(page: Page, url: str) -> None:
+    page.goto(f"{url}/")
+    page.get_by_label("E-mail address").fill("ada@example.com")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Log in").click()
+
+
+def watch(page: Page, own: str) -> list[str]:
+    """What the browser complained about: missing files, script errors, other hosts."""
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda sent: None if sent.url.startswith(own) else complaints.append(sent.url))
+    return complaints
+
+
+def test_responder_takes_an_alert_in_two_clicks_and_resends_what_failed(
+    live_server: Any, browser: Browser, firing: Episode, responder: User
+) -> None:
+    page = browser.new_page()
+    complaints = watch(page, live_server.url)
+    sign_in(page, live_server.url)
+    expect(page.get_by_role("heading", name="Firing now")).to_be_visible()
+    expect(page.get_by_text("400 Invalid routing key")).to_be_visible()
+
+    page.get_by_text("11.8% of requests fail").click()
+    page.locator("summary", has_text="Acknowledge").click()
+    page.get_by_label("What are you doing about it?").fill("restarting web-1")
+    page.get_by_role("button", name="I have it").click()
+    timeline = page.locator(".am-timeline")
+    expect(timeline).to_contain_text("Acknowledged by Ada Abara")
+    expect(timeline).to_contain_text("restarting web-1")
+    expect(page.locator(".am-hero")).to_contain_text("Ada Abara has it")
+
+    page.locator("summary", has_text="Resend").click()
+    page.get_by_label("Why once more?").fill("the key is right now")
+    page.get_by_role("button", name="Send again").click()
+    expect(timeline).to_contain_text("the key is right now")
+
+    firing.refresh_from_db()
+    assert firing.acknowledged_by_id == responder.pk
+    assert Delivery.objects.filter(resend_of__isnull=False, state="pending").count() == 1
+    assert complaints == []
+
+
+def test_history_is_found_by_label_and_read_on_a_phone(
+    live_server: Any, browser: Browser, firing: Episode, responder: User
+) -> None:
+    history.episode(2000, status="resolved", starts_at=timezone.now() - timedelta(days=2))
+    page = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme="dark")
+    complaints = watch(page, live_server.url)
+    sign_in(page, live_server.url)
+    page.goto(f"{live_server.url}/admin/observability/episode/?q=instance%3Dweb-12")
+    expect(page.locator("#result_list tbody")).to_have_count(1)
+    expect(page.locator("#result_list")).to_contain_text("Nobody yet")
+    for path in (
+        "/admin/",
+        "/admin/observability/episode/",
+        f"/admin/observability/episode/{firing.pk}/change/",
+    ):
+        page.goto(live_server.url + path)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
+    assert complaints == []
