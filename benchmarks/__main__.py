@@ -6,13 +6,13 @@ import sys
 import time
 from datetime import UTC, datetime
 
-from benchmarks import ingest, peer
+from benchmarks import ingest, latency, peer, storm
 from benchmarks.plan import FULL, QUICK
 from benchmarks.servers import stage
 from benchmarks.table import Table
 from local.temporary import run_folder
 
-PARTS = {"ingest": ingest.measure}
+PARTS = {"ingest": ingest.measure, "latency": latency.measure, "storm": storm.measure}
 
 
 def main() -> int:

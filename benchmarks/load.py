@@ -112,12 +112,20 @@ def post(connection: Connection, body: bytes, result: Result, began: float) -> N
 
 def fire_and_resolve(target: Target, size: int, seconds: float, seed: int) -> Result:
     """As fast as the server answers: each new group fired, then resolved."""
+    return closed_loop(target, size, seconds, seed, ("firing", "resolved"))
 
+
+def fire(target: Target, seconds: float, seed: int) -> Result:
+    """As fast as the server answers: new alerts, one a webhook."""
+    return closed_loop(target, 1, seconds, seed, ("firing",))
+
+
+def closed_loop(target: Target, size: int, seconds: float, seed: int, statuses: tuple[str, ...]) -> Result:
     def work(number: int, result: Result) -> None:
         connection = Connection(target)
         until = time.monotonic() + seconds
         for group in payloads.group_names(seed * CONNECTIONS + number):
-            for status in ("firing", "resolved"):
+            for status in statuses:
                 if time.monotonic() > until:
                     connection.close()
                     return

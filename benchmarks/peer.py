@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.load import Target
-from benchmarks.servers import GUNICORN, ROOT, Server, Stage, wait_for
+from benchmarks.servers import GUNICORN, ROOT, Server, Stage, wait_for_answer
 from local.lock import OPTIONS
 from local.ports import find_free_port
 from local.processes import ChildFailedError
@@ -60,7 +60,7 @@ def start_alerta(stage: Stage, database_url: str) -> Server:
     port = find_free_port()
     command = [python(), "-m", "gunicorn", "alerta.app:create_app()", *GUNICORN, f"--bind=127.0.0.1:{port}"]
     process = stage.start("alerta", command, environment)
-    wait_for(stage, "alerta", process, port)
+    wait_for_answer(stage, "alerta", process, port)
     return Server("alerta", Target(port, "/webhooks/prometheus"), process, database_url, TABLES)
 
 

@@ -10,6 +10,7 @@ class Plan:
     round_seconds: float
     paced_seconds: float
     preloaded_episodes: int
+    notifying_seconds: float
     storm_alerts: int
     request_rounds: int
 
@@ -20,6 +21,7 @@ FULL = Plan(
     round_seconds=2.0,
     paced_seconds=20.0,
     preloaded_episodes=100_000,
+    notifying_seconds=5.0,
     storm_alerts=10_000,
     request_rounds=15,
 )
@@ -29,6 +31,7 @@ QUICK = Plan(
     round_seconds=1.0,
     paced_seconds=5.0,
     preloaded_episodes=10_000,
+    notifying_seconds=3.0,
     storm_alerts=2_000,
     request_rounds=5,
 )

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,9 +15,9 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 import psycopg
 
-from benchmarks.limit.statements import SCHEMA
+from benchmarks.limit.statements import SCHEMA, TABLES
 from benchmarks.load import Target
-from local.ports import find_free_port
+from local.ports import find_free_port, is_free
 from local.processes import ChildFailedError, end, spawn, wait_until
 from local.services import PrivatePostgres, PrivateValkey
 
@@ -50,11 +50,20 @@ class Stage:
     valkey: PrivateValkey
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
-    def start(self, name: str, command: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    def start(
+        self, name: str, command: list[str], environment: dict[str, str] | None
+    ) -> subprocess.Popen[bytes]:
         with (self.folder / f"{name}.log").open("ab") as log:
             process = spawn(command, environment=environment, folder=ROOT, output=log)
         self.processes.append(process)
         return process
+
+    @staticmethod
+    def plain_environment(**variables: str) -> dict[str, str]:
+        """Ours, without Django's settings module: the limit has its settings in itself."""
+        return {
+            key: value for key, value in os.environ.items() if key != "DJANGO_SETTINGS_MODULE"
+        } | variables
 
     def stop(self, process: subprocess.Popen[bytes]) -> None:
         end(process, signal.SIGTERM, 10)
@@ -126,8 +135,18 @@ def answers(port: int, path: str) -> bool:
     return True
 
 
-def wait_for(stage: Stage, name: str, process: subprocess.Popen[bytes], port: int, path: str = "/") -> None:
-    ready = wait_until(lambda: answers(port, path) or process.poll() is not None, START_SECONDS)
+def wait_for_port(stage: Stage, name: str, process: subprocess.Popen[bytes], port: int) -> None:
+    wait_for(stage, name, process, lambda: not is_free(port))
+
+
+def wait_for_answer(
+    stage: Stage, name: str, process: subprocess.Popen[bytes], port: int, path: str = "/"
+) -> None:
+    wait_for(stage, name, process, lambda: answers(port, path))
+
+
+def wait_for(stage: Stage, name: str, process: subprocess.Popen[bytes], is_ready: Callable[[], bool]) -> None:
+    ready = wait_until(lambda: is_ready() or process.poll() is not None, START_SECONDS)
     if not ready or process.poll() is not None:
         raise ChildFailedError(f"{name} did not start: {stage.last_words(name)}")
 
@@ -164,7 +183,7 @@ def start_amani(stage: Stage, name: str, environment: dict[str, str]) -> Server:
     port = find_free_port()
     command = [python, "-m", "gunicorn", "-c", "deploy/gunicorn.conf.py", *GUNICORN]
     process = stage.start(name, [*command, f"--bind=127.0.0.1:{port}", "--max-requests=0"], environment)
-    wait_for(stage, name, process, port, "/api/v1/ping")
+    wait_for_answer(stage, name, process, port, "/api/v1/ping")
     tables = ("observability_receipt", "observability_episode", "observability_delivery")
     target = Target(port, "/api/v1/alerts/webhook", TOKEN)
     return Server(name, target, process, environment["DATABASE_URL"], tables)
@@ -174,10 +193,9 @@ def start_limit(stage: Stage, name: str, database_url: str, *, tells: bool = Fal
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute(SCHEMA)
     port = find_free_port()
-    environment = {**os.environ, "DATABASE_URL": database_url}
-    environment.pop("DJANGO_SETTINGS_MODULE", None)
+    environment = stage.plain_environment(DATABASE_URL=database_url)
     command = [sys.executable, "-m", "gunicorn", "benchmarks.limit.project:application", *GUNICORN]
     process = stage.start(name, [*command, f"--bind=127.0.0.1:{port}"], environment)
-    wait_for(stage, name, process, port)
+    wait_for_answer(stage, name, process, port)
     target = Target(port, "/webhook/told" if tells else "/webhook")
-    return Server(name, target, process, database_url, ("alert", "event", "outbox"))
+    return Server(name, target, process, database_url, TABLES)

@@ -12,6 +12,9 @@ CREATE TABLE IF NOT EXISTS outbox (
 CREATE INDEX IF NOT EXISTS outbox_unsent ON outbox (id) WHERE sent_at IS NULL;
 """
 
+# In the order in which the relay locks them: to empty them in another could be a deadlock.
+TABLES = ("outbox", "event", "alert")
+
 STORE = """
 WITH incoming AS (
     SELECT alert ->> 'fingerprint' AS fingerprint, alert ->> 'status' AS status,
