@@ -5,12 +5,18 @@ import os
 from celery import Celery
 from celery.signals import setup_logging, task_postrun
 from django.db import close_old_connections
+from kombu.transport.redis import Channel
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "amani.settings")
 
 app = Celery("amani")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+# When Redis dies, kombu puts unacknowledged tasks back while it closes the connection, fails at that
+# ("NoneType has no attribute hostname", kombu issue 582) and the worker ends. Tasks only wake a sender, so
+# there is nothing to put back.
+Channel.do_restore = False
 
 from observability import celery_signals  # noqa: E402, F401  (connects handlers; its modules read the settings)
 
