@@ -95,6 +95,8 @@ def installation(
     """Runs whole, knows of no alert, and its vendors take everything."""
     running_installation.start()
     running_installation.forget()
+    for vendor in (slack, pagerduty):
+        vendor.reset()  # of what an earlier test left behind
     yield running_installation
     for name in ("web", "worker", "beat"):  # pytest shows this when the test failed
         sys.stdout.write(f"--- {name}\n{running_installation.log(name)}\n")

@@ -69,7 +69,7 @@ class Installation:
             "SLACK_MESSAGES_PER_SECOND": "0",
             "PAGERDUTY_EVENTS_PER_MINUTE": "0",
             "PAGERDUTY_API_KEY": "R0123456789ABCDEFGHIJKLMNOPQRSTU",
-            "NOTIFIER_READ_TIMEOUT": "2",
+            "NOTIFIER_READ_TIMEOUT": "4",
         }
 
     def program(self, name: str, command: list[str]) -> Program:
@@ -118,7 +118,9 @@ class Installation:
             os.close(program.output)
 
     def log(self, name: str) -> str:
-        return (self.folder / f"{name}.log").read_text(errors="replace")[-4000:]
+        return (self.folder / f"{name}.log").read_text(errors="replace")[
+            -(int(os.environ.get("LOGTAIL", "4000"))) :
+        ]
 
     # --- what it holds ---
 
@@ -133,12 +135,21 @@ class Installation:
 
     def forget(self) -> None:
         """No alert, no delivery, no receipt, nothing in the broker, and channels that may send at once."""
+        assert wait_until(self.truncate, READY_SECONDS), self.states()
+
+    def truncate(self) -> bool:
+        """False when a sender was in the way: the two had taken each other's tables."""
         names = ", ".join(f"observability_{table}" for table in TABLES)
-        with psycopg.connect(self.database_url, autocommit=True) as connection:
-            connection.execute(f"TRUNCATE {names} CASCADE".encode())
-            connection.execute(
-                "UPDATE observability_channel SET next_slot_at = now(), flagged_at = NULL, flag_reason = ''"
-            )
+        free_channels = (
+            "UPDATE observability_channel SET next_slot_at = now(), flagged_at = NULL, flag_reason = ''"
+        )
+        try:
+            with psycopg.connect(self.database_url) as connection:
+                connection.execute(f"TRUNCATE {names} CASCADE".encode())
+                connection.execute(free_channels)
+        except psycopg.errors.DeadlockDetected:
+            return False
+        return True
 
     def is_settled(self) -> bool:
         """Whether every planned delivery has come to its end."""

@@ -1,0 +1,81 @@
+"""Redis dies, loses everything, or hangs: it is only the doorbell, so nothing is lost."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable
+
+import pytest
+import redis
+import requests
+
+from local.services import PrivateValkey
+from observability.tests.vendors import Vendor
+from tests.faults.told import doubled, firing, lost, triggers
+from tests.installation import Installation, pause, resume
+
+pytestmark = [pytest.mark.faults, pytest.mark.processes]
+
+LONGEST_ANSWER_SECONDS = 0.25
+
+
+def wipe(valkey: PrivateValkey) -> None:
+    """kill -9, and its files are gone."""
+    valkey.kill()
+    shutil.rmtree(valkey.folder / "appendonlydir")
+
+
+def test_a_thousand_queued_notifications_survive_a_killed_and_wiped_redis(
+    installation: Installation, slack: Vendor, pagerduty: Vendor
+) -> None:
+    numbers = range(1, 501)
+    pause(installation.worker)
+    for first in numbers[::50]:
+        assert installation.post(firing(range(first, first + 50))) == 200
+    assert installation.count("delivery", "state = 'pending'") == 1000
+    with redis.Redis.from_url(installation.valkey.url) as client:
+        assert client.llen("celery")
+
+    wipe(installation.valkey)
+    installation.valkey.start()
+    resume(installation.worker)
+
+    installation.await_settled(30)
+    assert lost(slack, triggers(numbers)) == lost(pagerduty, triggers(numbers)) == set()
+    assert doubled(slack) == doubled(pagerduty) == 0
+
+
+def kill_redis(valkey: PrivateValkey) -> Callable[[], None]:
+    valkey.kill()
+    return valkey.start
+
+
+def hang_redis(valkey: PrivateValkey) -> Callable[[], None]:
+    os.kill(valkey.pid, signal.SIGSTOP)
+    return lambda: os.kill(valkey.pid, signal.SIGCONT)
+
+
+@pytest.mark.parametrize("take_away", [kill_redis, hang_redis])
+def test_webhooks_are_taken_at_once_while_redis_is_away(
+    take_away: Callable[[PrivateValkey], Callable[[], None]],
+    installation: Installation,
+    slack: Vendor,
+    pagerduty: Vendor,
+) -> None:
+    numbers = range(1, 201)
+    give_back = take_away(installation.valkey)
+    seconds = []
+    with requests.Session() as session:
+        for number in numbers:
+            began = time.perf_counter()
+            assert installation.post(firing([number]), session=session) == 200
+            seconds.append(time.perf_counter() - began)
+    give_back()
+
+    installation.await_settled(30)
+    assert sorted(seconds)[197] <= LONGEST_ANSWER_SECONDS
+    assert lost(slack, triggers(numbers)) == lost(pagerduty, triggers(numbers)) == set()
+    assert doubled(slack) == doubled(pagerduty) == 0

@@ -1,0 +1,103 @@
+"""The worker, one of its children, or beat is killed while messages are on their way."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from local.processes import wait_until
+from observability.tests.vendors import Vendor
+from tests.faults.told import doubled, firing, lost, told, triggers
+from tests.installation import Installation, children_of, kill, pid_of
+
+pytestmark = [pytest.mark.faults, pytest.mark.processes]
+
+IN_FLIGHT = 4  # two senders for each of two channels, and as many children of the worker
+RESENT_SECONDS = 10
+NUMBERS = range(1, 41)
+
+
+@pytest.fixture
+def in_flight(installation: Installation, slack: Vendor, pagerduty: Vendor) -> set[int]:
+    """The alerts of which a message was taken by a vendor that has not answered yet."""
+    for vendor in (slack, pagerduty):
+        vendor.gate.clear()
+    assert installation.post(firing(NUMBERS)) == 200
+    assert wait_until(lambda: len(told(slack)) + len(told(pagerduty)) == IN_FLIGHT, 10), told(slack)
+    return {number for vendor in (slack, pagerduty) for number, _ in told(vendor)}
+
+
+def open_gates(*vendors: Vendor) -> None:
+    for vendor in vendors:
+        vendor.gate.set()
+
+
+def test_kill_9_of_the_worker_loses_nothing(
+    installation: Installation, slack: Vendor, pagerduty: Vendor, in_flight: set[int]
+) -> None:
+    kill(installation.worker)
+    open_gates(slack, pagerduty)
+    installation.restart(installation.worker)
+
+    assert wait_until(lambda: doubled(slack) + doubled(pagerduty) == IN_FLIGHT, RESENT_SECONDS)
+    installation.await_settled(30)
+    assert lost(slack, triggers(NUMBERS)) == lost(pagerduty, triggers(NUMBERS)) == set()
+    assert doubled(slack) + doubled(pagerduty) == IN_FLIGHT
+
+
+def test_kill_9_of_the_main_process_alone_loses_nothing(
+    installation: Installation, slack: Vendor, pagerduty: Vendor, in_flight: set[int]
+) -> None:
+    """Its children are left behind in the middle of their work."""
+    worker = installation.worker.process
+    assert worker is not None
+    worker.kill()
+    worker.wait()
+    installation.restart(installation.worker)
+    open_gates(slack, pagerduty)
+
+    installation.await_settled(30)
+    assert lost(slack, triggers(NUMBERS)) == lost(pagerduty, triggers(NUMBERS)) == set()
+    assert doubled(slack) + doubled(pagerduty) <= IN_FLIGHT
+
+
+def test_kill_9_of_one_child_loses_nothing(
+    installation: Installation, slack: Vendor, pagerduty: Vendor, in_flight: set[int]
+) -> None:
+    os.kill(children_of(pid_of(installation.worker))[0], signal.SIGKILL)
+    assert wait_until(lambda: len(told(slack)) + len(told(pagerduty)) == IN_FLIGHT + 1, RESENT_SECONDS)
+    assert doubled(slack) + doubled(pagerduty) == 1
+    open_gates(slack, pagerduty)
+
+    installation.await_settled(30)
+    assert lost(slack, triggers(NUMBERS)) == lost(pagerduty, triggers(NUMBERS)) == set()
+    assert doubled(slack) + doubled(pagerduty) == 1
+
+
+def test_sigterm_of_the_worker_loses_and_doubles_nothing(
+    installation: Installation, slack: Vendor, pagerduty: Vendor, in_flight: set[int]
+) -> None:
+    worker = installation.worker.process
+    assert worker is not None
+    worker.terminate()
+    open_gates(slack, pagerduty)
+    assert worker.wait(timeout=40) == 0
+
+    installation.restart(installation.worker)
+    installation.await_settled(30)
+    assert lost(slack, triggers(NUMBERS)) == lost(pagerduty, triggers(NUMBERS)) == set()
+    assert doubled(slack) == doubled(pagerduty) == 0
+
+
+def test_the_doorbell_delivers_without_beat(
+    installation: Installation, slack: Vendor, pagerduty: Vendor
+) -> None:
+    kill(installation.beat)
+    for number in NUMBERS:
+        assert installation.post(firing([number])) == 200
+
+    installation.await_settled(10)
+    assert lost(slack, triggers(NUMBERS)) == lost(pagerduty, triggers(NUMBERS)) == set()
+    assert doubled(slack) == doubled(pagerduty) == 0
