@@ -11,6 +11,7 @@ from django.contrib import admin
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.safestring import SafeString
 from django.views.decorators.http import require_safe
 
 from amani.markdown import render
@@ -40,7 +41,7 @@ def address(target: str) -> str:
 
 @require_safe
 def index(request: HttpRequest) -> HttpResponse:
-    books = [(name, first_sentence((folder() / f"{name}.md").read_text())) for name in names()]
+    books = [(name, first_words((folder() / f"{name}.md").read_text())) for name in names()]
     return page(request, "amani/runbooks.html", {"title": "Runbooks", "books": books})
 
 
@@ -56,10 +57,10 @@ def page(request: HttpRequest, template: str, context: dict[str, Any]) -> HttpRe
     return TemplateResponse(request, template, {**admin.site.each_context(request), **context})
 
 
-def first_sentence(text: str) -> str:
-    """What the alert means, from the page's own second line."""
+def first_words(text: str) -> SafeString:
+    """What the alert means, in the page's own words."""
     means = MEANS.search(text)
-    return means[1].replace("`", "") if means else ""
+    return render(means[1], address) if means else SafeString()
 
 
 urlpatterns: list[URLPattern] = [

@@ -29,8 +29,8 @@ ANSWERS = {
     ("slack", State.DEAD): (503, "upstream connect error or disconnect/reset before headers", 10_000),
 }
 REASONS = {
-    State.FAILED: "PagerDuty refused it: 400 Invalid routing key. Check PAGERDUTY_API_KEY.",
-    State.DEAD: "Given up: Slack answered 503.",
+    State.FAILED: '400 {"status":"invalid event","errors":["Invalid routing key"]}',
+    State.DEAD: "Given up: 503 upstream connect error or disconnect/reset before headers",
 }
 
 

@@ -94,7 +94,9 @@ class DeliveryAdmin(HistoryAdmin):
     def page_context(self, request: HttpRequest, row: Delivery) -> dict[str, Any]:
         return {
             "title": f"{subject_of(row)} to {words.channel_label(row.channel)}",
-            "attempts": list(Attempt.objects.filter(delivery=row).order_by("number")),
+            "attempts": list(
+                Attempt.objects.filter(delivery__in=[row.pk, row.digest_id or row.pk]).order_by("at")
+            ),
             "members": list(row.members.select_related("episode").order_by("id")[:MOST_SHOWN]),
             "resends": list(row.resends.order_by("id")[:MOST_SHOWN]),
             "may_resend": self.may(request, "resend_delivery") and row.state not in Delivery.UNFINISHED,

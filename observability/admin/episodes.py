@@ -25,6 +25,8 @@ FIRING = Q(status=Episode.Status.FIRING)
 class FiringFirst(CappedChangeList):
     """Unless the operator sorts by a column, firing alerts come first."""
 
+    result_list: Any
+
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         rows = self.result_list
@@ -42,7 +44,7 @@ class EpisodeAdmin(HistoryAdmin):
     list_display_links = ("alert",)
     list_filter = ("status", "severity", OwnerFilter, ToldFilter, "source")
     search_fields = ("alertname",)  # Django shows the box only when there are some; see get_search_results
-    search_help_text = "Name begins with …, label=value, or a fingerprint"
+    search_help_text = "Name, label=value or fingerprint"
     date_hierarchy = "starts_at"
     ordering = ("-starts_at", "-id")
     list_max_show_all = 0

@@ -96,3 +96,25 @@ def test_unknown_row_is_not_found(sign_in: Callable[..., Client]) -> None:
 
 def test_home_leads_to_the_admin(client: Client) -> None:
     assert client.get("/").headers["Location"] == "/admin/"
+
+
+def test_delivery_in_a_digest_shows_the_attempts_of_the_digest(sign_in: Callable[..., Client]) -> None:
+    told = history.episode()
+    digest = Delivery.objects.create(
+        channel="slack",
+        kind="digest",
+        digest_of="trigger",
+        severity="critical",
+        priority=1,
+        state="delivered",
+    )
+    digest.attempts.create(number=1, outcome="delivered", http_status=200, response="ok, all of them")
+    member = Delivery.objects.create(
+        episode=told, channel="slack", kind="trigger", severity="critical", priority=1, digest=digest
+    )
+    client = sign_in("viewer")
+    for model, pk in (("delivery", member.pk), ("episode", told.pk)):
+        page = client.get(reverse(f"admin:observability_{model}_change", args=[pk]))
+        assert "ok, all of them" in page.content.decode()
+    page = client.get(reverse("admin:observability_delivery_change", args=[digest.pk]))
+    assert "Digest of 1 alert" in page.content.decode()
