@@ -8,6 +8,7 @@ from django.utils import timezone
 from observability.alerts import pipeline
 from observability.alerts.delivery import drain
 from observability.alerts.delivery.claim import due
+from observability.alerts.delivery.sender import free_abandoned
 from observability.notifiers import registry
 
 
@@ -20,6 +21,7 @@ def deliver_channel(channel: str) -> None:
 def deliver_due() -> None:
     """Beat's sweep: wakes a sender for each channel on which something is due."""
     for channel in registry.NOTIFIERS:
+        free_abandoned(channel)
         if due(channel, timezone.now()).exists():
             deliver_channel.apply_async((channel,), expires=60)
 

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from observability.alerts.delivery.claim import Wait, claim, due, release_abandoned
 from observability.alerts.delivery.send import send
-from observability.models import Channel
+from observability.models import Channel, Delivery
 from observability.notifiers import registry
 
 SLOTS = 2  # senders at once on one channel: a vendor that hangs must not hold every worker child
@@ -69,17 +69,37 @@ def held_slot(channel: str) -> Iterator[int | None]:
         yield None
         return
     try:
-        abandoned = release_abandoned(channel, slot)
-        if abandoned:
-            log.warning("deliveries_taken_over", channel=channel, count=abandoned)
+        take_over(channel, slot)
         yield slot
     finally:
-        if connection.connection is not None and not connection.connection.closed:
-            run("SELECT pg_advisory_unlock(%s, %s)", channel, slot)
+        unlock(channel, slot)
+
+
+def free_abandoned(channel: str) -> None:
+    """Frees what dead senders left behind, whichever slot they held: nobody need wait for their leases."""
+    sending = Delivery.objects.filter(channel=channel, state=Delivery.State.SENDING)
+    for slot in sending.exclude(claim_slot=None).order_by().values_list("claim_slot", flat=True).distinct():
+        if slot is None or not try_lock(channel, slot):
+            continue
+        try:
+            take_over(channel, slot)
+        finally:
+            unlock(channel, slot)
+
+
+def take_over(channel: str, slot: int) -> None:
+    abandoned = release_abandoned(channel, slot)
+    if abandoned:
+        log.warning("deliveries_taken_over", channel=channel, count=abandoned)
 
 
 def try_lock(channel: str, number: int) -> bool:
     return run("SELECT pg_try_advisory_lock(%s, %s)", channel, number)
+
+
+def unlock(channel: str, number: int) -> None:
+    if connection.connection is not None and not connection.connection.closed:
+        run("SELECT pg_advisory_unlock(%s, %s)", channel, number)
 
 
 def run(statement: str, channel: str, number: int) -> bool:
