@@ -118,9 +118,7 @@ class Installation:
             os.close(program.output)
 
     def log(self, name: str) -> str:
-        return (self.folder / f"{name}.log").read_text(errors="replace")[
-            -(int(os.environ.get("LOGTAIL", "4000"))) :
-        ]
+        return (self.folder / f"{name}.log").read_text(errors="replace")[-4000:]
 
     # --- what it holds ---
 

@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.processes]
 
 BUSY = (
     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
-    " AND pid <> pg_backend_pid() AND query LIKE '%WITH receipt_id AS%' AND state = 'active'"
+    " AND pid <> pg_backend_pid() AND query LIKE '%%WITH receipt_id AS%%' AND state = 'active'"
 )
 
 

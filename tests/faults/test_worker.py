@@ -47,6 +47,24 @@ def test_kill_9_of_the_worker_loses_nothing(
     assert doubled(slack) + doubled(pagerduty) == IN_FLIGHT
 
 
+def test_a_dead_senders_message_is_sent_again_though_nothing_else_is_due(
+    installation: Installation, slack: Vendor, pagerduty: Vendor
+) -> None:
+    """Long before its lease is over: the lock of a dead sender is free."""
+    slack.gate.clear()
+    assert installation.post(firing([1], severity="warning")) == 200
+    assert wait_until(lambda: told(slack) == [(1, "trigger")], 10)
+    assert installation.post(firing([2], severity="warning")) == 200
+    assert wait_until(lambda: len(told(slack)) == 2, 10)  # by another sender
+    kill(installation.worker)
+    slack.gate.set()
+    installation.restart(installation.worker)
+
+    installation.await_settled(RESENT_SECONDS)
+    assert lost(slack, triggers([1, 2])) == set()
+    assert doubled(slack) == 2
+
+
 def test_kill_9_of_the_main_process_alone_loses_nothing(
     installation: Installation, slack: Vendor, pagerduty: Vendor, in_flight: set[int]
 ) -> None:
