@@ -1,7 +1,7 @@
 """All addresses of Amani."""
 
 from django.contrib import admin
-from django.urls import include, path, re_path
+from django.urls import include, path
 from django.views.generic import RedirectView
 
 from observability.alerts.intake import webhook
@@ -10,7 +10,8 @@ urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
     path("admin/", admin.site.urls),
     # Both spellings: a redirect would turn Alertmanager's POST into a GET and lose the alert.
-    re_path(r"^api/v1/alerts/webhook/?$", webhook, name="alert-webhook"),
+    path("api/v1/alerts/webhook", webhook, name="alert-webhook"),
+    path("api/v1/alerts/webhook/", webhook),
     path("", include("amani.runbooks")),
     path("", include("observability.urls")),
 ]

@@ -168,6 +168,8 @@ def test_the_watchdog_keeps_arriving_and_pages_nobody(
     first = seen()
     assert eventually(lambda: seen() != first), monitoring.log("alertmanager")
     assert installation.count("episode", "alertname = 'Watchdog'") == 0
+    # Nor are webhooks and probes taken for the users' traffic.
+    assert monitoring.value("sum(increase(instance:amani_http_requests:sum[10s]))") == 0
     assert about(slack, "Watchdog") == about(pagerduty, "Watchdog") == []
 
 
