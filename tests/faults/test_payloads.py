@@ -149,6 +149,12 @@ def test_a_body_over_the_limit_is_refused_and_nothing_is_stored(installation: In
     assert installation.count("receipt") == installation.count("episode") == 0
 
 
+def test_who_sends_all_of_a_body_over_the_limit_still_hears_why(installation: Installation) -> None:
+    body = firing(NUMBERS)
+    assert installation.post(body + b" " * (32 * 1024 * 1024)) == 413
+    assert installation.count("receipt") == installation.count("episode") == 0
+
+
 def test_a_body_at_the_limit_is_taken(installation: Installation) -> None:
     body = firing([1], severity="info")
     assert installation.post(body + b" " * (32 * 1024 * 1024 - len(body))) == 200

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
+from collections.abc import Iterator
 
 import pytest
 
-from local.processes import wait_until
+from local.processes import signal_group, wait_until
 from observability.tests.vendors import Vendor
 from tests.faults.told import doubled, firing, lost, told, triggers
 from tests.installation import Installation, children_of, kill, pid_of
@@ -17,6 +20,18 @@ pytestmark = [pytest.mark.faults, pytest.mark.processes]
 IN_FLIGHT = 4  # two senders for each of two channels, and as many children of the worker
 RESENT_SECONDS = 10
 NUMBERS = range(1, 41)
+
+
+@pytest.fixture
+def digesting(installation: Installation) -> Iterator[None]:
+    """A worker that bundles, as it is shipped: more than five alerts at once become one message."""
+    usual = dict(installation.environment)
+    installation.environment["ALERT_DIGEST_THRESHOLD"] = "5"
+    installation.worker.stop()
+    installation.restart(installation.worker)
+    yield
+    installation.environment.update(usual)
+    installation.worker.stop()
 
 
 @pytest.fixture
@@ -77,6 +92,7 @@ def test_kill_9_of_the_main_process_alone_loses_nothing(
     open_gates(slack, pagerduty)
 
     installation.await_settled(30)
+    signal_group(worker.pid, signal.SIGKILL)  # those who did not notice
     assert lost(slack, triggers(NUMBERS)) == lost(pagerduty, triggers(NUMBERS)) == set()
     assert doubled(slack) + doubled(pagerduty) <= IN_FLIGHT
 
@@ -119,3 +135,22 @@ def test_the_doorbell_delivers_without_beat(
     installation.await_settled(10)
     assert lost(slack, triggers(NUMBERS)) == lost(pagerduty, triggers(NUMBERS)) == set()
     assert doubled(slack) == doubled(pagerduty) == 0
+
+
+@pytest.mark.usefixtures("digesting")
+def test_kill_9_while_a_digest_is_on_its_way_loses_none_of_its_alerts(
+    installation: Installation, slack: Vendor
+) -> None:
+    slack.gate.clear()
+    assert installation.post(firing(NUMBERS, severity="warning")) == 200
+    assert wait_until(lambda: len(slack.bodies()) == 1, 10)
+    kill(installation.worker)
+    slack.gate.set()
+    installation.restart(installation.worker)
+
+    installation.await_settled(RESENT_SECONDS)
+    digests = [set(re.findall(r"web-(\d+)", json.dumps(body))) for body in slack.bodies()]
+    assert digests == [{str(number) for number in NUMBERS}] * 2
+    assert (
+        installation.count("delivery", "kind = 'trigger' AND channel = 'slack' AND state = 'delivered'") == 40
+    )
