@@ -15,7 +15,7 @@ from observability import words
 from observability.admin.episode_filters import OwnerFilter, ToldFilter, search
 from observability.admin.episode_page import page_context
 from observability.admin.history import CappedChangeList, HistoryAdmin, actor_of, posted_reason, see_other
-from observability.admin.paging import BoundedDates, first_then_rest
+from observability.admin.paging import BoundedDates, in_period
 from observability.alerts import episodes
 from observability.models import Delivery, Episode
 
@@ -31,10 +31,11 @@ class FiringFirst(CappedChangeList):
         super().get_results(request)
         rows = self.result_list
         if "o" not in self.params and "status__exact" not in self.params:
-            start = (self.page_num - 1) * self.list_per_page
-            rows = first_then_rest(self.queryset, FIRING, start, start + self.list_per_page)
+            rows = self.rows_with_first(FIRING)
         self.result_list = list(rows)
         prefetch_related_objects(self.result_list, deliveries_in_order())
+        # From here on only the date hierarchy asks it, for the first and the last: quick without the filters.
+        self.queryset = in_period(BoundedDates(Episode), "starts_at", request.GET)
 
 
 @admin.register(Episode)

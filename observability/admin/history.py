@@ -9,7 +9,7 @@ from typing import Any
 from django.contrib import admin, messages
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import PermissionDenied
-from django.db.models import Model
+from django.db.models import Model, Q
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -17,7 +17,7 @@ from django.views.decorators.http import require_POST
 from unfold.admin import ModelAdmin
 from unfold.views import ChangeList
 
-from observability.admin.paging import CappedPaginator
+from observability.admin.paging import CappedPaginator, first_then_rest
 from observability.errors import ObservabilityError
 
 LONGEST_REASON = 2_000
@@ -30,6 +30,11 @@ class CappedChangeList(ChangeList):  # type: ignore[misc]  # unfold ships no typ
         super().get_results(request)
         if not self.query and not self.has_active_filters:
             self.full_result_count = self.result_count
+
+    def rows_with_first(self, first: Q) -> list[Model]:
+        """This page's rows, those that meet `first` before the others."""
+        start = (self.page_num - 1) * self.list_per_page if self.multi_page else 0
+        return first_then_rest(self.queryset, first, start, start + self.list_per_page)
 
 
 class HistoryAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types

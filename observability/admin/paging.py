@@ -5,6 +5,7 @@ A page is read from an index; the number of results is counted up to COUNT_AT_MO
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -62,6 +63,16 @@ class BoundedDates(QuerySet[Any]):
             return []
         first, last = (timezone.localtime(bounds[name]) for name in ("first", "last"))
         return periods(first, last, kind)
+
+
+def in_period(rows: QuerySet[Any], field_name: str, chosen: Mapping[str, str]) -> QuerySet[Any]:
+    """`rows` of the year, month or day chosen in the date hierarchy; Django has checked the numbers."""
+    year, month, day = (chosen.get(f"{field_name}__{kind}") for kind in ("year", "month", "day"))
+    if not year:
+        return rows
+    first = datetime(int(year), int(month or 1), int(day or 1), tzinfo=timezone.get_current_timezone())
+    end = following(first, "day" if day else "month" if month else "year")
+    return rows.filter(**{f"{field_name}__gte": first, f"{field_name}__lt": end})
 
 
 def periods(first: datetime, last: datetime, kind: str) -> list[datetime]:

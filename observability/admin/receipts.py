@@ -19,7 +19,6 @@ from django.views.decorators.http import require_safe
 
 from observability import words
 from observability.admin.history import CappedChangeList, HistoryAdmin, actor_of, see_other
-from observability.admin.paging import first_then_rest
 from observability.alerts.payload import NotAPayload, read_payload
 from observability.alerts.reprocess import can_reprocess, reprocess
 from observability.models import Episode, Receipt
@@ -43,9 +42,7 @@ class AttentionFirst(CappedChangeList):
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         if "o" not in self.params:
-            start = (self.page_num - 1) * self.list_per_page
-            stop = start + self.list_per_page
-            self.result_list = first_then_rest(self.queryset, needs_attention(), start, stop)
+            self.result_list = self.rows_with_first(needs_attention())
 
 
 class NeedsAttentionFilter(admin.SimpleListFilter):

@@ -257,6 +257,24 @@ def test_date_hierarchy_leads_from_year_to_day(viewer: Client) -> None:
     assert rows(viewer, "starts_at__year=2026") == [last]
 
 
+def test_date_hierarchy_asks_the_index_only_and_not_the_filters(viewer: Client) -> None:
+    for days in (1, 400):
+        history.episode(starts_at=timezone.now() - timedelta(days=days))
+    with CaptureQueriesContext(connection) as captured:
+        html = viewer.get(f"{ALERTS}?status__exact=resolved&q=pod=x").content.decode()
+    assert "starts_at__year=" in html
+    bounds = [query["sql"] for query in captured if "MIN(" in query["sql"]]
+    assert bounds
+    assert not [query for query in bounds if "WHERE" in query]
+
+
+@pytest.mark.parametrize(
+    "query", ["starts_at__year=x", "starts_at__year=2026&starts_at__month=13", "p=0", "e=1"]
+)
+def test_odd_addresses_lead_back_to_the_list(viewer: Client, query: str) -> None:
+    assert viewer.get(f"{ALERTS}?{query}").status_code in (200, 302)
+
+
 def test_periods_cross_the_ends_of_months_and_years() -> None:
     first, last = datetime(2025, 11, 30, 23, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC)
     assert paging.periods(first, last, "year") == [
