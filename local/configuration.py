@@ -7,11 +7,14 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 
+from local import inbox
 from local.services import kept_secret
 
 ROOT = Path(__file__).resolve().parent.parent
 RUN = ROOT / ".run"
 DEMO_LOGIN = "demo@amani.local"
+# Where alerts go out. The inbox stands in where none of these is set.
+CHANNEL_VARIABLES = ("SLACK_WEBHOOK_URL", "PAGERDUTY_API_KEY", "PAGERDUTY_EVENTS_URL")
 
 
 class ConfigurationError(RuntimeError):
@@ -34,6 +37,7 @@ class Configuration:
     port: int
     prometheus_port: int
     alertmanager_port: int
+    inbox_port: int
 
     @classmethod
     def read(cls) -> "Configuration":
@@ -45,6 +49,7 @@ class Configuration:
             port=port(given, "PORT", 8000),
             prometheus_port=port(given, "PROMETHEUS_PORT", 9090),
             alertmanager_port=port(given, "ALERTMANAGER_PORT", 9093),
+            inbox_port=port(given, "INBOX_PORT", 8025),
         )
 
     def is_given(self, name: str) -> bool:
@@ -71,6 +76,15 @@ class Configuration:
     def is_development(self) -> bool:
         return self.given.get("DEBUG", "true").lower() in {"1", "true", "yes", "on", "y", "t"}
 
+    @property
+    def channel_given(self) -> str | None:
+        """The variable by which the developer chose where alerts go."""
+        return next(filter(self.is_given, CHANNEL_VARIABLES), None)
+
+    @property
+    def has_inbox(self) -> bool:
+        return self.is_development and self.channel_given is None
+
     def defaults(self, services: Mapping[str, str]) -> dict[str, str]:
         """Values for what the developer did not set; `services` are the addresses of the private ones."""
         secrets = RUN / "secrets"
@@ -84,6 +98,7 @@ class Configuration:
             "ALERTMANAGER_URL": f"http://localhost:{self.alertmanager_port}",
             "PROMETHEUS_MULTIPROC_DIR": str(RUN / "metrics"),
             **services,
+            **(inbox.settings(self.inbox_port) if self.has_inbox else {}),
         }
         return {name: value for name, value in values.items() if not self.is_given(name)}
 
@@ -93,6 +108,15 @@ def write_env_file(values: Mapping[str, str]) -> None:
     file = RUN / "env"
     file.touch(mode=0o600)
     file.write_text("".join(f"{name}={quoted(value)}\n" for name, value in values.items()))
+
+
+def forget_inbox() -> None:
+    """.run/env outlives the inbox: whatever starts from this checkout next must not send pages to a port that
+    nobody listens on."""
+    file = RUN / "env"
+    if file.exists():
+        kept = {name: value for name, value in dotenv_values(file).items() if name not in CHANNEL_VARIABLES}
+        write_env_file({name: value or "" for name, value in kept.items()})
 
 
 def quoted(value: str) -> str:

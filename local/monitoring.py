@@ -1,9 +1,10 @@
 """Prometheus and Alertmanager of `make run`: which of them are there, deploy/ with this run's ports."""
 
+import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from local.configuration import ROOT, RUN, Configuration
@@ -29,7 +30,20 @@ def with_ports(text: str, ports: Mapping[str, int]) -> str:
     return pattern.sub(lambda match: f"localhost:{ports[match[0].removeprefix('localhost:')]}", text)
 
 
-def render(name: str, configuration: Configuration) -> Path:
+# Alertmanager's files, and the variables of Amani that they hold.
+SECRETS = {
+    "alert_webhook_token": "ALERT_WEBHOOK_TOKEN",
+    "slack_webhook_url": "SLACK_WEBHOOK_URL",
+    "pagerduty_api_key": "PAGERDUTY_API_KEY",
+}
+
+
+def with_pagerduty_url(text: str, url: str) -> str:
+    """Alertmanager's PagerDuty is Amani's: a region's own address, or the inbox."""
+    return text.replace("\nglobal:\n", f"\nglobal:\n  pagerduty_url: {json.dumps(url)}\n") if url else text
+
+
+def render(name: str, configuration: Configuration, pagerduty_url: str = "") -> Path:
     """Copy deploy/`name`/*.yml to .run/`name`; returns that folder."""
     ports = {
         "8000": configuration.port,
@@ -39,21 +53,20 @@ def render(name: str, configuration: Configuration) -> Path:
     folder = RUN / name
     folder.mkdir(parents=True, exist_ok=True)
     for source in (ROOT / "deploy" / name).glob("*.yml"):
-        (folder / source.name).write_text(with_ports(source.read_text(), ports))
+        text = with_ports(source.read_text(), ports)
+        if name == "alertmanager":
+            text = with_pagerduty_url(text, pagerduty_url)
+        (folder / source.name).write_text(text)
     return folder
 
 
-def write_secrets(folder: Path, configuration: Configuration, webhook_token: str) -> None:
+def write_secrets(folder: Path, value_of: Callable[[str], str]) -> None:
     """A secret that is not set has no file: Alertmanager then fails that send only."""
     secrets = folder / "secrets"
     shutil.rmtree(secrets, ignore_errors=True)
     secrets.mkdir(mode=0o700)
-    values = {
-        "alert_webhook_token": webhook_token,
-        "slack_webhook_url": configuration.value("SLACK_WEBHOOK_URL"),
-        "pagerduty_api_key": configuration.value("PAGERDUTY_API_KEY"),
-    }
-    for name, value in values.items():
+    for name, variable in SECRETS.items():
+        value = value_of(variable)
         if value:
             (secrets / name).touch(mode=0o600)
             (secrets / name).write_text(value)

@@ -1,6 +1,7 @@
 """`make run`: starts Amani and all it needs, keeps it running, stops it without leaving anything behind.
 
-Order of start: PostgreSQL, Valkey, migrations and demo data, web, worker, beat, Prometheus, Alertmanager.
+Order of start: PostgreSQL, Valkey, migrations and demo data, the inbox (where neither Slack nor PagerDuty is
+set up), web, worker, beat, Prometheus, Alertmanager.
 A child that dies is started again. Ctrl-C, SIGTERM or a closed terminal stop everything, the database last;
 a second Ctrl-C kills. On Linux the children also end when this process is killed with -9 (local/guard.py).
 """
@@ -27,6 +28,7 @@ from local.configuration import (
     Configuration,
     ConfigurationError,
     demo_password,
+    forget_inbox,
     write_env_file,
 )
 from local.output import Terminal
@@ -86,6 +88,7 @@ class Launcher:
         self.check_ports()
         environment = self.write_environment(self.start_services())
         self.prepare_database(environment)
+        self.start_inbox(environment)
         self.start_application(environment)
         self.start_monitoring(environment)
         self.wait_until_ready()
@@ -97,6 +100,8 @@ class Launcher:
             wanted.append(("PROMETHEUS_PORT", self.configuration.prometheus_port, ports.LOOPBACK))
         if monitoring.find_program("alertmanager"):
             wanted.append(("ALERTMANAGER_PORT", self.configuration.alertmanager_port, ports.LOOPBACK))
+        if self.configuration.has_inbox:
+            wanted.append(("INBOX_PORT", self.configuration.inbox_port, ports.LOOPBACK))
         for variable, port, host in wanted:
             if not ports.is_free(port, host):
                 raise StartFailedError(taken_message(variable, port))
@@ -135,6 +140,11 @@ class Launcher:
         output = self.supervisor.open_log(name)
         return Program(name, command, output=output, environment=environment, folder=folder)
 
+    def start_inbox(self, environment: dict[str, str]) -> None:
+        if self.configuration.has_inbox:
+            command = [sys.executable, "-m", "local.inbox", str(self.configuration.inbox_port)]
+            self.supervisor.add_program(self.program("inbox", command, environment, ROOT))
+
     def start_application(self, environment: dict[str, str]) -> None:
         address = f"{self.configuration.host}:{self.configuration.port}"
         schedule = str(RUN / "celerybeat-schedule")
@@ -149,14 +159,16 @@ class Launcher:
             self.supervisor.add_program(self.program(name, command, environment, ROOT))
 
     def start_monitoring(self, environment: dict[str, str]) -> None:
+        def value_of(variable: str) -> str:
+            return environment.get(variable) or self.configuration.value(variable)
+
         for name in monitoring.PROGRAMS:
             path = monitoring.find_program(name)
             if path is None:
                 self.say(monitoring.how_to_get(name))
                 continue
-            folder = monitoring.render(name, self.configuration)
-            token = environment.get("ALERT_WEBHOOK_TOKEN") or self.configuration.value("ALERT_WEBHOOK_TOKEN")
-            monitoring.write_secrets(folder, self.configuration, token)
+            folder = monitoring.render(name, self.configuration, value_of("PAGERDUTY_EVENTS_URL"))
+            monitoring.write_secrets(folder, value_of)
             command = monitoring.command(name, path, folder, self.configuration)
             self.supervisor.add_program(self.program(name, command, monitoring.environment(), folder))
 
@@ -190,6 +202,7 @@ class Launcher:
             shown[name] = monitoring.address(name, self.configuration) if running else "not running"
         shown["logs"] = ".run/log/"
         if self.configuration.is_development:
+            shown["inbox"] = inbox_address(self.configuration)
             shown["demo login"] = f"{DEMO_LOGIN}  {demo_password()}"
             shown["read only"] = f"viewer-{DEMO_LOGIN}, same password"
         return shown
@@ -214,6 +227,8 @@ class Launcher:
             return 1
         finally:
             self.supervisor.stop_all()
+            if self.configuration.has_inbox:
+                forget_inbox()
         self.say("Stopped.")
         return 0
 
@@ -223,10 +238,17 @@ def taken_message(variable: str, port: int) -> str:
         f"Port {port} is taken. Stop the program that listens there, or choose another port: "
         f"make run {variable}={ports.find_free_port()}"
     )
-    if variable == "PORT":
+    package = monitoring.DEBIAN_PACKAGES.get(variable.removesuffix("_PORT").lower())
+    if package is None:
         return message
-    package = monitoring.DEBIAN_PACKAGES[variable.removesuffix("_PORT").lower()]
     return f"{message} (Debian's package starts a server of its own: systemctl disable --now {package})"
+
+
+def inbox_address(configuration: Configuration) -> str:
+    if not configuration.has_inbox:
+        return f"not needed: {configuration.channel_given} is set"
+    stands_in = "stands in for Slack and PagerDuty: set SLACK_WEBHOOK_URL or PAGERDUTY_API_KEY to tell them"
+    return f"http://localhost:{configuration.inbox_port}/  {stands_in}"
 
 
 def empty_metrics_folder(path: str | None) -> None:

@@ -15,7 +15,12 @@ PORTS = {"8000": 9090, "9090": 18001, "9093": 18002}
 
 def configured(**given: str) -> Configuration:
     return Configuration(
-        given=given, host="127.0.0.1", port=8000, prometheus_port=9090, alertmanager_port=9093
+        given=given,
+        host="127.0.0.1",
+        port=8000,
+        prometheus_port=9090,
+        alertmanager_port=9093,
+        inbox_port=8025,
     )
 
 

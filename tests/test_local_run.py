@@ -1,6 +1,7 @@
 """`make run` in a copy of the checkout: starts, restarts who dies, stops without leaving a process behind."""
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -136,7 +137,7 @@ def are_gone(pids: set[int]) -> Callable[[], bool]:
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Generator[Checkout]:
     folder = tmp_path_factory.mktemp("checkout") / "amani"
     shutil.copytree(ROOT, folder, ignore=NOT_COPIED, symlinks=True)
-    names = ("PORT", "PROMETHEUS_PORT", "ALERTMANAGER_PORT")
+    names = ("PORT", "PROMETHEUS_PORT", "ALERTMANAGER_PORT", "INBOX_PORT")
     checkout = Checkout(folder, {name: str(find_free_port()) for name in names})
     yield checkout
     checkout.stop()
@@ -157,8 +158,29 @@ def test_the_start_ends_with_the_addresses_and_the_demo_login(
     public = f"http://localhost:{checkout.variables['PORT']}"
     for address in (f"{public}/", f"{public}/admin/", f"{public}/api/v1/health", f"{public}/metrics"):
         assert f" {address}\n" in output
+    assert (
+        f" http://localhost:{checkout.variables['INBOX_PORT']}/  stands in for Slack and PagerDuty: "
+        in output
+    )
     password = (checkout.folder / ".run" / "secrets" / "demo_password").read_text()
     assert f"demo@amani.local  {password}\n" in output
+
+
+def test_a_newcomer_sees_in_the_inbox_what_slack_and_pagerduty_would_get(
+    checkout: Checkout, running: subprocess.Popen[str]
+) -> None:
+    command = [sys.executable, "manage.py", "send_test_alert", "--wait"]
+    done = subprocess.run(
+        command, cwd=checkout.folder, env=checkout.environment(), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    address = f"http://127.0.0.1:{checkout.variables['INBOX_PORT']}/"
+    with urllib.request.urlopen(address, timeout=5) as answer:
+        page = answer.read().decode()
+    channels = re.findall(r'class="mark channel"[^>]*>(\w+)<', page)
+    assert sorted(channels) == ["PagerDuty", "Slack"]
+    titles = re.findall("<h2>(.*)</h2>", page)
+    assert ["TEST" in title for title in titles] == [True, True]
 
 
 def test_sigterm_stops_everything_and_leaves_no_process(
@@ -171,6 +193,9 @@ def test_sigterm_stops_everything_and_leaves_no_process(
 
     assert are_gone(children)()
     assert checkout.left_over() == []
+    assert not {"SLACK_WEBHOOK_URL", "PAGERDUTY_API_KEY"} & set(
+        dotenv_values(checkout.folder / ".run" / "env")
+    )
     assert "Stopped." in checkout.output()
 
 
@@ -196,7 +221,15 @@ def test_the_second_start_keeps_the_data_and_the_secrets(
 def test_whoever_is_killed_is_started_again(checkout: Checkout, running: subprocess.Popen[str]) -> None:
     said = "was killed by SIGKILL; starting it again"
     said_before = checkout.output().count(said)
-    for words in ("gunicorn", "celery --quiet -A amani worker", "beat", "valkey-server", "postgres -D"):
+    programs = (
+        "gunicorn",
+        "celery --quiet -A amani worker",
+        "beat",
+        "local.inbox",
+        "valkey-server",
+        "postgres -D",
+    )
+    for words in programs:
         victim = checkout.process(running, words)
         assert victim is not None, words
         os.kill(victim, signal.SIGKILL)
@@ -206,7 +239,7 @@ def test_whoever_is_killed_is_started_again(checkout: Checkout, running: subproc
 
         assert wait_until(is_replaced, 60), f"{words}: {checkout.output()}"
     assert wait_until(checkout.is_ready, 60), checkout.output()
-    assert checkout.output().count(said) == said_before + 5
+    assert checkout.output().count(said) == said_before + len(programs)
 
 
 @LINUX_ONLY
@@ -244,11 +277,13 @@ def taken_port() -> Generator[int]:
         yield server.getsockname()[1]
 
 
-def test_a_taken_port_is_named_before_anything_starts(checkout: Checkout) -> None:
+@pytest.mark.parametrize("variable", ["PORT", "INBOX_PORT"])
+def test_a_taken_port_is_named_before_anything_starts(checkout: Checkout, variable: str) -> None:
     checkout.stop()
     with taken_port() as port:
-        code, output = checkout.run_to_its_end(PORT=str(port))
+        code, output = checkout.run_to_its_end(**{variable: str(port)})
     assert code == 1
     assert f"Port {port} is taken." in output
-    assert "make run PORT=" in output
+    assert f"make run {variable}=" in output
+    assert "systemctl" not in output
     assert checkout.left_over() == []
