@@ -1,4 +1,7 @@
+from typing import Any
+
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 
 
 class ObservabilityConfig(AppConfig):
@@ -9,3 +12,12 @@ class ObservabilityConfig(AppConfig):
         from observability import database
 
         database.connect()
+        post_migrate.connect(make_channels, sender=self)
+
+
+def make_channels(**_: Any) -> None:
+    """A row for each notifier, so that the console shows it before its first message."""
+    from observability.models import Channel
+    from observability.notifiers import registry
+
+    Channel.objects.bulk_create([Channel(name=name) for name in registry.NOTIFIERS], ignore_conflicts=True)

@@ -46,7 +46,10 @@ def check_deploy(**changes: str) -> str:
 
 def test_check_deploy_is_clean_with_the_production_example() -> None:
     result = manage("check", "--deploy", "--fail-level", "WARNING", **production_example())
-    assert (result.returncode, result.stdout.strip()) == (0, "System check identified no issues (0 silenced).")
+    assert (result.returncode, result.stdout.strip()) == (
+        0,
+        "System check identified no issues (0 silenced).",
+    )
 
 
 @pytest.mark.parametrize("name", ["SECRET_KEY", "DATABASE_URL", "REDIS_URL"])

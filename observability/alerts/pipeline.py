@@ -21,6 +21,8 @@ from observability.models.episode import Severity
 from observability.notifiers import registry
 from observability.notifiers.base import Delivered, Outcome, Rejected
 
+State = Delivery.State
+
 
 def note_channel_health(channel: str, delivery: Delivery, state: Delivery.State, outcome: Outcome) -> None:
     """After an attempt: a channel that refuses, or that cost us a delivery, is flagged and reported."""
@@ -140,14 +142,16 @@ def take_snapshot(now: datetime) -> None:
 def backlog() -> dict[str, tuple[int, datetime | None]]:
     """Channel → (undelivered, when the oldest of them was planned)."""
     waiting: dict[str, tuple[int, datetime | None]] = dict.fromkeys(registry.NOTIFIERS, (0, None))
-    rows = (
-        Delivery.objects.filter(state__in=Delivery.UNFINISHED)
-        .exclude(kind=Delivery.Kind.DIGEST)
-        .values_list("channel")
-        .annotate(count=Count("pk"), oldest=Min("created_at"))
-        .order_by()
-    )
-    waiting.update({channel: (count, oldest) for channel, count, oldest in rows})
+    on_their_way = Delivery.objects.filter(state__in=[State.PENDING, State.SENDING])
+    # Two questions, because each has an index: one for all unfinished states would read the whole history.
+    for rows in (
+        on_their_way.exclude(kind=Delivery.Kind.DIGEST),
+        Delivery.objects.filter(digest__in=on_their_way.filter(kind=Delivery.Kind.DIGEST)),
+    ):
+        counted = rows.values_list("channel").annotate(count=Count("pk"), oldest=Min("created_at")).order_by()
+        for channel, count, oldest in counted:
+            known_count, known_oldest = waiting.get(channel, (0, None))
+            waiting[channel] = (known_count + count, min(known_oldest or oldest, oldest))
     return waiting
 
 

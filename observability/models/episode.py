@@ -32,7 +32,10 @@ class Episode(models.Model):
     starts_at = models.DateTimeField()
     status = models.CharField(max_length=8, choices=Status)
     severity = models.CharField(max_length=8, choices=Severity)
-    alertname = models.CharField(max_length=200)
+    alertname = models.CharField(
+        max_length=200,
+        db_collation="C",  # so that the search for names that begin with … can use the index
+    )
     summary = models.TextField(blank=True)
     labels = models.JSONField(default=dict)
     annotations = models.JSONField(default=dict)
