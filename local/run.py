@@ -200,9 +200,10 @@ class Launcher:
         for name in monitoring.PROGRAMS:
             running = monitoring.find_program(name) is not None
             shown[name] = monitoring.address(name, self.configuration) if running else "not running"
-        shown["logs"] = ".run/log/"
         if self.configuration.is_development:
             shown["inbox"] = inbox_address(self.configuration)
+        shown["logs"] = ".run/log/"
+        if self.configuration.is_development:
             shown["demo login"] = f"{DEMO_LOGIN}  {demo_password()}"
             shown["read only"] = f"viewer-{DEMO_LOGIN}, same password"
         return shown
