@@ -1,6 +1,6 @@
 """Every setting of Amani, read once from the environment.
 
-Values come from the process environment, then `.env`, then `.run/env` (written by `make run`);
+Values come from the process environment, then `.env`, then `.run/env` (there while `make run` runs);
 the first that names a variable wins. A secret `X` may be given as `X_FILE`, the path of a file
 that holds it. docs/configuration.md lists all variables; a test compares it with this file.
 """

@@ -110,13 +110,10 @@ def write_env_file(values: Mapping[str, str]) -> None:
     file.write_text("".join(f"{name}={quoted(value)}\n" for name, value in values.items()))
 
 
-def forget_inbox() -> None:
-    """.run/env outlives the inbox: whatever starts from this checkout next must not send pages to a port that
-    nobody listens on."""
-    file = RUN / "env"
-    if file.exists():
-        kept = {name: value for name, value in dotenv_values(file).items() if name not in CHANNEL_VARIABLES}
-        write_env_file({name: value or "" for name, value in kept.items()})
+def forget_env_file() -> None:
+    """What .run/env names has stopped. Whatever starts from this checkout next must find neither DEBUG nor a
+    stand-in for PagerDuty there."""
+    (RUN / "env").unlink(missing_ok=True)
 
 
 def quoted(value: str) -> str:

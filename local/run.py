@@ -28,7 +28,7 @@ from local.configuration import (
     Configuration,
     ConfigurationError,
     demo_password,
-    forget_inbox,
+    forget_env_file,
     write_env_file,
 )
 from local.output import Terminal
@@ -228,8 +228,7 @@ class Launcher:
             return 1
         finally:
             self.supervisor.stop_all()
-            if self.configuration.has_inbox:
-                forget_inbox()
+            forget_env_file()
         self.say("Stopped.")
         return 0
 

@@ -344,12 +344,10 @@ def test_there_is_no_inbox_with_debug_off(configured: Configured, debug: str) ->
 
 
 def test_after_the_stop_nothing_sends_to_the_inbox(configured: Configured, tmp_path: Path) -> None:
-    configuration.write_env_file(configured().defaults({"DATABASE_URL": "postgresql://it's"}))
-    configuration.forget_inbox()
-    left = dotenv_values(tmp_path / "env")
-    assert not set(configuration.CHANNEL_VARIABLES) & set(left)
-    assert left["DATABASE_URL"] == "postgresql://it's"
-    assert (tmp_path / "env").stat().st_mode & 0o777 == 0o600
+    configuration.write_env_file(configured().defaults({}))
+    assert set(configuration.CHANNEL_VARIABLES) <= set(dotenv_values(tmp_path / "env"))
+    configuration.forget_env_file()
+    assert not (tmp_path / "env").exists()
 
 
 def test_alertmanager_pages_the_inbox_too(

@@ -193,9 +193,7 @@ def test_sigterm_stops_everything_and_leaves_no_process(
 
     assert are_gone(children)()
     assert checkout.left_over() == []
-    assert not {"SLACK_WEBHOOK_URL", "PAGERDUTY_API_KEY"} & set(
-        dotenv_values(checkout.folder / ".run" / "env")
-    )
+    assert not (checkout.folder / ".run" / "env").exists()
     assert "Stopped." in checkout.output()
 
 

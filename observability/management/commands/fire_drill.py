@@ -40,7 +40,7 @@ class Command(BaseCommand):
         self.hop(began, f"Amani stored it as alert {episode.pk}")
         self.follow(began, options["timeout"], episode, Delivery.Kind.TRIGGER)
         self.post(drill, options["severity"], starts_at, ends_at=datetime.now(UTC))
-        self.hop(began, "Alertmanager took the resolve")
+        self.hop(began, "Alertmanager took the resolve; it tells of it at the group's next group_interval")
         self.wait(options["timeout"], "the resolve", lambda: find(drill, Episode.Status.RESOLVED))
         self.hop(began, "Amani stored the resolve")
         self.follow(began, options["timeout"], episode, Delivery.Kind.RESOLVE)
