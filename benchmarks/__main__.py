@@ -1,4 +1,4 @@
-"""`python -m benchmarks [--quick] [--only ingest,latency,storm,request]`."""
+"""`python -m benchmarks [--quick] [--only ingest,history,latency,storm,request]`."""
 
 import argparse
 import os
@@ -6,13 +6,20 @@ import sys
 import time
 from datetime import UTC, datetime
 
-from benchmarks import ingest, latency, peer, storm
+from benchmarks import history, ingest, latency, peer, storm
 from benchmarks.plan import FULL, QUICK
+from benchmarks.request import measure as request
 from benchmarks.servers import stage
 from benchmarks.table import Table
 from local.temporary import run_folder
 
-PARTS = {"ingest": ingest.measure, "latency": latency.measure, "storm": storm.measure}
+PARTS = {
+    "ingest": ingest.measure,
+    "history": history.measure,
+    "latency": latency.measure,
+    "storm": storm.measure,
+    "request": request.measure,
+}
 
 
 def main() -> int:

@@ -10,27 +10,30 @@ class Plan:
     round_seconds: float
     paced_seconds: float
     preloaded_episodes: int
+    history_rounds: int
     notifying_seconds: float
     storm_alerts: int
     request_rounds: int
 
 
 FULL = Plan(
-    rounds=7,
+    rounds=5,
     peer_rounds=3,
     round_seconds=2.0,
     paced_seconds=20.0,
     preloaded_episodes=100_000,
+    history_rounds=5,
     notifying_seconds=5.0,
     storm_alerts=10_000,
     request_rounds=15,
 )
 QUICK = Plan(
-    rounds=3,
+    rounds=2,
     peer_rounds=1,
     round_seconds=1.0,
     paced_seconds=5.0,
     preloaded_episodes=10_000,
+    history_rounds=2,
     notifying_seconds=3.0,
     storm_alerts=2_000,
     request_rounds=5,
