@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -33,7 +34,7 @@ def test_both_migrate_and_both_serve(
         folder.mkdir()
         instances.append(Installation(folder, own_postgres, own_valkey, empty_database))
 
-    migrations = all_at_once([lambda one=one: run_command(one, "migrate") for one in instances])
+    migrations = all_at_once(partial(run_command, one, "migrate") for one in instances)
     assert [done.returncode for done in migrations] == [0, 0], [done.stderr for done in migrations]
     applied = instances[0].rows("SELECT app, name FROM django_migrations")
     assert len(applied) == len(set(applied)) > 0

@@ -66,16 +66,18 @@ def test_webhooks_are_taken_at_once_while_redis_is_away(
     pagerduty: Vendor,
 ) -> None:
     numbers = range(1, 201)
+    slow = 0
     give_back = take_away(installation.valkey)
-    seconds = []
-    with requests.Session() as session:
-        for number in numbers:
-            began = time.perf_counter()
-            assert installation.post(firing([number]), session=session) == 200
-            seconds.append(time.perf_counter() - began)
-    give_back()
+    try:
+        with requests.Session() as session:
+            for number in numbers:
+                began = time.perf_counter()
+                assert installation.post(firing([number]), session=session) == 200
+                slow += time.perf_counter() - began > LONGEST_ANSWER_SECONDS
+                assert slow <= len(numbers) // 100
+    finally:
+        give_back()
 
     installation.await_settled(30)
-    assert sorted(seconds)[197] <= LONGEST_ANSWER_SECONDS
     assert lost(slack, triggers(numbers)) == lost(pagerduty, triggers(numbers)) == set()
     assert doubled(slack) == doubled(pagerduty) == 0
