@@ -34,11 +34,13 @@ def test_nothing_that_was_answered_200_is_lost(
 
     with ThreadPoolExecutor(SENDERS) as pool:
         storm = [pool.submit(send, NUMBERS[first::SENDERS]) for first in range(SENDERS)]
-        assert wait_until(lambda: len(taken) >= 40, 30)
-        installation.postgres.kill()
-        assert wait_until(lambda: len(refused) > 0, 30)
-        installation.postgres.start()
-        restarted.set()
+        try:
+            assert wait_until(lambda: len(taken) >= 40, 30)
+            installation.postgres.kill()
+            assert wait_until(lambda: len(refused) > 0, 30)
+        finally:
+            installation.postgres.start()
+            restarted.set()
         for sender in storm:
             sender.result(timeout=60)
 
