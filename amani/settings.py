@@ -161,8 +161,9 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 REDIS_URL = required_in_production("REDIS_URL", env.str("REDIS_URL", "")) or "redis://127.0.0.1:6379/0"
 CELERY_BROKER_URL = REDIS_URL
 CELERY_TASK_IGNORE_RESULT = True
-CELERY_TASK_ACKS_LATE = True
-CELERY_TASK_REJECT_ON_WORKER_LOST = True
+# Tasks only wake a sender: one that is lost costs a second. Acknowledged at their end, a task that outlives
+# its connection to Redis would end the worker (kombu acknowledges on the closed channel).
+CELERY_TASK_ACKS_LATE = False
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TASK_TIME_LIMIT = 110  # a child that hangs holds a sender's slot; no task takes half as long
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
