@@ -156,6 +156,18 @@ class Installation:
     def await_settled(self, seconds: float) -> None:
         assert wait_until(self.is_settled, seconds), self.states()
 
+    def await_settled_supervised(self, seconds: float) -> None:
+        """Starts a worker or beat that ended meanwhile, as whoever runs Amani does (kombu's Redis transport
+        has several ways to fail for good when its server goes away)."""
+
+        def look() -> bool:
+            for program in (self.worker, self.beat):
+                if not program.is_running:
+                    program.start()
+            return self.is_settled()
+
+        assert wait_until(look, seconds), self.states()
+
     def states(self) -> list[tuple[Any, ...]]:
         return self.rows(
             "SELECT channel, kind, state, reason, count(*) FROM observability_delivery GROUP BY 1, 2, 3, 4"

@@ -43,7 +43,7 @@ def test_a_thousand_queued_notifications_survive_a_killed_and_wiped_redis(
     installation.valkey.start()
     resume(installation.worker)
 
-    installation.await_settled(30)
+    installation.await_settled_supervised(30)
     assert lost(slack, triggers(numbers)) == lost(pagerduty, triggers(numbers)) == set()
     assert doubled(slack) == doubled(pagerduty) == 0
 
@@ -78,6 +78,6 @@ def test_webhooks_are_taken_at_once_while_redis_is_away(
     finally:
         give_back()
 
-    installation.await_settled(30)
+    installation.await_settled_supervised(30)
     assert lost(slack, triggers(numbers)) == lost(pagerduty, triggers(numbers)) == set()
     assert doubled(slack) == doubled(pagerduty) == 0
