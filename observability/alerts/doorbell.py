@@ -17,9 +17,10 @@ from django.db import transaction
 
 log = structlog.get_logger(__name__)
 
-# After a ring the worker is awake and looks at all rows; ringing for each webhook of a storm costs the web
-# process as much as storing it.
-PAUSE_SECONDS = 0.03
+# After a ring the worker is awake and looks at all rows. Ringing for each webhook of a storm would cost the
+# web process as much as storing it, and the worker the time to send; so the longer it goes on, the rarer.
+SHORTEST_PAUSE_SECONDS = 0.02
+LONGEST_PAUSE_SECONDS = 0.32
 
 
 class Doorbell:
@@ -48,7 +49,10 @@ class Doorbell:
     def _run(self) -> None:
         from observability.tasks import deliver_channel
 
+        pause = SHORTEST_PAUSE_SECONDS
         while True:
+            busy = self._pressed.is_set()
+            pause = min(pause * 2, LONGEST_PAUSE_SECONDS) if busy else SHORTEST_PAUSE_SECONDS
             self._pressed.wait()
             with self._lock:
                 self._pressed.clear()
@@ -58,7 +62,7 @@ class Doorbell:
                     deliver_channel.apply_async((channel,), expires=60, retry=False)
             except Exception as problem:  # noqa: BLE001  (a thread's edge: any failure of the broker or kombu)
                 log.warning("doorbell_not_heard", error=type(problem).__name__)
-            time.sleep(PAUSE_SECONDS)
+            time.sleep(pause)
 
 
 _doorbell = Doorbell()

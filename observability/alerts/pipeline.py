@@ -24,13 +24,13 @@ from observability.notifiers.base import Delivered, Outcome, Rejected
 State = Delivery.State
 
 
-def note_channel_health(channel: str, delivery: Delivery, state: Delivery.State, outcome: Outcome) -> None:
+def note_channel_health(channel: str, delivery: Delivery, outcome: Outcome) -> None:
     """After an attempt: a channel that refuses, or that cost us a delivery, is flagged and reported."""
     if isinstance(outcome, Delivered):
         clear_flag(channel)
         return
     refused = isinstance(outcome, Rejected) and outcome.flags_channel
-    if not refused and state != Delivery.State.DEAD:
+    if not refused and delivery.state != State.DEAD:
         return
     reason = delivery.reason or "given up"
     flagged = Channel.objects.filter(pk=channel, flagged_at=None).update(

@@ -7,10 +7,14 @@ from django.db.models import QuerySet
 
 from observability.alerts.delivery.facts import facts_of
 from observability.models import Delivery, Episode
-from observability.notifiers.base import Notifier
+from observability.notifiers.base import Kind, Notifier
 
 DIGEST_KINDS = {Delivery.Kind.TRIGGER, Delivery.Kind.RESOLVE}
 MOST_IN_ONE_DIGEST = 1_000  # more fit in no message; bounds the work of one claim
+
+
+def bundles(notifier: Notifier, kind: str) -> bool:
+    return kind in DIGEST_KINDS and Kind.DIGEST in notifier.handles
 
 
 def gather_digest(first: Delivery, notifier: Notifier, due: QuerySet[Delivery]) -> Delivery:
@@ -18,8 +22,6 @@ def gather_digest(first: Delivery, notifier: Notifier, due: QuerySet[Delivery]) 
 
     Runs inside the claim's transaction, under the channel's row lock.
     """
-    if first.kind not in DIGEST_KINDS or first.resend_of_id is not None:
-        return first
     alike = due.filter(state=Delivery.State.PENDING, kind=first.kind, severity=first.severity, resend_of=None)
     if first.kind == Delivery.Kind.TRIGGER:
         alike = alike.filter(episode__status=Episode.Status.FIRING)

@@ -49,9 +49,8 @@ def send(delivery: Delivery, notifier: Notifier) -> None:
         return
     try:
         answer = attempt(message_for(delivery), notifier)
-    except (
-        Exception
-    ) as problem:  # one alert we cannot word must not stop the others; it is recorded and retried
+    except Exception as problem:
+        # One alert that we cannot word must not stop the others; it is recorded and tried again.
         log.exception("delivery_not_worded", delivery=delivery.pk, channel=delivery.channel)
         failure = RetryLater(after=None, reason=f"Internal error: {type(problem).__name__}.")
         answer = Answer(failure, None, 0.0, text=failure.reason)
@@ -78,11 +77,10 @@ def attempt(message: Message, notifier: Notifier) -> Answer:
 
 
 def reason_not_to_send(delivery: Delivery, notifier: Notifier) -> str:
-    """Why `delivery` need not be sent any more; "" when it must be. Asked before every attempt."""
+    """Why `delivery`, just read, need not be sent any more; "" when it must. Asked before every attempt."""
     episode = delivery.episode
     if episode is None:
         return ""
-    episode.refresh_from_db()
     resolved = episode.status == Episode.Status.RESOLVED
     if delivery.kind == Delivery.Kind.TRIGGER and resolved:
         return "The alert was resolved before it was sent."

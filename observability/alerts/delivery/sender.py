@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from observability.alerts.delivery.claim import Wait, claim, due, release_abandoned
 from observability.alerts.delivery.send import send
-from observability.models import Channel, Delivery
+from observability.models import Delivery
 from observability.notifiers import registry
 
 SLOTS = 2  # senders at once on one channel: a vendor that hangs must not hold every worker child
@@ -29,7 +29,6 @@ def drain(channel: str) -> int:
 
     Returns at once when others hold all slots: they look again before they leave.
     """
-    Channel.objects.get_or_create(name=channel)
     attempts = 0
     until = time.monotonic() + LONGEST_DRAIN_SECONDS
     while time.monotonic() < until:
