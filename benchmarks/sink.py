@@ -55,8 +55,8 @@ class Vendor:
     async def answer(self, reader: asyncio.StreamReader) -> bytes:
         head = (await reader.readuntil(b"\r\n\r\n")).lower()
         length = int(head.partition(b"content-length:")[2].split(b"\r\n")[0])
-        now = time.monotonic()
         body = await reader.readexactly(length)
+        now = time.monotonic()  # after the last wait: connections must not overtake each other
         taken = now >= self.free_at
         if taken:
             self.free_at = now + self.interval

@@ -18,9 +18,10 @@ from django.db import transaction
 log = structlog.get_logger(__name__)
 
 # After a ring the worker is awake and looks at all rows. Ringing for each webhook of a storm would cost the
-# web process as much as storing it, and the worker the time to send; so the longer it goes on, the rarer.
-SHORTEST_PAUSE_SECONDS = 0.02
-LONGEST_PAUSE_SECONDS = 0.32
+# web process as much as storing it, and the worker the time to send; so in a storm it rings more rarely.
+PAUSE_SECONDS = 0.02
+PAUSE_IN_A_STORM_SECONDS = 0.25
+STORM_AFTER_PAUSES = 20  # in each of which somebody has pressed
 
 
 class Doorbell:
@@ -49,10 +50,9 @@ class Doorbell:
     def _run(self) -> None:
         from observability.tasks import deliver_channel
 
-        pause = SHORTEST_PAUSE_SECONDS
+        busy_pauses = 0
         while True:
-            busy = self._pressed.is_set()
-            pause = min(pause * 2, LONGEST_PAUSE_SECONDS) if busy else SHORTEST_PAUSE_SECONDS
+            busy_pauses = busy_pauses + 1 if self._pressed.is_set() else 0
             self._pressed.wait()
             with self._lock:
                 self._pressed.clear()
@@ -62,7 +62,7 @@ class Doorbell:
                     deliver_channel.apply_async((channel,), expires=60, retry=False)
             except Exception as problem:  # noqa: BLE001  (a thread's edge: any failure of the broker or kombu)
                 log.warning("doorbell_not_heard", error=type(problem).__name__)
-            time.sleep(pause)
+            time.sleep(PAUSE_IN_A_STORM_SECONDS if busy_pauses > STORM_AFTER_PAUSES else PAUSE_SECONDS)
 
 
 _doorbell = Doorbell()

@@ -39,7 +39,12 @@ UPDATE observability_delivery
 SET state = 'sending', claim_slot = %(slot)s, lease_until = %(until)s, attempt_count = attempt_count + 1
 WHERE id = %(id)s
 """
-GATE = "SELECT next_slot_at FROM observability_channel WHERE name = %(channel)s FOR UPDATE"
+# A claim need not survive a crash of PostgreSQL, so its commit does not wait for the disk: without it the
+# delivery is pending again and is sent again, which is what happens to everything that was in flight.
+GATE = """
+SELECT next_slot_at, set_config('synchronous_commit', 'off', true)
+FROM observability_channel WHERE name = %(channel)s FOR UPDATE
+"""
 
 
 @dataclass(frozen=True, slots=True)
