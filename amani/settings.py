@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse_lazy
+from dotenv import dotenv_values
 from environs import FileAwareEnv
 
 from amani.appearance import UNFOLD  # noqa: F401  (Django Unfold's settings)
@@ -20,10 +21,17 @@ from observability.logging import logging_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
+def load_env_file(path: Path) -> None:
+    """Adds what `path` sets to the environment. An empty `NAME=`, as in .env.example, sets nothing."""
+    for name, value in dotenv_values(path).items():
+        if value:
+            os.environ.setdefault(name, value)
+
+
 env = FileAwareEnv(strip_whitespace=True)
 if "AMANI_IGNORE_ENV_FILES" not in os.environ:  # tests must not depend on a developer's .env
     for env_file in (BASE_DIR / ".env", BASE_DIR / ".run" / "env"):
-        env.read_env(env_file, recurse=False)
+        load_env_file(env_file)
 
 
 def required_in_production(name: str, value: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from observability.alerts.pipeline import RUNBOOK_PAGES
 from tests.rule_files import ALERTMANAGER, PROMETHEUS, RUNBOOKS, alerts, documented_queries, load, rules
 
 NAMES = sorted({alert["alert"] for alert in alerts()})
@@ -124,6 +125,10 @@ def test_rules_of_one_name_differ_in_scope_or_severity() -> None:
     assert [key for key, count in keys.items() if count > 1] == []
     shared = {name for name, count in Counter(a["alert"] for a in alerts()).items() if count > 1}
     assert [a["alert"] for a in alerts() if a["alert"] in shared and "scope" not in a["labels"]] == []
+
+
+def test_what_amani_raises_itself_has_a_runbook_page() -> None:
+    assert set(RUNBOOK_PAGES.values()) <= set(NAMES)
 
 
 def test_every_runbook_page_belongs_to_a_rule() -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from amani.settings import load_env_file
+
 ROOT = Path(__file__).resolve().parent.parent
 SECRETS = {
     "SECRET_KEY": "k" * 20 + "0123456789abcdefghijklmnopqrstuvwxyzABCD",
@@ -99,3 +101,19 @@ def test_odd_route_is_refused_with_what_was_expected(routes: str) -> None:
 def test_odd_database_address_is_refused_with_what_was_expected() -> None:
     result = manage("check", **(production_example() | {"DATABASE_URL": "sqlite:///x"}))
     assert "must be postgresql://user:password@host:port/name" in result.stderr
+
+
+def test_first_file_that_names_a_variable_wins_and_an_empty_one_names_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "one").write_text("AMANI_TEST_A=first\nAMANI_TEST_B=\n")
+    (tmp_path / "two").write_text("AMANI_TEST_A=second\nAMANI_TEST_B=second\nAMANI_TEST_C=second\n")
+    monkeypatch.setenv("AMANI_TEST_C", "process")
+    for name in ("AMANI_TEST_A", "AMANI_TEST_B"):
+        monkeypatch.delenv(name, raising=False)
+    for file in ("one", "two", "absent"):
+        load_env_file(tmp_path / file)
+    found = {name: os.environ[f"AMANI_TEST_{name}"] for name in "ABC"}
+    for name in ("AMANI_TEST_A", "AMANI_TEST_B"):
+        monkeypatch.delenv(name)
+    assert found == {"A": "first", "B": "second", "C": "process"}

@@ -22,6 +22,8 @@ from observability.notifiers import registry
 from observability.notifiers.base import Delivered, Outcome, Rejected
 
 State = Delivery.State
+# The pages in docs/runbooks/ that help with what Amani raises itself.
+RUNBOOK_PAGES = {"AlertChannelDown": "AlertDeliveryChannelRejected", "WatchdogAbsent": "Watchdog"}
 
 
 def note_channel_health(channel: str, delivery: Delivery, outcome: Outcome) -> None:
@@ -74,7 +76,7 @@ def open_alert(
         labels={"alertname": alertname, "severity": str(severity), "service": "amani", "subject": subject},
         annotations={
             "summary": summary,
-            "runbook_url": f"{settings.RUNBOOK_BASE_URL}/{alertname}/",
+            "runbook_url": f"{settings.RUNBOOK_BASE_URL}/{RUNBOOK_PAGES[alertname]}/",
         },
         source=Episode.Source.PIPELINE,
         dedup_key=f"amani-{fingerprint}-{now.isoformat()}",
