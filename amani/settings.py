@@ -21,6 +21,7 @@ from observability.logging import logging_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
+
 def load_env_file(path: Path) -> None:
     """Adds what `path` sets to the environment. An empty `NAME=`, as in .env.example, sets nothing."""
     for name, value in dotenv_values(path).items():
