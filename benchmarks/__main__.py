@@ -39,7 +39,7 @@ def main() -> int:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="shorter rounds, smaller storms: for orientation")
+    parser.add_argument("--quick", action="store_true", help="short rounds and small storms, for orientation")
     parser.add_argument(
         "--only", type=chosen, default=list(PARTS), help=f"comma separated: {','.join(PARTS)}"
     )
