@@ -15,6 +15,7 @@ import shutil
 import signal
 import subprocess
 import time
+from abc import ABC, abstractmethod
 from importlib import import_module
 from pathlib import Path
 from typing import IO, ClassVar
@@ -36,7 +37,7 @@ def kept_secret(path: Path, *, random_bytes: int = 24) -> str:
     return path.read_text()
 
 
-class PrivateService:
+class PrivateService(ABC):
     """A server that keeps its files in `folder` and listens on 127.0.0.1:`port`. `output` takes its log."""
 
     stop_signal: ClassVar[signal.Signals]
@@ -53,8 +54,9 @@ class PrivateService:
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
+    @abstractmethod
     def url(self) -> str:
-        raise NotImplementedError
+        """The address for clients, with the password."""
 
     @property
     def pid(self) -> int:
@@ -117,20 +119,22 @@ class PrivateService:
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def prepare(self) -> None:
+    def prepare(self) -> None:  # noqa: B027  (a hook that not every server needs)
         """Whatever must be there before the first start."""
 
-    def finish_start(self) -> None:
+    def finish_start(self) -> None:  # noqa: B027  (likewise)
         """Whatever is done once the server answers."""
 
     def may_start_again(self) -> bool:
         return False
 
+    @abstractmethod
     def spawn(self, output: IO[bytes] | int) -> subprocess.Popen[bytes]:
-        raise NotImplementedError
+        """The server's process, in the foreground."""
 
+    @abstractmethod
     def answers(self) -> bool:
-        raise NotImplementedError
+        """Whether clients are served."""
 
 
 class PrivatePostgres(PrivateService):

@@ -2,8 +2,7 @@
 
 django-prometheus wraps the cursor class: it misses what `QuerySet.iterator()` reads through a server-side
 cursor, and takes a pool's checkouts for new connections. An execute wrapper sees every statement, and
-connections are counted
-from the driver's own objects.
+connections are counted from the driver's own objects.
 """
 
 import os

@@ -25,9 +25,15 @@ from observability.processes import clock
 from observability.slots import live_slots, role_of
 
 # A proxy on this machine would make everybody local, so whoever comes through one shows the token.
-FORWARDING_HEADERS = ("HTTP_FORWARDED", "HTTP_VIA", "HTTP_X_REAL_IP", "HTTP_X_CLIENT_IP",
-"HTTP_TRUE_CLIENT_IP",
-                      "HTTP_CF_CONNECTING_IP", "HTTP_CLIENT_IP")  # fmt: skip
+FORWARDING_HEADERS = (
+    "HTTP_FORWARDED",
+    "HTTP_VIA",
+    "HTTP_X_REAL_IP",
+    "HTTP_X_CLIENT_IP",
+    "HTTP_TRUE_CLIENT_IP",
+    "HTTP_CF_CONNECTING_IP",
+    "HTTP_CLIENT_IP",
+)
 FORWARDING_PREFIX = "HTTP_X_FORWARDED"
 REFUSAL = (
     b"Metrics are shown to METRICS_ALLOWED_NETWORKS without a proxy between, "
@@ -59,9 +65,7 @@ def metrics_answer(environ: Mapping[str, Any]) -> Answer:
 
 
 def metrics_view(request: HttpRequest) -> HttpResponse:
-    """The same under Django's own server and test client; gunicorn's requests don't come this far
-    (edge.py).
-    """
+    """The same under Django's own server and test client; gunicorn's requests end at edge.py."""
     answer = metrics_answer(request.META)
     return HttpResponse(answer.body, status=answer.status, headers=dict(answer.headers))
 

@@ -46,8 +46,7 @@ class MetricsMiddleware(PrometheusBeforeMiddleware):
     """django-prometheus' outermost middleware, with these defects repaired:
 
     * its metrics were taken by two middlewares and a view hook with eight label look-ups; here by one
-    `__call__`
-      with children from a dictionary;
+      `__call__` with children from a dictionary;
     * a view that raises was observed twice, here once, as the 500 that the visitor gets;
     * odd methods became labels, here they are "OTHER";
     * a garbage Content-Length raised in the metrics code, here nothing parses it;

@@ -47,9 +47,7 @@ def counter_file(directory: Path, slot_name: str) -> Path:
 
 @contextmanager
 def directory_lock(directory: Path, operation: int) -> Iterator[None]:
-    """Held alone while a slot is taken, shared while a scrape looks who is alive: neither disturbs the
-    other.
-    """
+    """Held alone while a slot is taken, shared while a scrape looks who is alive."""
     # For reading, so that a command run by another user does not lock everybody out.
     descriptor = os.open(directory / DIRECTORY_LOCK, os.O_RDONLY | os.O_CREAT, 0o644)
     try:

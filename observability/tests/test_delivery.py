@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from observability.alerts import episodes, pipeline, send_alert
 from observability.alerts.delivery import drain
-from observability.alerts.delivery.claim import claim
+from observability.alerts.delivery.claim import claim, due
 from observability.models import Attempt, Channel, Delivery, Episode
 from observability.notifiers import registry
 from observability.tests.payloads import alert
@@ -319,3 +319,19 @@ def test_silent_watchdog_is_reported_and_its_return_resolves_it(
     pipeline.watch()
     drain("pagerduty")
     assert [event["event_action"] for event in pagerduty.bodies()] == ["trigger", "resolve"]
+
+
+def test_claims_take_what_is_due_in_the_order_in_which_it_is_due(post_alerts: Post) -> None:
+    """`due` (the ORM, for sweeps and digests) and the claim's own SQL must never drift apart."""
+    post_alerts(*[alert(number, severity="critical") for number in range(4)])
+    post_alerts(*[alert(number, severity="critical", status="resolved") for number in range(2)])
+    rows = list(Delivery.objects.filter(channel="pagerduty", kind="trigger").order_by("id"))
+    now = timezone.now()
+    Delivery.objects.filter(pk=rows[0].pk).update(next_attempt_at=now + timedelta(hours=1))
+    Delivery.objects.filter(pk=rows[1].pk).update(state="sending", lease_until=now - timedelta(seconds=1))
+    Delivery.objects.filter(pk=rows[2].pk).update(state="sending", lease_until=now + timedelta(hours=1))
+    expected = list(due("pagerduty", timezone.now()).values_list("pk", flat=True))
+    claimed = []
+    while isinstance(delivery := claim(registry.get("pagerduty"), slot=0), Delivery):
+        claimed.append(delivery.pk)
+    assert claimed == expected == [rows[1].pk, rows[3].pk]
