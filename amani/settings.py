@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse_lazy
 from dotenv import dotenv_values
-from environs import FileAwareEnv
+from environs import FileAwareEnv, validate
 
 from amani.appearance import UNFOLD  # noqa: F401  (Django Unfold's settings)
 from observability.logging import logging_config
@@ -57,9 +57,22 @@ def parse_routes(text: str) -> dict[str, tuple[str, ...]]:
     return {severity: routes.get(severity, ()) for severity in SEVERITIES}
 
 
+def commit_of(checkout: Path) -> str:
+    """The commit that is checked out, from git's own files; empty where there are none."""
+    git = checkout / ".git"
+    try:
+        head = (git / "HEAD").read_text().strip()
+        name = head.removeprefix("ref: ")
+        return head if name == head else (git / name).read_text().strip()
+    except OSError:
+        return ""
+
+
 # --- What this is, and where ---
 
 VERSION = "0.1.0"
+COMMIT = env.str("COMMIT", "") or commit_of(BASE_DIR)
+RELEASE = f"amani-backend@{VERSION}" + (f"+{COMMIT[:12]}" if COMMIT else "")
 DEBUG = env.bool("DEBUG", False)
 ENVIRONMENT = env.str("ENVIRONMENT", "development" if DEBUG else "production")
 PUBLIC_URL = env.str("PUBLIC_URL", "http://localhost:8000").rstrip("/")
@@ -87,6 +100,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "observability.middleware.RequestLogMiddleware",
+    "observability.spans.requests.TracingMiddleware",
     "observability.middleware.MetricsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -241,6 +255,33 @@ METRICS_ALLOWED_NETWORKS = [
 LOG_LEVEL = env.str("LOG_LEVEL", "INFO").upper()
 LOG_FORMAT = env.str("LOG_FORMAT", "console" if DEBUG else "json")
 LOGGING = logging_config(LOG_LEVEL, LOG_FORMAT)
+
+# --- Errors: Sentry ---
+
+SENTRY_DSN = env.str("SENTRY_DSN", "")
+SENTRY_TRACES_SAMPLE_RATE = env.float("SENTRY_TRACES_SAMPLE_RATE", 0.0, validate=validate.Range(0, 1))
+SENTRY_PROFILES_SAMPLE_RATE = env.float("SENTRY_PROFILES_SAMPLE_RATE", 0.0, validate=validate.Range(0, 1))
+SENTRY_SEND_EMAIL = env.bool("SENTRY_SEND_EMAIL", False)
+
+# --- Traces: OpenTelemetry ---
+
+SERVICE_NAME = "amani-backend"
+TRACING_ENABLED = env.bool("TRACING_ENABLED", False)
+TRACING_EXPORTER = env.str(
+    "TRACING_EXPORTER", "jaeger", validate=validate.OneOf(["jaeger", "otlp", "console"])
+)
+TRACING_SAMPLE_RATE = env.float("TRACING_SAMPLE_RATE", 1.0 if DEBUG else 0.1, validate=validate.Range(0, 1))
+TRACING_TRUSTED_NETWORKS = [ip_network(network) for network in env.list("TRACING_TRUSTED_NETWORKS", [])]
+OTLP_ENDPOINT = env.str("OTLP_ENDPOINT", "")
+OTLP_HEADERS = env.str("OTLP_HEADERS", "")
+OTLP_PROTOCOL = env.str("OTLP_PROTOCOL", "", validate=validate.OneOf(["", "grpc", "http/protobuf"]))
+
+# --- Where operators look next: links on an alert's page ---
+
+JAEGER_URL = env.str("JAEGER_URL", "http://localhost:16686").rstrip("/")
+SENTRY_URL = env.str("SENTRY_URL", "").rstrip("/")
+GRAFANA_URL = env.str("GRAFANA_URL", "").rstrip("/")
+LOGS_URL = env.str("LOGS_URL", "")
 
 # --- HTTP security ---
 
