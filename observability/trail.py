@@ -1,0 +1,140 @@
+"""What led to an error: the last statements, log lines and outgoing calls of this thread, kept for nothing.
+
+A healthy request pays a tuple per statement and no Python call. Only when something is captured does
+`leading_here` make one list of it, in order of time, without values. Pure: reads no settings.
+"""
+
+import logging
+import os
+import re
+import threading
+from collections import deque
+from collections.abc import Mapping
+from time import perf_counter
+from typing import Any, NamedTuple
+
+SIZE = 32
+TEXT_LIMIT = 500
+VALUE_LIMIT = 200
+FIELDS_LIMIT = 20
+SHAPED_CHARACTERS = 4_000
+
+# Quoted identifiers are matched to be kept. Every literal may lack its end, because the text was cut.
+NOT_SHAPE = re.compile(
+    r"""(?P<identifier>"[^"]*(?:""[^"]*)*(?:"|\Z))
+    | (?P<comment>--[^\n]*|/\*.*?(?:\*/|\Z))
+    | \b[eE]'[^'\\]*(?:(?:\\.|'')[^'\\]*)*(?:'|\\?\Z)
+    | '[^']*(?:''[^']*)*(?:'|\Z)
+    | \$(?P<tag>[A-Za-z_]*)\$.*?(?:\$(?P=tag)\$|\Z)
+    | (?<![\w.$])(?:0[xX][0-9a-fA-F]+|\d[\d_]*(?:\.\d+)?(?:[eE][+-]?\d+)?)\b""",
+    re.VERBOSE | re.DOTALL,
+)
+
+
+class Crumb(NamedTuple):
+    """`at` is on the clock of time.perf_counter(); `kind` is one of Sentry's breadcrumb types."""
+
+    at: float
+    kind: str
+    category: str
+    message: str
+    level: str
+    data: dict[str, Any]
+
+
+class Trail(threading.local):
+    """Of this thread. What is older than `began` belongs to an earlier request or task.
+
+    Whoever runs a statement writes `statements[count % SIZE] = (sql, started, seconds)` and adds 1 to
+    `count`; whoever begins a request or task sets `began`.
+    """
+
+    def __init__(self) -> None:
+        self.statements: list[tuple[Any, float, float] | None] = [None] * SIZE
+        self.count = 0
+        self.began = 0.0
+        self.crumbs: deque[Crumb] = deque(maxlen=SIZE)
+
+    def add(
+        self,
+        message: str,
+        category: str = "default",
+        level: str = "info",
+        data: Mapping[str, Any] | None = None,
+        kind: str = "default",
+        at: float | None = None,
+    ) -> None:
+        """Keeps short copies: a trail must not keep a model or an upload alive until the next request."""
+        moment = perf_counter() if at is None else at
+        text = str(message)[:TEXT_LIMIT]
+        self.crumbs.append(Crumb(moment, kind, category, text, level, short_values(data or {})))
+
+    def add_record(self, record: logging.LogRecord) -> None:
+        """A log line; of structlog's the event is the message and the fields are the data."""
+        if isinstance(record.msg, dict):
+            fields = {name: value for name, value in record.msg.items() if not name.startswith("_")}
+            message = fields.pop("event", "")
+        else:
+            fields, message = {}, record.getMessage()
+        self.add(message, category=record.name, level=level_of(record), data=fields, kind="log")
+
+    def recent_statements(self) -> list[tuple[Any, float, float]]:
+        """`(sql, started, seconds)` since `began`, oldest first; at most SIZE."""
+        first = self.count % SIZE
+        in_order = self.statements[first:] + self.statements[:first]
+        return [entry for entry in in_order if entry is not None and entry[1] >= self.began]
+
+    def leading_here(self) -> list[Crumb]:
+        """All crumbs since `began`, in order of time; statements are their shapes."""
+        statements = [
+            Crumb(started, "query", "query", shape(sql), "info", {"duration_ms": round(seconds * 1000, 2)})
+            for sql, started, seconds in self.recent_statements()
+        ]
+        others = [crumb for crumb in self.crumbs if crumb.at >= self.began]
+        return sorted(statements + others, key=lambda crumb: crumb.at)
+
+    def forget(self) -> None:
+        """After a fork the child has led itself nowhere yet."""
+        self.__init__()  # type: ignore[misc]
+
+
+trail = Trail()
+os.register_at_fork(after_in_child=trail.forget)
+
+
+def level_of(record: logging.LogRecord) -> str:
+    """Sentry's word for the level."""
+    if record.levelno >= logging.CRITICAL:
+        return "fatal"
+    return record.levelname.lower() if record.levelno >= logging.DEBUG else "debug"
+
+
+def short_values(data: Mapping[str, Any]) -> dict[str, Any]:
+    return {str(name): short_value(value) for name, value in list(data.items())[:FIELDS_LIMIT]}
+
+
+def short_value(value: object) -> Any:
+    """Numbers as they are, texts cut, of everything else only its class: its `repr` may cost a query."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, str):
+        return str(value)[:VALUE_LIMIT]
+    return f"<{type(value).__name__}>"
+
+
+def shape(sql: object) -> str:
+    """A statement without literals and comments, on one line, at most TEXT_LIMIT characters.
+
+    What isn't text (psycopg's composed statements) says only its class.
+    """
+    if isinstance(sql, bytes):
+        sql = sql[:SHAPED_CHARACTERS].decode(errors="replace")
+    if not isinstance(sql, str):
+        return f"<{type(sql).__name__}>"
+    return " ".join(NOT_SHAPE.sub(without_value, sql[:SHAPED_CHARACTERS]).split())[:TEXT_LIMIT]
+
+
+def without_value(match: re.Match[str]) -> str:
+    if match["identifier"] is not None:
+        return match[0]
+    return " " if match["comment"] is not None else "?"
