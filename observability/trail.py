@@ -54,6 +54,7 @@ class Trail(threading.local):
         self.count = 0
         self.began = 0.0
         self.crumbs: deque[Crumb] = deque(maxlen=SIZE)
+        self.request: Any = None  # the HttpRequest that is being answered, from `began` to its end
 
     def add(
         self,

@@ -1,0 +1,261 @@
+"""Errors go to Sentry: unhandled ones of requests, tasks, commands and threads by themselves, others by hand.
+
+    add_breadcrumb(message="Payment attempted", category="payment", data={"amount": 100})
+    try:
+        risky_operation()
+    except PaymentRefused as error:
+        capture_exception(error, context={"operation": "payment"}, user_info={"id": user.pk})
+
+To leave errors out, edit `before_send_handler`. Without SENTRY_DSN all of this does nothing. The SDK is
+imported only with it, and its integrations stay off: see docs/adr/0005-sentrys-integrations-stay-off.md.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, cast
+
+from celery import Task
+from celery.signals import task_failure
+from django.conf import settings
+from django.core.signals import got_request_exception
+from django.http import HttpRequest
+
+from observability import error_events
+from observability.metrics import record_sentry_event
+from observability.scrubbing import scrub
+from observability.trail import trail
+
+if TYPE_CHECKING:
+    from sentry_sdk.client import BaseClient
+
+    from observability.error_events import Event
+
+logger = logging.getLogger(__name__)
+
+QUEUE_SIZE = 100
+LONGEST_TEXT = 4_000
+SENT = "_amani_sent_to_sentry"  # in the __dict__ of an exception that needs no second event
+
+
+class Running:
+    """Sentry in this process, while it is on."""
+
+    client: BaseClient | None = None
+    kind = ""
+    hooks: tuple[Any, Any] | None = None  # what sys.excepthook and threading.excepthook were
+
+
+def before_send_handler(event: Event, hint: dict[str, Any]) -> Event | None:
+    """The place to filter: return `event`, changed or not, or None to leave it out.
+
+    `hint["exc_info"]` is the exception. What is returned still goes through the scrubber. For example:
+
+        if isinstance(hint["exc_info"][1], ConnectionResetError):
+            return None  # the visitor went away
+    """
+    del hint
+    return event
+
+
+def capture_exception(
+    exception: BaseException,
+    context: Mapping[str, Any] | None = None,
+    user_info: Mapping[str, Any] | None = None,
+) -> None:
+    """Sends an error that was handled. `user_info`'s e-mail is left out unless SENTRY_SEND_EMAIL."""
+    if Running.client is None:
+        return
+    report(
+        exception,
+        "generic",
+        lambda: error_events.about_here(context or {}, user_info or {}),
+        handled=True,
+    )
+
+
+def add_breadcrumb(
+    message: str,
+    category: str = "default",
+    level: str = "info",
+    data: Mapping[str, Any] | None = None,
+) -> None:
+    """Leaves a trace that an error in this request or task will show. Values are kept short."""
+    if Running.client is not None:
+        trail.add(message, category, level, data)
+
+
+# --- Start and end of a process ---
+
+
+def start(kind: str) -> None:
+    """Turns Sentry on in this process: `web`, `worker`, `worker-main`, `beat` or `command`.
+
+    To be called again after fork. A malformed SENTRY_DSN leaves Sentry off, and Amani running.
+    """
+    if not settings.SENTRY_DSN:
+        return
+    problem = dsn_problem(settings.SENTRY_DSN)
+    if problem:
+        logger.error("sentry_is_off", extra={"setting": "SENTRY_DSN", "problem": problem})
+        return
+    Running.client, Running.kind = make_client(kind), kind
+    connect()
+
+
+def stop(timeout: float) -> None:
+    """Sends what waits, within `timeout` seconds, and turns Sentry off. What is left counts as dropped."""
+    client, Running.client = Running.client, None
+    disconnect()
+    if client is not None:
+        client.close(timeout)
+
+
+def dsn_problem(dsn: str) -> str:
+    """What is wrong with `dsn`, without quoting it; empty if nothing is."""
+    from sentry_sdk.utils import BadDsn, Dsn
+
+    try:
+        Dsn(dsn)
+    except BadDsn as problem:
+        return str(problem).partition(" in DSN")[0].partition(" '")[0]
+    except ValueError:
+        return "Invalid host or port"
+    return ""
+
+
+def make_client(kind: str) -> BaseClient:
+    import sentry_sdk
+
+    from observability.sentry_transport import CountingTransport
+
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", DeprecationWarning
+        )  # of profiles per transaction, which we were asked for
+        sentry_sdk.init(
+            settings.SENTRY_DSN,
+            environment=settings.ENVIRONMENT,
+            release=settings.RELEASE,
+            default_integrations=False,
+            auto_enabling_integrations=False,
+            auto_session_tracking=False,
+            enable_backpressure_handling=False,
+            include_local_variables=False,
+            max_request_body_size="never",
+            max_value_length=LONGEST_TEXT,
+            event_scrubber=None,
+            before_send=cast("Any", prepare),  # the SDK's own type of an event lacks half of it
+            before_send_transaction=cast("Any", prepare_transaction),
+            traces_sample_rate=settings.SENTRY_TRACES_SAMPLE_RATE or None,
+            profiles_sample_rate=settings.SENTRY_PROFILES_SAMPLE_RATE or None,
+            transport=CountingTransport,
+            transport_queue_size=QUEUE_SIZE,
+            project_root=str(settings.BASE_DIR),
+            spotlight=False,
+        )
+    sentry_sdk.get_global_scope().set_tag("amani.process", kind)
+    return sentry_sdk.get_client()
+
+
+def connect() -> None:
+    """Signals and hooks, which cost nothing until something fails. Connecting twice is connecting once."""
+    got_request_exception.connect(report_request, dispatch_uid="observability.sentry")
+    task_failure.connect(report_task, dispatch_uid="observability.sentry")
+    if Running.hooks is None:
+        Running.hooks = sys.excepthook, threading.excepthook
+        sys.excepthook, threading.excepthook = report_command, report_thread
+
+
+def disconnect() -> None:
+    got_request_exception.disconnect(dispatch_uid="observability.sentry")
+    task_failure.disconnect(dispatch_uid="observability.sentry")
+    if Running.hooks is not None:
+        sys.excepthook, threading.excepthook = Running.hooks
+        Running.hooks = None
+
+
+# --- What nobody handled ---
+
+
+def report_request(request: HttpRequest | None = None, **_: object) -> None:
+    """Django sends this neither for Http404 nor for a refused permission."""
+    exception = sys.exc_info()[1]
+    if exception is not None and request is not None:
+        report(exception, "django", lambda: error_events.about_request(request))
+
+
+def report_task(
+    sender: Task[Any, Any] | None = None,
+    task_id: str = "",
+    exception: BaseException | None = None,
+    **_: object,
+) -> None:
+    """In the child that ran the task, or in the main process for a child that was lost."""
+    if exception is not None and sender is not None:
+        report(exception, "celery", lambda: error_events.about_task(sender, task_id))
+
+
+def report_command(
+    kind: type[BaseException], exception: BaseException, traceback: TracebackType | None
+) -> None:
+    """Instead of sys.excepthook. CommandError and SystemExit never come here."""
+    if not issubclass(kind, KeyboardInterrupt):
+        report(exception, "excepthook", error_events.about_command)
+    if Running.hooks is not None:
+        Running.hooks[0](kind, exception, traceback)
+
+
+def report_thread(died: threading.ExceptHookArgs) -> None:
+    """Instead of threading.excepthook."""
+    if died.exc_value is not None and not isinstance(died.exc_value, SystemExit):
+        report(died.exc_value, "threading", lambda: error_events.about_thread(died.thread))
+    if Running.hooks is not None:
+        Running.hooks[1](died)
+
+
+def report(
+    exception: BaseException, mechanism: str, about: Callable[[], Event], *, handled: bool = False
+) -> None:
+    """Sends `exception`, if it was not sent before. Never raises: somebody is busy with an error already."""
+    client = Running.client
+    if client is None or SENT in exception.__dict__:
+        return
+    exception.__dict__[SENT] = True
+    try:
+        event, hint = error_events.event_of(
+            exception, {"type": mechanism, "handled": handled}, client, about()
+        )
+        event["tags"]["amani.process"] = Running.kind
+        client.capture_event(event, hint)
+    except Exception:
+        record_sentry_event("dropped")
+        logger.exception("sentry_event_not_made")
+
+
+# --- The last look at what leaves ---
+
+
+def prepare(event: Event, hint: dict[str, Any]) -> Event | None:
+    """Filters and scrubs. A filter that fails loses nothing, and a scrubber that fails lets nothing pass."""
+    try:
+        kept = before_send_handler(event, hint)
+    except Exception:
+        logger.exception("before_send_handler_failed")
+        kept = event
+    return None if kept is None else clean(kept)
+
+
+def prepare_transaction(event: Event, _hint: dict[str, Any]) -> Event | None:
+    return clean(event)
+
+
+def clean(event: Event) -> Event:
+    """`event` scrubbed, except for the ids that tie it to logs and traces: their digits are no card."""
+    scrubbed: Event = scrub(event)
+    return error_events.with_ids_of(event, scrubbed)
