@@ -338,10 +338,33 @@ def show_tasks(tasks: Iterable[str]) -> None:
             celery_tasks_total.labels(task, outcome)
 
 
-def record_task(task: str, outcome: str, duration_seconds: float) -> None:
+def record_task(
+    task: str, outcome: str, duration_seconds: float, exemplar: dict[str, str] | None = None
+) -> None:
     """`task` is a registered name (a closed set); `outcome` success, failure or retry."""
     celery_tasks_total.labels(task, outcome).inc()
-    celery_task_duration_seconds.labels(task).observe(duration_seconds)
+    celery_task_duration_seconds.labels(task).observe(duration_seconds, exemplar)
+
+
+# --- Traces ---
+
+spans_ended = counter("amani_tracing_spans_ended_total", "Sampled spans that ended.")
+spans_exported = counter("amani_tracing_spans_exported_total", "Spans that the collector took.")
+spans_dropped = children(
+    counter("amani_tracing_spans_dropped_total", "Spans that no collector will see, by reason.", "reason"),
+    ("queue_full", "export_failed", "exit"),
+)
+
+# --- Errors ---
+
+sentry_events = children(
+    counter("amani_sentry_events_total", "Errors and timings for Sentry, by what became of them.", "outcome"),
+    ("captured", "filtered", "dropped"),
+)
+
+
+def record_sentry_event(outcome: str, count: int = 1) -> None:
+    sentry_events[outcome].inc(count)
 
 
 # --- Processes ---
