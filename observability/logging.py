@@ -14,6 +14,7 @@ import structlog
 from structlog.types import EventDict, WrappedLogger
 
 from observability.request_id import request_id
+from observability.trail import trail
 
 ACCESS_LOGGER = "amani.access"
 access_logger = logging.getLogger(ACCESS_LOGGER)
@@ -60,6 +61,7 @@ class Formatter(structlog.stdlib.ProcessorFormatter):
     def format(self, record: logging.LogRecord) -> str:
         if type(record) is AccessRecord:
             return self.format_access(record)
+        trail.add_record(record)
         return super().format(record)
 
 
