@@ -9,6 +9,8 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = (
     ".run",
     ".venv",
+    ".venv-bench",
+    ".venv-bugsink",
     "staticfiles",
     ".mypy_cache",
     ".ruff_cache",

@@ -1,7 +1,7 @@
 """Locked requirements: `python -m local.lock write|check`.
 
-`check` compiles requirements*.in once more, preferring what is locked, and wants no difference. Without the
-package index it only compares names and versions with requirements*.in; under CI that is not enough.
+`check` compiles the .in files once more, preferring what is locked, and wants no difference. Without the
+package index it only compares names and versions with them; under CI that is not enough.
 """
 
 import os
@@ -17,17 +17,24 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parent.parent
-NAMES = ("requirements", "requirements-dev")  # in this order: the second is constrained by the first
+# In this order: those after the first may be constrained by it.
+NAMES = (
+    "requirements",
+    "requirements-dev",
+    "benchmarks/requirements-peer",
+    "tests/stack/requirements-bugsink",
+)
 OPTIONS = ("--universal", "--python-version", "3.11", "--generate-hashes", "--no-header", "--quiet")
 PINNED = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^]]*])?==([^ ;\\]+)", re.MULTILINE)
 ADDRESS = re.compile(r"https?://|--(?:extra-)?index-url|--find-links|@ file:")
 
 
 def compile_lock(name: str, folder: Path, extra: tuple[str, ...] = ()) -> str | None:
-    """Compile `name`.in to `name`.txt in `folder`. None, or why it failed."""
+    """Compile `name`.in to `name`.txt below `folder`. None, or why it failed."""
     uv = str(Path(sys.executable).with_name("uv"))
-    command = [uv, "pip", "compile", f"{name}.in", "-o", f"{name}.txt", *OPTIONS, *extra]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    file = folder / name
+    command = [uv, "pip", "compile", f"{file.name}.in", "-o", f"{file.name}.txt", *OPTIONS, *extra]
+    done = subprocess.run(command, cwd=file.parent, capture_output=True, text=True, check=False)
     return None if done.returncode == 0 else done.stderr.strip()
 
 
@@ -65,8 +72,9 @@ def check_without_index(reason: str) -> str | None:
 def check(folder: Path) -> str | None:
     """None, or what is wrong with the lock files."""
     for name in NAMES:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         for suffix in ("in", "txt"):
-            shutil.copy(ROOT / f"{name}.{suffix}", folder)
+            shutil.copy(ROOT / f"{name}.{suffix}", folder / f"{name}.{suffix}")
     for name in NAMES:
         lock = (ROOT / f"{name}.txt").read_text()
         address = address_in(lock)
