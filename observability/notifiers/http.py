@@ -6,6 +6,8 @@ import json
 import os
 import threading
 from http.cookiejar import DefaultCookiePolicy
+from time import perf_counter
+from urllib.parse import urlsplit
 
 import requests
 from requests.cookies import RequestsCookieJar
@@ -14,6 +16,7 @@ from urllib3.exceptions import HTTPError
 from observability.notifiers.base import OutgoingRequest, VendorResponse
 from observability.notifiers.connection import Deadline, GuardedAdapter
 from observability.notifiers.redaction import redact as redact  # callers need nothing else for a delivery
+from observability.trail import trail
 
 BODY_LIMIT_BYTES = 64 * 1024
 USER_AGENT = "Amani"
@@ -42,6 +45,30 @@ def post(
     Of the body at most BODY_LIMIT_BYTES are read, and no longer than `total_timeout` seconds from the start;
     when it is cut short after the status came, what came is returned. Raises ConnectFailed or OutcomeUnknown.
     """
+    started = perf_counter()
+    try:
+        response = _send(request, connect_timeout, read_timeout, total_timeout)
+    except DeliveryError as error:
+        _leave_crumb(request.url, type(error).__name__, started)
+        raise
+    _leave_crumb(request.url, response.status, started)
+    return response
+
+
+def _leave_crumb(url: str, outcome: int | str, started: float) -> None:
+    """For a later error's trail; of the URL only the host, because the path is Slack's secret."""
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:
+        host = "nowhere"
+    milliseconds = round((perf_counter() - started) * 1000, 2)
+    data = {"status_code": outcome, "duration_ms": milliseconds}
+    trail.add(f"POST {host}", "httplib", data=data, kind="http", at=started)
+
+
+def _send(
+    request: OutgoingRequest, connect_timeout: float, read_timeout: float, total_timeout: float
+) -> VendorResponse:
     with Deadline(total_timeout) as deadline:
         timeout = (min(connect_timeout, total_timeout), min(read_timeout, total_timeout))
         try:

@@ -13,6 +13,7 @@ from observability.notifiers import http
 from observability.notifiers.base import OutgoingRequest, VendorResponse
 from observability.notifiers.http import BODY_LIMIT_BYTES, ConnectFailed, OutcomeUnknown, post
 from observability.notifiers.tests.vendor import Visit, vendor
+from observability.trail import trail
 
 # A guard against a test that would never end, not an expectation: every outcome below is reached long before.
 AGES = 60.0
@@ -49,6 +50,20 @@ def test_answer_has_status_body_and_headers_of_any_case() -> None:
         response = send(slack.url)
 
     assert (response.status, response.body, response.headers["x-served-by"]) == (200, "ok", "test")
+
+
+def test_a_request_leaves_a_crumb_with_host_and_status_and_no_path() -> None:
+    trail.forget()
+    with vendor(ok) as slack:
+        send(slack.url)
+    with pytest.raises(ConnectFailed):
+        send(f"http://127.0.0.1:{free_port()}/services/secretsecret")
+
+    first, second = trail.leading_here()
+    assert (first.message, first.category, first.kind) == ("POST 127.0.0.1", "httplib", "http")
+    assert first.data == {"status_code": 200, "duration_ms": first.data["duration_ms"]}
+    assert second.data["status_code"] == "ConnectFailed"
+    assert "secret" not in str([first, second])
 
 
 def test_request_is_json_in_utf_8_with_our_headers() -> None:
