@@ -139,5 +139,13 @@ def detail_of(delivery: Delivery) -> str:
     return delivery.reason
 
 
+def seconds(amount: float) -> str:
+    """`1.84 s`, `42 ms`, `0.3 ms`: as exact as somebody comparing two of them needs it."""
+    if amount >= 1:
+        return f"{amount:.2f} s"
+    milliseconds = amount * 1000
+    return f"{milliseconds:.0f} ms" if milliseconds >= 10 else f"{milliseconds:.1f} ms"
+
+
 def short(text: str, longest: int = 140) -> str:
     return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"

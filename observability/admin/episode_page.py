@@ -8,6 +8,9 @@ from urllib.parse import quote
 from django.conf import settings
 from django.db.models import Prefetch
 
+from observability.admin.cause import links as cause_links
+from observability.admin.cause import logs
+from observability.admin.cause.page import cause_context
 from observability.alerts.delivery.facts import runbook_url
 from observability.models import Attempt, Delivery, Episode, EpisodeEvent
 from observability.notifiers import registry
@@ -30,7 +33,10 @@ EVENT_ICONS = {
 def page_context(episode: Episode) -> dict[str, Any]:
     events = list(episode.events.select_related("actor").order_by("-id")[:MOST_EVENTS])
     return {
-        "timeline": [(event, *EVENT_ICONS[EpisodeEvent.Kind(event.kind)]) for event in events],
+        **cause_context(episode),
+        "timeline": [
+            (event, *EVENT_ICONS[EpisodeEvent.Kind(event.kind)], *log_lines_of(event)) for event in events
+        ],
         "deliveries": deliveries_of(episode),
         "earlier": list(
             Episode.objects.filter(fingerprint=episode.fingerprint, starts_at__lt=episode.starts_at).order_by(
@@ -41,6 +47,14 @@ def page_context(episode: Episode) -> dict[str, Any]:
         "description": episode.annotations.get("description", ""),
         "annotations": annotations_of(episode),
     }
+
+
+def log_lines_of(event: EpisodeEvent) -> tuple[str, str]:
+    """(address, command) of the log lines of the request that the event is from."""
+    if not event.request_id:
+        return "", ""
+    around = (event.at - logs.AROUND_A_REQUEST, event.at + logs.AROUND_A_REQUEST)
+    return cause_links.log_search(event.request_id, *around), logs.request_command(event.request_id, event.at)
 
 
 def deliveries_of(episode: Episode) -> list[tuple[Delivery, list[Attempt]]]:

@@ -5,13 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.db.models import Prefetch, Q, QuerySet, prefetch_related_objects
-from django.http import HttpRequest, HttpResponse
-from django.urls import URLPattern
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.views.decorators.http import require_safe
 
 from observability import words
+from observability.admin.cause.page import samples_context
 from observability.admin.episode_filters import OwnerFilter, ToldFilter, search
 from observability.admin.episode_page import page_context
 from observability.admin.history import CappedChangeList, HistoryAdmin, actor_of, posted_reason, see_other
@@ -130,8 +134,26 @@ class EpisodeAdmin(HistoryAdmin):
         return [
             self.action_path("acknowledge", "acknowledge_episode", self.acknowledge),
             self.action_path("note", "note_episode", self.note),
+            path(
+                "<int:pk>/samples/",
+                self.admin_site.admin_view(require_safe(self.samples)),
+                name="observability_episode_samples",
+            ),
             *super().get_urls(),
         ]
+
+    def samples(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Sampled requests of the alert's time: part of its page, or a page where no script runs."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        episode = Episode.objects.filter(pk=pk).first()
+        if episode is None:
+            raise Http404(f"There is no alert {pk}.")
+        context = {"row": episode, **samples_context(episode)}
+        if request.headers.get("X-Requested-With") == "fetch":
+            return TemplateResponse(request, "observability/console/samples.html", context)
+        context |= {**self.admin_site.each_context(request), "opts": self.opts, "title": str(episode)}
+        return TemplateResponse(request, "observability/console/samples_page.html", context)
 
     def acknowledge(self, request: HttpRequest, pk: int) -> HttpResponse:
         self.perform(

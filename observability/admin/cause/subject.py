@@ -1,0 +1,103 @@
+"""What an alert is about, and when: read from its labels and from the expression of its rule.
+
+The rules that ship name no endpoint (they fire for the whole service), so the expression says whether to
+look at requests, queries or tasks. Labels and expression come from outside: they choose, they are never
+run or shown unescaped.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from urllib.parse import unquote_plus
+
+from observability.models import Episode
+
+BEFORE = timedelta(minutes=5)
+AFTER = timedelta(minutes=1)
+LONGEST = timedelta(hours=6)  # from the start: that is where the cause lies
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+LONGEST_VALUE = 200
+WEBHOOK = "/api/v1/alerts/webhook"
+
+
+class Kind(StrEnum):
+    REQUESTS = "requests"
+    QUERIES = "queries"
+    TASKS = "tasks"
+    OTHER = "other"
+
+
+# What a rule's name or expression speaks of; the first that is found decides.
+SIGNS = (
+    (Kind.QUERIES, re.compile(r"db_query_duration")),
+    (Kind.TASKS, re.compile(r"amani_celery_|amani_alert_(deliver|attempt|undelivered|oldest|channel)")),
+    (Kind.REQUESTS, re.compile(r"http_request|amani_http_|errors_total|amani_database_failures")),
+    (Kind.REQUESTS, re.compile(r"amani_alert_webhook|amani_process_|ErrorRate|ResponseTime|Latency")),
+)
+ERRORS = re.compile(r"error|fail|5\.\.", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """`start` and `end` bound where to look. Texts are empty where the alert does not say."""
+
+    kind: Kind
+    about_errors: bool
+    start: datetime
+    end: datetime
+    endpoint: str = ""
+    method: str = ""
+    operation: str = ""
+    task: str = ""
+    job: str = ""
+
+
+def subject_of(episode: Episode, now: datetime) -> Subject:
+    labels = {name: plain(value) for name, value in episode.labels.items()}
+    said = f"{episode.alertname} {unquote_plus(episode.generator_url)}"
+    start, end = window_of(episode, now)
+    return Subject(
+        kind=kind_of(labels, said),
+        about_errors=bool(ERRORS.search(said)) or labels.get("status", "").startswith("5"),
+        start=start,
+        end=end,
+        endpoint=first_of(labels, "endpoint", "path", "handler") or endpoint_in(said),
+        method=labels.get("method", ""),
+        operation=labels.get("operation", ""),
+        task=labels.get("task", ""),
+        job=labels.get("job", ""),
+    )
+
+
+def plain(value: str) -> str:
+    """`value`, or nothing when it cannot be the name of an endpoint, a task or a job."""
+    return value if len(value) <= LONGEST_VALUE and value.isprintable() else ""
+
+
+def first_of(labels: dict[str, str], *names: str) -> str:
+    return next((labels[name] for name in names if labels.get(name)), "")
+
+
+def endpoint_in(said: str) -> str:
+    return WEBHOOK if "amani_alert_webhook" in said else ""
+
+
+def kind_of(labels: dict[str, str], said: str) -> Kind:
+    if first_of(labels, "endpoint", "path", "handler"):
+        return Kind.REQUESTS
+    if labels.get("task"):
+        return Kind.TASKS
+    return next((kind for kind, sign in SIGNS if sign.search(said)), Kind.OTHER)
+
+
+def window_of(episode: Episode, now: datetime) -> tuple[datetime, datetime]:
+    """From a little before the alert began until a little after it ended; an alert's own clock may be odd."""
+    began = min(max(episode.starts_at, EARLIEST), now)
+    ended = episode.ends_at or episode.resolved_at
+    if ended is None:
+        ended = now if episode.status == Episode.Status.FIRING else began
+    start = began - BEFORE
+    return start, min(max(began, min(ended, now)) + AFTER, start + LONGEST)

@@ -1,0 +1,84 @@
+"""Prometheus's API over real HTTP, answering what a test tells it to."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from observability.tests.vendors import Reply, reset_connection, write
+
+
+def success(data: Any) -> Reply:
+    return Reply(body=json.dumps({"status": "success", "data": data}))
+
+
+def exemplar(trace_id: Any, value: Any, at: float, **labels: Any) -> dict[str, Any]:
+    return {"labels": {"trace_id": trace_id, **labels}, "value": value, "timestamp": at}
+
+
+def series(*exemplars: Any, **labels: Any) -> dict[str, Any]:
+    return {"seriesLabels": labels, "exemplars": list(exemplars)}
+
+
+class PrometheusStandIn:
+    """`replies` by the last part of the path: `query`, `query_exemplars`. `asked` has the parameters."""
+
+    def __init__(self) -> None:
+        self.replies: dict[str, Reply] = {
+            "query": success({"resultType": "vector", "result": []}),
+            "query_exemplars": success([]),
+        }
+        self.drip_seconds = 0.0
+        self.asked: list[tuple[str, Mapping[str, str]]] = []
+        stand_in = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                stand_in.answer(self)
+
+            def log_message(self, *args: Any) -> None:
+                """Quiet."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.thread = threading.Thread(
+            target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+        )
+        self.thread.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.server_address[1]}"
+
+    def answer(self, handler: BaseHTTPRequestHandler) -> None:
+        parts = urlsplit(handler.path)
+        name = parts.path.rpartition("/")[2]
+        self.asked.append((name, dict(parse_qsl(parts.query))))
+        reply = self.replies[name]
+        try:
+            if self.drip_seconds:
+                self.drip(handler)
+            elif reply.reset:
+                reset_connection(handler.connection)
+            else:
+                write(handler, reply)
+        except OSError:
+            handler.close_connection = True  # the caller gave up
+
+    def drip(self, handler: BaseHTTPRequestHandler) -> None:
+        """A byte now and then, so that no read ever times out."""
+        handler.send_response(200)
+        handler.end_headers()
+        for _ in range(600):
+            handler.wfile.write(b" ")
+            handler.wfile.flush()
+            time.sleep(self.drip_seconds)
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()

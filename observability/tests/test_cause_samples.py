@@ -1,0 +1,254 @@
+"""Sampled requests from Prometheus: which are shown, and what happens when it is down, slow or hostile."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from pytest_django import Settings
+
+from local.ports import find_free_port
+from observability.admin.cause import samples
+from observability.admin.cause.prometheus import MOST_BYTES
+from observability.admin.cause.samples import Place, look, quoted
+from observability.admin.cause.subject import Kind, Subject
+from observability.tests.prometheus_stand_in import PrometheusStandIn, exemplar, series, success
+from observability.tests.vendors import Reply
+
+START = datetime(2026, 3, 4, 2, 0, tzinfo=UTC)
+AT = START.timestamp() + 60
+IDS = [f"{number:032x}" for number in range(1, 30)]
+
+
+@pytest.fixture
+def prometheus(settings: Settings) -> Iterator[PrometheusStandIn]:
+    stand_in = PrometheusStandIn()
+    settings.PROMETHEUS_URL = stand_in.url
+    yield stand_in
+    stand_in.close()
+
+
+def about(kind: Kind = Kind.REQUESTS, **changes: Any) -> Subject:
+    values: dict[str, Any] = {"about_errors": False, "start": START, "end": START + timedelta(minutes=10)}
+    return Subject(kind=kind, **values | changes)
+
+
+def test_the_slowest_come_first_each_trace_once(prometheus: PrometheusStandIn) -> None:
+    prometheus.replies["query_exemplars"] = success(
+        [
+            series(
+                exemplar(IDS[0], "0.3", AT, request_id="a" * 32),
+                exemplar(IDS[1], "4.5", AT + 1),
+                method="GET",
+                endpoint="/x",
+            ),
+            series(exemplar(IDS[1], "4.5", AT + 1), exemplar(IDS[2], 1.25, AT), endpoint="/y", method="PUT"),
+        ]
+    )
+    found = look(about(endpoint="/x"))
+    assert found.problem == ""
+    assert [(sample.trace_id, sample.seconds) for sample in found.samples] == [
+        (IDS[1], 4.5),
+        (IDS[2], 1.25),
+        (IDS[0], 0.3),
+    ]
+    slow = found.samples[2]
+    assert (slow.request_id, slow.name, slow.status) == ("a" * 32, "GET /x", None)
+    assert slow.at == datetime.fromtimestamp(AT, UTC)
+
+
+def test_an_alert_about_errors_shows_what_failed_first_then_the_newest(prometheus: PrometheusStandIn) -> None:
+    prometheus.replies["query_exemplars"] = success(
+        [
+            series(
+                exemplar(IDS[0], 1, AT + 9, status="200"),
+                exemplar(IDS[1], 1, AT + 1, status="500"),
+                exemplar(IDS[2], 1, AT + 2, status="503"),
+                exemplar(IDS[3], 1, AT + 8),
+            )
+        ]
+    )
+    found = look(about(endpoint="/x", about_errors=True))
+    assert [sample.trace_id for sample in found.samples] == [IDS[2], IDS[1], IDS[0], IDS[3]]
+    assert [sample.failed for sample in found.samples] == [True, True, False, False]
+
+
+def test_at_most_ten_are_shown(prometheus: PrometheusStandIn) -> None:
+    prometheus.replies["query_exemplars"] = success([series(*(exemplar(i, 1, AT) for i in IDS))])
+    assert len(look(about(endpoint="/x")).samples) == 10
+
+
+def test_the_endpoint_of_the_alert_is_asked_for(prometheus: PrometheusStandIn) -> None:
+    look(about(endpoint='/x"} or vector(1) #\\', method="POST", job="amani"))
+    [(name, parameters)] = prometheus.asked
+    assert name == "query_exemplars"
+    assert parameters == {
+        "query": (
+            'http_request_duration_seconds_bucket{job="amani", method="POST", '
+            r'endpoint="/x\"} or vector(1) #\\", le=~"0\\.(1|25|5)|[1-9].*|\\+Inf"}'
+        ),
+        "start": f"{START.timestamp():.3f}",
+        "end": f"{START.timestamp() + 600:.3f}",
+    }
+
+
+@pytest.mark.parametrize(
+    ("subject", "query"),
+    [
+        (
+            about(Kind.QUERIES, operation="SELECT"),
+            'db_query_duration_seconds_bucket{operation="SELECT", ' + samples.SLOW_ONLY + "}",
+        ),
+        (about(Kind.TASKS), "amani_celery_task_duration_seconds_bucket{}"),
+        (about(Kind.TASKS, task="a.b"), 'amani_celery_task_duration_seconds_bucket{task="a.b"}'),
+    ],
+)
+def test_each_kind_of_alert_asks_its_own_histogram(
+    prometheus: PrometheusStandIn, subject: Subject, query: str
+) -> None:
+    look(subject)
+    assert [parameters["query"] for _, parameters in prometheus.asked] == [query]
+
+
+def test_an_alert_without_an_endpoint_asks_first_where_it_fails(prometheus: PrometheusStandIn) -> None:
+    rows = [
+        {"metric": {"method": "GET", "endpoint": "/a"}, "value": [AT, "3"]},
+        {"metric": {"method": "POST", "endpoint": "/b"}, "value": [AT, "41.6"]},
+    ]
+    prometheus.replies["query"] = success({"resultType": "vector", "result": rows})
+    found = look(about(about_errors=True))
+    assert found.places == [Place("POST", "/b", 41.6), Place("GET", "/a", 3)]
+    assert [name for name, _ in prometheus.asked] == ["query", "query_exemplars"]
+    assert prometheus.asked[0][1]["time"] == f"{START.timestamp() + 600:.3f}"
+    assert prometheus.asked[1][1]["query"] == (
+        'http_request_duration_seconds_bucket{method="POST", endpoint="/b"}'
+        ' or http_request_duration_seconds_bucket{method="GET", endpoint="/a"}'
+    )
+
+
+def test_nothing_more_is_asked_when_nothing_fails(prometheus: PrometheusStandIn) -> None:
+    assert look(about(about_errors=True)) == samples.Found()
+    assert [name for name, _ in prometheus.asked] == ["query"]
+
+
+def test_an_alert_about_a_disk_asks_nothing(prometheus: PrometheusStandIn) -> None:
+    assert look(about(Kind.OTHER)) == samples.Found()
+    assert prometheus.asked == []
+
+
+def test_half_an_hour_is_looked_at_however_long_the_alert_is(prometheus: PrometheusStandIn) -> None:
+    look(about(endpoint="/x", end=START + timedelta(hours=6)))
+    assert float(prometheus.asked[0][1]["end"]) - START.timestamp() == 1800
+
+
+# --- Down, slow, hostile ---
+
+
+def test_a_prometheus_that_is_down_is_said(settings: Settings) -> None:
+    settings.PROMETHEUS_URL = f"http://127.0.0.1:{find_free_port()}"
+    assert look(about(endpoint="/x")).problem == "Prometheus cannot be reached."
+
+
+def test_an_address_that_is_none_is_said(settings: Settings) -> None:
+    settings.PROMETHEUS_URL = "not an address"
+    assert look(about(endpoint="/x")).problem == "Prometheus cannot be reached."
+
+
+def test_a_byte_now_and_then_does_not_hold_the_page(prometheus: PrometheusStandIn) -> None:
+    prometheus.drip_seconds = 0.05
+    began = time.monotonic()
+    found = look(about(endpoint="/x"), budget_seconds=0.4)
+    assert found == samples.Found(problem="Prometheus does not answer in time.")
+    assert time.monotonic() - began < 5  # the whole answer would take 30 s
+
+
+@pytest.mark.parametrize(
+    ("reply", "problem"),
+    [
+        (Reply(reset=True), "Prometheus cannot be reached."),
+        (Reply(body="<html>a proxy's page</html>"), "Prometheus gave an answer that makes no sense."),
+        (Reply(body="[" * 100_000), "Prometheus gave an answer that makes no sense."),
+        (Reply(body="9" * 10_000), "Prometheus gave an answer that makes no sense."),
+        (Reply(body="\udcff".encode(errors="surrogateescape").decode("latin-1")), "Prometheus gave an"),
+        (Reply(body=" " * (MOST_BYTES + 1)), "Prometheus's answer is too long."),
+        (Reply(302, "", {"Location": "http://127.0.0.1:1/"}), "Prometheus gave an answer that makes no"),
+        (Reply(400, '{"status":"error","error":"<b>bad</b>"}'), "Prometheus refused the question."),
+        (Reply(503, "[]"), "Prometheus refused the question."),
+    ],
+)
+def test_an_answer_that_is_none_is_said_in_our_own_words(
+    prometheus: PrometheusStandIn, reply: Reply, problem: str
+) -> None:
+    prometheus.replies["query_exemplars"] = reply
+    found = look(about(endpoint="/x"))
+    assert (found.samples, found.problem.startswith(problem)) == ([], True), found.problem
+
+
+ODD: list[Any] = ["", None, 7, "x", [], [[]], {}, {"a": 1}, [None], [{"labels": None}], [{"exemplars": {}}]]
+
+
+@pytest.mark.parametrize("data", ODD)
+def test_odd_data_is_no_sample_and_no_error(prometheus: PrometheusStandIn, data: Any) -> None:
+    prometheus.replies["query_exemplars"] = prometheus.replies["query"] = success(data)
+    assert look(about(endpoint="/x")) == samples.Found()
+    assert look(about()) == samples.Found()
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        exemplar("../../evil", 1, AT),
+        exemplar("<script>alert(1)</script>", 1, AT),
+        exemplar("0" * 32, 1, AT),
+        exemplar(IDS[0].upper() + "\n", 1, AT),
+        exemplar("a" * 33, 1, AT),
+        exemplar(7, 1, AT),
+        exemplar(IDS[0], "NaN", AT),
+        exemplar(IDS[0], "+Inf", AT),
+        exemplar(IDS[0], -1, AT),
+        exemplar(IDS[0], None, AT),
+        exemplar(IDS[0], 1, 1e300),
+        exemplar(IDS[0], 1, START.timestamp() - 3600),
+        {"labels": {"trace_id": IDS[0]}},
+        {"labels": [IDS[0]], "value": 1, "timestamp": AT},
+        None,
+        "x",
+    ],
+)
+def test_what_is_no_exemplar_of_a_trace_is_left_out(prometheus: PrometheusStandIn, odd: Any) -> None:
+    prometheus.replies["query_exemplars"] = success([series(odd, exemplar(IDS[1], 1, AT), endpoint="/x")])
+    assert [sample.trace_id for sample in look(about(endpoint="/x")).samples] == [IDS[1]]
+
+
+@pytest.mark.parametrize("text", ["$(touch pwned)", "a b c d e f g", 7, None, "short"])
+def test_what_is_no_request_id_is_left_out(prometheus: PrometheusStandIn, text: Any) -> None:
+    odd = exemplar(IDS[0], 1, AT, request_id=text, status=text)
+    prometheus.replies["query_exemplars"] = success([series(odd, method=7, endpoint="/a\u202e")])
+    [sample] = look(about(endpoint="/x")).samples
+    assert (sample.request_id, sample.status, sample.name) == ("", None, "")
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        None,
+        {"metric": {"method": "GET"}, "value": [0, "1"]},
+        {"metric": {"method": "GET", "endpoint": "/a" * 200}, "value": [0, "1"]},
+        {"metric": {"method": "GET", "endpoint": "/a\n"}, "value": [0, "1"]},
+        {"metric": {"method": "GET", "endpoint": "/a"}, "value": [0, "NaN"]},
+        {"metric": {"method": "GET", "endpoint": "/a"}, "value": "1"},
+        {"metric": {"method": 1, "endpoint": "/a"}, "value": [0, "1"]},
+    ],
+)
+def test_a_place_that_makes_no_sense_is_left_out(prometheus: PrometheusStandIn, row: Any) -> None:
+    prometheus.replies["query"] = success({"result": [row]})
+    assert look(about()) == samples.Found()
+
+
+def test_a_label_is_one_string_of_promql() -> None:
+    assert quoted('a"\\\n\x00é') == '"a\\"\\\\\\n\\u0000é"'
+    assert json.loads(quoted("a\x7f")) == "a\x7f"
