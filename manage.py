@@ -9,9 +9,9 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "amani.settings")
     from django.core.management import execute_from_command_line
 
-    from observability.processes import claim
+    from observability import processes
 
-    claim("command")
+    processes.start("command")
     execute_from_command_line(sys.argv)
 
 

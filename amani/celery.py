@@ -9,7 +9,7 @@ from kombu.transport.redis import Channel
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "amani.settings")
 
-app = Celery("amani")
+app = Celery("amani", task_cls="observability.spans.tasks:TracedTask")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 

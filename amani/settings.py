@@ -182,6 +182,14 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # --- Celery: the doorbell. Nothing true lives in Redis ---
 
 REDIS_URL = required_in_production("REDIS_URL", env.str("REDIS_URL", "")) or "redis://127.0.0.1:6379/0"
+CACHES = {
+    "default": {
+        "BACKEND": "observability.spans.cache.TracedRedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "amani",
+        "OPTIONS": {"socket_timeout": 1, "socket_connect_timeout": 1},
+    }
+}
 CELERY_BROKER_URL = REDIS_URL
 CELERY_TASK_IGNORE_RESULT = True
 # Tasks only wake a sender: one that is lost costs a second. Acknowledged at their end, a task that outlives
@@ -270,11 +278,17 @@ TRACING_ENABLED = env.bool("TRACING_ENABLED", False)
 TRACING_EXPORTER = env.str(
     "TRACING_EXPORTER", "jaeger", validate=validate.OneOf(["jaeger", "otlp", "console"])
 )
-TRACING_SAMPLE_RATE = env.float("TRACING_SAMPLE_RATE", 1.0 if DEBUG else 0.1, validate=validate.Range(0, 1))
-TRACING_TRUSTED_NETWORKS = [ip_network(network) for network in env.list("TRACING_TRUSTED_NETWORKS", [])]
+TRACING_SAMPLE_RATE: float | None = env.float("TRACING_SAMPLE_RATE", None, validate=validate.Range(0, 1))
+if TRACING_SAMPLE_RATE is None and "OTEL_TRACES_SAMPLER" not in os.environ:
+    TRACING_SAMPLE_RATE = 1.0 if DEBUG else 0.1
+TRUSTED_TRACERS: list[str] = env.list("TRACING_TRUSTED_NETWORKS", [])
+TRACING_TRUSTED_NETWORKS = [ip_network(network) for network in TRUSTED_TRACERS]
 OTLP_ENDPOINT = env.str("OTLP_ENDPOINT", "")
 OTLP_HEADERS = env.str("OTLP_HEADERS", "")
 OTLP_PROTOCOL = env.str("OTLP_PROTOCOL", "", validate=validate.OneOf(["", "grpc", "http/protobuf"]))
+OTEL_BSP_SCHEDULE_DELAY = env.int("OTEL_BSP_SCHEDULE_DELAY", 1000, validate=validate.Range(1))
+OTEL_BSP_MAX_QUEUE_SIZE = env.int("OTEL_BSP_MAX_QUEUE_SIZE", 2048, validate=validate.Range(1))
+OTEL_BSP_MAX_EXPORT_BATCH_SIZE = env.int("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 512, validate=validate.Range(1))
 
 # --- Where operators look next: links on an alert's page ---
 

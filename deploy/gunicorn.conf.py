@@ -46,7 +46,15 @@ logger_class = AmaniLogger
 
 
 def post_fork(_server: object, _worker: object) -> None:
-    """Before the application is loaded, so that its metrics live in the worker's files from the start."""
-    from observability.processes import claim
+    """Before the application is loaded, so that its metrics live in the worker's files from the start, and
+    after fork, so that the thread that sends spans is the worker's own."""
+    from observability import processes
 
-    claim("web")
+    processes.start("web")
+
+
+def worker_exit(_server: object, _worker: object) -> None:
+    """In the worker, after its last request."""
+    from observability import processes
+
+    processes.stop()

@@ -9,8 +9,10 @@ class ObservabilityConfig(AppConfig):
     verbose_name = "Operations"
 
     def ready(self) -> None:
-        from observability import database
+        from observability import database, scrubbing
+        from observability.secrets import configured_secrets
 
+        scrubbing.learn(configured_secrets())
         database.connect()
         post_migrate.connect(make_channels, sender=self)
 

@@ -1,4 +1,4 @@
-"""Celery's processes in the metrics and logs: slots, tasks, and the request id that caused a task.
+"""Celery's processes in metrics, logs and traces: slots, tasks, and the request that caused a task.
 
 Imported by amani/celery.py for its signal handlers.
 """
@@ -11,16 +11,22 @@ from celery.signals import (
     beat_embedded_init,
     beat_init,
     before_task_publish,
+    task_failure,
     task_postrun,
     task_prerun,
     task_received,
     worker_init,
     worker_process_init,
+    worker_process_shutdown,
 )
 
+from observability import processes
 from observability.metrics import record_task, show_tasks
-from observability.processes import claim, clock
+from observability.processes import clock
 from observability.request_id import current_request_id, request_id
+from observability.spans import tasks as task_spans
+from observability.spans.current import current_trace, exemplar
+from observability.trail import trail
 
 HEADER = "amani_request_id"
 # A task that raises Ignore or Reject has ended as its author meant it to.
@@ -30,29 +36,38 @@ started_at: dict[str, float] = {}
 
 
 @worker_init.connect
-def claim_for_main_process(sender: Any = None, **_: object) -> None:
-    claim("worker-main")
+def start_main_process(sender: Any = None, **_: object) -> None:
+    processes.start("worker-main")
     if sender is not None:
         show_tasks(name for name in sender.app.tasks if not name.startswith("celery."))
 
 
 @worker_process_init.connect
-def claim_for_pool_child(**_: object) -> None:
-    claim("worker")
+def start_pool_child(**_: object) -> None:
+    processes.start("worker")
+
+
+@worker_process_shutdown.connect
+def stop_pool_child(**_: object) -> None:
+    """A child ends by os._exit, which runs no atexit."""
+    processes.stop()
 
 
 @beat_init.connect
 @beat_embedded_init.connect
-def claim_for_beat(**_: object) -> None:
-    claim("beat")
+def start_beat(**_: object) -> None:
+    processes.start("beat")
 
 
 @before_task_publish.connect
 def send_request_id(headers: dict[str, Any] | None = None, **_: object) -> None:
     clock.count_if_due()  # beat does nothing else
     identifier = current_request_id()
-    if headers is not None and identifier:
+    if headers is None:
+        return
+    if identifier:
         headers[HEADER] = identifier
+    task_spans.send_trace(headers)
 
 
 @task_received.connect
@@ -62,13 +77,22 @@ def count_main_process(**_: object) -> None:
 
 @task_prerun.connect
 def begin_task(task_id: str, task: "Task[Any, Any]", **_: object) -> None:
-    started_at[task_id] = perf_counter()
+    started_at[task_id] = trail.began = perf_counter()
     request_id.set(task.request.get(HEADER) or "")
+    task_spans.begin(task_id, task)
+
+
+@task_failure.connect
+def fail_task(task_id: str = "", exception: BaseException | None = None, **_: object) -> None:
+    task_spans.fail(task_id, exception)
 
 
 @task_postrun.connect
 def end_task(task_id: str, task: "Task[Any, Any]", state: str | None = None, **_: object) -> None:
     now = perf_counter()
-    record_task(task.name, OUTCOMES.get(state or "", "failure"), now - started_at.pop(task_id, now))
+    trace = current_trace()
+    shown = exemplar(trace.trace_id, request_id.get()) if trace and trace.sampled else None
+    record_task(task.name, OUTCOMES.get(state or "", "failure"), now - started_at.pop(task_id, now), shown)
+    task_spans.end(task_id, state)
     clock.count_if_due()
     request_id.set("")

@@ -13,9 +13,15 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
+from opentelemetry.trace import format_trace_id, get_current_span
 from psycopg import Connection
 
+from observability import tracing
 from observability.metrics import db_connections_active, query_durations
+from observability.request_id import request_id
+from observability.spans.current import exemplar
+from observability.spans.statements import statement_span
+from observability.trail import SIZE, trail
 from observability.values import Histogram
 
 other_durations = query_durations["OTHER"]
@@ -28,8 +34,9 @@ def connect() -> None:
 
 
 def measure_connection(connection: BaseDatabaseWrapper, **_: object) -> None:
-    if time_statement not in connection.execute_wrappers:
-        connection.execute_wrappers.append(time_statement)
+    wrapper = trace_statement if tracing.is_on() else time_statement
+    if wrapper not in connection.execute_wrappers:
+        connection.execute_wrappers.append(wrapper)
     driver_connection = connection.connection
     if isinstance(driver_connection, Connection) and driver_connection not in counted_connections:
         count_connection(driver_connection)
@@ -46,10 +53,35 @@ def time_statement(
     try:
         return execute(sql, params, many, context)
     finally:
+        seconds = perf_counter() - started
+        trail.statements[trail.count % SIZE] = (sql, started, seconds)
+        trail.count += 1
         histogram = query_durations.get(sql[:6]) if type(sql) is str else None
         if histogram is None:
             histogram = durations_of(sql)
-        histogram.observe(perf_counter() - started)
+        histogram.observe(seconds)
+
+
+def trace_statement(
+    execute: Callable[..., Any],
+    sql: Any,
+    params: Any,
+    many: bool,  # noqa: FBT001  (Django's signature)
+    context: Any,
+) -> Any:
+    """`time_statement` with tracing on: a span and an exemplar, where the request or task is sampled."""
+    if not get_current_span().is_recording():
+        return time_statement(execute, sql, params, many, context)
+    started = perf_counter()
+    with statement_span(sql, context["connection"]) as span:
+        try:
+            return execute(sql, params, many, context)
+        finally:
+            seconds = perf_counter() - started
+            trail.statements[trail.count % SIZE] = (sql, started, seconds)
+            trail.count += 1
+            trace_id = format_trace_id(span.get_span_context().trace_id)
+            durations_of(sql).observe(seconds, exemplar(trace_id, request_id.get()))
 
 
 def durations_of(sql: object) -> Histogram:

@@ -25,6 +25,7 @@ from observability.metrics import (
 )
 from observability.processes import clock
 from observability.request_id import choose_request_id, request_id
+from observability.trail import trail
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
@@ -90,7 +91,7 @@ class MetricsMiddleware(PrometheusBeforeMiddleware):
         histogram = durations_by_label.get((method, route))
         if histogram is None:
             histogram = request_histogram(method, route)
-        histogram.observe(now - started)
+        histogram.observe(now - started, request.__dict__.get("exemplar"))
         if now > clock.due:
             clock.count()
 
@@ -110,7 +111,7 @@ class RequestLogMiddleware:
         request_finished.connect(forget_request_id, dispatch_uid="observability.middleware")
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        started = perf_counter()
+        started = trail.began = perf_counter()
         identifier = choose_request_id(request.META.get("HTTP_X_REQUEST_ID"))
         request_id.set(identifier)
         response = self.get_response(request)
@@ -138,6 +139,9 @@ def write_access_line(request: HttpRequest, status: int, identifier: str, starte
         "request_id": identifier,
         "remote_address": request.META.get("REMOTE_ADDR"),
     }
+    trace = request.__dict__.get("trace")
+    if trace is not None:
+        fields["trace_id"], fields["span_id"], fields["sampled"] = trace
     # `request.user` would read the session from the database if no view has done so.
     user = request.__dict__.get("_cached_user")
     if user is not None and user.is_authenticated:

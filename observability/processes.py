@@ -1,17 +1,23 @@
-"""What each process does for the metrics when it starts: take a slot, and account for its processor time."""
+"""What each process does when it starts and ends: a slot for its metrics, its traces, its errors."""
 
+import atexit
 import logging
 import os
+import threading
 import time
 from pathlib import Path
 
 from django.conf import settings
 
+from observability import sentry, tracing
 from observability.metrics import process_cpu_seconds
 from observability.slots import take_slot
 from observability.values import Counter, store
 
 logger = logging.getLogger(__name__)
+
+# A supervisor that stops Amani waits this long for spans and errors that nobody may be there to take.
+EXIT_SECONDS = 1.5
 
 
 class ProcessClock:
@@ -64,3 +70,21 @@ def claim(kind: str) -> None:
         return
     clock.counter = process_cpu_seconds.get(slot.role)
     clock.count()
+
+
+def start(kind: str) -> None:
+    """Begins to be seen: `web`, `worker`, `worker-main`, `beat` or `command`. To be called after fork."""
+    claim(kind)
+    if kind != "worker-main":  # it runs no task, and its children must not inherit a thread
+        tracing.start(kind)
+    sentry.start(kind)
+    atexit.register(stop)
+
+
+def stop() -> None:
+    """Sends what waits, both at the same time, within EXIT_SECONDS."""
+    atexit.unregister(stop)
+    errors = threading.Thread(target=sentry.stop, args=(EXIT_SECONDS,), daemon=True)
+    errors.start()
+    tracing.stop(EXIT_SECONDS)
+    errors.join(EXIT_SECONDS)

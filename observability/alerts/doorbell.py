@@ -1,12 +1,13 @@
 """Tells the worker that there is something to deliver. A lost ring costs a second, never an alert.
 
 Publishing to Redis happens in a thread of its own: when Redis is down or hangs, whoever rings (the webhook,
-a request that sent an alert) goes on at once. Rings during a publish become one. What a lost ring would have
-started, beat's sweep starts a second later.
+a request that sent an alert) goes on at once. Rings during a publish become one, in the trace of the first.
+What a lost ring would have started, beat's sweep starts a second later.
 """
 
 from __future__ import annotations
 
+import contextvars
 import os
 import threading
 import time
@@ -28,7 +29,7 @@ class Doorbell:
     """One thread for each process that rings; started at the first ring, again after a fork."""
 
     def __init__(self) -> None:
-        self._channels: set[str] = set()
+        self._channels: dict[str, contextvars.Context] = {}
         self._pressed = threading.Event()
         self._lock = threading.Lock()
         self._pid = 0
@@ -36,8 +37,10 @@ class Doorbell:
     def ring(self, channels: Iterable[str]) -> None:
         if self._pid != os.getpid():
             self._start()
+        caller = contextvars.copy_context()  # its request id and trace, which the task goes on with
         with self._lock:
-            self._channels.update(channels)
+            for channel in channels:
+                self._channels.setdefault(channel, caller)
         self._pressed.set()
 
     def _start(self) -> None:
@@ -56,10 +59,10 @@ class Doorbell:
             self._pressed.wait()
             with self._lock:
                 self._pressed.clear()
-                channels, self._channels = self._channels, set()
+                channels, self._channels = self._channels, {}
             try:
-                for channel in channels:
-                    deliver_channel.apply_async((channel,), expires=60, retry=False)
+                for channel, caller in channels.items():
+                    caller.run(deliver_channel.apply_async, (channel,), expires=60, retry=False)
             except Exception as problem:  # noqa: BLE001  (a thread's edge: any failure of the broker or kombu)
                 log.warning("doorbell_not_heard", error=type(problem).__name__)
             time.sleep(PAUSE_IN_A_STORM_SECONDS if busy_pauses > STORM_AFTER_PAUSES else PAUSE_SECONDS)

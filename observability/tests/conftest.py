@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from django.http import HttpResponse
 from django.test import Client
 
 from observability.tests.payloads import body
+from observability.tests.processes import Scrape
 from observability.tests.vendors import PAGERDUTY_OK, SLACK_OK, Vendor
 
 TOKEN = "test-webhook-token-0123456789"
@@ -95,3 +97,11 @@ def sign_in(operator: Callable[..., Any]) -> Callable[..., Client]:
         return client
 
     return signed_in
+
+
+@pytest.fixture
+def scrape(tmp_path: Path, settings: Any) -> Scrape:
+    directory = tmp_path / "metrics"
+    directory.mkdir()
+    settings.PROMETHEUS_MULTIPROC_DIR = str(directory)
+    return Scrape(directory)

@@ -1,0 +1,22 @@
+"""The secrets that Amani was given, for the scrubber to know by sight."""
+
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from opentelemetry.util.re import parse_env_headers
+
+
+def configured_secrets() -> Iterator[str]:
+    yield settings.SECRET_KEY
+    yield from settings.SECRET_KEY_FALLBACKS
+    yield settings.ALERT_WEBHOOK_TOKEN
+    yield settings.ALERT_WEBHOOK_TOKEN_PREVIOUS
+    yield settings.METRICS_TOKEN
+    yield settings.PAGERDUTY_API_KEY
+    yield settings.SLACK_WEBHOOK_URL
+    yield urlsplit(settings.SLACK_WEBHOOK_URL).path.strip("/")  # the address without it is no secret
+    yield from parse_env_headers(settings.OTLP_HEADERS, liberal=True).values()
+    for address in (settings.DATABASE_URL, settings.REDIS_URL):
+        yield urlsplit(address).password or ""
+    yield urlsplit(settings.SENTRY_DSN).username or ""

@@ -1,0 +1,32 @@
+"""Where in which trace the calling code runs. Imports nothing of Amani's, so that logging may ask."""
+
+from typing import NamedTuple
+
+from opentelemetry import trace
+from opentelemetry.trace import Span, format_span_id, format_trace_id
+
+
+class Trace(NamedTuple):
+    """`trace_id` has 32, `span_id` 16 hexadecimal digits."""
+
+    trace_id: str
+    span_id: str
+    sampled: bool
+
+
+def current_trace() -> Trace | None:
+    """None when tracing is off or nothing is being traced."""
+    return trace_of(trace.get_current_span())
+
+
+def trace_of(span: Span) -> Trace | None:
+    context = span.get_span_context()
+    if not context.is_valid:
+        return None
+    sampled = bool(context.trace_flags & 1)
+    return Trace(format_trace_id(context.trace_id), format_span_id(context.span_id), sampled)
+
+
+def exemplar(trace_id: str, request_id: str) -> dict[str, str]:
+    """The labels that lead from a bucket of a histogram to the trace and the log lines of one request."""
+    return {"trace_id": trace_id, "request_id": request_id} if request_id else {"trace_id": trace_id}

@@ -1,0 +1,169 @@
+"""Every span that ended is exported or counted as dropped, and no collector can hold a process back."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+
+from local.processes import wait_until
+from observability.metrics import spans_dropped, spans_ended, spans_exported
+from observability.spans.batches import Batches
+
+
+class Exporter(SpanExporter):
+    """Answers what the test says; `batches` are the sizes it was given."""
+
+    def __init__(self, answer: Callable[[], SpanExportResult] = lambda: SpanExportResult.SUCCESS) -> None:
+        self.answer = answer
+        self.batches: list[int] = []
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        self.batches.append(len(spans))
+        return self.answer()
+
+    def shutdown(self) -> None:
+        """Nothing to close."""
+
+
+class Counted:
+    """How much each counter has grown since it was made."""
+
+    def __init__(self) -> None:
+        self.before = self.values()
+
+    def values(self) -> dict[str, float]:
+        dropped = {reason: child._value.get() for reason, child in spans_dropped.items()}
+        return {"ended": spans_ended._value.get(), "exported": spans_exported._value.get(), **dropped}
+
+    def grown(self) -> dict[str, float]:
+        """Only what has grown."""
+        now = self.values()
+        return {name: now[name] - self.before[name] for name in now if now[name] != self.before[name]}
+
+
+def batches_for(exporter: SpanExporter, **options: Any) -> Batches:
+    return Batches(exporter, **({"queue_size": 100, "batch_size": 10, "delay_seconds": 60} | options))
+
+
+def end_spans(batches: Batches, count: int, **provider_options: Any) -> None:
+    provider = TracerProvider(shutdown_on_exit=False, **provider_options)
+    provider.add_span_processor(batches)
+    tracer = provider.get_tracer("test")
+    for number in range(count):
+        tracer.start_span(f"span {number}").end()
+
+
+def test_what_waits_leaves_at_the_end() -> None:
+    counted, exporter = Counted(), Exporter()
+    batches = batches_for(exporter)
+    end_spans(batches, 3)
+    batches.stop(5.0)
+    assert exporter.batches == [3]
+    assert counted.grown() == {"ended": 3, "exported": 3}
+
+
+def test_a_full_batch_leaves_at_once() -> None:
+    exporter = Exporter()
+    batches = batches_for(exporter)
+    end_spans(batches, 10)
+    assert wait_until(lambda: exporter.batches == [10], 5)
+    batches.stop(5.0)
+
+
+def test_a_span_that_is_not_sampled_is_not_kept() -> None:
+    counted, exporter = Counted(), Exporter()
+    batches = batches_for(exporter)
+    end_spans(batches, 3, sampler=ALWAYS_OFF)
+    batches.stop(5.0)
+    assert exporter.batches == []
+    assert counted.grown() == {}
+
+
+def test_more_than_the_queue_holds_is_dropped_and_counted() -> None:
+    counted, held = Counted(), threading.Event()
+
+    def hold() -> SpanExportResult:
+        held.wait(10)
+        return SpanExportResult.SUCCESS
+
+    exporter = Exporter(hold)
+    batches = batches_for(exporter, queue_size=20, batch_size=10)
+    end_spans(batches, 10)
+    assert wait_until(lambda: exporter.batches == [10], 5)  # in flight, so the queue is empty
+    end_spans(batches, 25)
+    held.set()
+    batches.stop(5.0)
+    assert counted.grown() == {"ended": 35, "exported": 30, "queue_full": 5}
+
+
+@pytest.mark.parametrize("raises", [False, True])
+def test_a_batch_that_nobody_takes_is_counted_and_the_next_is_tried(
+    raises: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    answers = iter([SpanExportResult.FAILURE, SpanExportResult.FAILURE, SpanExportResult.SUCCESS])
+
+    def answer() -> SpanExportResult:
+        result = next(answers)
+        if raises and result is SpanExportResult.FAILURE:
+            raise OSError("broken")
+        return result
+
+    counted, exporter = Counted(), Exporter(answer)
+    batches = batches_for(exporter, batch_size=1)
+    with caplog.at_level(logging.INFO):
+        end_spans(batches, 3)
+        batches.stop(5.0)
+    assert exporter.batches == [1, 1, 1]
+    assert counted.grown() == {"ended": 3, "exported": 1, "export_failed": 2}
+    words = [record.message for record in caplog.records if record.levelno < logging.ERROR]
+    assert words == ["spans_not_exported", "spans_exported_again"]
+
+
+def test_a_collector_that_hangs_holds_the_end_back_no_longer_than_told() -> None:
+    counted, held = Counted(), threading.Event()
+
+    def hold() -> SpanExportResult:
+        held.wait(30)
+        return SpanExportResult.SUCCESS
+
+    exporter = Exporter(hold)
+    batches = batches_for(exporter)
+    end_spans(batches, 15)
+    assert wait_until(lambda: exporter.batches == [10], 5)
+    began = time.monotonic()
+    batches.stop(0.5)
+    assert time.monotonic() - began < 10  # not the 30 s of the collector
+    assert counted.grown() == {"ended": 15, "exit": 15}
+    held.set()
+    batches.thread.join(5)
+    assert counted.grown() == {"ended": 15, "exit": 15}  # what came late is not counted twice
+
+
+def test_a_span_after_the_end_is_counted_as_dropped() -> None:
+    counted, exporter = Counted(), Exporter()
+    batches = batches_for(exporter)
+    batches.stop(5.0)
+    end_spans(batches, 2)
+    assert counted.grown() == {"ended": 2, "exit": 2}
+
+
+def test_many_threads_lose_nothing_uncounted() -> None:
+    counted, exporter = Counted(), Exporter()
+    batches = batches_for(exporter, queue_size=50, batch_size=5, delay_seconds=0.001)
+    threads = [threading.Thread(target=end_spans, args=(batches, 200)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    batches.stop(5.0)
+    grown = counted.grown()
+    assert grown["ended"] == 1600
+    assert grown["exported"] + grown.get("queue_full", 0) == 1600
