@@ -7,19 +7,20 @@ of this process. Nothing here asks the database.
 import gzip
 import hmac
 import os
-import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
-from prometheus_client.exposition import choose_encoder, gzip_accepted
+from prometheus_client.exposition import gzip_accepted
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
-from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
+from observability.exemplars import read_exemplars
+from observability.formats import Format, choose_format, write_families
+from observability.merge import Merger
 from observability.metrics import REGISTRY, ROLES
 from observability.processes import clock
 from observability.slots import live_slots, role_of
@@ -39,7 +40,8 @@ REFUSAL = (
     b"Metrics are shown to METRICS_ALLOWED_NETWORKS without a proxy between, "
     b"and to requests with the header 'Authorization: Bearer <METRICS_TOKEN>'.\n"
 )
-UNREADABLE = (OSError, RuntimeError, ValueError, TypeError, struct.error)
+
+merger = Merger()  # remembers from scrape to scrape what the keys in the files mean
 
 
 class Answer(NamedTuple):
@@ -55,9 +57,9 @@ def metrics_answer(environ: Mapping[str, Any]) -> Answer:
     if not may_see_metrics(environ):
         return Answer(403, [("Content-Type", "text/plain; charset=utf-8")], REFUSAL)
     clock.count()
-    encode, content_type = choose_encoder(environ.get("HTTP_ACCEPT", ""))
-    body = encode(Everything())
-    headers = [("Content-Type", content_type), ("Vary", "Accept, Accept-Encoding")]
+    form = choose_format(environ.get("HTTP_ACCEPT", ""))
+    body = write_metrics(form)
+    headers = [("Content-Type", form.content_type), ("Vary", "Accept, Accept-Encoding")]
     if gzip_accepted(environ.get("HTTP_ACCEPT_ENCODING", "")):
         body = gzip.compress(body, compresslevel=1)
         headers.append(("Content-Encoding", "gzip"))
@@ -96,50 +98,42 @@ def is_near(environ: Mapping[str, Any]) -> bool:
     return any(address in network for network in settings.METRICS_ALLOWED_NETWORKS)
 
 
-class Everything(Collector):
+def write_metrics(form: Format) -> bytes:
     """All metrics of all live and former processes, and what only a scrape knows."""
-
-    def collect(self) -> Iterator[Metric]:
-        directory = Path(settings.PROMETHEUS_MULTIPROC_DIR) if settings.PROMETHEUS_MULTIPROC_DIR else None
-        if directory is None or not directory.is_dir():
-            yield from REGISTRY.collect()
-            yield from scrape_metrics({"web-0": os.getpid()}, unreadable=0)
-            return
-        live = live_slots(directory)
-        metrics, unreadable = read_files(files_to_read(directory, live))
-        yield from metrics
-        yield from scrape_metrics(live, unreadable)
+    directory = Path(settings.PROMETHEUS_MULTIPROC_DIR) if settings.PROMETHEUS_MULTIPROC_DIR else None
+    if directory is None or not directory.is_dir():
+        return form.encode(OneProcess())
+    live = live_slots(directory)
+    merged = merger.merge(files_to_read(directory, live))
+    exemplars = read_exemplars(directory) if form.has_exemplars else {}
+    body = write_families(merged.families, form, exemplars).encode("utf-8", "replace")
+    return body + form.encode(ScrapeMetrics(live, merged.unreadable))  # last, with OpenMetrics' end
 
 
-def files_to_read(directory: Path, live: Mapping[str, int]) -> list[str]:
+def files_to_read(directory: Path, live: Mapping[str, int]) -> list[Path]:
     """The metric files, without the live gauges of processes that are gone."""
     return [
-        str(path)
+        path
         for path in sorted(directory.glob("*.db"))
         if not path.name.startswith("gauge_live") or path.stem.rpartition("_")[2] in live
     ]
 
 
-def read_files(paths: list[str]) -> tuple[Iterable[Metric], int]:
-    """The merged metrics, and how many files had to be left out because they are damaged."""
-    try:
-        return merge(paths), 0
-    except UNREADABLE:
-        readable = [path for path in paths if is_readable(path)]
-        return merge(readable), len(paths) - len(readable)
+class OneProcess(Collector):
+    """All metrics where this process is the only one."""
+
+    def collect(self) -> Iterator[Metric]:
+        yield from REGISTRY.collect()
+        yield from scrape_metrics({"web-0": os.getpid()}, unreadable=0)
 
 
-def merge(paths: list[str]) -> Iterable[Metric]:
-    metrics: Iterable[Metric] = MultiProcessCollector.merge(paths)  # type: ignore[no-untyped-call]
-    return metrics
+class ScrapeMetrics(Collector):
+    def __init__(self, live: Mapping[str, int], unreadable: int) -> None:
+        self.live = live
+        self.unreadable = unreadable
 
-
-def is_readable(path: str) -> bool:
-    try:
-        merge([path])
-    except UNREADABLE:
-        return False
-    return True
+    def collect(self) -> Iterator[Metric]:
+        yield from scrape_metrics(self.live, self.unreadable)
 
 
 def scrape_metrics(live: Mapping[str, int], unreadable: int) -> Iterator[Metric]:

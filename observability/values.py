@@ -6,6 +6,7 @@ has no slot), and nothing is checked when it changes: `Store` moves all values w
 or forks. The files have upstream's format, so that upstream's collector reads them.
 """
 
+import logging
 import mmap
 import os
 import struct
@@ -17,10 +18,14 @@ from typing import Literal
 
 import prometheus_client
 from prometheus_client.mmap_dict import mmap_key
+from prometheus_client.samples import Exemplar
 from prometheus_client.utils import floatToGoString
 
-from observability import slots
+from observability import exemplars, slots
+from observability.merge import RULES
 from observability.slots import Slot
+
+logger = logging.getLogger(__name__)
 
 HEADER_BYTES = 8
 LENGTH = struct.Struct("=i")
@@ -61,8 +66,9 @@ class Value:
     def get(self) -> float:
         return self.cells[self.index]
 
-    def get_exemplar(self) -> None:
-        return None
+    def get_exemplar(self) -> Exemplar | None:
+        with lock:
+            return store.exemplars.of(self.key)
 
 
 class MetricFile:
@@ -171,6 +177,7 @@ class Store:
         self.slot: Slot | None = None
         self.values: list[Value] = []
         self.files: dict[str, MetricFile] = {}
+        self.exemplars = exemplars.Table()
 
     def add(self, value: Value) -> None:
         with lock:
@@ -183,6 +190,7 @@ class Store:
         with lock:
             self.release()
             self.slot = slot
+            self.exemplars.attach(slot)
             self.files["counter"] = MetricFile(slot.descriptor)
             for value in self.values:
                 carried = value.get()
@@ -192,6 +200,7 @@ class Store:
 
     def release(self) -> None:
         """Gives the slot back. What was counted stays in its files, so all values start again from zero."""
+        self.exemplars.release()
         if not self.slot:
             return
         for value in self.values:
@@ -257,6 +266,8 @@ class Counter(MetricInCells, prometheus_client.Counter):
 
 class Gauge(MetricInCells, prometheus_client.Gauge):
     def _metric_init(self) -> None:
+        if f"gauge_{self._multiprocess_mode}" not in RULES:
+            raise ValueError(f"No rule merges gauges with multiprocess_mode={self._multiprocess_mode!r}.")
         self._value = self.new_value("", mode=self._multiprocess_mode)
 
     def inc(self, amount: float = 1) -> None:
@@ -281,9 +292,18 @@ class Histogram(MetricInCells, prometheus_client.Histogram):
         self._buckets: list[Value] = [self.new_value("_bucket", bound=bound) for bound in bounds]
 
     def observe(self, amount: float, exemplar: dict[str, str] | None = None) -> None:
-        del exemplar
+        """`exemplar` is {"trace_id": 32 hex digits} of a sampled trace, and "request_id" if there is one."""
         total = self._sum
         bucket = self._buckets[bisect_left(self._upper_bounds, amount)]
         with lock:
             total.cells[total.index] += amount
             bucket.cells[bucket.index] += 1
+        if exemplar is not None:
+            keep_exemplar(bucket, amount, exemplar)
+
+
+def keep_exemplar(bucket: Value, amount: float, labels: dict[str, str]) -> None:
+    with lock:
+        trouble = store.exemplars.keep(bucket.key, amount, labels)
+    if trouble:  # said without the lock: what listens to the log may count something
+        logger.error("exemplars_lost", extra={"reason": trouble})

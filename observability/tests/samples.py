@@ -1,11 +1,25 @@
 """Reads metrics the way a test wants them: one number, or how many series there are."""
 
+from prometheus_client.metrics_core import Metric
+from prometheus_client.openmetrics import parser
+
+from observability.exposition import write_metrics
+from observability.formats import OPENMETRICS
 from observability.metrics import REGISTRY
 
 
 def sample(name: str, **labels: str) -> float:
     """The value of one series of this process; 0 when there is none yet."""
     return REGISTRY.get_sample_value(name, labels) or 0.0
+
+
+def parse_openmetrics(text: str) -> list[Metric]:
+    return list(parser.text_string_to_metric_families(text))  # type: ignore[no-untyped-call]
+
+
+def scraped() -> list[Metric]:
+    """What a scrape of all processes says."""
+    return parse_openmetrics(write_metrics(OPENMETRICS).decode())
 
 
 def count_series() -> int:

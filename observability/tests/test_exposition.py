@@ -9,19 +9,14 @@ from typing import Any
 
 import pytest
 from django.test import Client
-from prometheus_client.metrics_core import Metric
-from prometheus_client.openmetrics import parser
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from observability import metrics
 from observability.edge import Edge
 from observability.exposition import metrics_answer
 from observability.slots import take_slot
+from observability.tests.samples import parse_openmetrics
 from observability.values import store
-
-
-def parse_openmetrics(text: str) -> list[Metric]:
-    return list(parser.text_string_to_metric_families(text))  # type: ignore[no-untyped-call]
 
 
 LOCAL = {"REQUEST_METHOD": "GET", "REMOTE_ADDR": "127.0.0.1", "PATH_INFO": "/metrics"}
