@@ -6,6 +6,7 @@ Nothing here asks the database: a user is named only if the request has loaded o
 
 from __future__ import annotations
 
+import logging
 import platform
 import sys
 import threading
@@ -205,6 +206,11 @@ def about_here(context: Mapping[str, Any], user_info: Mapping[str, Any]) -> Even
         shown = {str(name): value for name, value in user_info.items() if may_show(name)}
         about["user"] = {**about.get("user", {}), **short_values(shown)}
     return about
+
+
+def about_line(record: logging.LogRecord) -> Event:
+    """Of the request or task in which somebody logged an exception."""
+    return {**about_here({}, {}), "logger": record.name}
 
 
 def may_show(name: str) -> bool:

@@ -114,9 +114,10 @@ def logging_config(level: str, log_format: str) -> dict[str, Any]:
         "disable_existing_loggers": False,
         "formatters": {"amani": {"()": "observability.logging.Formatter", "log_format": log_format}},
         "handlers": {
-            "stderr": {"class": "logging.StreamHandler", "stream": "ext://sys.stderr", "formatter": "amani"}
+            "stderr": {"class": "logging.StreamHandler", "stream": "ext://sys.stderr", "formatter": "amani"},
+            "errors": {"class": "observability.sentry.ErrorHandler", "level": "ERROR"},
         },
-        "root": {"handlers": ["stderr"], "level": level},
+        "root": {"handlers": ["stderr", "errors"], "level": level},
         "loggers": quiet_loggers(),
     }
 

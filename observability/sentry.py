@@ -40,6 +40,8 @@ logger = logging.getLogger(__name__)
 
 QUEUE_SIZE = 100
 LONGEST_TEXT = 4_000
+# Themselves; every wrong Host header; and a failed task, which has its signal.
+NOT_FROM = (__name__, "sentry_sdk", "django.security", "celery.app.trace")
 SENT = "_amani_sent_to_sentry"  # in the __dict__ of an exception that needs no second event
 
 
@@ -106,6 +108,10 @@ def start(kind: str) -> None:
         return
     Running.client, Running.kind = make_client(kind), kind
     connect()
+    if settings.SENTRY_TRACES_SAMPLE_RATE:
+        from observability import performance  # its middleware needs this module's importers
+
+        performance.watch_tasks()
 
 
 def stop(timeout: float) -> None:
@@ -217,6 +223,15 @@ def report_thread(died: threading.ExceptHookArgs) -> None:
         report(died.exc_value, "threading", lambda: error_events.about_thread(died.thread))
     if Running.hooks is not None:
         Running.hooks[1](died)
+
+
+class ErrorHandler(logging.Handler):
+    """Sends what somebody logged with its traceback: gunicorn a broken stream, Celery its own errors."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        exception = record.exc_info[1] if record.exc_info else None
+        if exception is not None and not record.name.startswith(NOT_FROM):
+            report(exception, "logging", lambda: error_events.about_line(record), handled=True)
 
 
 def report(

@@ -108,5 +108,5 @@ def test_an_unknown_format_is_refused_by_name() -> None:
 
 def test_nothing_but_the_root_has_a_handler() -> None:
     config = logging_config("INFO", "json")
-    assert config["root"] == {"handlers": ["stderr"], "level": "INFO"}
+    assert config["root"] == {"handlers": ["stderr", "errors"], "level": "INFO"}
     assert {tuple(one["handlers"]) for one in config["loggers"].values()} == {()}
