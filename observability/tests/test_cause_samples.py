@@ -77,9 +77,9 @@ def test_an_alert_about_errors_shows_what_failed_first_then_the_newest(prometheu
     assert [sample.failed for sample in found.samples] == [True, True, False, False]
 
 
-def test_at_most_ten_are_shown(prometheus: PrometheusStandIn) -> None:
+def test_at_most_six_are_shown(prometheus: PrometheusStandIn) -> None:
     prometheus.replies["query_exemplars"] = success([series(*(exemplar(i, 1, AT) for i in IDS))])
-    assert len(look(about(endpoint="/x")).samples) == 10
+    assert len(look(about(endpoint="/x")).samples) == 6
 
 
 def test_the_endpoint_of_the_alert_is_asked_for(prometheus: PrometheusStandIn) -> None:

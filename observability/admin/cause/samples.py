@@ -21,7 +21,7 @@ from observability.request_id import WELL_FORMED
 
 BUDGET_SECONDS = 2.0
 MOST_PLACES = 3
-MOST_SHOWN = 10
+MOST_SHOWN = 6
 LONGEST_WINDOW = timedelta(minutes=30)  # exemplars of longer ones would be megabytes
 LONGEST_NAME = 200
 MOST_SECONDS = 86_400.0
