@@ -11,6 +11,7 @@ from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error, register
 
+from observability import sentry
 from observability.notifiers import registry
 
 SHORTEST_TOKEN = 16
@@ -72,6 +73,22 @@ def metrics_access(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> It
                 hint="Name Prometheus' own network, or use METRICS_TOKEN.",
                 id="amani.E005",
             )
+
+
+@register(deploy=True)
+def sentry_dsn(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> Iterable[CheckMessage]:
+    if not settings.SENTRY_DSN:
+        yield checks.Warning(
+            "SENTRY_DSN is not set: errors are only in the log.",
+            hint="Set SENTRY_DSN to the DSN of a project in Sentry or Bugsink.",
+            id="amani.W005",
+        )
+    elif problem := sentry.dsn_problem(settings.SENTRY_DSN):
+        yield Error(
+            f"SENTRY_DSN is malformed ({problem}): errors are only in the log.",
+            hint="It is https://key@host/number; copy it from the project's settings in Sentry.",
+            id="amani.E006",
+        )
 
 
 @register(deploy=True)

@@ -101,6 +101,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "observability.middleware.RequestLogMiddleware",
     "observability.spans.requests.TracingMiddleware",
+    "observability.performance.SentryTransactionMiddleware",
     "observability.middleware.MetricsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",

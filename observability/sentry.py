@@ -109,9 +109,7 @@ def start(kind: str) -> None:
     Running.client, Running.kind = make_client(kind), kind
     connect()
     if settings.SENTRY_TRACES_SAMPLE_RATE:
-        from observability import performance  # its middleware needs this module's importers
-
-        performance.watch_tasks()
+        watch_tasks()
 
 
 def stop(timeout: float) -> None:
@@ -176,6 +174,12 @@ def connect() -> None:
     if Running.hooks is None:
         Running.hooks = sys.excepthook, threading.excepthook
         sys.excepthook, threading.excepthook = report_command, report_thread
+
+
+def watch_tasks() -> None:
+    from observability import performance  # whose middleware is imported by those who import this module
+
+    performance.watch_tasks()
 
 
 def disconnect() -> None:

@@ -19,6 +19,7 @@ SECRETS = {
     "SLACK_WEBHOOK_URL": "https://hooks.slack.com/services/T0/B0/secret",
     "PAGERDUTY_API_KEY": "R0123456789ABCDEFGHIJKLMNOPQRSTU",
     "PROMETHEUS_MULTIPROC_DIR": "/dev/shm/amani-metrics",
+    "SENTRY_DSN": "https://0123456789abcdef@errors.invalid/1",
 }
 
 
@@ -74,6 +75,8 @@ def test_production_refuses_to_start_and_names_what_is_missing(name: str) -> Non
         ({"PUBLIC_URL": "http://amani.example.com"}, "amani.W002"),
         ({"PROMETHEUS_MULTIPROC_DIR": ""}, "amani.W003"),
         ({"SLACK_WEBHOOK_URL": "http://hooks.slack.com/services/x"}, "amani.W004"),
+        ({"SENTRY_DSN": ""}, "amani.W005"),
+        ({"SENTRY_DSN": "0123456789abcdef"}, "amani.E006"),
         ({"DEBUG": "true"}, "security.W018"),
     ],
 )

@@ -19,6 +19,7 @@ from opentelemetry import trace as otel_trace
 from opentelemetry.sdk.trace import TracerProvider
 
 from observability import sentry
+from observability.error_events import role_of
 from observability.sentry import add_breadcrumb, capture_exception
 from observability.tests.fake_sentry import KEY, FakeSentry
 from observability.tests.sample_celery import fail
@@ -67,6 +68,7 @@ def handled_then_raised(_request: HttpRequest) -> HttpResponse:
     except RefusedError as error:
         capture_exception(error)
         raise
+    return HttpResponse()
 
 
 def logged(_request: HttpRequest) -> HttpResponse:
@@ -229,10 +231,10 @@ def test_a_user_is_id_and_role_and_an_e_mail_only_if_allowed(
 
 def test_roles_are_the_groups_where_they_are_loaded(on: FakeSentry, browser: Client, operator: Any) -> None:
     user = operator("viewer")
-    assert sentry.error_events.role_of(user) == "staff"
+    assert role_of(user) == "staff"
     user._prefetched_objects_cache = {"groups": [Group(name="viewer"), Group(name="auditor")]}
-    assert sentry.error_events.role_of(user) == "auditor, viewer"
-    assert sentry.error_events.role_of(operator("superuser")) == "superuser"
+    assert role_of(user) == "auditor, viewer"
+    assert role_of(operator("superuser")) == "superuser"
 
 
 def test_naming_the_user_asks_no_question(
