@@ -1,9 +1,11 @@
-"""Amani's addresses and two of a test: one that works and one that fails, as an application's views do."""
+"""Amani's addresses and some of tests: one that works, one that fails, one that queues a task that fails."""
 
+from django.contrib.auth.models import Group
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 
 from amani.urls import urlpatterns as product_urlpatterns
+from tests.installation_tasks import call_and_fail
 
 
 def works(request: HttpRequest) -> HttpResponse:
@@ -14,4 +16,14 @@ def fails(request: HttpRequest) -> HttpResponse:
     raise RuntimeError("This view fails on purpose.")
 
 
-urlpatterns = [path("test/works", works), path("test/fails", fails), *product_urlpatterns]
+def queues(request: HttpRequest) -> HttpResponse:
+    call_and_fail.delay(Group.objects.count())
+    return HttpResponse("queued")
+
+
+urlpatterns = [
+    path("test/works", works),
+    path("test/fails", fails),
+    path("test/queues", queues),
+    *product_urlpatterns,
+]

@@ -1,0 +1,17 @@
+"""Tasks of a test, as an application has them."""
+
+import logging
+import os
+
+import requests
+from celery import shared_task
+
+logger = logging.getLogger(__name__)
+
+
+@shared_task(name="tests.call_and_fail")
+def call_and_fail(groups: int) -> None:
+    """Calls the vendor at TEST_VENDOR_URL, then fails."""
+    requests.post(os.environ["TEST_VENDOR_URL"], json={"groups": groups}, timeout=10)
+    logger.info("vendor_called")
+    raise RuntimeError("This task fails on purpose.")
