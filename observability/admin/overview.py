@@ -21,6 +21,7 @@ from observability.alerts.pipeline import backlog, firing_by_severity
 from observability.models import Channel, Delivery, Episode, Heartbeat, Receipt
 from observability.models.episode import Severity
 from observability.notifiers import registry
+from observability.sentry import dsn_problem
 
 COUNT_AT_MOST = 1_000
 MOST_FIRING = 10
@@ -72,6 +73,7 @@ def overview() -> dict[str, Any]:
         "firing_total": sum(counts.values()),
         "channels": channels,
         "signs": signs_of_life(now),
+        "integrations": [errors_sign(), traces_sign()],
         "banners": banners(channels),
     }
 
@@ -165,6 +167,24 @@ def receipt_sign(now: datetime) -> Sign:
     tone, icon, word = words.OUTCOME_MARKS[Receipt.Outcome(last.outcome)]
     count = "1 alert" if last.alert_count == 1 else f"{last.alert_count} alerts"
     return Sign(name, tone, icon, word.lower(), f"{words.ago(last.received_at, now)}, {count}", url)
+
+
+def errors_sign() -> Sign:
+    if not settings.SENTRY_DSN:
+        return Sign("Sentry", "quiet", "bug_report", "Off", "Errors are in the log only: no SENTRY_DSN.")
+    if problem := dsn_problem(settings.SENTRY_DSN):
+        return Sign("Sentry", "bad", "error", "Off", f"SENTRY_DSN is malformed: {problem}.")
+    return Sign("Sentry", "good", "check_circle", "On", f"Errors go there as {settings.ENVIRONMENT}.")
+
+
+def traces_sign() -> Sign:
+    if not settings.TRACING_ENABLED:
+        return Sign("Tracing", "quiet", "account_tree", "Off", "No request is traced: no TRACING_ENABLED.")
+    rate = settings.TRACING_SAMPLE_RATE
+    share = "as OTEL_TRACES_SAMPLER says" if rate is None else f"at a rate of {rate:g}"
+    return Sign(
+        "Tracing", "good", "check_circle", "On", f"Sampled {share}; exporter {settings.TRACING_EXPORTER}."
+    )
 
 
 def banners(channels: list[ChannelState]) -> list[tuple[str, str, str, str, str]]:

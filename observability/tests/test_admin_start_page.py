@@ -134,3 +134,35 @@ def test_channels_say_what_waits_and_what_went_wrong_lately() -> None:
     assert (pagerduty.waiting, pagerduty.oldest, pagerduty.gone_wrong) == (0, None, 1)
     history.delivery(told, "pagerduty", resend_of=failed)
     assert overview.channel_states(timezone.now())[0].gone_wrong == 0
+
+
+def test_errors_and_traces_that_go_nowhere_are_said_quietly(
+    sign_in: Callable[..., Client], settings: Any
+) -> None:
+    settings.SENTRY_DSN, settings.TRACING_ENABLED = "", False
+    assert [(sign.tone, sign.word) for sign in overview.overview()["integrations"]] == [("quiet", "Off")] * 2
+    html = sign_in("viewer").get("/admin/").content.decode()
+    assert "Errors are in the log only: no SENTRY_DSN." in html
+    assert "No request is traced: no TRACING_ENABLED." in html
+
+
+@pytest.mark.parametrize(
+    ("rate", "words"), [(0.1, "at a rate of 0.1"), (None, "as OTEL_TRACES_SAMPLER says")]
+)
+def test_errors_and_traces_say_where_they_go(rate: float | None, words: str, settings: Any) -> None:
+    settings.SENTRY_DSN, settings.ENVIRONMENT = "https://key@sentry.example/1", "staging"
+    settings.TRACING_ENABLED, settings.TRACING_EXPORTER = True, "otlp"
+    settings.TRACING_SAMPLE_RATE = rate
+    assert [
+        (sign.name, sign.tone, sign.word, sign.detail) for sign in overview.overview()["integrations"]
+    ] == [
+        ("Sentry", "good", "On", "Errors go there as staging."),
+        ("Tracing", "good", "On", f"Sampled {words}; exporter otlp."),
+    ]
+
+
+def test_a_malformed_dsn_is_bad(settings: Any) -> None:
+    settings.SENTRY_DSN = "https://sentry.example/1"
+    sign = overview.errors_sign()
+    assert (sign.tone, sign.word) == ("bad", "Off")
+    assert sign.detail.startswith("SENTRY_DSN is malformed: ")
