@@ -67,6 +67,14 @@ def slow(_request: HttpRequest) -> HttpResponse:
     return HttpResponse("late")
 
 
+def busy(_request: HttpRequest) -> HttpResponse:
+    """Long enough to be seen by a profiler that looks a hundred times a second."""
+    began = time.perf_counter()
+    while time.perf_counter() - began < 0.2:
+        pass
+    return HttpResponse("busy")
+
+
 def whose(_request: HttpRequest) -> HttpResponse:
     return HttpResponse(current_request_id())
 
@@ -82,6 +90,7 @@ urlpatterns = [
     path("file", file),
     path("endless", endless),
     path("slow", slow),
+    path("busy", busy),
     path("whose", whose),
     re_path(r"^pattern/(?P<name>[a-z]+)$", lambda _request, name: HttpResponse(name)),
     path("", include("observability.urls")),
