@@ -20,7 +20,7 @@ from observability import tracing
 from observability.metrics import db_connections_active, query_durations
 from observability.request_id import request_id
 from observability.spans.current import exemplar
-from observability.spans.statements import statement_span
+from observability.spans.statements import end_statement_span, start_statement_span
 from observability.trail import SIZE, trail
 from observability.values import Histogram
 
@@ -72,16 +72,21 @@ def trace_statement(
     """`time_statement` with tracing on: a span and an exemplar, where the request or task is sampled."""
     if not get_current_span().is_recording():
         return time_statement(execute, sql, params, many, context)
+    span = start_statement_span(sql, context["connection"])
     started = perf_counter()
-    with statement_span(sql, context["connection"]) as span:
-        try:
-            return execute(sql, params, many, context)
-        finally:
-            seconds = perf_counter() - started
-            trail.statements[trail.count % SIZE] = (sql, started, seconds)
-            trail.count += 1
-            trace_id = format_trace_id(span.get_span_context().trace_id)
-            durations_of(sql).observe(seconds, exemplar(trace_id, request_id.get()))
+    problem: BaseException | None = None
+    try:
+        return execute(sql, params, many, context)
+    except BaseException as exception:
+        problem = exception
+        raise
+    finally:
+        seconds = perf_counter() - started
+        end_statement_span(span, problem)
+        trail.statements[trail.count % SIZE] = (sql, started, seconds)
+        trail.count += 1
+        trace_id = format_trace_id(span.get_span_context().trace_id)
+        durations_of(sql).observe(seconds, exemplar(trace_id, request_id.get()))
 
 
 def durations_of(sql: object) -> Histogram:

@@ -17,6 +17,12 @@ def current_request_id() -> str:
     return request_id.get()
 
 
+def request_id_header() -> dict[str, str]:
+    """The header that carries the current id to whoever is called."""
+    identifier = request_id.get()
+    return {"X-Request-ID": identifier} if identifier else {}
+
+
 def choose_request_id(offered: str | None) -> str:
     """`offered` if it is well-formed, else a new id of 32 hexadecimal digits."""
     if offered and WELL_FORMED.fullmatch(offered):

@@ -18,6 +18,7 @@ from django.db import transaction
 
 from observability.alerts import doorbell, outbox
 from observability.models import Delivery, Episode, EpisodeEvent
+from observability.request_id import request_id_header
 
 ASK_TIMEOUT_SECONDS = 3.0
 WITHOUT_ANSWER = timedelta(minutes=5)
@@ -45,7 +46,9 @@ def firing_fingerprints() -> set[str] | None:
     """Fingerprints of the alerts that Alertmanager holds as firing; None when it cannot be asked."""
     url = f"{settings.ALERTMANAGER_URL}/api/v2/alerts"
     try:
-        response = requests.get(url, timeout=ASK_TIMEOUT_SECONDS, allow_redirects=False)
+        response = requests.get(
+            url, headers=request_id_header(), timeout=ASK_TIMEOUT_SECONDS, allow_redirects=False
+        )
         response.raise_for_status()
         return {alert["fingerprint"] for alert in response.json()}
     except (requests.RequestException, ValueError, TypeError, KeyError) as problem:

@@ -16,6 +16,7 @@ from urllib3.exceptions import HTTPError
 from observability.notifiers.base import OutgoingRequest, VendorResponse
 from observability.notifiers.connection import Deadline, GuardedAdapter
 from observability.notifiers.redaction import redact as redact  # callers need nothing else for a delivery
+from observability.request_id import request_id_header
 from observability.trail import trail
 
 BODY_LIMIT_BYTES = 64 * 1024
@@ -75,7 +76,11 @@ def _send(
             response = _session().post(
                 request.url,
                 data=json.dumps(request.json, ensure_ascii=False, allow_nan=False).encode(),
-                headers={"Content-Type": "application/json; charset=utf-8", **request.headers},
+                headers={
+                    "Content-Type": "application/json; charset=utf-8",
+                    **request_id_header(),
+                    **request.headers,
+                },
                 timeout=timeout,
                 allow_redirects=False,
                 stream=True,

@@ -16,6 +16,7 @@ from opentelemetry.context import (
 )
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from opentelemetry.trace import SpanKind
 
 from observability.metrics import spans_dropped, spans_ended, spans_exported
 from observability.request_id import request_id
@@ -51,7 +52,7 @@ class Batches(SpanProcessor):
 
     def on_start(self, span: Span, parent_context: context.Context | None = None) -> None:
         identifier = request_id.get()
-        if identifier:
+        if identifier and span.kind is not SpanKind.CLIENT:  # a statement is found through its request
             span.set_attribute("amani.request_id", identifier)
 
     def on_end(self, span: ReadableSpan) -> None:

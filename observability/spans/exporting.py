@@ -26,13 +26,11 @@ CLEAN = frozenset(
         "celery.task_name",
         "db.namespace",
         "db.operation.name",
-        "db.query.summary",
         "db.query.text",
         "db.system.name",
         "http.request.method",
         "http.route",
         "messaging.message.id",
-        "server.address",
         "url.scheme",
     }
 )

@@ -108,15 +108,13 @@ def finish(span: Span, request: HttpRequest, status: int) -> None:
 
 
 def attributes_of(request: HttpRequest, status: int) -> dict[str, str | int]:
-    meta = request.META
     method = request.method or ""
     attributes: dict[str, str | int] = {
         "http.request.method": method if method in METHODS else "_OTHER",
         "http.response.status_code": status,
         "url.scheme": request.scheme or "http",
         "url.path": request.path,
-        "server.address": meta.get("SERVER_NAME", ""),
-        "user_agent.original": meta.get("HTTP_USER_AGENT", "")[:200],
+        "user_agent.original": request.META.get("HTTP_USER_AGENT", "")[:200],
     }
     route = route_of(request)
     if route is not None:

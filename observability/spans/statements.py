@@ -1,12 +1,11 @@
 """A span for each SQL statement inside a sampled request or task, without its values."""
 
 import re
-from contextlib import AbstractContextManager
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from opentelemetry import trace
-from opentelemetry.trace import Span, SpanKind
+from opentelemetry.trace import Span, SpanKind, StatusCode
 
 from observability.trail import shape
 
@@ -17,7 +16,7 @@ VERB = re.compile(r"[A-Za-z]+")
 
 
 class Statement(NamedTuple):
-    summary: str
+    name: str
     operation: str
     text: str
 
@@ -32,19 +31,23 @@ def described(sql: str) -> Statement:
     return Statement(f"{operation} {table[1]}" if table else operation, operation, text)
 
 
-def statement_span(sql: object, connection: Any) -> AbstractContextManager[Span]:
-    """A span that is current while the statement runs. `sql` may be psycopg's composed statement."""
-    statement = described(sql if isinstance(sql, str) else str(shape(sql)))
-    database = connection.settings_dict
-    return tracer.start_as_current_span(
-        statement.summary,
+def start_statement_span(sql: object, connection: Any) -> Span:
+    """`sql` may be psycopg's composed statement. The span is never current: nothing is started inside."""
+    statement = described(sql if isinstance(sql, str) else shape(sql))
+    return tracer.start_span(
+        statement.name,
         kind=SpanKind.CLIENT,
         attributes={
             "db.system.name": "postgresql",
-            "db.namespace": database["NAME"] or "",
+            "db.namespace": connection.settings_dict["NAME"] or "",
             "db.operation.name": statement.operation,
-            "db.query.summary": statement.summary,
             "db.query.text": statement.text,
-            "server.address": database["HOST"] or "",
         },
     )
+
+
+def end_statement_span(span: Span, exception: BaseException | None) -> None:
+    if exception is not None:
+        span.set_attribute("error.type", type(exception).__qualname__)
+        span.set_status(StatusCode.ERROR)
+    span.end()

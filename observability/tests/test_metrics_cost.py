@@ -14,15 +14,17 @@ from django.core.handlers.base import BaseHandler
 from django.db import connection
 from django.test import RequestFactory
 
-from observability.database import time_statement
+from observability.database import time_statement, trace_statement
 from observability.logging import Formatter
 from observability.processes import clock
 from observability.slots import take_slot
+from observability.tests.recorded import recording
 from observability.values import store
 
 REQUESTS = 100
 METRICS = "observability.middleware.MetricsMiddleware"
 REQUEST_LOG = "observability.middleware.RequestLogMiddleware"
+TRACING = "observability.spans.requests.TracingMiddleware"
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("observability.tests.sample_urls")]
 
@@ -83,3 +85,20 @@ def test_request_id_and_access_line_add_at_most_70_calls(settings: Any) -> None:
         added = calls_per_request(settings, REQUEST_LOG) - calls_per_request(settings)
     print(f"request id and access line add {added:.1f} calls")  # noqa: T201
     assert added <= 70
+
+
+def test_all_signals_add_at_most_200_calls_when_a_tenth_of_the_requests_is_traced(settings: Any) -> None:
+    settings.TRACING_ENABLED = True
+    with connection.cursor() as cursor:  # adds the execute wrapper
+        cursor.execute("SELECT 1")
+    connection.execute_wrappers.remove(time_statement)
+    bare = calls_per_request(settings)
+    connection.execute_wrappers.append(trace_statement)
+    added = {}
+    for rate in (0.0, 1.0):
+        with production_logs(), recording(rate):
+            added[rate] = calls_per_request(settings, REQUEST_LOG, TRACING, METRICS) - bare
+    connection.execute_wrappers[:] = [time_statement]
+    at_a_tenth = 0.9 * added[0.0] + 0.1 * added[1.0]
+    print(f"{bare:.0f} bare; added {at_a_tenth:.1f}: {added[0.0]:.1f} not sampled, {added[1.0]:.1f} sampled")  # noqa: T201
+    assert at_a_tenth <= 200

@@ -26,6 +26,8 @@ from observability.tests.recorded import Recording, is_child_of, recording, trac
 from observability.tests.vendors import SLACK_OK, Vendor
 from observability.tracing import current_trace, get_tracer
 
+pytestmark = pytest.mark.django_db
+
 RING = doorbell.Doorbell.ring  # conftest.py replaces it for every test
 
 
@@ -137,8 +139,10 @@ def test_a_task_that_nobody_sampled_makes_no_span(app: Celery) -> None:
 def test_an_outgoing_call_is_a_span_and_carries_the_trace(recorded: Recording) -> None:
     outgoing.instrument(trace.get_tracer_provider())  # type: ignore[arg-type]
     vendor = Vendor(SLACK_OK)
+    request_id.set("request-0005")
     with get_tracer("test").start_as_current_span("request"):
         requests.post(f"{vendor.url}/somewhere?token=hidden", json={}, timeout=5)
+    request_id.set("")
     vendor.close()
     RequestsInstrumentor().uninstrument()
 
@@ -146,6 +150,8 @@ def test_an_outgoing_call_is_a_span_and_carries_the_trace(recorded: Recording) -
     assert is_child_of(call, recorded.named("request"))
     assert call.kind is SpanKind.CLIENT
     assert attributes_of(call)["http.response.status_code"] == 200
+    assert attributes_of(call)["amani.request_id"] == "request-0005"
+    assert vendor.received[0].headers["X-Request-ID"] == "request-0005"
     assert call.context is not None
     assert vendor.received[0].headers["traceparent"] == (
         f"00-{trace_id_of(call)}-{call.context.span_id:016x}-{call.context.trace_flags:02x}"

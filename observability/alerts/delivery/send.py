@@ -22,6 +22,7 @@ from observability.notifiers.base import (
     RetryLater,
     VendorResponse,
 )
+from observability.sentry import capture_exception
 
 log = structlog.get_logger(__name__)
 
@@ -52,6 +53,7 @@ def send(delivery: Delivery, notifier: Notifier) -> None:
     except Exception as problem:
         # One alert that we cannot word must not stop the others; it is recorded and tried again.
         log.exception("delivery_not_worded", delivery=delivery.pk, channel=delivery.channel)
+        capture_exception(problem, context={"delivery": delivery.pk, "channel": delivery.channel})
         failure = RetryLater(after=None, reason=f"Internal error: {type(problem).__name__}.")
         answer = Answer(failure, None, 0.0, text=failure.reason)
     record.record(delivery, notifier, answer)

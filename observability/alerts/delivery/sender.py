@@ -15,6 +15,7 @@ from observability.alerts.delivery.claim import Wait, claim, due, release_abando
 from observability.alerts.delivery.send import send
 from observability.models import Delivery
 from observability.notifiers import registry
+from observability.tracing import add_span_attributes, get_tracer
 
 SLOTS = 2  # senders at once on one channel: a vendor that hangs must not hold every worker child
 LOCK_CLASS = 0x414D  # "AM": Amani's own range of advisory locks
@@ -22,6 +23,7 @@ LONGEST_WAIT_SECONDS = 1.5
 LONGEST_DRAIN_SECONDS = 30
 
 log = structlog.get_logger(__name__)
+tracer = get_tracer(__name__)
 
 
 def drain(channel: str) -> int:
@@ -55,7 +57,9 @@ def send_due(channel: str, slot: int, until: float) -> tuple[int, float]:
                 return attempts, claimed.seconds
             time.sleep(claimed.seconds)
             continue
-        send(claimed, notifier)
+        with tracer.start_as_current_span(f"deliver to {channel}"):
+            add_span_attributes(delivery=claimed.pk, kind=claimed.kind)
+            send(claimed, notifier)
         attempts += 1
     return attempts, 0.0
 
