@@ -1,4 +1,4 @@
-"""Outgoing HTTP calls made with `requests`: a span, `traceparent`, and the id of the request that caused them."""
+"""Outgoing calls made with `requests`: a span, `traceparent`, and the id of the request that caused them."""
 
 import os
 
