@@ -14,6 +14,7 @@ import structlog
 from structlog.types import EventDict, WrappedLogger
 
 from observability.request_id import request_id
+from observability.spans.current import current_trace
 from observability.trail import trail
 
 ACCESS_LOGGER = "amani.access"
@@ -84,6 +85,7 @@ def shared_processors() -> list[Any]:
     return [
         structlog.contextvars.merge_contextvars,
         add_request_id,
+        add_trace,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -94,6 +96,14 @@ def add_request_id(_logger: WrappedLogger, _name: str, event: EventDict) -> Even
     current = request_id.get()
     if current:
         event.setdefault("request_id", current)
+    return event
+
+
+def add_trace(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    trace = current_trace()
+    if trace is not None:
+        event.setdefault("trace_id", trace.trace_id)
+        event.setdefault("span_id", trace.span_id)
     return event
 
 

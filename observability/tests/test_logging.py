@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import structlog
+from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, use_span
 
 from observability.logging import AccessRecord, Formatter, logging_config
 from observability.request_id import request_id
@@ -64,6 +65,14 @@ def test_a_line_of_structlog_goes_the_same_way(caplog: pytest.LogCaptureFixture)
     line = json.loads(Formatter("json").format(one))
     assert (line["event"], line["logger"], line["channel"]) == ("delivered", "amani.test", "slack")
     assert (line["episode"], line["request_id"]) == (7, "request-0001")
+
+
+def test_a_line_written_inside_a_span_names_it() -> None:
+    context = SpanContext(trace_id=0xABC, span_id=0xDEF, is_remote=False, trace_flags=TraceFlags(1))
+    with use_span(NonRecordingSpan(context)):
+        line = json.loads(Formatter("json").format(record("inside")))
+    assert (line["trace_id"], line["span_id"]) == (f"{0xABC:032x}", f"{0xDEF:016x}")
+    assert "trace_id" not in json.loads(Formatter("json").format(record("outside")))
 
 
 def test_an_exception_is_a_structure_without_local_variables() -> None:
