@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from sentry_sdk.transport import HttpTransport
@@ -13,48 +14,60 @@ if TYPE_CHECKING:
 
 COUNTED = ("error", "transaction")
 # By before_send_handler, or by somebody's event processor.
-FILTERS = ("before_send", "event_processor", "sample_rate")
+FILTERS = ("before_send", "event_processor")
 
 
 class CountingTransport(HttpTransport):
-    """`captured` counts what is to be sent, `dropped` what will not arrive, `filtered` what nobody wanted."""
+    """Each event is `captured` when it is queued and, unless it arrives, `dropped` once; or `filtered`."""
 
-    TIMEOUT = 5  # seconds; the SDK's 30 would hold the queue's other hundred events as long each
+    TIMEOUT = 5  # seconds; with the SDK's 30 a queue behind a silent Sentry would overflow six times sooner
 
     def __init__(self, options: dict[str, Any]) -> None:
         super().__init__(options)
+        self.lock = Lock()
         self.waiting = 0
+        self.ended = False
 
     def capture_envelope(self, envelope: Envelope) -> None:
         count = events_in(envelope)
         record_sentry_event("captured", count)
-        self.waiting += count
+        self.change_waiting(count)
         super().capture_envelope(envelope)
 
     def _send_envelope(self, envelope: Envelope) -> None:
         try:
             super()._send_envelope(envelope)
         finally:
-            self.waiting -= events_in(envelope)
+            self.change_waiting(-events_in(envelope))
 
     def record_lost_event(
         self, reason: str, data_category: Any = None, item: Item | None = None, *, quantity: int = 1
     ) -> None:
         category = data_category if item is None else item.data_category
         if category in COUNTED:
-            record_sentry_event("filtered" if reason in FILTERS else "dropped", quantity)
+            if reason == "queue_overflow":
+                self.change_waiting(-quantity)
+            self.count("filtered" if reason in FILTERS else "dropped", quantity)
         super().record_lost_event(reason, data_category, item, quantity=quantity)
 
     def on_dropped_event(self, reason: str) -> None:
-        """Sentry's own refusal is the one loss that the SDK doesn't record: the server counts it."""
+        """A 429 is the one loss that the SDK doesn't record, because Sentry has."""
         if reason == "status_429":
-            record_sentry_event("dropped")
+            self.count("dropped", 1)
 
     def kill(self) -> None:
-        """Called at the end, after the flush: what still waits is lost."""
-        record_sentry_event("dropped", max(self.waiting, 0))
-        self.waiting = 0
+        """At the end, after the flush: what still waits is lost."""
+        self.count("dropped", self.waiting)
+        self.ended = True
         super().kill()
+
+    def count(self, outcome: str, quantity: int) -> None:
+        if not self.ended:
+            record_sentry_event(outcome, quantity)
+
+    def change_waiting(self, by: int) -> None:
+        with self.lock:
+            self.waiting += by
 
 
 def events_in(envelope: Envelope) -> int:
