@@ -170,7 +170,11 @@ def scrape(url: str) -> list[Sample]:
 def test_the_access_line_names_the_trace_of_the_request(journey: Journey) -> None:
     line, span = journey.access_line, journey.request_span
     assert (line["trace_id"], line["span_id"]) == (span.trace_id, span.span_id)
-    assert journey.task_line["trace_id"] == journey.trace_id
+
+
+def test_what_the_task_logs_names_its_span(journey: Journey) -> None:
+    line, span = journey.task_line, journey.task_span
+    assert (line["trace_id"], line["span_id"]) == (span.trace_id, span.span_id)
 
 
 def test_the_request_is_the_root_and_a_strangers_trace_is_only_linked(journey: Journey) -> None:
@@ -217,9 +221,10 @@ def test_the_answer_and_the_log_lines_have_the_request_id(journey: Journey) -> N
     assert journey.task_line["request_id"] == REQUEST_ID
 
 
-def test_every_span_of_the_trace_has_the_request_id(journey: Journey) -> None:
-    spans = [span for span in journey.spans if span.trace_id == journey.trace_id]
-    assert {span.attributes["amani.request_id"] for span in spans} == {REQUEST_ID}
+def test_the_spans_of_request_publish_run_and_call_have_the_request_id(journey: Journey) -> None:
+    publish = journey.span(f"apply_async/{TASK}")
+    spans = (journey.request_span, publish, journey.task_span, journey.call_span)
+    assert [span.attributes["amani.request_id"] for span in spans] == [REQUEST_ID] * 4
 
 
 def test_the_vendor_is_told_the_request_id(journey: Journey) -> None:
