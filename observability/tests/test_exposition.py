@@ -2,7 +2,8 @@
 
 import gzip
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from observability.slots import take_slot
 from observability.tests.samples import parse_openmetrics
 from observability.values import store
 
-
+OPENMETRICS = {"HTTP_ACCEPT": "application/openmetrics-text;version=1.0.0"}
 LOCAL = {"REQUEST_METHOD": "GET", "REMOTE_ADDR": "127.0.0.1", "PATH_INFO": "/metrics"}
 
 
@@ -122,14 +123,42 @@ def test_each_role_has_its_memory_and_processor_time(directory: Path) -> None:
 
 
 def test_openmetrics_when_it_is_asked_for() -> None:
-    answer = metrics_answer(LOCAL | {"HTTP_ACCEPT": "application/openmetrics-text;version=1.0.0"})
+    answer = metrics_answer(LOCAL | OPENMETRICS)
     assert dict(answer.headers)["Content-Type"].startswith("application/openmetrics-text; version=1.0.0")
     assert "http_requests" in {family.name for family in parse_openmetrics(answer.body.decode())}
 
 
 def test_openmetrics_of_several_processes_is_well_formed(directory: Path) -> None:
-    answer = metrics_answer(LOCAL | {"HTTP_ACCEPT": "application/openmetrics-text;version=1.0.0"})
+    answer = metrics_answer(LOCAL | OPENMETRICS)
     assert "db_query_duration_seconds" in {family.name for family in parse_openmetrics(answer.body.decode())}
+
+
+@pytest.mark.django_db
+def test_a_scrape_asks_the_database_nothing(
+    directory: Path, django_assert_num_queries: Callable[[int], AbstractContextManager[Any]]
+) -> None:
+    with django_assert_num_queries(0):
+        scrape()
+
+
+def test_openmetrics_ends_once_with_all_that_the_text_has(directory: Path) -> None:
+    text = metrics_answer(LOCAL).body.decode()
+    openmetrics = metrics_answer(LOCAL | OPENMETRICS).body.decode()
+    assert openmetrics.count("# EOF") == 1
+    assert openmetrics.endswith("# EOF\n")
+    assert series_of(openmetrics) == series_of(text)
+
+
+@pytest.mark.parametrize("version", ["nonsense", "", "2.0.0", "1.0.0;escaping=dots"])
+def test_an_odd_version_is_answered_with_the_one_that_there_is(directory: Path, version: str) -> None:
+    answer = metrics_answer(LOCAL | {"HTTP_ACCEPT": f"application/openmetrics-text;version={version}"})
+    content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    assert dict(answer.headers)["Content-Type"] == content_type
+    assert b"\nhttp_requests_in_progress 0.0\n" in answer.body
+
+
+def series_of(text: str) -> set[str]:
+    return {line.rpartition(" ")[0] for line in text.splitlines() if not line.startswith("#")}
 
 
 def test_the_body_is_compressed_when_that_is_accepted() -> None:
