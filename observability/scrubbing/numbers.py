@@ -12,8 +12,11 @@ START = r"(?:(?<![\w%])|(?<=%[0-9A-Fa-f]{2}))"
 END = r"(?![^\W_]|_)"
 GAP = r"[ .\u00a0\u2007\u2009\u202f\u2010-\u2015-]"
 
-# Bank accounts (NUBAN, 10 digits), BVN and NIN (11): alone, in one piece.
-ACCOUNT = rf"{START}(?<![A-Za-z]-)(?<!\d\.)\d{{10,11}}{END}(?!\.\d|-[A-Za-z])"
+# Bank accounts (NUBAN, 10 digits), BVN and NIN (11): alone, in one piece, and not an amount of something.
+UNIT = r"[ ]?(?:bytes|B|ns|us|\u00b5s|ms|s|seconds)\b"
+ACCOUNT = (
+    rf"{START}(?<![A-Za-z]-)(?<!\d\.)(?:0\d{{9,10}}|[1-9]\d{{9,10}}(?!\d|{UNIT})){END}(?!\.\d|-[A-Za-z])"
+)
 # The same after a word that says so, in any pieces.
 SAID_ACCOUNT = (
     r"(?<![A-Za-z])(?i:bvn|nin|nuban|acct|account|a/c)(?:\W{0,3}(?:no|num|number)\b)?[\W_]{0,4}"

@@ -50,9 +50,9 @@ SAID_CODE = (
     r"(?i)(?<![a-z])((?:otp|pin|cvv2?|cvc2?|passcode|(?:verification|security|one[- ]?time)[ ]code)\b"
     r"[ \t]{0,2}(?:is|was|:|=|\#)?[ \t]{0,2})\d{3,8}(?![\w.]\d|\w)"
 )
-TOLD = (
-    r"(?i)(?<![a-z])((?:password|passcode|passphrase|secret|token|key)\s(?:is|was)\s[\"']?)"
-    r"(?=[^\s\"',;]*\d)[^\s\"',;\[]{4,}"
+TOLD = (  # "the password is hunter2", "secret s3cr3t": only what has a digit
+    r"(?i)(?<![a-z])((?:pass(?:word|code|phrase|wd)|secret|token|api[ _-]key)\s(?:is\s|was\s)?[\"']?)"
+    r"(?=[^\s\"',;]*\d)(?=[^\s\"',;]*[a-z])[^\s\"',;\[=:]{6,}"
 )
 KEY_OF_ROW = re.compile(
     r"(Key \()([^()\n]*+)(\)=\()([^\n]*?)(\) (?:already|is |conflicts )|\)?$)", re.MULTILINE
@@ -98,7 +98,7 @@ EIGHT_DIGITS = rf"\d(?:[()]?{numbers.GAP}{{0,2}}[()]?\d){{7}}"
 IBAN_LIKE = r"(?<![A-Za-z0-9])[A-Za-z]{2}\d\d(?:[ -]?[A-Za-z0-9]){11}"
 KEY_LIKE = (
     r"(?<![A-Za-z0-9])(?:eyJ|AKIA|ASIA|AIza|SG\.|FLW|[sprw]k[_-]|whsec|sec(?:ret)?_|gh[pousr]_|github_pat|glpat-|sntry"
-    r"|npm_|hf_|pypi-|(?i:xox[a-z]-|xapp-)|(?i:hooks\.slack))"
+    r"|npm_|hf_|pypi-|(?i:xox[a-z]-|xapp-))|[hH](?i:ooks\.slack)"
 )
 # Words, paths and short numbers have none of this.
 UNUSUAL = rf"[^\w./-]|{EIGHT_DIGITS}|{IBAN_LIKE}|{KEY_LIKE}|--[A-Za-z]"
@@ -112,7 +112,7 @@ SUSPICIOUS = re.compile(
             r"--[A-Za-z]|[bB](?i:asic|earer)\s",
             rf"(?:{NAMES})[\w-]{{0,60}}+[^\w\n=:!>,%]{{0,9}}[=:!>,%]",
             r"[oOpPcC](?i:tp|in|v[vc]2?|asscode|ode)\b[^\n]{0,8}\d{3}",
-            r"[pPsStTkK](?i:asswo|assco|assphr|ecret|oken|ey)\w{0,4}\s(?i:is|was)\s",
+            r"[pPsStTkK](?i:assw|assc|assphr|ecret|oken|ey)\w{0,4}\s",
         )
     )
 )
@@ -193,9 +193,10 @@ def is_worth_learning(secret: str) -> bool:
 def spellings(secrets: Iterable[str]) -> set[str]:
     """Each secret as it is, in a URL, in JSON (also PHP's) and in Python's repr."""
     spelled: set[str] = set()
-    for secret in secrets:
+    for secret in filter(None, secrets):
         in_json = json.dumps(secret)[1:-1]
-        spelled |= {secret, quote(secret, safe=""), quote(secret), in_json, in_json.replace("/", "\\/")}
+        in_url = quote(secret, safe="", errors="replace"), quote(secret, errors="replace")
+        spelled |= {secret, *in_url, in_json, in_json.replace("/", "\\/")}
         spelled |= {json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1]}
     return spelled
 

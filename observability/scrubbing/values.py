@@ -16,6 +16,7 @@ DEEPEST = 16
 MOST_ITEMS = 500  # of one container
 MOST_VALUES = 20_000  # in all
 LEFT_OUT = "[left out]"
+CONTAINERS = (Mapping, list, tuple, set, frozenset)
 AS_THEY_ARE = (int, float, date, time, timedelta, Decimal, UUID)
 TRACE_OR_FINGERPRINT = re.compile(r"[0-9a-f]{16}(?:[0-9a-f]{16})?")
 IDENTIFIERS = frozenset(
@@ -40,32 +41,39 @@ class Walk:
 
     def scrub(self, value: Any, key: object, depth: int) -> Any:
         self.left -= 1
-        if value is None or value is True or value is False or value == "":
+        # Not isinstance: it asks a lazy object for its class, which may cost a query.
+        kind = type(value)
+        if value is None or kind is bool or (kind is str and not value):
             return value
         if isinstance(key, str) and is_secret_name(key):
             return HIDDEN
-        if type(value) is str:
+        if kind is str:
             is_identifier = key in IDENTIFIERS and TRACE_OR_FINGERPRINT.fullmatch(value)
             return value if is_identifier else scrub_text(value)
-        if isinstance(value, AS_THEY_ARE):
+        if issubclass(kind, AS_THEY_ARE):
             return value
-        if isinstance(value, Mapping | list | tuple | set | frozenset):
+        if issubclass(kind, CONTAINERS):
             return self.scrub_container(value, key, depth)
         return scrub_text(text_of(value))
 
     def scrub_container(self, value: Any, key: object, depth: int) -> Any:
         if depth <= 0 or self.left <= 0:
             return LEFT_OUT
-        if isinstance(value, Mapping):
-            return self.scrub_mapping(value, depth - 1)
-        items = list(value)
-        if len(items) == 2 and isinstance(value, list | tuple) and is_name_of_secret(items[0]):
-            scrubbed = [items[0], self.scrub(items[1], text_of(items[0]), depth - 1)]
-        else:
-            scrubbed = [self.scrub(item, key, depth - 1) for item in items[:MOST_ITEMS]]
-            if len(items) > MOST_ITEMS:
-                scrubbed[-1] = LEFT_OUT
-        return tuple(scrubbed) if isinstance(value, tuple) else scrubbed
+        try:
+            if issubclass(type(value), Mapping):
+                return self.scrub_mapping(value, depth - 1)
+            scrubbed = self.scrub_items(list(value), key, depth - 1)
+        except Exception:  # noqa: BLE001  (changed by another thread meanwhile, or odd in its own way)
+            return f"<{type(value).__name__}>"
+        return tuple(scrubbed) if issubclass(type(value), tuple) else scrubbed
+
+    def scrub_items(self, items: list[Any], key: object, depth: int) -> list[Any]:
+        if len(items) == 2 and is_name_of_secret(items[0]):
+            return [items[0], self.scrub(items[1], text_of(items[0]), depth)]
+        scrubbed = [self.scrub(item, key, depth) for item in items[:MOST_ITEMS]]
+        if len(items) > MOST_ITEMS:
+            scrubbed[-1] = LEFT_OUT
+        return scrubbed
 
     def scrub_mapping(self, value: Mapping[Any, Any], depth: int) -> dict[Any, Any]:
         """Keys may hold secrets too. `{"name": "password", "value": …}` is a pair as well."""
@@ -80,20 +88,21 @@ class Walk:
         return scrubbed
 
     def scrub_key(self, name: Any) -> Any:
-        if name is None or isinstance(name, AS_THEY_ARE):
+        if name is None or issubclass(type(name), AS_THEY_ARE):
             return name
         return scrub_text(text_of(name))
 
 
 def is_name_of_secret(name: object) -> bool:
-    return isinstance(name, str | bytes) and is_secret_name(text_of(name))
+    return type(name) in {str, bytes} and is_secret_name(text_of(name))
 
 
 def text_of(value: Any) -> str:
     """`value` as text, whatever it is."""
-    if isinstance(value, bytes | bytearray):
-        return value.decode("utf-8", "backslashreplace")
+    kind = type(value)
     try:
-        return str(value) if isinstance(value, str) else repr(value)
+        if issubclass(kind, bytes | bytearray):
+            return str(value, "utf-8", "backslashreplace")
+        return str(value) if issubclass(kind, str) else repr(value)
     except Exception:  # noqa: BLE001  (somebody else's __repr__ must not cost us the log line)
         return f"<{type(value).__name__}>"
