@@ -14,6 +14,9 @@ PROGRAMS = {"prometheus": ("prometheus",), "alertmanager": ("alertmanager", "pro
 DEBIAN_PACKAGES = {"prometheus": "prometheus", "alertmanager": "prometheus-alertmanager"}
 
 
+EXEMPLARS = "--enable-feature=exemplar-storage"  # keeps the trace ids that /metrics gives with its buckets
+
+
 def find_program(name: str) -> str | None:
     return next((path for path in map(shutil.which, PROGRAMS[name]) if path), None)
 
@@ -94,5 +97,7 @@ def command(name: str, program: str, folder: Path, configuration: Configuration)
         f"--web.external-url={address(name, configuration)}",
         "--log.level=warn",
     ]
+    if name == "prometheus":
+        return [program, *arguments, EXEMPLARS]
     # An empty address turns the cluster off: it would listen on every interface.
-    return [program, *arguments] + (["--cluster.listen-address="] if name == "alertmanager" else [])
+    return [program, *arguments, "--cluster.listen-address="]

@@ -79,7 +79,11 @@ class Monitoring:
         self.write_secrets(slack_url)
         # The first alert is lost: it comes before Prometheus has looked for an Alertmanager (after 5 s).
         self.prometheus = self.program(
-            "prometheus", find("prometheus"), "--storage.tsdb.path=data", "--rules.alert.resend-delay=5s"
+            "prometheus",
+            find("prometheus"),
+            "--storage.tsdb.path=data",
+            "--rules.alert.resend-delay=5s",
+            monitoring.EXEMPLARS,
         )
         self.alertmanager = self.program(
             "alertmanager", find("alertmanager"), "--storage.path=data", "--cluster.listen-address="
