@@ -1,7 +1,7 @@
 """`make run`: starts Amani and all it needs, keeps it running, stops it without leaving anything behind.
 
 Order of start: PostgreSQL, Valkey, migrations and demo data, the inbox (where neither Slack nor PagerDuty is
-set up), web, worker, beat, Prometheus, Alertmanager.
+set up), Jaeger (where it is installed), web, worker, beat, Prometheus, Alertmanager.
 A child that dies is started again. Ctrl-C, SIGTERM or a closed terminal stop everything, the database last;
 a second Ctrl-C kills. On Linux the children also end when this process is killed with -9 (local/guard.py).
 """
@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from local import monitoring, ports
+from local import jaeger, monitoring, ports
 from local.children import Program
 from local.configuration import (
     DEMO_LOGIN,
@@ -62,6 +62,7 @@ class Launcher:
         self.terminal = Terminal()
         self.supervisor = Supervisor(RUN / "log", self.say, self.terminal)
         self.stop_requested_at: float | None = None
+        self.jaeger = jaeger.find()
 
     def say(self, line: str = "") -> None:
         self.terminal.say("amani", line)
@@ -89,6 +90,7 @@ class Launcher:
         environment = self.write_environment(self.start_services())
         self.prepare_database(environment)
         self.start_inbox(environment)
+        self.start_jaeger()
         self.start_application(environment)
         self.start_monitoring(environment)
         self.wait_until_ready()
@@ -120,7 +122,7 @@ class Launcher:
         return urls
 
     def write_environment(self, urls: dict[str, str]) -> dict[str, str]:
-        values = self.configuration.defaults(urls)
+        values = self.configuration.defaults(urls | (jaeger.SETTINGS if self.jaeger else {}))
         write_env_file(values)
         empty_metrics_folder(values.get("PROMETHEUS_MULTIPROC_DIR"))
         return {**self.configuration.given, **values}
@@ -144,6 +146,11 @@ class Launcher:
         if self.configuration.has_inbox:
             command = [sys.executable, "-m", "local.inbox", str(self.configuration.inbox_port)]
             self.supervisor.add_program(self.program("inbox", command, environment, ROOT))
+
+    def start_jaeger(self) -> None:
+        if self.jaeger:
+            command = jaeger.command(self.jaeger)
+            self.supervisor.add_program(self.program("jaeger", command, monitoring.environment(), ROOT))
 
     def start_application(self, environment: dict[str, str]) -> None:
         address = f"{self.configuration.host}:{self.configuration.port}"
@@ -200,6 +207,8 @@ class Launcher:
         for name in monitoring.PROGRAMS:
             running = monitoring.find_program(name) is not None
             shown[name] = monitoring.address(name, self.configuration) if running else "not running"
+        if self.jaeger:
+            shown["jaeger"] = jaeger.PAGE
         if self.configuration.is_development:
             shown["inbox"] = inbox_address(self.configuration)
         shown["logs"] = ".run/log/"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from dotenv import dotenv_values
 
-from local import bootstrap, configuration, lock, monitoring
+from local import bootstrap, configuration, jaeger, lock, monitoring
 from local.audit import report
 from local.children import Backoff
 from local.configuration import Configuration, ConfigurationError
@@ -46,6 +46,26 @@ def test_a_missing_prometheus_is_one_line_that_says_how_to_get_it(monkeypatch: p
         "alertmanager is not running: it is not on the PATH "
         "(Debian: apt-get install prometheus-alertmanager; macOS: brew install alertmanager)."
     )
+
+
+def test_prometheus_keeps_the_trace_ids_of_the_buckets() -> None:
+    command = monitoring.command("prometheus", "/usr/bin/prometheus", Path("/run"), configured())
+    assert "--enable-feature=exemplar-storage" in command
+
+
+def test_jaeger_runs_where_it_is_installed_and_its_ports_are_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: f"/opt/{name}" if name == "jaeger" else None)
+    monkeypatch.setattr("local.ports.is_free", lambda port: True)
+    assert jaeger.find() == "/opt/jaeger"
+    monkeypatch.setattr("local.ports.is_free", lambda port: port != 4318)
+    assert jaeger.find() is None
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    assert jaeger.find() is None
+
+
+def test_jaeger_listens_on_this_machine_only() -> None:
+    endpoints = [part.rpartition("=")[2] for part in jaeger.command("/opt/jaeger")[1:]]
+    assert endpoints == ["127.0.0.1:16686", "127.0.0.1:16685"]
 
 
 @pytest.mark.parametrize("text", ["abc", "0", "65536", "-1", "\uff18\uff10\uff10\uff10"])
