@@ -13,6 +13,7 @@ from django.core.checks import CheckMessage, Error, register
 
 from observability import sentry
 from observability.notifiers import registry
+from observability.spans import exporting
 
 SHORTEST_TOKEN = 16
 
@@ -89,6 +90,31 @@ def sentry_dsn(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> Iterab
             hint="It is https://key@host/number; copy it from the project's settings in Sentry.",
             id="amani.E006",
         )
+
+
+@register
+def tracing(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> Iterable[CheckMessage]:
+    if settings.TRACING_ENABLED and settings.TRACING_EXPORTER == "otlp" and not has_collector():
+        yield Error(
+            "TRACING_EXPORTER is otlp, and nothing says where to: every span would be lost.",
+            hint="Set OTLP_ENDPOINT (https://host:4317 for gRPC, :4318 for HTTP) or another exporter.",
+            id="amani.E007",
+        )
+
+
+@register(deploy=True)
+def tracing_is_on(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> Iterable[CheckMessage]:
+    if not settings.TRACING_ENABLED:
+        yield checks.Warning(
+            "TRACING_ENABLED is not set: no alert leads to the trace of a request.",
+            hint="Set TRACING_ENABLED=true and TRACING_EXPORTER (docs/operations.md).",
+            id="amani.W006",
+        )
+
+
+def has_collector() -> bool:
+    """Whether Amani's own setting or one of OpenTelemetry's names it."""
+    return bool(settings.OTLP_ENDPOINT or exporting.is_set("ENDPOINT"))
 
 
 @register(deploy=True)

@@ -24,9 +24,9 @@ SECRETS = {
 
 
 def production_example() -> dict[str, str]:
-    """`.env.example` with its secrets filled in."""
+    """`.env.example` with its secrets filled in, and a collector that takes traces."""
     lines = re.findall(r"^([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE)
-    return {name: value for name, value in lines if value} | SECRETS
+    return {name: value for name, value in lines if value} | SECRETS | {"TRACING_ENABLED": "true"}
 
 
 def manage(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -77,11 +77,20 @@ def test_production_refuses_to_start_and_names_what_is_missing(name: str) -> Non
         ({"SLACK_WEBHOOK_URL": "http://hooks.slack.com/services/x"}, "amani.W004"),
         ({"SENTRY_DSN": ""}, "amani.W005"),
         ({"SENTRY_DSN": "0123456789abcdef"}, "amani.E006"),
+        ({"TRACING_ENABLED": "false"}, "amani.W006"),
+        ({"TRACING_EXPORTER": "otlp"}, "amani.E007"),
         ({"DEBUG": "true"}, "security.W018"),
     ],
 )
 def test_what_would_hurt_later_is_said_by_check_deploy(changes: dict[str, str], identifier: str) -> None:
     assert identifier in check_deploy(**changes)
+
+
+@pytest.mark.parametrize(
+    "name", ["OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"]
+)
+def test_a_collector_may_be_named_by_us_or_by_opentelemetry(name: str) -> None:
+    assert "amani.E007" not in check_deploy(TRACING_EXPORTER="otlp", **{name: "https://otlp.example:4318"})
 
 
 def test_secret_is_read_from_a_file(tmp_path: Path) -> None:
