@@ -14,12 +14,16 @@ import structlog
 from structlog.types import EventDict, WrappedLogger
 
 from observability.request_id import request_id
+from observability.scrubbing import scrub, scrub_text, scrubber
 from observability.spans.current import current_trace
 from observability.trail import trail
 
 ACCESS_LOGGER = "amani.access"
 access_logger = logging.getLogger(ACCESS_LOGGER)
 
+
+# Set by the processors below, whatever a caller says.
+MADE_HERE = ("timestamp", "level", "logger")
 
 # What every other formatter may ask a record for.
 ACCESS_RECORD: dict[str, object] = {
@@ -35,7 +39,7 @@ class AccessRecord(logging.LogRecord):
     It skips LogRecord's own set-up (caller, thread and process names), which costs more than the line itself.
     """
 
-    def __init__(self, fields: dict[str, object]) -> None:
+    def __init__(self, fields: dict[str, Any]) -> None:
         self.__dict__.update(ACCESS_RECORD)
         self.created = time.time()
         self.fields = fields
@@ -51,11 +55,7 @@ class Formatter(structlog.stdlib.ProcessorFormatter):
             foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *shared_processors()],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                *(
-                    json_processors()
-                    if as_json
-                    else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
-                ),
+                *(json_processors() if as_json else console_processors()),
             ],
         )
 
@@ -69,14 +69,18 @@ class Formatter(structlog.stdlib.ProcessorFormatter):
 def access_as_json(record: AccessRecord) -> str:
     moment = datetime.fromtimestamp(record.created, UTC).isoformat()
     line = {"event": "request", "logger": ACCESS_LOGGER, "level": "info", "timestamp": moment}
-    return json.dumps(line | record.fields)
+    line |= record.fields
+    # The path is the only free text. Nearly all are cleared by this one search, without a call of ours.
+    if scrubber.is_unusual(line["path"]) is not None:
+        line["path"] = scrub_text(line["path"])
+    return json.dumps(line)
 
 
 def access_as_text(record: AccessRecord) -> str:
     fields = record.fields
     moment = datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S")
     # The path is quoted as JSON does it, because it may hold line ends and terminal codes.
-    path = json.dumps(fields["path"])[1:-1]
+    path = json.dumps(scrub_text(fields["path"]))[1:-1]
     what = f"{fields['status']} {fields['method']} {path}"
     return f"{moment} {what} {fields['duration_ms']} ms {fields['request_id']}"
 
@@ -110,7 +114,23 @@ def add_trace(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict
 def json_processors() -> list[Any]:
     # Local variables hold passwords and personal data, so the structured exception leaves them out.
     transformer = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
-    return [structlog.processors.ExceptionRenderer(transformer), structlog.processors.JSONRenderer()]
+    renderer = structlog.processors.JSONRenderer()
+    return [structlog.processors.ExceptionRenderer(transformer), scrub_event, renderer]
+
+
+def console_processors() -> list[Any]:
+    """The exception is text before it is scrubbed; structlog's prettier ones show local variables."""
+    renderer = structlog.dev.ConsoleRenderer(
+        colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+    )
+    return [structlog.processors.format_exc_info, scrub_event, renderer]
+
+
+def scrub_event(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    """Everything that is said, but not what was made here: scrubbing each line's time would cost the most."""
+    ours = {name: event.pop(name) for name in MADE_HERE if name in event}
+    scrubbed: EventDict = scrub(event)
+    return scrubbed | ours
 
 
 def logging_config(level: str, log_format: str) -> dict[str, Any]:

@@ -6,6 +6,8 @@ import os
 import re
 from contextvars import ContextVar
 
+from observability.scrubbing import scrub_text
+
 # Anything else could forge log lines or fill them, so it is replaced and not repaired.
 WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
@@ -24,7 +26,10 @@ def request_id_header() -> dict[str, str]:
 
 
 def choose_request_id(offered: str | None) -> str:
-    """`offered` if it is well-formed, else a new id of 32 hexadecimal digits."""
-    if offered and WELL_FORMED.fullmatch(offered):
+    """`offered` if it is well-formed and no secret in disguise, else a new id of 32 hexadecimal digits.
+
+    Eleven digits are well-formed, but may be somebody's BVN; the scrubber would hide them in every log line.
+    """
+    if offered and WELL_FORMED.fullmatch(offered) and scrub_text(offered) == offered:
         return offered
     return os.urandom(16).hex()

@@ -1,4 +1,7 @@
-"""An episode as the plain data that notifiers word."""
+"""An episode as the plain data that notifiers word, without secrets and personal data.
+
+Labels and annotations are stored as they came; what operators are sent elsewhere is scrubbed here.
+"""
 
 from __future__ import annotations
 
@@ -7,25 +10,27 @@ from django.urls import reverse
 
 from observability.models import Episode
 from observability.notifiers.base import AlertFacts
+from observability.scrubbing import scrub, scrub_text
 
 DEFAULT_RUNBOOK_HOST = "http://localhost:8000/runbooks"  # as in deploy/prometheus/alert_rules.yml
 
 
 def facts_of(episode: Episode) -> AlertFacts:
+    annotations = scrub(episode.annotations)
     return AlertFacts(
-        alertname=episode.alertname,
+        alertname=scrub_text(episode.alertname),
         severity=episode.severity,
         status=episode.status,
-        summary=episode.summary or episode.alertname,
-        description=episode.annotations.get("description", ""),
-        labels=episode.labels,
-        annotations=episode.annotations,
+        summary=scrub_text(episode.summary or episode.alertname),
+        description=annotations.get("description", ""),
+        labels=scrub(episode.labels),
+        annotations=annotations,
         starts_at=episode.starts_at,
         ends_at=episode.ends_at or episode.resolved_at,
         fingerprint=episode.fingerprint,
         dedup_key=episode.dedup_key,
-        generator_url=episode.generator_url,
-        runbook_url=runbook_url(episode),
+        generator_url=scrub_text(episode.generator_url),
+        runbook_url=scrub_text(runbook_url(episode)),
         console_url=console_url(episode),
         acknowledged_by=str(episode.acknowledged_by) if episode.acknowledged_by_id else "",
         is_test=episode.labels.get("test") == "true",
