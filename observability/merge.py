@@ -11,6 +11,7 @@ import os
 import struct
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from threading import Lock
 from typing import NamedTuple
 
 from observability.series import Series, parse_key
@@ -90,11 +91,16 @@ class Merger:
     """Merges metric files, and remembers what the keys mean that the last scrape has seen."""
 
     def __init__(self) -> None:
+        self.lock = Lock()
         self.known: dict[str, dict[bytes, Series]] = {}
         self.reported: set[str] = set()
 
     def merge(self, paths: Iterable[Path]) -> Merged:
         """`paths` decide the order of the families; files with the same rule belong together."""
+        with self.lock:
+            return self.merge_alone(paths)
+
+    def merge_alone(self, paths: Iterable[Path]) -> Merged:
         totals: dict[str, Totals] = {}
         unreadable = 0
         for path in paths:

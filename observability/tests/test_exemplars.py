@@ -1,7 +1,9 @@
 """Exemplars of several processes: written by one, read by all, lost rather than wrong."""
 
+import cProfile
 import logging
 import os
+import pstats
 import threading
 import time
 from collections.abc import Iterator
@@ -96,6 +98,18 @@ def test_without_exemplars_there_is_no_file(directory: Path, histogram: Histogra
     histogram.labels("/a").observe(0.25)
     assert not list(directory.glob("exemplars_*"))
     assert shown() == {}
+
+
+def test_an_observation_without_exemplar_calls_nothing_but_the_search_for_its_bucket(
+    directory: Path, histogram: Histogram
+) -> None:
+    child = histogram.labels("/a")
+    profile = cProfile.Profile()
+    profile.runcall(child.observe, 0.25, None)
+    called = {name for _, _, name in pstats.Stats(profile).stats}  # type: ignore[attr-defined]
+    profilers_own = {"<method 'disable' of '_lsprof.Profiler' objects>"}
+    lock_of_bucket = {"<method '__exit__' of '_thread.RLock' objects>"}
+    assert called - profilers_own - lock_of_bucket == {"observe", "<built-in method _bisect.bisect_left>"}
 
 
 def test_each_bucket_of_each_child_keeps_its_newest(directory: Path, histogram: Histogram) -> None:

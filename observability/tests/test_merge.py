@@ -4,7 +4,9 @@ import cProfile
 import logging
 import pstats
 import struct
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -160,6 +162,33 @@ def test_what_is_remembered_is_what_the_files_still_say(tmp_path: Path) -> None:
     assert len(merger.known["counter"]) == 9
     merger.merge([write_file(first, {HARMLESS: 1})])
     assert list(merger.known["counter"]) == [HARMLESS.encode()]
+
+
+@pytest.fixture
+def hasty_threads() -> Iterator[None]:
+    """Threads take turns every microsecond."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+def test_scrapes_at_the_same_time_do_not_forget_for_each_other(tmp_path: Path, hasty_threads: None) -> None:
+    folders = [tmp_path / name for name in "ab"]
+    entries = {
+        folder: {key("m", f"{folder.name}{number}"): 1.0 for number in range(20)} for folder in folders
+    }
+    for folder in folders:
+        folder.mkdir()
+        write_file(folder / "counter_web-0.db", entries[folder])
+    merger = Merger()
+
+    def scrape(folder: Path) -> set[str]:
+        return {written(merger, [folder / "counter_web-0.db"], TEXT) for _ in range(2000)}
+
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(scrape, folders))
+    assert [len(answer) for answer in answers] == [1, 1]
 
 
 def test_a_series_whose_help_has_changed_is_still_one(tmp_path: Path) -> None:
