@@ -33,8 +33,7 @@ Event = dict[str, Any]
 SHOWN_HEADERS = ("Accept", "Content-Length", "Content-Type", "User-Agent")
 REQUEST_ID_HEADER = "amani_request_id"
 MOST_EXCEPTIONS = 20
-FIRST_FRAMES = 20
-LAST_FRAMES = 60
+MOST_FRAMES = 160  # of all exceptions together
 RUNTIME = {"name": platform.python_implementation(), "version": platform.python_version()}
 # The scrubber may take these for numbers of cards or telephones. None of them is anybody's text.
 IDS = (
@@ -103,16 +102,22 @@ def as_breadcrumb(crumb: Crumb, timestamp: float) -> dict[str, Any]:
 
 
 def shorten(event: Event) -> None:
-    """Keeps both ends of a chain of exceptions and of a deep stack: Sentry refuses more than a megabyte."""
+    """Keeps both ends of a chain of exceptions and of deep stacks: Sentry refuses more than a megabyte."""
     exceptions = event["exception"]["values"]
+    half = MOST_EXCEPTIONS // 2
     if len(exceptions) > MOST_EXCEPTIONS:
-        del exceptions[MOST_EXCEPTIONS // 2 : -MOST_EXCEPTIONS // 2]
+        del exceptions[half:-half]
+    each = max(MOST_FRAMES // len(exceptions), 4)
     for exception in exceptions:
-        stacktrace = exception.get("stacktrace")
-        frames = stacktrace["frames"] if isinstance(stacktrace, dict) else []
-        if len(frames) > FIRST_FRAMES + LAST_FRAMES:
-            stacktrace["frames_omitted"] = [FIRST_FRAMES, len(frames) - LAST_FRAMES]
-            del frames[FIRST_FRAMES:-LAST_FRAMES]
+        if isinstance(exception.get("stacktrace"), dict):
+            shorten_stack(exception["stacktrace"], first=each // 4, last=each - each // 4)
+
+
+def shorten_stack(stacktrace: dict[str, Any], first: int, last: int) -> None:
+    frames = stacktrace["frames"]
+    if len(frames) > first + last:
+        stacktrace["frames_omitted"] = [first, len(frames) - last]
+        del frames[first:-last]
 
 
 # --- Where it happened ---
@@ -222,16 +227,16 @@ def may_show(name: str) -> bool:
 
 def with_ids_of(event: Event, scrubbed: Event) -> Event:
     """`scrubbed` with the ids that `event` had: those Amani makes, and the user's."""
-    kept = {name: event[name] for name in IDS if name in event}
-    scrubbed.update(kept)
+    scrubbed.update({name: event[name] for name in IDS if name in event})
     restore(event, scrubbed, "tags", TAGGED_IDS)
     restore(event, scrubbed, "user", ("id", "role", *(["email"] if settings.SENTRY_SEND_EMAIL else [])))
-    if "trace" in event.get("contexts", {}):
-        scrubbed["contexts"]["trace"] = event["contexts"]["trace"]
+    restore(event, scrubbed, "contexts", ("trace",))
     return scrubbed
 
 
 def restore(event: Event, scrubbed: Event, section: str, names: tuple[str, ...]) -> None:
-    for name in names:
-        if name in (event.get(section) or {}):
-            scrubbed[section][name] = event[section][name]
+    kept = {name: value for name, value in (event.get(section) or {}).items() if name in names}
+    if kept:
+        rest = scrubbed[section]
+        # Of an event that is too large, the scrubber leaves out whole sections.
+        scrubbed[section] = {**rest, **kept} if isinstance(rest, dict) else kept

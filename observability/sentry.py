@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from sentry_sdk.client import BaseClient
 
     from observability.error_events import Event
+    from observability.sentry_transport import CountingTransport
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +50,7 @@ class Running:
     """Sentry in this process, while it is on."""
 
     client: BaseClient | None = None
+    transport: CountingTransport | None = None
     kind = ""
     hooks: tuple[Any, Any] | None = None  # what sys.excepthook and threading.excepthook were
 
@@ -107,6 +109,7 @@ def start(kind: str) -> None:
         logger.error("sentry_is_off", extra={"setting": "SENTRY_DSN", "problem": problem})
         return
     Running.client, Running.kind = make_client(kind), kind
+    Running.transport = cast("CountingTransport", Running.client.transport)
     connect()
     if settings.SENTRY_TRACES_SAMPLE_RATE:
         watch_tasks()
@@ -246,6 +249,8 @@ def report(
     if client is None or SENT in exception.__dict__:
         return
     exception.__dict__[SENT] = True
+    if Running.transport is not None and Running.transport.turns_away():
+        return
     try:
         event, hint = error_events.event_of(
             exception, {"type": mechanism, "handled": handled}, client, about()

@@ -34,6 +34,15 @@ class CountingTransport(HttpTransport):
         self.change_waiting(count)
         super().capture_envelope(envelope)
 
+    def turns_away(self) -> bool:
+        """Whether an event would be lost anyhow, which this counts: in a storm nobody should make it."""
+        if self.is_healthy():
+            return False
+        record_sentry_event("captured")
+        self.change_waiting(1)
+        self.record_lost_event("queue_overflow", "error")
+        return True
+
     def _send_envelope(self, envelope: Envelope) -> None:
         try:
             super()._send_envelope(envelope)

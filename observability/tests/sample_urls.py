@@ -62,6 +62,14 @@ def endless(_request: HttpRequest) -> StreamingHttpResponse:
     return StreamingHttpResponse(body())
 
 
+def breaking_off(_request: HttpRequest) -> StreamingHttpResponse:
+    def body() -> Iterator[bytes]:
+        yield b"one "
+        raise BrokenViewError("broken in the middle")
+
+    return StreamingHttpResponse(body())
+
+
 def slow(_request: HttpRequest) -> HttpResponse:
     time.sleep(60)
     return HttpResponse("late")
@@ -89,6 +97,7 @@ urlpatterns = [
     path("streamed", streamed),
     path("file", file),
     path("endless", endless),
+    path("breaking-off", breaking_off),
     path("slow", slow),
     path("busy", busy),
     path("whose", whose),

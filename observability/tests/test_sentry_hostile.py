@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import sentry_sdk
 
+from local.processes import wait_until
 from observability import error_events, sentry
 from observability.sentry import capture_exception
 from observability.sentry_transport import CountingTransport
@@ -94,10 +95,10 @@ def test_a_deep_recursion_keeps_both_ends_of_its_stack(on: FakeSentry) -> None:
         deeper()
     capture_exception(caught.value)
     stacktrace = the_event(on)["exception"]["values"][0]["stacktrace"]
-    assert len(stacktrace["frames"]) == error_events.FIRST_FRAMES + error_events.LAST_FRAMES
+    assert len(stacktrace["frames"]) == error_events.MOST_FRAMES
     assert stacktrace["frames"][0]["function"].startswith("test_a_deep_recursion")
     assert stacktrace["frames"][-1]["function"] == "deeper"
-    assert stacktrace["frames_omitted"][0] == error_events.FIRST_FRAMES
+    assert stacktrace["frames_omitted"][0] == error_events.MOST_FRAMES // 4
     assert max(len(body) for body in on.bodies) < 200_000
 
 
@@ -120,6 +121,15 @@ def test_a_group_of_errors_is_told_with_its_members(on: FakeSentry) -> None:
         ("ValueError", "one"),
         ("KeyError", "'two'"),
     }
+
+
+def test_an_event_too_large_to_be_scrubbed_keeps_what_it_is_and_where(on: FakeSentry) -> None:
+    everything = {str(number): {str(inner): "text" for inner in range(400)} for number in range(400)}
+    capture_exception(raised(ValueError("the error")), context=everything, user_info={"id": 7})
+    event = the_event(on)
+    assert event["exception"]["values"][0]["value"] == "the error"
+    assert (event["tags"]["amani.process"], event["user"]["id"]) == ("command", 7)
+    assert max(len(body) for body in on.bodies) < 1_000_000
 
 
 def test_context_that_is_no_json_is_told_by_its_representation(on: FakeSentry) -> None:
@@ -236,6 +246,17 @@ def test_a_refusal_is_counted(status: int, on: FakeSentry) -> None:
     capture_exception(raised(ValueError()))
     sentry.stop(5)
     assert (captured(), dropped()) == (1, 1)
+
+
+def test_after_a_429_no_event_is_made_for_nobody(on: FakeSentry, monkeypatch: pytest.MonkeyPatch) -> None:
+    captured, dropped = Change(EVENTS, outcome="captured"), Change(EVENTS, outcome="dropped")
+    on.status = 429
+    capture_exception(raised(ValueError()))
+    assert wait_until(lambda: dropped() == 1, 10)
+    monkeypatch.setattr(error_events, "event_of", None)
+    capture_exception(raised(ValueError()))
+    sentry.stop(5)
+    assert (captured(), dropped()) == (2, 2)
 
 
 def test_what_arrives_is_not_counted_as_dropped(on: FakeSentry) -> None:
