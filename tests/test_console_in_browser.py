@@ -16,10 +16,13 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from accounts.models import User
 from observability.models import Delivery, Episode
 from observability.tests import history
+from observability.tests.prometheus_stand_in import PrometheusStandIn, exemplar, series, success
 
 pytestmark = [pytest.mark.needs("chromium"), pytest.mark.django_db(transaction=True)]
 
 PASSWORD = "correct horse battery"
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+EVIL = "/<img src=x onerror=window.evil=1>"
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
 QUIET += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
 
@@ -39,7 +42,8 @@ def browser(binary: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> It
 @pytest.fixture
 def firing(monkeypatch: pytest.MonkeyPatch) -> Episode:
     monkeypatch.setattr("observability.alerts.doorbell.Doorbell.ring", lambda self, names: None)
-    episode = history.episode(12, summary="11.8% of requests fail")
+    rule = "http://prometheus/graph?g0.expr=instance:amani_http_errors:sum"
+    episode = history.episode(12, summary="11.8% of requests fail", generator_url=rule)
     history.delivery(episode, "pagerduty", "failed", reason="400 Invalid routing key")
     return episode
 
@@ -94,6 +98,56 @@ def test_responder_takes_an_alert_in_two_clicks_and_resends_what_failed(
     assert firing.acknowledged_by_id == responder.pk
     assert Delivery.objects.filter(resend_of__isnull=False, state="pending").count() == 1
     assert complaints == []
+
+
+@pytest.fixture
+def prometheus(settings: Any) -> Iterator[PrometheusStandIn]:
+    """Knows one failed request of the last minutes, behind an endpoint of a hostile name."""
+    stand_in = PrometheusStandIn()
+    settings.PROMETHEUS_URL, settings.TRACING_ENABLED = stand_in.url, True
+    now = timezone.now().timestamp()
+    found = exemplar(TRACE, "1.845", now - 300, request_id="0123456789abcdef", status="500")
+    place = {"metric": {"method": "POST", "endpoint": EVIL}, "value": [now, "41"]}
+    stand_in.replies["query"] = success({"result": [place]})
+    stand_in.replies["query_exemplars"] = success([series(found, method="POST", endpoint=EVIL)])
+    yield stand_in
+    stand_in.close()
+
+
+def test_alert_leads_to_the_trace_of_a_failed_request_in_one_click(
+    live_server: Any, browser: Browser, firing: Episode, responder: User, prometheus: PrometheusStandIn
+) -> None:
+    page = browser.new_page()
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    complaints = watch(page, live_server.url)
+    sign_in(page, live_server.url)
+    page.goto(f"{live_server.url}/admin/observability/episode/{firing.pk}/change/")
+    samples = page.locator(".am-samples")
+    expect(samples).to_contain_text("41 failed")
+    expect(samples).to_contain_text(EVIL)
+    expect(samples.get_by_role("link", name="Trace 4bf92f35")).to_have_attribute(
+        "href", f"http://localhost:16686/trace/{TRACE}"
+    )
+    samples.get_by_text("log lines").click()
+    samples.get_by_role("button", name="Copy").click()
+    expect(samples.get_by_role("button", name="Copied")).to_be_visible()
+    assert "grep -F -- 0123456789abcdef" in page.evaluate("navigator.clipboard.readText()")
+    assert page.evaluate("window.evil") is None
+    assert complaints == []
+
+
+def test_samples_that_cannot_be_loaded_leave_a_link_to_their_page(
+    live_server: Any, browser: Browser, firing: Episode, responder: User, prometheus: PrometheusStandIn
+) -> None:
+    page = browser.new_page()
+    sign_in(page, live_server.url)
+    page.route("**/samples/", lambda route: route.abort())
+    page.goto(f"{live_server.url}/admin/observability/episode/{firing.pk}/change/")
+    link = page.get_by_role("link", name="Sampled traces of that time")
+    expect(link).to_be_visible()
+    page.unroute("**/samples/")
+    link.click()
+    expect(page.get_by_role("link", name="Trace 4bf92f35")).to_be_visible()
 
 
 def test_history_is_found_by_label_and_read_on_a_phone(

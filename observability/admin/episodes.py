@@ -143,7 +143,7 @@ class EpisodeAdmin(HistoryAdmin):
         ]
 
     def samples(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Sampled requests of the alert's time: part of its page, or a page where no script runs."""
+        """Sampled requests of the alert's time: part of its page, or a page of its own."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         episode = Episode.objects.filter(pk=pk).first()

@@ -180,7 +180,7 @@ def test_samples_lead_to_the_trace_and_to_its_log_lines(
 
 
 @pytest.mark.usefixtures("everything_on")
-def test_without_a_script_the_samples_are_a_page(
+def test_samples_opened_by_hand_are_a_page(
     prometheus: PrometheusStandIn, sign_in: Callable[..., Client], settings: Settings
 ) -> None:
     settings.LOGS_URL = ""
