@@ -137,6 +137,8 @@ def travel(installation: Installation, receiver: OtlpReceiver, vendor: Vendor, p
         lambda spans: {f"GET {ROUTE}", f"run/{TASK}"} <= {span.name for span in spans}, PATIENCE_SECONDS
     )
     project.wait_for_event(seconds=PATIENCE_SECONDS)
+    samples = scrape(installation.url)
+    installation.worker.stop(PATIENCE_SECONDS)  # whatever else it had to say is said now
     return Journey(
         answer=answer,
         access_line=line_of(installation.folder / "web.log", "path", ROUTE),
@@ -144,7 +146,7 @@ def travel(installation: Installation, receiver: OtlpReceiver, vendor: Vendor, p
         spans=spans,
         call=vendor.received[0],
         events=project.events(),
-        samples=scrape(installation.url),
+        samples=samples,
     )
 
 
