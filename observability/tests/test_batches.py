@@ -70,6 +70,30 @@ def test_what_waits_leaves_at_the_end() -> None:
     assert counted.grown() == {"ended": 3, "exported": 3}
 
 
+def test_a_flush_waits_until_what_waits_has_left() -> None:
+    exporter = Exporter()
+    batches = batches_for(exporter)
+    end_spans(batches, 3)
+    assert batches.force_flush()
+    assert exporter.batches == [3]
+    batches.stop(5.0)
+
+
+def test_a_flush_gives_up_in_time() -> None:
+    held = threading.Event()
+
+    def hold() -> SpanExportResult:
+        held.wait(30)
+        return SpanExportResult.SUCCESS
+
+    batches = batches_for(Exporter(hold))
+    end_spans(batches, 3)
+    assert not batches.force_flush(timeout_millis=50)
+    held.set()
+    assert batches.force_flush()
+    batches.stop(5.0)
+
+
 def test_a_full_batch_leaves_at_once() -> None:
     exporter = Exporter()
     batches = batches_for(exporter)
