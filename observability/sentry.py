@@ -117,7 +117,7 @@ def start(kind: str) -> None:
 
 def stop(timeout: float) -> None:
     """Sends what waits, within `timeout` seconds, and turns Sentry off. What is left counts as dropped."""
-    client, Running.client = Running.client, None
+    client, Running.client, Running.transport = Running.client, None, None
     disconnect()
     if client is not None:
         client.close(timeout)
@@ -139,35 +139,37 @@ def dsn_problem(dsn: str) -> str:
 def make_client(kind: str) -> BaseClient:
     import sentry_sdk
 
-    from observability.sentry_transport import CountingTransport
-
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", DeprecationWarning
-        )  # of profiles per transaction, which we were asked for
-        sentry_sdk.init(
-            settings.SENTRY_DSN,
-            environment=settings.ENVIRONMENT,
-            release=settings.RELEASE,
-            default_integrations=False,
-            auto_enabling_integrations=False,
-            auto_session_tracking=False,
-            enable_backpressure_handling=False,
-            include_local_variables=False,
-            max_request_body_size="never",
-            max_value_length=LONGEST_TEXT,
-            event_scrubber=None,
-            before_send=cast("Any", prepare),  # the SDK's own type of an event lacks half of it
-            before_send_transaction=cast("Any", prepare_transaction),
-            traces_sample_rate=settings.SENTRY_TRACES_SAMPLE_RATE or None,
-            profiles_sample_rate=settings.SENTRY_PROFILES_SAMPLE_RATE or None,
-            transport=CountingTransport,
-            transport_queue_size=QUEUE_SIZE,
-            project_root=str(settings.BASE_DIR),
-            spotlight=False,
-        )
+        # The SDK would rather profile a process than a transaction, which is what the setting promises.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        sentry_sdk.init(**client_options())
     sentry_sdk.get_global_scope().set_tag("amani.process", kind)
     return sentry_sdk.get_client()
+
+
+def client_options() -> dict[str, Any]:
+    from observability.sentry_transport import CountingTransport
+
+    return {
+        "dsn": settings.SENTRY_DSN,
+        "environment": settings.ENVIRONMENT,
+        "release": settings.RELEASE,
+        "default_integrations": False,
+        "auto_enabling_integrations": False,
+        "auto_session_tracking": False,
+        "enable_backpressure_handling": False,  # a thread that watches the queue
+        "include_local_variables": False,
+        "max_request_body_size": "never",
+        "max_value_length": LONGEST_TEXT,
+        "before_send": prepare,
+        "before_send_transaction": prepare_transaction,
+        "traces_sample_rate": settings.SENTRY_TRACES_SAMPLE_RATE or None,
+        "profiles_sample_rate": settings.SENTRY_PROFILES_SAMPLE_RATE or None,
+        "transport": CountingTransport,
+        "transport_queue_size": QUEUE_SIZE,
+        "project_root": str(settings.BASE_DIR),
+        "spotlight": False,
+    }
 
 
 def connect() -> None:
