@@ -112,6 +112,7 @@ class RequestLogMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         started = trail.began = perf_counter()
+        trail.request = request
         identifier = choose_request_id(request.META.get("HTTP_X_REQUEST_ID"))
         request_id.set(identifier)
         response = self.get_response(request)
@@ -126,6 +127,7 @@ class RequestLogMiddleware:
 def forget_request_id(**_: object) -> None:
     """Not before the response is closed: Django logs refusals after the middlewares."""
     request_id.set("")
+    trail.request = None
 
 
 def write_access_line(request: HttpRequest, status: int, identifier: str, started: float) -> None:

@@ -3,7 +3,6 @@
 import atexit
 import logging
 import os
-import threading
 import time
 from pathlib import Path
 
@@ -82,9 +81,9 @@ def start(kind: str) -> None:
 
 
 def stop() -> None:
-    """Sends what waits, both at the same time, within EXIT_SECONDS."""
+    """Sends the spans and errors that wait, both at the same time, within EXIT_SECONDS."""
     atexit.unregister(stop)
-    errors = threading.Thread(target=sentry.stop, args=(EXIT_SECONDS,), daemon=True)
-    errors.start()
-    tracing.stop(EXIT_SECONDS)
-    errors.join(EXIT_SECONDS)
+    until = time.monotonic() + EXIT_SECONDS
+    tracing.begin_to_stop()
+    sentry.stop(EXIT_SECONDS)
+    tracing.stop(max(until - time.monotonic(), 0.0))

@@ -69,6 +69,12 @@ def start(kind: str) -> None:
     Running.batches = batches
 
 
+def begin_to_stop() -> None:
+    """Begins to send what waits, and returns at once."""
+    if Running.batches is not None:
+        Running.batches.begin_to_stop()
+
+
 def stop(timeout: float) -> None:
     """Sends what waits, within `timeout` seconds; what is left then is counted as dropped."""
     batches, Running.batches = Running.batches, None

@@ -110,15 +110,18 @@ class Batches(SpanProcessor):
 
     # --- the end ---
 
-    def stop(self, timeout: float) -> None:
-        """Sends what waits; returns after `timeout` seconds at the latest."""
+    def begin_to_stop(self) -> None:
+        """Returns at once, while the thread sends what waits and ends."""
         with self.lock:
             self.is_ending = True
         self.wake.set()
+
+    def stop(self, timeout: float) -> None:
+        """Sends what waits; returns after `timeout` seconds at the latest."""
+        self.begin_to_stop()
         self.thread.join(timeout * 0.8)
         if self.thread.is_alive():
-            stopper = threading.Thread(target=self.exporter.shutdown, daemon=True)
-            stopper.start()  # ends the exporter's pause between two tries
+            self.exporter.shutdown()  # ends its pause between two tries
             self.thread.join(timeout * 0.2)
         with self.lock:
             lost = self.in_flight + len(self.queue)
