@@ -7,4 +7,4 @@ from amani.settings import CELERY_BEAT_SCHEDULE
 
 ROOT_URLCONF = "tests.installation_urls"
 CELERY_BEAT_SCHEDULE["watch-pipeline"]["schedule"] = timedelta(seconds=1)
-CELERY_IMPORTS = ["tests.installation_tasks"]
+CELERY_IMPORTS = ["tests.installation_tasks", "tests.leaky"]

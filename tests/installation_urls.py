@@ -6,6 +6,7 @@ from django.urls import path
 
 from amani.urls import urlpatterns as product_urlpatterns
 from tests.installation_tasks import call_and_fail
+from tests.leaky import urlpatterns as leaky_urlpatterns
 
 
 def works(request: HttpRequest) -> HttpResponse:
@@ -25,5 +26,6 @@ urlpatterns = [
     path("test/works", works),
     path("test/fails", fails),
     path("test/queues", queues),
+    *leaky_urlpatterns,
     *product_urlpatterns,
 ]
