@@ -16,6 +16,7 @@ from observability.errors import UnknownChannel, UnknownSeverity
 from observability.models import Delivery, Episode, EpisodeEvent
 from observability.notifiers import registry
 from observability.request_id import current_request_id
+from observability.scrubbing import scrub, scrub_text
 
 
 def send_alert(
@@ -29,10 +30,11 @@ def send_alert(
     """Records a one-off message and plans its deliveries.
 
     `message` and `summary` mean the same. `severity`: critical, error, warning or info; it decides the
-    channels (ALERT_ROUTES) unless `channels` names them. `context`: a few values shown with it.
+    channels (ALERT_ROUTES) unless `channels` names them. `context`: a few values shown with it. Secrets and
+    personal data in both are hidden before they are stored.
     Raises UnknownSeverity, UnknownChannel, or ValueError for an empty message.
     """
-    text = shorten(clean(str(message or summary))).strip()
+    text = shorten(clean(scrub_text(str(message or summary)))).strip()
     if not text:
         raise ValueError("An alert needs a message.")
     wanted = channels_for(severity, channels)
@@ -65,7 +67,7 @@ def create_notice(text: str, severity: str, context: Mapping[str, Any]) -> Episo
         severity=severity,
         alertname=text[:ALERTNAME_LIMIT],
         summary=text,
-        labels={clean(str(key)): shorten(clean(str(value))) for key, value in context.items()},
+        labels={clean(str(key)): shorten(clean(str(value))) for key, value in scrub(context).items()},
         annotations={"summary": text},
         source=Episode.Source.CODE,
         dedup_key=f"amani-{fingerprint}",

@@ -20,6 +20,7 @@ LONGEST = 40_000
 KEPT_OF_BEGINNING = 8_000
 KEPT_OF_END = 2_000
 LONGEST_WORD_AT_CUT = 400
+OF_NUMBERS = "0123456789 ()+.-\u00a0"
 MOST_PASSES = 8  # what is hidden can uncover a neighbour; two passes are the rule
 
 # Below this, or as one short plain word, a "secret" is a word of the language: hiding it everywhere
@@ -30,7 +31,18 @@ SHORTEST_PLAIN_WORD = 16
 KEY_BLOCK = (
     r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----(?:(?!-----END)[\s\S])*+(?:-----END [A-Z0-9 ]*-----)?"
 )
+# What databases, Django and Python say about a value of the wrong kind shows the value, whatever it is.
 FAILING_ROW = r"Failing row contains \([^\n]*"
+WRONG_VALUE = (
+    r"((?:invalid input (?:syntax|value) for|malformed|value out of range)[^\"\n]{0,80}: \\*)\"[^\n]*"
+)
+WRONG_LITERAL = (
+    r"(expected a number but got |invalid literal for int\(\) with base \d{1,2}: "
+    r"|could not convert string to float: )\\*(?:\"[^\"\n]*\"?|'(?:\\.|[^'\\\n])*+'?)"
+)
+WRONG_CHOICE = r"\u201c[^\u201d\n]*\u201d(?= (?:value |is not ))"
+LINE_OF_SQL = r"(?m)^(LINE \d+: )(?=[^\n]*')[^\n]*"
+OF_RESET_LINK = r"(?:(?<=/)|(?<![\w-])(?=[a-z]*\d))[0-9a-z]{6}-[0-9a-f]{32}(?![\w-])"  # Django's
 JWT = r"(?<![\w-])eyJ[\w-]{8,}+(?:\.[\w-]*+){0,4}"
 VENDOR_KEY = (
     r"(?<![A-Za-z0-9])(?:AKIA|ASIA)[0-9A-Z]{12,}+|(?<![A-Za-z0-9])AIza[\w-]{30,}+"
@@ -62,6 +74,11 @@ NOTHING = re.compile(r"(?!)")
 PATTERNS = (
     (re.compile(KEY_BLOCK), HIDDEN),
     (re.compile(FAILING_ROW), f"Failing row contains ({HIDDEN})"),
+    (re.compile(WRONG_VALUE), rf'\1"{HIDDEN}"'),
+    (re.compile(WRONG_LITERAL), rf"\1'{HIDDEN}'"),
+    (re.compile(WRONG_CHOICE), f"\u201c{HIDDEN}\u201d"),
+    (re.compile(LINE_OF_SQL), rf"\1{HIDDEN}"),
+    (re.compile(OF_RESET_LINK), HIDDEN),
     (re.compile(WEBHOOK), rf"\1{HIDDEN}"),
     (re.compile(USERINFO), rf"\1{HIDDEN}@"),
     (re.compile(SCHEME), rf"\1\2{HIDDEN}"),
@@ -101,11 +118,12 @@ KEY_LIKE = (
     r"|npm_|hf_|pypi-|(?i:xox[a-z]-|xapp-))|[hH](?i:ooks\.slack)"
 )
 # Words, paths and short numbers have none of this.
-UNUSUAL = rf"[^\w./-]|{EIGHT_DIGITS}|{IBAN_LIKE}|{KEY_LIKE}|--[A-Za-z]"
+UNUSUAL = rf"[^\w./-]|{EIGHT_DIGITS}|{IBAN_LIKE}|{KEY_LIKE}|{OF_RESET_LINK}|--[A-Za-z]"
 SUSPICIOUS = re.compile(
     "|".join(
         (
-            "@|%40|-----BEGIN|Failing row",
+            "@|%40|-----BEGIN|Failing row|invalid |malformed|value out|number but|could not|LINE |\u201c",
+            OF_RESET_LINK,
             EIGHT_DIGITS,
             IBAN_LIKE,
             KEY_LIKE,
@@ -169,14 +187,16 @@ def hide_key_of_row(match: re.Match[str]) -> str:
 
 
 def without_middle(text: str) -> str:
-    """The beginning and the end of a long text, cut between words, so that no half of a secret stays."""
+    """The beginning and the end of a long text, cut between words and not within a number: a half of a
+    secret has no form to be known by."""
     beginning, end = text[:KEPT_OF_BEGINNING], text[-KEPT_OF_END:]
     last_space = max(beginning.rfind(" "), beginning.rfind("\n"))
     if last_space >= KEPT_OF_BEGINNING - LONGEST_WORD_AT_CUT:
         beginning = beginning[:last_space]
     spaces = [place for place in (end.find(" "), end.find("\n")) if place >= 0]
     end = end[min(spaces) :] if spaces else ""
-    return f"{beginning} … {len(text) - len(beginning) - len(end)} characters left out …{end}"
+    beginning, end = beginning.rstrip(OF_NUMBERS), end.lstrip(OF_NUMBERS)
+    return f"{beginning} … {len(text) - len(beginning) - len(end)} characters left out … {end}"
 
 
 def hide_secrets(text: str, secrets: Iterable[str]) -> str:

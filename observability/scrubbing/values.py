@@ -69,7 +69,8 @@ class Walk:
 
     def scrub_items(self, items: list[Any], key: object, depth: int) -> list[Any]:
         if len(items) == 2 and is_name_of_secret(items[0]):
-            return [items[0], self.scrub(items[1], text_of(items[0]), depth)]
+            name = text_of(items[0])
+            return [name, self.scrub(items[1], name, depth)]
         scrubbed = [self.scrub(item, key, depth) for item in items[:MOST_ITEMS]]
         if len(items) > MOST_ITEMS:
             scrubbed[-1] = LEFT_OUT
@@ -83,8 +84,9 @@ class Walk:
             if len(scrubbed) == MOST_ITEMS - 1:
                 scrubbed["…"] = LEFT_OUT
                 break
+            key = self.scrub_key(name)
             known_as = named if name == "value" and is_name_of_secret(named) else name
-            scrubbed[self.scrub_key(name)] = self.scrub(item, known_as, depth)
+            scrubbed[key] = self.scrub(item, text_of(known_as) if is_name_of_secret(known_as) else key, depth)
         return scrubbed
 
     def scrub_key(self, name: Any) -> Any:

@@ -4,14 +4,16 @@ import json
 import logging
 import sys
 from collections.abc import Iterator
-from typing import Any
+from io import StringIO
+from typing import Any, Literal
 
 import pytest
 import structlog
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, use_span
 
 from observability.logging import AccessRecord, Formatter, logging_config
-from observability.request_id import request_id
+from observability.request_id import choose_request_id, request_id
+from observability.tests.planted import PLANTED, Planted, found_in
 
 FIELDS: dict[str, object] = {
     "method": "GET",
@@ -83,7 +85,7 @@ def test_an_exception_is_a_structure_without_local_variables() -> None:
         text = Formatter("json").format(record("failed", exc_info=sys.exc_info()))
     (exception,) = json.loads(text)["exception"]
     assert exception["exc_type"] == "ValueError"
-    assert exception["exc_value"] == "invalid literal for int() with base 10: 'xxxxxxxxxxxxxx'"
+    assert exception["exc_value"] == "invalid literal for int() with base 10: '[redacted]'"
     assert exception["frames"][-1]["name"] == "test_an_exception_is_a_structure_without_local_variables"
     assert password not in text
 
@@ -119,3 +121,97 @@ def test_nothing_but_the_root_has_a_handler() -> None:
     config = logging_config("INFO", "json")
     assert config["root"] == {"handlers": ["stderr", "errors"], "level": "INFO"}
     assert {tuple(one["handlers"]) for one in config["loggers"].values()} == {()}
+
+
+# --- No secret leaves in a log line ---
+
+FORMATS = ("json", "console")
+
+
+def lines_about(planted: Planted, log_format: Literal["json", "console"]) -> str:
+    """Log lines that say the secret in every way a log line can."""
+    output = StringIO()
+    handler = logging.StreamHandler(output)
+    handler.setFormatter(Formatter(log_format))
+    logger = logging.getLogger("some.application")
+    logger.propagate = False
+    logger.addHandler(handler)
+    try:
+        say(planted, logger)
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = True
+    return output.getvalue()
+
+
+def say(planted: Planted, logger: logging.Logger) -> None:
+    structured = structlog.stdlib.get_logger("some.application")
+    text, value = planted.text, planted.value
+    logger.warning(text)
+    logger.warning("said %s and %r", text, [text])
+    logger.warning(
+        "extra", extra={"password": value, "note": text, "data": {"args": (text,), "token": value}}
+    )
+    structured.warning(text, api_key=value, note=text, nested={"headers": [("Cookie", value), ("X", text)]})
+    structured.warning("positional %s", text)
+    with structlog.contextvars.bound_contextvars(secret=value, note=text):
+        structured.warning("bound")
+    try:
+        fail_with(planted)
+    except ValueError as problem:
+        problem.add_note(text)
+        logger.exception("failed")
+        structured.exception("failed", exc_info=problem)
+        structured.error("failed", stack_info=True, error=problem)
+
+
+def fail_with(planted: Planted) -> None:
+    local_variable = planted.value
+    nothing: dict[str, str] = {}
+    try:
+        nothing[planted.text]
+    except KeyError as cause:
+        raise ValueError(planted.text, len(local_variable)) from cause
+
+
+@pytest.mark.parametrize("log_format", FORMATS)
+@pytest.mark.parametrize("name", PLANTED)
+def test_no_log_line_shows_a_planted_secret(name: str, log_format: Literal["json", "console"]) -> None:
+    planted = PLANTED[name]
+    if planted.wording == "{}":  # nothing around it and no form of its own: only its key can tell
+        planted = planted._replace(wording="password: {}")
+    lines = lines_about(planted, log_format)
+    assert lines.count(planted.mark) >= 10
+    assert found_in(lines.encode(), planted.value) == []
+
+
+@pytest.mark.parametrize("log_format", FORMATS)
+def test_an_access_line_shows_no_secret_of_its_path(log_format: Literal["json", "console"]) -> None:
+    text = Formatter(log_format).format(
+        AccessRecord(FIELDS | {"path": "/people/amy@example.com/0803 123 4567"})
+    )
+    assert "/people/[redacted]/[redacted]" in text
+
+
+def test_the_time_the_level_and_the_logger_are_ours_to_say() -> None:
+    line = json.loads(
+        Formatter("json").format(record("x", timestamp="amy@example.com", level="amy@example.com"))
+    )
+    assert (line["level"], line["logger"]) == ("warning", "some.library")
+    assert line["timestamp"].endswith("Z")
+
+
+@pytest.mark.parametrize(
+    "offered", ["22123456789", "4111-1111-1111-1111", "sk_live_abcdefgh", "0803-123-4567"]
+)
+def test_an_offered_request_id_that_may_be_a_secret_is_replaced(offered: str) -> None:
+    chosen = choose_request_id(offered)
+    assert chosen != offered
+    assert len(chosen) == 32
+
+
+@pytest.mark.parametrize(
+    "offered", ["request-0001", "550e8400-e29b-41d4-a716-446655440000", "0f1e2d3c4b5a69788796a5b4c3d2e1f0"]
+)
+def test_an_ordinary_request_id_is_kept(offered: str) -> None:
+    assert choose_request_id(offered) == offered
