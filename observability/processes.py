@@ -3,13 +3,18 @@
 import atexit
 import logging
 import os
+import sys
+import threading
 import time
 from pathlib import Path
+from traceback import format_exception
+from types import TracebackType
 
 from django.conf import settings
 
 from observability import sentry, tracing
 from observability.metrics import process_cpu_seconds
+from observability.scrubbing import scrub_text
 from observability.slots import take_slot
 from observability.values import Counter, store
 
@@ -74,10 +79,23 @@ def claim(kind: str) -> None:
 def start(kind: str) -> None:
     """Begins to be seen: `web`, `worker`, `worker-main`, `beat` or `command`. To be called after fork."""
     claim(kind)
+    sys.excepthook, threading.excepthook = print_unhandled, print_unhandled_of_thread
     if kind != "worker-main":  # it runs no task, and its children must not inherit a thread
         tracing.start(kind)
     sentry.start(kind)
     atexit.register(stop)
+
+
+def print_unhandled(
+    _kind: type[BaseException], exception: BaseException, _traceback: TracebackType | None
+) -> None:
+    """What Python prints when nobody handled an exception, without the secrets in it."""
+    sys.stderr.write(scrub_text("".join(format_exception(exception))))
+
+
+def print_unhandled_of_thread(died: threading.ExceptHookArgs) -> None:
+    if died.exc_value is not None and not isinstance(died.exc_value, SystemExit):
+        print_unhandled(died.exc_type, died.exc_value, died.exc_traceback)
 
 
 def stop() -> None:

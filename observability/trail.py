@@ -67,7 +67,7 @@ class Trail(threading.local):
     ) -> None:
         """Keeps short copies: a trail must not keep a model or an upload alive until the next request."""
         moment = perf_counter() if at is None else at
-        text = str(message)[:TEXT_LIMIT]
+        text = cut(str(message), TEXT_LIMIT)
         self.crumbs.append(Crumb(moment, kind, category, text, level, short_values(data or {})))
 
     def add_record(self, record: logging.LogRecord) -> None:
@@ -119,8 +119,13 @@ def short_value(value: object) -> Any:
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, str):
-        return str(value)[:VALUE_LIMIT]
+        return cut(str(value), VALUE_LIMIT)
     return f"<{type(value).__name__}>"
+
+
+def cut(text: str, limit: int) -> str:
+    """At most `limit` characters. Not within a number: the scrubber does not know a half one."""
+    return text if len(text) <= limit else text[:limit].rstrip("0123456789 .-")
 
 
 def shape(sql: object) -> str:

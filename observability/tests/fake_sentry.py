@@ -82,7 +82,7 @@ class FakeSentry:
 
 
 def parse(body: bytes) -> list[Received]:
-    """An envelope is lines: its header, then for each item a header with the payload's length, and the payload."""
+    """An envelope is lines: its header, then for each item a header with the length, and the payload."""
     header, _, rest = body.partition(b"\n")
     found = []
     while rest:

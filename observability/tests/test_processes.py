@@ -1,5 +1,7 @@
 """What a process does for its metrics when it starts."""
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -82,3 +84,15 @@ def test_a_command_has_no_role_of_its_own_in_the_sum(tmp_path: Path, settings: A
     clock.count()
     assert clock.counter is None
     assert spent() == 0
+
+
+def test_a_command_that_nobody_catches_prints_its_traceback_without_secrets() -> None:
+    script = (
+        "import os; os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'amani.settings');"
+        "from observability import processes; processes.start('command');"
+        "raise ValueError('card 4111 1111 1111 1111')"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.endswith("ValueError: card [redacted]\n")
+    assert "4111" not in ended.stderr

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from observability.trail import SIZE, TEXT_LIMIT, Trail, level_of, shape
+from observability.trail import SIZE, TEXT_LIMIT, Trail, cut, level_of, shape
 
 
 def run(trail: Trail, sql: Any, at: float, seconds: float = 0.5) -> None:
@@ -126,3 +126,9 @@ def test_the_shape_of_a_huge_statement_is_short_and_quick_to_make() -> None:
     hostile = "SELECT '" + "''\\" * 2_000_000
     assert shape(hostile) == "SELECT ?"
     assert len(shape("SELECT " + "column, " * 1_000_000)) == TEXT_LIMIT
+
+
+def test_a_cut_leaves_no_half_of_a_number() -> None:
+    text = "x" * (TEXT_LIMIT - 10) + " 4111 1111 1111 1111"
+    assert cut(text, TEXT_LIMIT) == "x" * (TEXT_LIMIT - 10)
+    assert cut("paid 4111", TEXT_LIMIT) == "paid 4111"
