@@ -44,6 +44,7 @@ class Batches(SpanProcessor):
         self.queue: deque[ReadableSpan] = deque()
         self.in_flight = 0
         self.is_ending = False
+        self.is_flushing = False
         self.lock = threading.Lock()
         self.wake = threading.Event()
         self.thread = threading.Thread(target=self.run, name="spans", daemon=True)
@@ -76,11 +77,20 @@ class Batches(SpanProcessor):
 
     def run(self) -> None:
         context.attach(context.set_value(_SUPPRESS_INSTRUMENTATION_KEY, value=True))
-        while not self.is_ending:
-            self.wake.wait(self.delay_seconds)
+        is_ending = False
+        while not is_ending:
+            is_due = not self.wake.wait(self.delay_seconds)
             self.wake.clear()
-            while batch := self.take():
-                self.send(batch)
+            is_ending = self.is_ending  # asked before the last look at the queue, which takes nothing more
+            self.send_waiting(everything=is_ending or self.is_flushing, something=is_due)
+
+    def send_waiting(self, *, everything: bool, something: bool) -> None:
+        """Full batches; `something`: also one that is not. What comes meanwhile waits for the next batch, or
+        a busy process would send its spans one by one."""
+        least = 1 if everything or something else self.batch_size
+        while len(self.queue) >= least:
+            self.send(self.take())
+            least = 1 if everything else self.batch_size
 
     def take(self) -> list[ReadableSpan]:
         with self.lock:
@@ -137,12 +147,12 @@ class Batches(SpanProcessor):
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Waits until nothing waits any more; False when that took too long. The benchmarks call it."""
         deadline = time.monotonic() + timeout_millis / 1000
-        self.wake.set()
-        while self.is_waiting():
-            if time.monotonic() > deadline:
-                return False
+        self.is_flushing = True
+        while self.is_waiting() and time.monotonic() < deadline:
+            self.wake.set()
             time.sleep(0.002)
-        return True
+        self.is_flushing = False
+        return not self.is_waiting()
 
     def is_waiting(self) -> bool:
         with self.lock:

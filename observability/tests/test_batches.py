@@ -102,6 +102,24 @@ def test_a_full_batch_leaves_at_once() -> None:
     batches.stop(5.0)
 
 
+def test_what_comes_while_a_batch_leaves_waits_for_the_next_batch() -> None:
+    held = threading.Event()
+
+    def hold() -> SpanExportResult:
+        held.wait(10)
+        return SpanExportResult.SUCCESS
+
+    exporter = Exporter(hold)
+    batches = batches_for(exporter)
+    end_spans(batches, 10)
+    assert wait_until(lambda: exporter.batches == [10], 5)
+    end_spans(batches, 23)
+    held.set()
+    assert wait_until(lambda: exporter.batches == [10, 10, 10], 5)
+    batches.stop(5.0)
+    assert exporter.batches == [10, 10, 10, 3]
+
+
 def test_a_span_that_is_not_sampled_is_not_kept() -> None:
     counted, exporter = Counted(), Exporter()
     batches = batches_for(exporter)
