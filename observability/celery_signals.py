@@ -25,7 +25,7 @@ from observability.metrics import record_task, show_tasks
 from observability.processes import clock
 from observability.request_id import current_request_id, request_id
 from observability.spans import tasks as task_spans
-from observability.spans.current import current_trace, exemplar
+from observability.spans.current import current_exemplar
 from observability.trail import trail
 
 HEADER = "amani_request_id"
@@ -90,9 +90,8 @@ def fail_task(task_id: str = "", exception: BaseException | None = None, **_: ob
 @task_postrun.connect
 def end_task(task_id: str, task: "Task[Any, Any]", state: str | None = None, **_: object) -> None:
     now = perf_counter()
-    trace = current_trace()
-    shown = exemplar(trace.trace_id, request_id.get()) if trace and trace.sampled else None
-    record_task(task.name, OUTCOMES.get(state or "", "failure"), now - started_at.pop(task_id, now), shown)
+    outcome = OUTCOMES.get(state or "", "failure")
+    record_task(task.name, outcome, now - started_at.pop(task_id, now), current_exemplar())
     task_spans.end(task_id, state)
     clock.count_if_due()
     request_id.set("")

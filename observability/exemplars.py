@@ -1,7 +1,7 @@
-"""Exemplars: which trace a histogram's bucket saw last, also when several processes count.
+"""Exemplars: which trace a histogram's bucket or a counter saw last, also when several processes count.
 
 prometheus_client has none with several processes. Here each slot has one more file, `exemplars_<slot>.bin`,
-made at the first exemplar: an array of records of one size, one for each bucket that ever got an exemplar.
+made at the first exemplar: an array of records of one size, one for each series that ever got an exemplar.
 A record is written in place with its checksum, so readers take no lock: a half-written one is left out of
 that scrape, and a damaged one is free space to the next holder of the slot. Losing exemplars never costs a
 metric.
@@ -25,7 +25,7 @@ from observability.request_id import WELL_FORMED
 from observability.series import DIGEST_BYTES, key_digest
 from observability.slots import Slot
 
-# Digest of the bucket's key, value, Unix time, trace id, request id padded with zeros.
+# Digest of the series' key, value, Unix time, trace id, request id padded with zeros.
 BODY = struct.Struct(f"={DIGEST_BYTES}sdd16s64s")
 RECORD = struct.Struct(f"={BODY.size}s4xI")
 INITIAL_BYTES = 512 * RECORD.size
@@ -116,7 +116,7 @@ class Table:
         self.forget()
 
     def keep(self, key: str, value: float, labels: Labels) -> str:
-        """Makes it the newest of the bucket with `key`. Returns what went wrong, the first time; else ""."""
+        """Makes it the newest of the series with `key`. Returns what went wrong, the first time; else ""."""
         try:
             if key not in self.places:
                 if self.failed:
@@ -196,7 +196,7 @@ def is_recent(exemplar: Exemplar, now: float) -> bool:
 
 
 def read_exemplars(directory: Path) -> dict[bytes, str]:
-    """What stands behind a bucket's value, by the digest of its key: the newest of all slots."""
+    """What stands behind the value of a series, by the digest of its key: the newest of all slots."""
     newest: dict[bytes, Exemplar] = {}
     now = time.time()
     for path in directory.glob("exemplars_*.bin"):

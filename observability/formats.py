@@ -50,11 +50,11 @@ def choose_format(accept: str) -> Format:
 
 
 def write_families(families: Iterable[Family], form: Format, exemplars: Mapping[bytes, str]) -> str:
-    """`exemplars` are what stands behind a bucket's value, by the digest of its key."""
+    """`exemplars` are what stands behind the value of a bucket or counter, by the digest of its key."""
     lines: list[str] = []
     for family in families:
         lines += heading(family, form)
-        lines += [line_of(line, value) for line, value in family.values.items()]
+        lines += value_lines(family, exemplars)
         for labels, child in family.children.items():
             lines += histogram_lines(family.name, labels, child, exemplars)
     return "".join(lines)
@@ -66,6 +66,13 @@ def heading(family: Family, form: Format) -> tuple[str, str]:
     if form.escape_quotes:
         documentation = documentation.replace('"', r"\"")
     return f"# HELP {name} {documentation}\n", f"# TYPE {name} {family.type}\n"
+
+
+def value_lines(family: Family, exemplars: Mapping[bytes, str]) -> list[str]:
+    if not exemplars:
+        return [line_of(line, value) for line, value in family.values.items()]
+    digests = family.digests
+    return [line_of(line, value, exemplars.get(digests[line], "")) for line, value in family.values.items()]
 
 
 def histogram_lines(name: str, labels: str, child: Child, exemplars: Mapping[bytes, str]) -> Iterator[str]:

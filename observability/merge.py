@@ -41,13 +41,14 @@ class Child:
 class Family:
     """All series of one metric: `values` by line, or for a histogram `children` by labels."""
 
-    __slots__ = ("children", "documentation", "name", "type", "values")
+    __slots__ = ("children", "digests", "documentation", "name", "type", "values")
 
     def __init__(self, name: str, metric_type: str, documentation: str) -> None:
         self.name = name
         self.type = metric_type
         self.documentation = documentation
         self.values: dict[str, float] = {}
+        self.digests: dict[str, bytes] = {}  # of a counter, by line
         self.children: dict[str, Child] = {}
 
 
@@ -160,6 +161,7 @@ def gather(families: dict[str, Family], kind: str, sums: Totals, known: dict[byt
             family.values[series.line] = of_two(family.values[series.line], value)
         else:
             family.values[series.line] = value
+            family.digests[series.line] = series.digest
 
 
 def gather_histogram(family: Family, series: Series, value: float) -> None:

@@ -146,12 +146,12 @@ def request_histogram(method: str | None, route: str | None) -> Histogram:
 error_types: set[str] = set()
 
 
-def record_error(exception: BaseException, route: str | None) -> None:
+def record_error(exception: BaseException, route: str | None, exemplar: dict[str, str] | None = None) -> None:
     name = type(exception).__name__
     if name not in error_types and len(error_types) >= MAXIMUM_ERROR_TYPES:
         name = "other"  # a library that makes classes at run time must not make series
     error_types.add(name)
-    HTTP.errors_total.labels(name, endpoint_label(route)).inc()
+    HTTP.errors_total.labels(name, endpoint_label(route)).inc(1, exemplar)
 
 
 # --- Database ---
@@ -249,9 +249,11 @@ def record_delivery(channel: str, outcome: str) -> None:
     alert_deliveries[channel, outcome].inc()
 
 
-def record_attempt(channel: str, outcome: str, duration_seconds: float) -> None:
-    alert_delivery_attempts[channel, outcome].inc()
-    alert_attempt_durations[channel].observe(duration_seconds)
+def record_attempt(
+    channel: str, outcome: str, duration_seconds: float, exemplar: dict[str, str] | None = None
+) -> None:
+    alert_delivery_attempts[channel, outcome].inc(1, exemplar)
+    alert_attempt_durations[channel].observe(duration_seconds, exemplar)
 
 
 def record_delivery_latency(channel: str, *, since_start: float, since_intake: float) -> None:
@@ -342,7 +344,7 @@ def record_task(
     task: str, outcome: str, duration_seconds: float, exemplar: dict[str, str] | None = None
 ) -> None:
     """`task` is a registered name (a closed set); `outcome` success, failure or retry."""
-    celery_tasks_total.labels(task, outcome).inc()
+    celery_tasks_total.labels(task, outcome).inc(1, exemplar)
     celery_task_duration_seconds.labels(task).observe(duration_seconds, exemplar)
 
 

@@ -84,14 +84,15 @@ class MetricsMiddleware(PrometheusBeforeMiddleware):
         match = request.resolver_match
         route = match.route if match is not None else None
         method = request.method
+        exemplar = request.__dict__.get("exemplar")
         counter = requests_by_label.get((method, route, status))
         if counter is None:
             counter = request_counter(method, route, status)
-        counter.inc()
+        counter.inc(1, exemplar)
         histogram = durations_by_label.get((method, route))
         if histogram is None:
             histogram = request_histogram(method, route)
-        histogram.observe(now - started, request.__dict__.get("exemplar"))
+        histogram.observe(now - started, exemplar)
         if now > clock.due:
             clock.count()
 
@@ -99,8 +100,10 @@ class MetricsMiddleware(PrometheusBeforeMiddleware):
 def count_exception(request: HttpRequest | None = None, **_: object) -> None:
     """Django sends this for what nobody handled: neither for Http404 nor for a refused permission."""
     exception = sys.exc_info()[1]
-    if exception is not None:
-        record_error(exception, route_of(request) if request is not None else None)
+    if exception is not None and request is not None:
+        record_error(exception, route_of(request), request.__dict__.get("exemplar"))
+    elif exception is not None:
+        record_error(exception, None)
 
 
 class RequestLogMiddleware:

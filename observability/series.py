@@ -25,7 +25,7 @@ class Series(NamedTuple):
     line: str  # name, labels and a space: all but the value
     child: str  # the labels that a histogram's sum and buckets have in common, in braces; "" without any
     bound: float | None  # of a bucket
-    digest: bytes  # names a bucket in the files of exemplars; empty for all else
+    digest: bytes  # names a bucket or counter in the files of exemplars; empty for all else
 
 
 def key_digest(key: bytes) -> bytes:
@@ -36,7 +36,8 @@ def parse_key(key: bytes, metric_type: str) -> Series:
     """ValueError for what our metrics don't write."""
     metric, name, labels, documentation = parts_of(key.decode())
     if metric_type != "histogram":
-        return Series(metric, documentation, f"{name}{braces(labels)} ", "", None, b"")
+        digest = key_digest(key) if metric_type == "counter" else b""
+        return Series(metric, documentation, f"{name}{braces(labels)} ", "", None, digest)
     if "le" not in labels:
         child = braces(labels)
         return Series(metric, documentation, f"{name}{child} ", child, None, b"")

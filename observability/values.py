@@ -258,10 +258,12 @@ class Counter(MetricInCells, prometheus_client.Counter):
         self._created = 0.0
 
     def inc(self, amount: float = 1, exemplar: dict[str, str] | None = None) -> None:
-        del exemplar  # the files have no place for them
+        """`exemplar` as for `Histogram.observe`."""
         value = self._value
         with lock:
             value.cells[value.index] += amount
+        if exemplar is not None:
+            keep_exemplar(value, amount, exemplar)
 
 
 class Gauge(MetricInCells, prometheus_client.Gauge):
@@ -302,8 +304,8 @@ class Histogram(MetricInCells, prometheus_client.Histogram):
             keep_exemplar(bucket, amount, exemplar)
 
 
-def keep_exemplar(bucket: Value, amount: float, labels: dict[str, str]) -> None:
+def keep_exemplar(counted: Value, amount: float, labels: dict[str, str]) -> None:
     with lock:
-        trouble = store.exemplars.keep(bucket.key, amount, labels)
+        trouble = store.exemplars.keep(counted.key, amount, labels)
     if trouble:  # said without the lock: what listens to the log may count something
         logger.error("exemplars_lost", extra={"reason": trouble})

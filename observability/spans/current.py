@@ -1,9 +1,11 @@
-"""Where in which trace the calling code runs. Imports nothing of Amani's, so that logging may ask."""
+"""Where in which trace the calling code runs. Imports nothing that logs, so that logging may ask."""
 
 from typing import NamedTuple
 
 from opentelemetry import trace
 from opentelemetry.trace import Span, format_span_id, format_trace_id
+
+from observability.request_id import current_request_id
 
 
 class Trace(NamedTuple):
@@ -28,5 +30,11 @@ def trace_of(span: Span) -> Trace | None:
 
 
 def exemplar(trace_id: str, request_id: str) -> dict[str, str]:
-    """The labels that lead from a bucket of a histogram to the trace and the log lines of one request."""
+    """The labels that lead from a counter or bucket to the trace and the log lines of one request."""
     return {"trace_id": trace_id, "request_id": request_id} if request_id else {"trace_id": trace_id}
+
+
+def current_exemplar() -> dict[str, str] | None:
+    """The labels for what the calling code counts; None when it is not sampled."""
+    here = current_trace()
+    return exemplar(here.trace_id, current_request_id()) if here is not None and here.sampled else None

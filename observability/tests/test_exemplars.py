@@ -18,10 +18,10 @@ from observability import exemplars
 from observability.exemplars import INITIAL_BYTES, MAXIMUM_BYTES, RECORD, read_exemplars
 from observability.exposition import merger, write_metrics
 from observability.formats import OPENMETRICS, TEXT
-from observability.metrics import query_durations
+from observability.metrics import alert_deliveries, query_durations
 from observability.slots import take_slot
 from observability.tests.samples import scraped
-from observability.values import Histogram, store
+from observability.values import Counter, Histogram, store
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 OTHER_TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -42,6 +42,13 @@ def directory(tmp_path: Path, settings: object) -> Iterator[Path]:
 def histogram() -> Iterator[Histogram]:
     before = len(store.values)
     yield Histogram("traced_seconds", "Traced.", ["route"], registry=None, buckets=BOUNDS)
+    del store.values[before:]
+
+
+@pytest.fixture
+def counter() -> Iterator[Counter]:
+    before = len(store.values)
+    yield Counter("traced_things", "Traced.", ["outcome"], registry=None)
     del store.values[before:]
 
 
@@ -110,6 +117,44 @@ def test_an_observation_without_exemplar_calls_nothing_but_the_search_for_its_bu
     profilers_own = {"<method 'disable' of '_lsprof.Profiler' objects>"}
     lock_of_bucket = {"<method '__exit__' of '_thread.RLock' objects>"}
     assert called - profilers_own - lock_of_bucket == {"observe", "<built-in method _bisect.bisect_left>"}
+
+
+def test_a_counter_keeps_the_newest_exemplar_of_each_child_so_that_a_rare_failure_stays(
+    directory: Path, counter: Counter
+) -> None:
+    counter.labels("failure").inc(1, {"trace_id": OTHER_TRACE, "request_id": REQUEST})
+    for _ in range(3):
+        counter.labels("success").inc(1, {"trace_id": TRACE})
+    counter.labels("failure").inc()
+    counter.labels("retry").inc(2)
+    (family,) = [family for family in scraped() if family.name == "traced_things"]
+    found = {one.labels["outcome"]: (one.value, one.exemplar) for one in family.samples}
+    assert found["retry"] == (2.0, None)
+    values = {outcome: (value, one and (one.labels, one.value)) for outcome, (value, one) in found.items()}
+    assert values["failure"] == (2.0, ({"trace_id": OTHER_TRACE, "request_id": REQUEST}, 1.0))
+    assert values["success"] == (3.0, ({"trace_id": TRACE}, 1.0))
+    assert TRACE not in write_metrics(TEXT).decode()
+
+
+def test_a_counter_without_exemplar_calls_nothing_else(directory: Path, counter: Counter) -> None:
+    child = counter.labels("success")
+    profile = cProfile.Profile()
+    profile.runcall(child.inc, 1, None)
+    called = {name for _, _, name in pstats.Stats(profile).stats}  # type: ignore[attr-defined]
+    profilers_own = {"<method 'disable' of '_lsprof.Profiler' objects>"}
+    assert called - profilers_own - {"<method '__exit__' of '_thread.RLock' objects>"} == {"inc"}
+    assert not list(directory.glob("exemplars_*"))
+
+
+def test_a_counters_exemplar_of_another_process_is_shown(directory: Path, counter: Counter) -> None:
+    child = os.fork()
+    if child == 0:
+        store.attach(take_slot(directory, "worker"))
+        counter.labels("failure").inc(1, {"trace_id": TRACE})
+        os._exit(0)
+    os.waitpid(child, 0)
+    line = f'traced_things_total{{outcome="failure"}} 1.0 # {{trace_id="{TRACE}"}} 1.0 '
+    assert line in write_metrics(OPENMETRICS).decode()
 
 
 def test_each_bucket_of_each_child_keeps_its_newest(directory: Path, histogram: Histogram) -> None:
@@ -193,6 +238,9 @@ def test_without_a_slot_exemplars_are_kept_in_memory_and_die_with_it(tmp_path: P
     text = write_metrics(OPENMETRICS).decode()
     line = f'operation="SELECT"}} 1.0 # {{request_id="{REQUEST}",trace_id="{TRACE}"}} 0.3 '
     assert line in text
+    alert_deliveries["slack", "failed"].inc(1, {"trace_id": OTHER_TRACE})
+    failed = f'outcome="failed"}} 1.0 # {{trace_id="{OTHER_TRACE}"}} 1.0 '
+    assert failed in write_metrics(OPENMETRICS).decode()
     assert TRACE not in write_metrics(TEXT).decode()
     child = os.fork()
     if child == 0:

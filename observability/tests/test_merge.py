@@ -5,16 +5,20 @@ import logging
 import pstats
 import struct
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import cycle
 from pathlib import Path
 
+import prometheus_client.samples
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
+from prometheus_client.metrics_core import Metric
 
+from observability.exemplars import Exemplar, as_text
 from observability.formats import OPENMETRICS, TEXT, Format, choose_format, write_families
-from observability.merge import Merger
+from observability.merge import Family, Merger
 from observability.tests.metric_files import (
     BOUNDS,
     Entries,
@@ -86,6 +90,63 @@ def test_what_is_written_is_what_upstream_writes_of_the_same_files(
     expected = form.encode(Upstream(paths)).decode()
     assert written(merger, paths, form) == expected
     assert written(merger, paths, form) == expected, "the second scrape, from what it remembers"
+
+
+EXEMPLARS = some.builds(
+    Exemplar,
+    digest=some.just(b""),
+    value=NUMBERS,
+    timestamp=some.integers(0, 10**10).map(lambda second: second + 0.125),  # upstream cuts zeros off
+    trace_id=some.binary(min_size=16, max_size=16),
+    request_id=some.sampled_from([b"", b"request-0001"]),
+)
+
+
+@PROPERTY
+@given(files=FOLDERS, exemplars=some.lists(some.none() | EXEMPLARS, min_size=1, max_size=5))
+def test_exemplars_are_written_as_upstream_writes_them(
+    tmp_path: Path,
+    files: dict[tuple[str, str], Entries],
+    exemplars: list[Exemplar | None],
+) -> None:
+    """Every counter and bucket gets one of `exemplars`, in turn."""
+    paths = write_folder(tmp_path, files)
+    merged = Merger().merge(paths)
+    given_to = dict(zip(digests_of(merged.families), cycle(exemplars), strict=False))
+    texts = {digest: as_text(one) for digest, one in given_to.items() if one}
+    ours = write_families(merged.families, OPENMETRICS, texts) + "# EOF\n"
+    assert ours == OPENMETRICS.encode(WithExemplars(paths, list(given_to.values()))).decode()
+
+
+def digests_of(families: Iterable[Family]) -> Iterator[bytes]:
+    """In the order in which upstream gives the samples."""
+    for family in families:
+        yield from family.digests.values() if family.type == "counter" else ()
+        for child in family.children.values():
+            yield from (child.series[bound].digest for bound in sorted(child.series))
+
+
+class WithExemplars(Upstream):
+    """`exemplars` are for the counters and buckets, one after the other."""
+
+    def __init__(self, paths: Iterable[Path], exemplars: list[Exemplar | None]) -> None:
+        super().__init__(paths)
+        self.exemplars = exemplars
+
+    def collect(self) -> Iterator[Metric]:
+        left = iter(self.exemplars)
+        for metric in super().collect():
+            metric.samples = [
+                sample._replace(exemplar=upstreams(next(left)))
+                if sample.name.endswith(("_total", "_bucket"))
+                else sample
+                for sample in metric.samples
+            ]
+            yield metric
+
+
+def upstreams(one: Exemplar | None) -> prometheus_client.samples.Exemplar | None:
+    return prometheus_client.samples.Exemplar(one.labels, one.value, one.timestamp) if one else None
 
 
 @PROPERTY

@@ -14,9 +14,9 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from observability.database import time_statement, trace_statement
 from observability.logging import AccessRecord, Formatter
-from observability.metrics import HTTP
 from observability.spans.current import current_trace
 from observability.tests.recorded import Recording, is_child_of, recording, trace_id_of
+from observability.tests.samples import scraped
 from observability.tracing import add_span_attributes, get_tracer
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("observability.tests.sample_urls")]
@@ -204,18 +204,37 @@ def test_the_access_line_has_the_trace(recorded: Recording, visitor: Client) -> 
     assert lines[0]["sampled"] is True
 
 
-def test_the_histogram_gets_the_exemplar_of_a_sampled_request(
-    recorded: Recording, visitor: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    observed: list[Any] = []
-    child = HTTP.request_duration.labels("GET", "/fine")
-    monkeypatch.setattr(
-        type(child), "observe", lambda self, amount, exemplar=None: observed.append(exemplar), raising=True
-    )
-    visitor.get("/fine", headers={"X-Request-ID": "request-0002"})
+def exemplars_of(trace_id: str) -> list[tuple[str, dict[str, str], Any]]:
+    """Name, labels and exemplar of every series that shows this trace."""
+    return [
+        (one.name, {name: one.labels[name] for name in one.labels if name != "le"}, one.exemplar.labels)
+        for family in scraped()
+        for one in family.samples
+        if one.exemplar and one.exemplar.labels["trace_id"] == trace_id
+    ]
 
+
+def test_counter_and_histogram_get_the_exemplar_of_a_sampled_request(
+    recorded: Recording, visitor: Client
+) -> None:
+    visitor.get("/fine", headers={"X-Request-ID": "request-0002"})
     trace_id = trace_id_of(recorded.named("GET /fine"))
-    assert observed == [{"trace_id": trace_id, "request_id": "request-0002"}]
+    shown = {"trace_id": trace_id, "request_id": "request-0002"}
+    place = {"method": "GET", "endpoint": "/fine"}
+    assert exemplars_of(trace_id) == [
+        ("http_requests_total", {**place, "status": "200"}, shown),
+        ("http_request_duration_seconds_bucket", place, shown),
+    ]
+
+
+def test_an_error_has_its_trace_beside_its_status_and_its_class(recorded: Recording, visitor: Client) -> None:
+    visitor.get("/broken")
+    trace_id = trace_id_of(recorded.named("GET /broken"))
+    counters = [(name, labels) for name, labels, _ in exemplars_of(trace_id) if name.endswith("_total")]
+    assert counters == [
+        ("http_requests_total", {"method": "GET", "endpoint": "/broken", "status": "500"}),
+        ("errors_total", {"error_type": "BrokenViewError", "endpoint": "/broken"}),
+    ]
 
 
 def test_the_runbooks_way_to_a_span_of_ones_own(recorded: Recording) -> None:

@@ -18,6 +18,8 @@ from opentelemetry.trace import SpanKind, StatusCode
 from local.processes import wait_until
 from observability import celery_signals  # noqa: F401  (connects its handlers)
 from observability.alerts import doorbell
+from observability.exposition import write_metrics
+from observability.formats import OPENMETRICS
 from observability.request_id import request_id
 from observability.spans import outgoing
 from observability.spans.tasks import TracedTask, running
@@ -91,19 +93,21 @@ def test_publish_and_run_are_in_the_trace_of_the_caller(recorded: Recording, app
 
 
 def test_a_failed_task_is_an_error_with_its_exception(recorded: Recording, app: Celery) -> None:
-    @app.task(name="sample.fail")
+    @app.task(name="traced.fail")
     def fail() -> None:
         raise ValueError("broken on purpose")
 
     fail.delay()
     run_next(app)
 
-    run = recorded.named("run/sample.fail")
+    run = recorded.named("run/traced.fail")
     assert run.status.status_code is StatusCode.ERROR
     assert [event.name for event in run.events] == ["exception"]
     assert attributes_of(run)["celery.state"] == "FAILURE"
     assert attributes_of(run)["error.type"] == "ValueError"
     assert current_trace() is None
+    line = f'outcome="failure",task="traced.fail"}} 1.0 # {{trace_id="{trace_id_of(run)}"}} 1.0 '
+    assert f"amani_celery_tasks_total{{{line}" in write_metrics(OPENMETRICS).decode()
 
 
 def test_a_publish_that_fails_ends_its_span_and_leaves_nothing_current(recorded: Recording) -> None:

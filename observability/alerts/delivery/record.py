@@ -17,6 +17,7 @@ from observability.alerts import pipeline
 from observability.models import Attempt, Channel, Delivery
 from observability.notifiers import http
 from observability.notifiers.base import Delivered, Notifier, Rejected, RetryLater
+from observability.spans.current import current_exemplar
 
 if TYPE_CHECKING:
     from observability.alerts.delivery.send import Answer
@@ -61,7 +62,7 @@ def record(delivery: Delivery, notifier: Notifier, answer: Answer) -> None:
         hold_channel(notifier, answer, now)
         if is_flagged or not isinstance(answer.outcome, Delivered):
             pipeline.note_channel_health(notifier.name, delivery, answer.outcome)
-    metrics.record_attempt(notifier.name, outcome, answer.seconds)
+    metrics.record_attempt(notifier.name, outcome, answer.seconds, current_exemplar())
     count_finished(told, delivery.state, now)
     log.info(
         "delivery_attempt",
