@@ -106,10 +106,10 @@ def prometheus(settings: Any) -> Iterator[PrometheusStandIn]:
     stand_in = PrometheusStandIn()
     settings.PROMETHEUS_URL, settings.TRACING_ENABLED = stand_in.url, True
     now = timezone.now().timestamp()
-    found = exemplar(TRACE, "1.845", now - 300, request_id="0123456789abcdef", status="500")
+    found = exemplar(TRACE, "1", now - 300, request_id="0123456789abcdef")
     place = {"metric": {"method": "POST", "endpoint": EVIL}, "value": [now, "41"]}
     stand_in.replies["query"] = success({"result": [place]})
-    stand_in.replies["query_exemplars"] = success([series(found, method="POST", endpoint=EVIL)])
+    stand_in.replies["query_exemplars"] = success([series(found, method="POST", endpoint=EVIL, status="500")])
     yield stand_in
     stand_in.close()
 

@@ -19,21 +19,29 @@ from local import monitoring
 from local.children import Program
 from local.ports import find_free_port
 from local.processes import wait_until
-from observability.admin.cause.samples import Found, Place, look
+from observability.admin.cause.questions import Place
+from observability.admin.cause.samples import Found, look
 from observability.admin.cause.subject import Kind, Subject
 
 pytestmark = pytest.mark.needs("prometheus")
 
-TRACES = {name: f"{number:032x}" for number, name in enumerate(("ok", "failed", "slow", "query", "task"), 1)}
+NAMES = ("ok", "failed", "works_now", "slow", "query", "task", "failed_task", "failed_attempt")
+TRACES = {name: f"{number:032x}" for number, name in enumerate(NAMES, 1)}
 REQUEST = "0123456789abcdef"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 # As /metrics gives it. From the second scrape on there is one more endpoint that fails, and more errors.
 SCRAPE = """\
 # TYPE http_requests counter
 http_requests_total{{method="GET",endpoint="/ok",status="200"}} {many}
-http_requests_total{{method="POST",endpoint="/fails",status="500"}} {some}
+http_requests_total{{method="POST",endpoint="/fails",status="200"}} {many} # {{trace_id="{works_now}"}} 1.0
+http_requests_total{{method="POST",endpoint="/fails",status="500"}} {some}{failed}
 http_requests_total{{method="GET",endpoint="/api/v1/health",status="503"}} {many}
-{new}# TYPE http_request_duration_seconds histogram
+{new}# TYPE amani_celery_tasks counter
+amani_celery_tasks_total{{task="a.b",outcome="success"}} {many} # {{trace_id="{task}"}} 1.0
+amani_celery_tasks_total{{task="a.b",outcome="failure"}} 1 # {{trace_id="{failed_task}"}} 1.0
+# TYPE amani_alert_delivery_attempts counter
+amani_alert_delivery_attempts_total{{channel="slack",outcome="retry"}} 1 # {{trace_id="{failed_attempt}"}} 1.0
+# TYPE http_request_duration_seconds histogram
 {histograms}# TYPE db_query_duration_seconds histogram
 db_query_duration_seconds_bucket{{operation="SELECT",le="0.1"}} 1
 db_query_duration_seconds_bucket{{operation="SELECT",le="0.5"}} 2 # {{trace_id="{query}"}} 0.4
@@ -57,9 +65,8 @@ def exemplar(name: str, value: float, **labels: str) -> str:
 
 
 def scrape(number: int) -> str:
-    failed = exemplar("failed", 0.01, request_id=REQUEST, status="500")
-    ok, slow = exemplar("ok", 0.01), exemplar("slow", 1.845)
-    fails = {"fast": f"{7 * number}{failed}", "slow": 7 * number}
+    ok, slow, works_now = exemplar("ok", 0.01), exemplar("slow", 1.845), exemplar("works_now", 0.02)
+    fails = {"fast": f"{7 * number}{works_now}", "slow": 7 * number}
     works = {"fast": f"{90 * number}{ok}", "slow": f"{100 * number}{slow}"}
     return SCRAPE.format(
         many=100 * number,
@@ -67,8 +74,7 @@ def scrape(number: int) -> str:
         new=NEW if number > 1 else "",
         histograms=HISTOGRAM.format(method="POST", endpoint="/fails", **fails)
         + HISTOGRAM.format(method="GET", endpoint="/ok", **works),
-        query=TRACES["query"],
-        task=TRACES["task"],
+        **TRACES | {"failed": exemplar("failed", 1.0, request_id=REQUEST)},
     )
 
 
@@ -183,7 +189,7 @@ def test_endpoints_that_fail_are_found_also_when_they_never_failed_before(ask: C
     assert [place[:2] for place in found.places] == [("GET", "/new"), ("POST", "/fails")]
     assert traces(found) == ["failed"]
     [sample] = found.samples
-    assert (sample.status, sample.seconds, sample.request_id) == (500, 0.01, REQUEST)
+    assert (sample.ended, sample.seconds, sample.request_id) == ("500", None, REQUEST)
     assert sample.name == "POST /fails"
 
 
@@ -192,11 +198,13 @@ def test_slow_requests_are_found_at_the_slowest_endpoint(ask: Callable[..., Foun
     assert found.places[0][:2] == ("GET", "/ok")
     assert isinstance(found.places[0], Place)
     assert traces(found) == ["slow"]
+    assert (found.samples[0].ended, found.samples[0].seconds) == ("", 1.845)
 
 
 def test_the_endpoint_that_the_alert_names_is_enough(ask: Callable[..., Found]) -> None:
     assert traces(ask(endpoint="/ok")) == ["slow"]
-    assert sorted(traces(ask(endpoint="/ok", about_errors=True))) == ["ok", "slow"]
+    assert traces(ask(endpoint="/ok", about_errors=True)) == []
+    assert traces(ask(endpoint="/fails", about_errors=True)) == ["failed"]
     assert traces(ask(endpoint="/ok", job="another")) == []
 
 
@@ -204,6 +212,15 @@ def test_slow_statements_and_tasks_have_traces_too(ask: Callable[..., Found]) ->
     assert traces(ask(Kind.QUERIES)) == ["query"]
     assert traces(ask(Kind.QUERIES, operation="INSERT")) == []
     assert traces(ask(Kind.TASKS, task="a.b")) == ["task"]
+
+
+def test_alerts_about_failed_tasks_and_deliveries_find_only_what_failed(ask: Callable[..., Found]) -> None:
+    found = ask(Kind.TASKS, task="a.b", about_errors=True)
+    assert traces(found) == traces(ask(Kind.TASKS, about_errors=True)) == ["failed_task"]
+    assert (found.samples[0].name, found.samples[0].ended) == ("a.b", "failure")
+    assert traces(ask(Kind.TASKS, task="c", about_errors=True)) == []
+    assert traces(ask(Kind.DELIVERIES, channel="slack", about_errors=True)) == ["failed_attempt"]
+    assert traces(ask(Kind.DELIVERIES, channel="pagerduty", about_errors=True)) == []
 
 
 @pytest.mark.parametrize("endpoint", ['/x"} or vector(1) #', "/\\", "/é\u2028😀", "/\x7f", "/{{ $x }}\n"])

@@ -66,8 +66,8 @@ def with_samples(prometheus: PrometheusStandIn, **labels: str) -> None:
     prometheus.replies["query"] = success(
         {"result": [{"metric": {"method": "POST", "endpoint": "/api/v1/deals"}, "value": [at, "41"]}]}
     )
-    labels = {"method": "POST", "endpoint": "/api/v1/deals"} | labels
-    found = exemplar(TRACE, "1.845", at, request_id=REQUEST, status="500")
+    labels = {"method": "POST", "endpoint": "/api/v1/deals", "status": "500"} | labels
+    found = exemplar(TRACE, "1", at, request_id=REQUEST)
     prometheus.replies["query_exemplars"] = success([series(found, **labels)])
 
 
@@ -175,8 +175,21 @@ def test_samples_lead_to_the_trace_and_to_its_log_lines(
     assert f'href="http://localhost:16686/trace/{TRACE}"' in part
     assert f'href="https://logs.example/?q=%22{REQUEST}%22"' in part
     words = " ".join(re.sub(r"<[^>]+>", " ", part).split())
-    assert re.search(r"41 failed POST /api/v1/deals Trace 4bf92f35 1\.84 s 500 .+ POST /api/v1/deals", words)
+    assert re.search(r"41 failed POST /api/v1/deals Trace 4bf92f35 500 .+ POST /api/v1/deals", words)
     assert "private" in answer.headers["Cache-Control"]
+
+
+@pytest.mark.usefixtures("everything_on")
+def test_samples_of_an_alert_about_slowness_say_how_long_they_took(
+    prometheus: PrometheusStandIn, sign_in: Callable[..., Client]
+) -> None:
+    found = exemplar(TRACE, "1.845", timezone.now().timestamp() - 300)
+    labels = {"method": "GET", "endpoint": "/x", "le": "2.5"}
+    prometheus.replies["query_exemplars"] = success([series(found, **labels)])
+    episode = history.episode(12, alertname="HighResponseTime", labels={"endpoint": "/x"})
+    part = sign_in("viewer").get(samples_url(episode.pk), headers={"X-Requested-With": "fetch"})
+    words = " ".join(re.sub(r"<[^>]+>", " ", part.content.decode()).split())
+    assert re.match(r"Trace 4bf92f35 1\.84 s [^ ]+ GET /x", words)
 
 
 @pytest.mark.usefixtures("everything_on")
@@ -233,7 +246,7 @@ def test_the_client_has_no_say_in_what_is_asked(
     client.get(url)
     client.get(url, {"query": "up", "endpoint": "/y", "start": "0", "url": "http://evil.example"})
     first, second = (parameters["query"] for _, parameters in prometheus.asked)
-    assert first == second == 'http_request_duration_seconds_bucket{endpoint="/x"}'
+    assert first == second == 'http_requests_total{endpoint="/x", status=~"5.."}'
 
 
 @pytest.mark.usefixtures("everything_on")

@@ -14,7 +14,8 @@ from pytest_django import Settings
 from local.ports import find_free_port
 from observability.admin.cause import samples
 from observability.admin.cause.prometheus import MOST_BYTES
-from observability.admin.cause.samples import Place, look, quoted
+from observability.admin.cause.questions import SLOW_ONLY, Place, quoted
+from observability.admin.cause.samples import look
 from observability.admin.cause.subject import Kind, Subject
 from observability.tests.prometheus_stand_in import PrometheusStandIn, exemplar, series, success
 from observability.tests.vendors import Reply
@@ -45,8 +46,9 @@ def test_the_slowest_come_first_each_trace_once(prometheus: PrometheusStandIn) -
                 exemplar(IDS[1], "4.5", AT + 1),
                 method="GET",
                 endpoint="/x",
+                le="5.0",
             ),
-            series(exemplar(IDS[1], "4.5", AT + 1), exemplar(IDS[2], 1.25, AT), endpoint="/y", method="PUT"),
+            series(exemplar(IDS[1], "4.5", AT + 1), exemplar(IDS[2], 1.25, AT), endpoint="/y", le="+Inf"),
         ]
     )
     found = look(about(endpoint="/x"))
@@ -57,24 +59,27 @@ def test_the_slowest_come_first_each_trace_once(prometheus: PrometheusStandIn) -
         (IDS[0], 0.3),
     ]
     slow = found.samples[2]
-    assert (slow.request_id, slow.name, slow.status) == ("a" * 32, "GET /x", None)
+    assert (slow.request_id, slow.name, slow.ended) == ("a" * 32, "GET /x", "")
     assert slow.at == datetime.fromtimestamp(AT, UTC)
 
 
-def test_an_alert_about_errors_shows_what_failed_first_then_the_newest(prometheus: PrometheusStandIn) -> None:
+def test_an_alert_about_errors_shows_the_newest_first_and_how_each_ended(
+    prometheus: PrometheusStandIn,
+) -> None:
     prometheus.replies["query_exemplars"] = success(
         [
-            series(
-                exemplar(IDS[0], 1, AT + 9, status="200"),
-                exemplar(IDS[1], 1, AT + 1, status="500"),
-                exemplar(IDS[2], 1, AT + 2, status="503"),
-                exemplar(IDS[3], 1, AT + 8),
-            )
+            series(exemplar(IDS[0], 1, AT + 1), exemplar(IDS[1], 1, AT + 9), status="500", endpoint="/x"),
+            series(exemplar(IDS[2], 1, AT + 2), outcome="failure", task="a.b"),
+            series(exemplar(IDS[3], 1, AT + 8), outcome="rejected", channel="slack"),
         ]
     )
     found = look(about(endpoint="/x", about_errors=True))
-    assert [sample.trace_id for sample in found.samples] == [IDS[2], IDS[1], IDS[0], IDS[3]]
-    assert [sample.failed for sample in found.samples] == [True, True, False, False]
+    assert [(one.trace_id, one.ended, one.seconds, one.name) for one in found.samples] == [
+        (IDS[1], "500", None, "/x"),
+        (IDS[3], "rejected", None, "slack"),
+        (IDS[2], "failure", None, "a.b"),
+        (IDS[0], "500", None, "/x"),
+    ]
 
 
 def test_at_most_six_are_shown(prometheus: PrometheusStandIn) -> None:
@@ -101,13 +106,40 @@ def test_the_endpoint_of_the_alert_is_asked_for(prometheus: PrometheusStandIn) -
     [
         (
             about(Kind.QUERIES, operation="SELECT"),
-            'db_query_duration_seconds_bucket{operation="SELECT", ' + samples.SLOW_ONLY + "}",
+            'db_query_duration_seconds_bucket{operation="SELECT", ' + SLOW_ONLY + "}",
         ),
         (about(Kind.TASKS), "amani_celery_task_duration_seconds_bucket{}"),
         (about(Kind.TASKS, task="a.b"), 'amani_celery_task_duration_seconds_bucket{task="a.b"}'),
+        (about(Kind.DELIVERIES, channel="slack"), "amani_celery_task_duration_seconds_bucket{}"),
     ],
 )
-def test_each_kind_of_alert_asks_its_own_histogram(
+def test_each_kind_of_alert_about_slowness_asks_its_own_histogram(
+    prometheus: PrometheusStandIn, subject: Subject, query: str
+) -> None:
+    look(subject)
+    assert [parameters["query"] for _, parameters in prometheus.asked] == [query]
+
+
+@pytest.mark.parametrize(
+    ("subject", "query"),
+    [
+        (
+            about(about_errors=True, endpoint="/x", method="PUT", job="amani"),
+            'http_requests_total{job="amani", method="PUT", endpoint="/x", status=~"5.."}',
+        ),
+        (
+            about(Kind.TASKS, about_errors=True, task="a.b", job="amani"),
+            'amani_celery_tasks_total{job="amani", task="a.b", outcome="failure"}',
+        ),
+        (about(Kind.TASKS, about_errors=True), 'amani_celery_tasks_total{outcome="failure"}'),
+        (
+            about(Kind.DELIVERIES, about_errors=True, channel="slack"),
+            'amani_alert_delivery_attempts_total{channel="slack", outcome!="delivered"}',
+        ),
+        (about(Kind.QUERIES, about_errors=True), "db_query_duration_seconds_bucket{}"),
+    ],
+)
+def test_each_kind_of_alert_about_errors_asks_the_counter_of_what_failed(
     prometheus: PrometheusStandIn, subject: Subject, query: str
 ) -> None:
     look(subject)
@@ -125,8 +157,8 @@ def test_an_alert_without_an_endpoint_asks_first_where_it_fails(prometheus: Prom
     assert [name for name, _ in prometheus.asked] == ["query", "query_exemplars"]
     assert prometheus.asked[0][1]["time"] == f"{START.timestamp() + 600:.3f}"
     assert prometheus.asked[1][1]["query"] == (
-        'http_request_duration_seconds_bucket{method="POST", endpoint="/b"}'
-        ' or http_request_duration_seconds_bucket{method="GET", endpoint="/a"}'
+        'http_requests_total{method="POST", endpoint="/b", status=~"5.."}'
+        ' or http_requests_total{method="GET", endpoint="/a", status=~"5.."}'
     )
 
 
@@ -226,10 +258,10 @@ def test_what_is_no_exemplar_of_a_trace_is_left_out(prometheus: PrometheusStandI
 
 @pytest.mark.parametrize("text", ["$(touch pwned)", "a b c d e f g", 7, None, "short"])
 def test_what_is_no_request_id_is_left_out(prometheus: PrometheusStandIn, text: Any) -> None:
-    odd = exemplar(IDS[0], 1, AT, request_id=text, status=text)
-    prometheus.replies["query_exemplars"] = success([series(odd, method=7, endpoint="/a\u202e")])
+    odd = exemplar(IDS[0], 1, AT, request_id=text)
+    prometheus.replies["query_exemplars"] = success([series(odd, method=7, endpoint="/a\u202e", status=5)])
     [sample] = look(about(endpoint="/x")).samples
-    assert (sample.request_id, sample.status, sample.name) == ("", None, "")
+    assert (sample.request_id, sample.ended, sample.name) == ("", "", "")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 
 from observability.admin.cause.links import stamp
-from observability.admin.cause.subject import Kind, Subject
+from observability.admin.cause.subject import Subject
 from observability.request_id import WELL_FORMED
 
 SLOW_MILLISECONDS = 500
@@ -29,11 +29,11 @@ def phrase_of(subject: Subject) -> str:
 
 def command(subject: Subject) -> str:
     """Shows the failed or slow requests (for tasks: the warnings and errors) of the alert's time."""
-    program = "worker" if subject.kind is Kind.TASKS else "web"
+    program = "worker" if subject.is_of_worker else "web"
     wanted = in_json(subject) if settings.LOG_FORMAT == "json" else in_text(subject)
     if settings.DEBUG:
         return f"{wanted} .run/log/{program}.log"
-    service = "worker" if subject.kind is Kind.TASKS else "app"
+    service = "worker" if subject.is_of_worker else "app"
     return f"{compose_logs(subject.start, subject.end, service)} | {wanted}"
 
 
@@ -54,7 +54,7 @@ def compose_logs(start: datetime, end: datetime, services: str) -> str:
 
 def in_json(subject: Subject) -> str:
     conditions = [f'.timestamp >= "{stamp(subject.start)}"', f'.timestamp <= "{stamp(subject.end)}"']
-    if subject.kind is Kind.TASKS:
+    if subject.is_of_worker:
         conditions.append('(.level == "error" or .level == "warning")')
     elif subject.about_errors:
         conditions.append(".status >= 500")
@@ -70,7 +70,7 @@ def in_json(subject: Subject) -> str:
 
 def in_text(subject: Subject) -> str:
     """The lines of development say only the time of day: `02:14:05 500 GET /path 12.3 ms id`."""
-    if subject.kind is Kind.TASKS:
+    if subject.is_of_worker:
         wanted = f"-F -- {shlex.quote(subject.task)}" if subject.task else r"-E '\[(error|warning)'"
         return f"grep {wanted}"
     first, last = f"{subject.start:%H:%M:%S}", f"{subject.end:%H:%M:%S}"

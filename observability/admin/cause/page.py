@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from observability import words
 from observability.admin.cause import links, logs, samples
+from observability.admin.cause.questions import Place
 from observability.admin.cause.subject import Kind, Subject, subject_of
 from observability.models import Episode
 
@@ -63,12 +64,14 @@ def log_lines(subject: Subject) -> Way:
 
 
 def what(subject: Subject) -> str:
-    """`requests to POST /path`, `SELECT statements`, `runs of a.task`."""
+    """`requests to POST /path`, `SELECT statements`, `runs of a.task`, `deliveries to slack`."""
     match subject.kind:
         case Kind.QUERIES:
             return f"{subject.operation} statements".strip()
         case Kind.TASKS:
             return f"runs of {subject.task}" if subject.task else "tasks"
+        case Kind.DELIVERIES:
+            return f"deliveries to {subject.channel}" if subject.channel else "deliveries"
     place = f"{subject.method} {subject.endpoint}".strip() if subject.endpoint else ""
     return f"requests to {place}" if place else "requests"
 
@@ -87,11 +90,11 @@ def samples_context(episode: Episode) -> dict[str, Any]:
     }
 
 
-def amount_of(place: samples.Place, subject: Subject) -> str:
+def amount_of(place: Place, subject: Subject) -> str:
     return f"{place.amount:.0f} failed" if subject.about_errors else f"p95 {words.seconds(place.amount)}"
 
 
-def search(place: samples.Place, subject: Subject) -> str:
+def search(place: Place, subject: Subject) -> str:
     return links.trace_search(replace(subject, endpoint=place.endpoint, method=place.method))
 
 
@@ -99,7 +102,7 @@ def row(sample: samples.Sample) -> dict[str, Any]:
     around = (sample.at - logs.AROUND_A_REQUEST, sample.at + logs.AROUND_A_REQUEST)
     return {
         "sample": sample,
-        "took": words.seconds(sample.seconds),
+        "took": "" if sample.seconds is None else words.seconds(sample.seconds),
         "url": links.trace_page(sample.trace_id),
         "logs_url": links.log_search(sample.request_id, *around) if sample.request_id else "",
         "command": logs.request_command(sample.request_id, sample.at),

@@ -1,4 +1,4 @@
-"""The sampled requests behind an alert: exemplars, which Prometheus keeps beside the buckets of a histogram.
+"""The sampled requests behind an alert: exemplars, which Prometheus keeps beside counters and histograms.
 
 An alert about the whole service names no endpoint, so the endpoints that fail most, or are slowest, are asked
 for first.
@@ -6,7 +6,6 @@ for first.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterator
@@ -15,45 +14,28 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from observability.admin.cause.prometheus import NoAnswer, ask
+from observability.admin.cause.questions import MOST_PLACES, Place, exemplar_query, failing_query, slow_query
 from observability.admin.cause.subject import Kind, Subject
 from observability.notifiers.connection import Deadline
 from observability.request_id import WELL_FORMED
 
 BUDGET_SECONDS = 2.0
-MOST_PLACES = 3
 MOST_SHOWN = 6
 LONGEST_WINDOW = timedelta(minutes=30)  # exemplars of longer ones would be megabytes
 LONGEST_NAME = 200
 MOST_SECONDS = 86_400.0
 TRACE_ID = re.compile(r"(?!0{32})[0-9a-f]{32}")
-STATUS = re.compile(r"[1-5][0-9]{2}")
-
-# As in deploy/prometheus/alert_rules.yml: probes, scrapes and the webhook are not what users see.
-USERS_ONLY = 'endpoint!~"/?(metrics|api/v1/(ping|health|readiness|alerts/webhook))/?"'
-FAILED_ONLY = 'status=~"5.."'
-# Buckets that hold what took at least a tenth of a second.
-SLOW_ONLY = r'le=~"0\\.(1|25|5)|[1-9].*|\\+Inf"'
-
-
-class Place(NamedTuple):
-    """An endpoint, and how many of its requests failed or the p95 of its time in seconds."""
-
-    method: str
-    endpoint: str
-    amount: float
 
 
 class Sample(NamedTuple):
+    """Of a bucket: `seconds` it took. Of a counter, which does not know that: how it ended."""
+
     trace_id: str
     request_id: str
-    status: int | None
-    seconds: float
+    ended: str  # the status of an answer, the outcome of a task or of an attempt to deliver; else ""
+    seconds: float | None
     at: datetime
     name: str
-
-    @property
-    def failed(self) -> bool:
-        return self.status is not None and self.status >= 500
 
 
 @dataclass
@@ -92,36 +74,6 @@ def worst_places(subject: Subject, deadline: Deadline) -> list[Place]:
     return sorted(places, key=lambda place: -place.amount)[:MOST_PLACES]
 
 
-def failing_query(subject: Subject) -> str:
-    """A counter is born with its first error, which increase() does not see: then its value counts."""
-    errors = f"http_requests_total{{{matchers(subject, USERS_ONLY, FAILED_ONLY)}}}"
-    window = f"{seconds_of(subject)}s"
-    grown = (
-        f"(max_over_time({errors}[{window}]) unless {errors} offset {window}) or increase({errors}[{window}])"
-    )
-    return f"topk({MOST_PLACES}, sum by (method, endpoint) ({grown}) > 0)"
-
-
-def slow_query(subject: Subject) -> str:
-    buckets = f"http_request_duration_seconds_bucket{{{matchers(subject, USERS_ONLY)}}}"
-    rate = f"sum by (method, endpoint, le) (rate({buckets}[{seconds_of(subject)}s]))"
-    return f"topk({MOST_PLACES}, histogram_quantile(0.95, {rate}) > 0)"
-
-
-def seconds_of(subject: Subject) -> int:
-    return int((subject.end - subject.start).total_seconds())
-
-
-def matchers(subject: Subject, *others: str) -> str:
-    job = [f"job={quoted(subject.job)}"] if subject.job else []
-    return ", ".join([*job, *others])
-
-
-def quoted(value: str) -> str:
-    """A string of PromQL, which has the escapes of JSON's except for surrogate pairs."""
-    return json.dumps(value, ensure_ascii=False)
-
-
 def read_place(row: Any) -> Place | None:
     try:
         labels, amount = row["metric"], float(row["value"][1])
@@ -140,40 +92,22 @@ def is_name(value: Any) -> bool:
 # --- Which requests ---
 
 
-def exemplar_query(subject: Subject, places: list[Place]) -> str:
-    """Selectors of the histogram's buckets, joined by `or`; Prometheus takes the exemplars of each."""
-    slow = [] if subject.about_errors else [SLOW_ONLY]
-    match subject.kind:
-        case Kind.QUERIES:
-            operation = [f"operation={quoted(subject.operation)}"] if subject.operation else []
-            return f"db_query_duration_seconds_bucket{{{matchers(subject, *operation, *slow)}}}"
-        case Kind.TASKS:
-            task = [f"task={quoted(subject.task)}"] if subject.task else []
-            return f"amani_celery_task_duration_seconds_bucket{{{matchers(subject, *task)}}}"
-    if subject.endpoint:
-        places = [Place(subject.method, subject.endpoint, 0)]
-    return " or ".join(
-        f"http_request_duration_seconds_bucket{{{matchers(subject, *of_place(place), *slow)}}}"
-        for place in places
-    )
-
-
-def of_place(place: Place) -> list[str]:
-    method = [f"method={quoted(place.method)}"] if place.method else []
-    return [*method, f"endpoint={quoted(place.endpoint)}"]
-
-
 def samples_for(subject: Subject, query: str, deadline: Deadline) -> list[Sample]:
-    """At most MOST_SHOWN: the failed ones, newest first, or the slowest."""
+    """At most MOST_SHOWN: the newest of those that failed, or the slowest."""
     start = subject.start.timestamp()
     end = min(subject.end, subject.start + LONGEST_WINDOW).timestamp()
     data = ask("query_exemplars", deadline, query=query, start=f"{start:.3f}", end=f"{end:.3f}")
     samples = {sample.trace_id: sample for sample in read_samples(data, start, end)}
-    if subject.about_errors:
-        chosen = sorted(samples.values(), key=lambda sample: (not sample.failed, -sample.at.timestamp()))
-    else:
-        chosen = sorted(samples.values(), key=lambda sample: -sample.seconds)
+    chosen = sorted(samples.values(), key=by_time if subject.about_errors else by_duration, reverse=True)
     return chosen[:MOST_SHOWN]
+
+
+def by_time(sample: Sample) -> datetime:
+    return sample.at
+
+
+def by_duration(sample: Sample) -> float:
+    return sample.seconds or 0.0
 
 
 def read_samples(data: Any, start: float, end: float) -> Iterator[Sample]:
@@ -181,31 +115,31 @@ def read_samples(data: Any, start: float, end: float) -> Iterator[Sample]:
     for series in data if isinstance(data, list) else []:
         if not isinstance(series, dict):
             continue
-        name = name_of(series.get("seriesLabels"))
-        exemplars = series.get("exemplars")
+        labels, exemplars = series.get("seriesLabels"), series.get("exemplars")
         for exemplar in exemplars if isinstance(exemplars, list) else []:
-            sample = read_sample(exemplar, name)
+            sample = read_sample(exemplar, labels if isinstance(labels, dict) else {})
             if sample is not None and start <= sample.at.timestamp() <= end:
                 yield sample
 
 
-def read_sample(exemplar: Any, name: str) -> Sample | None:
+def read_sample(exemplar: Any, series: dict[str, Any]) -> Sample | None:
+    """`series` are its labels."""
     try:
         labels = exemplar["labels"]
-        trace_id, seconds = labels["trace_id"], float(exemplar["value"])
+        trace_id, value = labels["trace_id"], float(exemplar["value"])
         at = datetime.fromtimestamp(float(exemplar["timestamp"]), UTC)
     except (TypeError, KeyError, ValueError, OverflowError, OSError):
         return None
-    if not matches(TRACE_ID, trace_id) or not 0 <= seconds <= MOST_SECONDS:
+    if not matches(TRACE_ID, trace_id) or not 0 <= value <= MOST_SECONDS:
         return None
-    request_id, status = labels.get("request_id"), labels.get("status")
+    request_id = labels.get("request_id")
     return Sample(
         trace_id=trace_id,
         request_id=request_id if matches(WELL_FORMED, request_id) else "",
-        status=int(status) if matches(STATUS, status) else None,
-        seconds=seconds,
+        ended=words_of(series, "status", "outcome"),
+        seconds=value if "le" in series else None,
         at=at,
-        name=name,
+        name=words_of(series, "method", "endpoint", "operation", "task", "channel"),
     )
 
 
@@ -213,9 +147,6 @@ def matches(pattern: re.Pattern[str], value: Any) -> bool:
     return isinstance(value, str) and pattern.fullmatch(value) is not None
 
 
-def name_of(labels: Any) -> str:
-    """What the request, statement or task is called, for people."""
-    if not isinstance(labels, dict):
-        return ""
-    parts = (labels.get(label) for label in ("method", "endpoint", "operation", "task"))
-    return " ".join(str(part) for part in parts if is_name(part))
+def words_of(series: dict[str, Any], *labels: str) -> str:
+    """What the labels say, for people: `POST /path`, `a.task`, `500`."""
+    return " ".join(series[label] for label in labels if is_name(series.get(label)))

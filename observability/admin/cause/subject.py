@@ -1,8 +1,8 @@
 """What an alert is about, and when: read from its labels and from the expression of its rule.
 
 The rules that ship name no endpoint (they fire for the whole service), so the expression says whether to
-look at requests, queries or tasks. Labels and expression come from outside: they choose, they are never
-run or shown unescaped.
+look at requests, queries, tasks or the deliveries of alerts. Labels and expression come from outside: they
+choose, they are never run or shown unescaped.
 """
 
 from __future__ import annotations
@@ -27,13 +27,15 @@ class Kind(StrEnum):
     REQUESTS = "requests"
     QUERIES = "queries"
     TASKS = "tasks"
+    DELIVERIES = "deliveries"
     OTHER = "other"
 
 
 # What a rule's name or expression speaks of; the first that is found decides.
 SIGNS = (
     (Kind.QUERIES, re.compile(r"db_query_duration")),
-    (Kind.TASKS, re.compile(r"amani_celery_|amani_alert_(deliver|attempt|undelivered|oldest|channel)")),
+    (Kind.TASKS, re.compile(r"amani_celery_")),
+    (Kind.DELIVERIES, re.compile(r"amani_alert_(deliver|attempt|undelivered|oldest|channel)")),
     (Kind.REQUESTS, re.compile(r"http_request|amani_http_|errors_total|amani_database_failures")),
     (Kind.REQUESTS, re.compile(r"amani_alert_webhook|amani_process_|ErrorRate|ResponseTime|Latency")),
 )
@@ -52,7 +54,12 @@ class Subject:
     method: str = ""
     operation: str = ""
     task: str = ""
+    channel: str = ""
     job: str = ""
+
+    @property
+    def is_of_worker(self) -> bool:
+        return self.kind in {Kind.TASKS, Kind.DELIVERIES}
 
 
 def subject_of(episode: Episode, now: datetime) -> Subject:
@@ -68,6 +75,7 @@ def subject_of(episode: Episode, now: datetime) -> Subject:
         method=labels.get("method", ""),
         operation=labels.get("operation", ""),
         task=labels.get("task", ""),
+        channel=labels.get("channel", ""),
         job=labels.get("job", ""),
     )
 
