@@ -11,7 +11,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.trace import StatusCode
 
 from observability.spans import exporting
-from observability.spans.exporting import Scrubbing, make_exporter, protocol_for
+from observability.spans.exporting import make_exporter, protocol_for
+from observability.spans.washing import Scrubbing
 from observability.tests.otlp import OtlpReceiver
 from observability.tests.recorded import KeptSpans
 
@@ -90,7 +91,7 @@ def test_opentelemetrys_own_variables_count_where_ours_are_not_set(
 def test_jaeger_is_the_one_on_this_machine_unless_told_otherwise(settings: Any) -> None:
     settings.TRACING_EXPORTER, settings.OTLP_ENDPOINT, settings.OTLP_PROTOCOL = "jaeger", "", ""
     exporter: Any = make_exporter()
-    assert exporter.exporter._endpoint == f"{exporting.JAEGER}/v1/traces"
+    assert exporter._endpoint == f"{exporting.JAEGER}/v1/traces"
 
 
 def test_the_console_exporter_prints_spans(settings: Any, capsys: pytest.CaptureFixture[str]) -> None:
