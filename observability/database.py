@@ -8,19 +8,19 @@ connections are counted from the driver's own objects.
 import os
 import weakref
 from collections.abc import Callable
-from time import perf_counter
+from time import perf_counter, time_ns
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
-from opentelemetry.trace import format_trace_id, get_current_span
+from opentelemetry.trace import get_current_span
 from psycopg import Connection
 
 from observability import tracing
 from observability.metrics import db_connections_active, query_durations
 from observability.request_id import request_id
 from observability.spans.current import exemplar
-from observability.spans.statements import end_statement_span, start_statement_span
+from observability.spans.statements import add_statement_span
 from observability.trail import SIZE, trail
 from observability.values import Histogram
 
@@ -70,10 +70,10 @@ def trace_statement(
     context: Any,
 ) -> Any:
     """`time_statement` with tracing on: a span and an exemplar, where the request or task is sampled."""
-    if not get_current_span().is_recording():
+    parent = get_current_span()
+    if not parent.is_recording():
         return time_statement(execute, sql, params, many, context)
-    span = start_statement_span(sql, context["connection"])
-    started = perf_counter()
+    started_ns, started = time_ns(), perf_counter()
     problem: BaseException | None = None
     try:
         return execute(sql, params, many, context)
@@ -82,11 +82,10 @@ def trace_statement(
         raise
     finally:
         seconds = perf_counter() - started
-        end_statement_span(span, problem)
         trail.statements[trail.count % SIZE] = (sql, started, seconds)
         trail.count += 1
-        trace_id = format_trace_id(span.get_span_context().trace_id)
-        durations_of(sql).observe(seconds, exemplar(trace_id, request_id.get()))
+        span = add_statement_span(parent, sql, context["connection"], started_ns, seconds, problem)
+        durations_of(sql).observe(seconds, exemplar(f"{span.trace_id:032x}", request_id.get()))
 
 
 def durations_of(sql: object) -> Histogram:

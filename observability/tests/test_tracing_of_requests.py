@@ -72,6 +72,28 @@ def test_a_statement_is_a_span_inside_the_request(recorded: Recording, visitor: 
     assert attributes["db.operation.name"] == "SELECT"
 
 
+def test_a_statement_that_fails_says_so_and_lies_within_its_parent(recorded: Recording) -> None:
+    from django.db import DataError, connection, transaction
+
+    with (
+        get_tracer("test").start_as_current_span("work"),
+        pytest.raises(DataError),
+        transaction.atomic(),
+        connection.cursor() as cursor,
+    ):
+        cursor.execute("SELECT 1 / 0")
+
+    work, statement = recorded.named("work"), recorded.named("SELECT")
+    assert is_child_of(statement, work)
+    assert statement.status.status_code is StatusCode.ERROR
+    assert (statement.attributes or {})["error.type"] == "DataError"
+    times = (work.start_time, statement.start_time, statement.end_time, work.end_time)
+    assert list(times) == sorted(time or 0 for time in times)
+    assert statement.resource == work.resource
+    assert statement.context is not None
+    assert statement.context.trace_flags.sampled
+
+
 def test_a_statement_outside_of_a_request_makes_no_span(recorded: Recording) -> None:
     from django.db import connection
 
