@@ -2,6 +2,7 @@
 
 import os
 
+from billiard import pool
 from celery import Celery
 from celery.signals import setup_logging, task_postrun
 from django.db import close_old_connections
@@ -17,6 +18,11 @@ app.autodiscover_tasks()
 # ("NoneType has no attribute hostname", kombu issue 582) and the worker ends. Tasks only wake a sender, so
 # there is nothing to put back.
 Channel.do_restore = False
+
+# A child that ends waits until the main process has read what became of its tasks. When another child was
+# killed, that count is never complete, and a worker that is told to stop would take 30 seconds to end. Tasks
+# are acknowledged at their beginning and have no results, so a second (10 looks) is enough.
+pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = 10
 
 from observability import celery_signals  # noqa: E402, F401  (connects handlers; its modules read the settings)
 

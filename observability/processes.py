@@ -21,7 +21,8 @@ from observability.values import Counter, store
 logger = logging.getLogger(__name__)
 
 # A supervisor that stops Amani waits this long for spans and errors that nobody may be there to take.
-EXIT_SECONDS = 1.5
+# Celery itself takes two to end, and the whole worker may take three.
+EXIT_SECONDS = 1.0
 
 
 class ProcessClock:
