@@ -53,8 +53,11 @@ class Batches(SpanProcessor):
     # --- called by whoever makes spans ---
 
     def on_start(self, span: Span, parent_context: context.Context | None = None) -> None:
+        # An operation of the cache is found through its request, and this adds its id when it ends.
+        if span.kind is SpanKind.CLIENT or span.kind is SpanKind.SERVER:
+            return
         identifier = request_id.get()
-        if identifier and span.kind is not SpanKind.CLIENT:  # a statement is found through its request
+        if identifier:
             span.set_attribute("amani.request_id", identifier)
 
     def on_end(self, span: ReadableSpan) -> None:

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from opentelemetry import trace
-from opentelemetry.trace import Span, format_span_id, format_trace_id
+from opentelemetry.trace import Span
 
 from observability.request_id import current_request_id
 
@@ -26,7 +26,7 @@ def trace_of(span: Span) -> Trace | None:
     if not context.is_valid:
         return None
     sampled = bool(context.trace_flags & 1)
-    return Trace(format_trace_id(context.trace_id), format_span_id(context.span_id), sampled)
+    return Trace(f"{context.trace_id:032x}", f"{context.span_id:016x}", sampled)
 
 
 def exemplar(trace_id: str, request_id: str) -> dict[str, str]:
