@@ -24,6 +24,7 @@ from observability.metrics import METHODS
 from observability.middleware import GetResponse, route_of, when_answered
 from observability.request_id import current_request_id
 from observability.spans.current import exemplar, trace_of
+from observability.spans.sampling import unsampled_root
 
 # Without a parent in it, a span that starts here is the first of its trace.
 NOWHERE = Context()
@@ -47,7 +48,7 @@ class TracingMiddleware:
         if "HTTP_TRACEPARENT" in request.META:
             span = self.start_span_for_caller(request)
         else:
-            span = self.tracer.start_span(name_of(request), NOWHERE, SpanKind.SERVER)
+            span = unsampled_root() or self.tracer.start_span(name_of(request), NOWHERE, SpanKind.SERVER)
         here = request.__dict__["trace"] = trace_of(span)
         if here is not None and here.sampled:
             request.__dict__["exemplar"] = exemplar(here.trace_id, current_request_id())
