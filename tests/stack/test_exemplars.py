@@ -22,7 +22,7 @@ from local.processes import wait_until
 from observability.edge import Edge
 from observability.exposition import write_metrics
 from observability.formats import TEXT
-from observability.metrics import query_durations, request_histogram
+from observability.metrics import query_durations, record_task, request_counter, request_histogram
 from observability.slots import take_slot
 from observability.values import store
 
@@ -82,7 +82,7 @@ class Prometheus:
         os.close(self.output)
 
     def exemplars(self, query: str) -> list[dict[str, Any]]:
-        """Labels, value and timestamp of each, with the labels of the bucket under `bucket`."""
+        """Labels, value and timestamp of each, with the labels of what it belongs to under `series`."""
         now = time.time()
         parameters: dict[str, str | float] = {"query": query, "start": now - 300, "end": now + 60}
         try:
@@ -90,7 +90,7 @@ class Prometheus:
         except requests.ConnectionError:  # it is starting
             return []
         found = answer.json()["data"] if answer.status_code == 200 else []
-        return [one | {"bucket": series["seriesLabels"]} for series in found for one in series["exemplars"]]
+        return [one | {"series": series["seriesLabels"]} for series in found for one in series["exemplars"]]
 
     def own_metric(self, name: str) -> float:
         lines = requests.get(f"{self.url}/metrics", timeout=5).text.splitlines()
@@ -131,12 +131,31 @@ def test_prometheus_gives_back_what_several_processes_have_seen(
     assert wait_until(lambda: seen(TRACES[2]), PATIENCE_SECONDS)
 
     found = [
-        (one["bucket"]["le"], one["value"], one["labels"].get("request_id"))
+        (one["series"]["le"], one["value"], one["labels"].get("request_id"))
         for one in sorted(prometheus.exemplars(query), key=lambda one: float(one["timestamp"]))
     ]
     assert found == [("0.5", "0.3", "request-0001"), ("10.0", "7", None), ("0.5", "0.4", "request-0002")]
     (statement,) = prometheus.exemplars('db_query_duration_seconds_bucket{operation="SELECT"}')
     assert statement["labels"] == {"trace_id": TRACES[0]}
+    assert prometheus.own_metric("prometheus_tsdb_exemplar_out_of_order_exemplars_total") == 0
+
+
+def test_prometheus_gives_back_the_trace_of_a_rare_failure(directory: Path, prometheus: Prometheus) -> None:
+    """A counter's exemplar is replaced by the next of its own status only."""
+    request_counter("GET", "api/v1/health", 503).inc(1, {"trace_id": TRACES[0], "request_id": "request-0001"})
+    for _ in range(5):
+        request_counter("GET", "api/v1/health", 200).inc(1, {"trace_id": TRACES[1]})
+    record_task("a.b", "failure", 0.5, {"trace_id": TRACES[2]})
+    failed = 'http_requests_total{endpoint="/api/v1/health", status=~"5.."}'
+
+    assert wait_until(lambda: bool(prometheus.exemplars(failed)), PATIENCE_SECONDS)
+    (found,) = prometheus.exemplars(failed)
+    assert found["labels"] == {"trace_id": TRACES[0], "request_id": "request-0001"}
+    assert (found["value"], found["series"]["status"]) == ("1", "503")
+    (worked,) = prometheus.exemplars('http_requests_total{endpoint="/api/v1/health", status="200"}')
+    assert worked["labels"] == {"trace_id": TRACES[1]}
+    (task,) = prometheus.exemplars('amani_celery_tasks_total{outcome="failure", task="a.b"}')
+    assert task["labels"] == {"trace_id": TRACES[2]}
     assert prometheus.own_metric("prometheus_tsdb_exemplar_out_of_order_exemplars_total") == 0
 
 

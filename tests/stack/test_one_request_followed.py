@@ -11,26 +11,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 import requests
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from local.ports import find_free_port
-from local.processes import wait_until
-from local.services import PrivatePostgres, PrivateValkey
-from observability.tests.otlp import OtlpReceiver
+from local.services import PrivatePostgres
 from observability.tests.otlp_spans import Span
-from observability.tests.vendors import Received, Reply, Vendor
-from tests.installation import READY_SECONDS, Installation, run_command
-from tests.stack.bugsink import Bugsink, Event, Project
+from observability.tests.vendors import Received
+from tests.stack.bugsink import Bugsink, Event
+from tests.stack.observed import ROUTE, TASK, Observed, observed
 
 pytestmark = [pytest.mark.stack, pytest.mark.processes]
 
 REQUEST_ID = "request-followed-everywhere"
-ROUTE = "/test/queues"
-TASK = "tests.call_and_fail"
 PATIENCE_SECONDS = 30.0
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 # A caller we have no reason to believe: none of this may appear but as a link.
@@ -71,19 +65,21 @@ class Journey:
     def trace_id(self) -> str:
         return self.request_span.trace_id
 
-    def exemplar(self, metric: str, **labels: str) -> dict[str, str]:
-        """The labels of the one exemplar on the buckets of `metric`."""
-        buckets = [sample for sample in self.samples if sample.name == f"{metric}_bucket"]
-        shown = [bucket.exemplar for bucket in buckets if labels.items() <= bucket.labels.items()]
+    def exemplar(self, name: str, **labels: str) -> dict[str, str]:
+        """The labels of the one exemplar on the series of this name."""
+        series = [sample for sample in self.samples if sample.name == name]
+        shown = [one.exemplar for one in series if labels.items() <= one.labels.items()]
         (found,) = [exemplar.labels for exemplar in shown if exemplar]
         return found
 
     @property
     def exemplars(self) -> list[dict[str, str]]:
-        """Of the duration of the request, and of the task."""
+        """Of the number and duration of the requests, and of the tasks."""
         return [
-            self.exemplar("http_request_duration_seconds", endpoint=ROUTE),
-            self.exemplar("amani_celery_task_duration_seconds", task=TASK),
+            self.exemplar("http_requests_total", endpoint=ROUTE, status="200"),
+            self.exemplar("http_request_duration_seconds_bucket", endpoint=ROUTE),
+            self.exemplar("amani_celery_tasks_total", task=TASK, outcome="failure"),
+            self.exemplar("amani_celery_task_duration_seconds_bucket", task=TASK),
         ]
 
 
@@ -95,48 +91,19 @@ def journey(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Journey]:
     folder = tmp_path_factory.mktemp("followed")
-    valkey = PrivateValkey(folder / "valkey", find_free_port())
-    vendor = Vendor(Reply())
-    project = bugsink.new_project()
     database = f"followed_{request.param.partition('/')[0]}"
-    own_postgres.start()
-    with psycopg.connect(own_postgres.superuser_url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {database} OWNER amani".encode())
-    with OtlpReceiver() as receiver:
-        installation = Installation(
-            folder,
-            own_postgres,
-            valkey,
-            database,
-            TRACING_ENABLED="true",
-            TRACING_EXPORTER="otlp",
-            TRACING_SAMPLE_RATE="1",
-            OTLP_PROTOCOL=request.param,
-            OTLP_ENDPOINT=receiver.grpc_url if request.param == "grpc" else receiver.http_url,
-            OTEL_BSP_SCHEDULE_DELAY="200",
-            SENTRY_DSN=project.dsn,
-            TEST_VENDOR_URL=vendor.url,
-        )
-        try:
-            yield travel(installation, receiver, vendor, project)
-        finally:
-            installation.stop()
-            valkey.remove()
-            vendor.close()
+    with observed(folder, own_postgres, bugsink, database, request.param) as everything:
+        everything.start()
+        yield travel(everything)
 
 
-def travel(installation: Installation, receiver: OtlpReceiver, vendor: Vendor, project: Project) -> Journey:
-    installation.valkey.start()
-    migrated = run_command(installation, "migrate")
-    assert migrated.returncode == 0, migrated.stderr
-    for program in (installation.web, installation.worker):
-        program.start()
-    assert wait_until(installation.serves, READY_SECONDS), installation.log("web")
+def travel(everything: Observed) -> Journey:
+    installation, receiver = everything.installation, everything.receiver
     answer = requests.get(f"{installation.url}{ROUTE}", headers=STRANGER, timeout=10)
     spans = receiver.wait_for(
         lambda spans: {f"GET {ROUTE}", f"run/{TASK}"} <= {span.name for span in spans}, PATIENCE_SECONDS
     )
-    project.wait_for_event(seconds=PATIENCE_SECONDS)
+    everything.project.wait_for_event(seconds=PATIENCE_SECONDS)
     samples = scrape(installation.url)
     installation.worker.stop(PATIENCE_SECONDS)  # whatever else it had to say is said now
     return Journey(
@@ -144,8 +111,8 @@ def travel(installation: Installation, receiver: OtlpReceiver, vendor: Vendor, p
         access_line=line_of(installation.folder / "web.log", "path", ROUTE),
         task_line=line_of(installation.folder / "worker.log", "event", "vendor_called"),
         spans=spans,
-        call=vendor.received[0],
-        events=project.events(),
+        call=everything.vendor.received[0],
+        events=everything.project.events(),
         samples=samples,
     )
 
@@ -210,8 +177,10 @@ def test_the_failed_task_is_one_event_with_the_trace(journey: Journey) -> None:
     assert event["contexts"]["trace"]["span_id"] == journey.task_span.span_id
 
 
-def test_the_durations_of_request_and_task_have_exemplars_of_the_trace(journey: Journey) -> None:
-    assert [exemplar["trace_id"] for exemplar in journey.exemplars] == [journey.trace_id] * 2
+def test_the_counters_and_durations_of_request_and_task_have_exemplars_of_the_trace(
+    journey: Journey,
+) -> None:
+    assert [exemplar["trace_id"] for exemplar in journey.exemplars] == [journey.trace_id] * 4
 
 
 # --- One request id ---
@@ -239,4 +208,4 @@ def test_the_event_has_the_request_id(journey: Journey) -> None:
 
 
 def test_the_exemplars_have_the_request_id(journey: Journey) -> None:
-    assert [exemplar["request_id"] for exemplar in journey.exemplars] == [REQUEST_ID] * 2
+    assert [exemplar["request_id"] for exemplar in journey.exemplars] == [REQUEST_ID] * 4
