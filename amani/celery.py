@@ -21,8 +21,8 @@ Channel.do_restore = False
 
 # A child that ends waits until the main process has read what became of its tasks. When another child was
 # killed, that count is never complete, and a worker that is told to stop would take 30 seconds to end. Tasks
-# are acknowledged at their beginning and have no results, so a second (10 looks) is enough.
-pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = 10
+# are acknowledged at their beginning and have no results, so two looks in 0.2 seconds are enough.
+pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = 2
 
 from observability import celery_signals  # noqa: E402, F401  (connects handlers; its modules read the settings)
 

@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 # A supervisor that stops Amani waits this long for spans and errors that nobody may be there to take.
 # Celery itself takes two to end, and the whole worker may take three.
-EXIT_SECONDS = 1.0
+EXIT_SECONDS = 0.8
 
 
 class ProcessClock:
