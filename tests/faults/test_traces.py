@@ -1,0 +1,437 @@
+"""Web, worker and beat end in the middle of their work, and collector and Sentry stay away: what is lost.
+
+Of alerts nothing. Of spans and errors nothing at SIGTERM; at kill -9 what waited for the next batch, which
+the metrics tell: they are in files that outlive a process.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any, Literal
+
+import psycopg
+import pytest
+import requests
+
+from local.children import Program
+from local.ports import find_free_port
+from local.processes import wait_until
+from local.services import PrivatePostgres, PrivateValkey
+from observability.tests.fake_sentry import FakeSentry
+from observability.tests.otlp import Mode, OtlpReceiver
+from observability.tests.otlp_spans import spans_in
+from observability.tests.processes import Scrape
+from observability.tests.vendors import Reply, Vendor
+from tests.faults.told import firing, lost, triggers
+from tests.installation import READY_SECONDS, Installation, children_of, kill, pid_of, run_command
+
+pytestmark = [pytest.mark.faults, pytest.mark.processes]
+
+PATIENCE_SECONDS = 30.0
+# Of the worker's, Celery takes two for itself, which two busy cores can make three.
+EXIT_SECONDS = {"web": 3.0, "beat": 3.0, "worker": 4.0}
+LONGEST_ANSWER_SECONDS = 0.25
+CLIENTS = 4
+NUMBERS = range(1, 61)
+
+
+class Collector(OtlpReceiver):
+    """Also notes, when a process's batch arrives, how many spans had ended by then.
+
+    A process takes its next batch only after the answer. So what had ended when its last but one arrived has
+    arrived with the last: between two batches lies the schedule's delay.
+    """
+
+    def __init__(self, ended: Callable[[], float]) -> None:
+        super().__init__()
+        self.ended = ended
+        self.seen: dict[int, list[float]] = {}
+
+    def accept(self, protocol: Literal["http", "grpc"], raw: bytes, headers: dict[str, str]) -> bool:
+        if self.mode == "ok":
+            process = spans_in(raw)[0].resource["process.pid"]
+            self.seen.setdefault(process, []).append(self.ended())
+        return super().accept(protocol, raw, headers)
+
+    def batches_of(self, process: int) -> int:
+        return len(self.seen.get(process, []))
+
+    def request_ids(self) -> set[str]:
+        return {span.attributes.get("amani.request_id", "") for span in self.spans()}
+
+
+class Load:
+    """Clients that ask for a page, and for one that fails every tenth time, until the block ends."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.numbers = count(1)
+        self.over = threading.Event()
+        self.answered: set[str] = set()
+        self.failed: set[str] = set()
+        self.threads = [threading.Thread(target=self.ask_on) for _ in range(CLIENTS)]
+
+    def ask_on(self) -> None:
+        while not self.over.is_set():
+            number = next(self.numbers)
+            self.ask(f"load-{number}-of-a-test", "/test/works" if number % 10 else "/test/fails")
+
+    def ask(self, identifier: str, path: str) -> None:
+        headers = {"X-Request-ID": identifier, "Connection": "close"}
+        try:
+            answer = requests.get(f"{self.url}{path}", headers=headers, timeout=10)
+        except requests.RequestException:
+            return  # of a worker that was killed, or closed what it had not read
+        (self.answered if answer.status_code == 200 else self.failed).add(identifier)
+
+    def await_more(self, answers: int = 50) -> None:
+        before = len(self.answered)
+        assert wait_until(lambda: len(self.answered) >= before + answers, PATIENCE_SECONDS)
+
+    def __enter__(self) -> Load:
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.over.set()
+        for thread in self.threads:
+            thread.join(PATIENCE_SECONDS)
+
+
+class Accounts:
+    """What the metric files say of spans and of events."""
+
+    def __init__(self, scrape: Scrape) -> None:
+        self.ended = scrape("amani_tracing_spans_ended_total")
+        self.exported = scrape("amani_tracing_spans_exported_total")
+        self.dropped = scrape("amani_tracing_spans_dropped_total")
+        self.lost = self.ended - self.exported - self.dropped
+        self.captured = scrape("amani_sentry_events_total", outcome="captured")
+        self.failed_tasks = scrape("amani_celery_tasks_total", task="tests.call_and_fail", outcome="failure")
+        self.events_dropped = scrape("amani_sentry_events_total", outcome="dropped")
+
+
+@dataclass(frozen=True)
+class Traced:
+    """An Amani that traces everything, and whom it tells what."""
+
+    amani: Installation
+    scrape: Scrape
+    collector: Collector
+    sentry: FakeSentry
+    slack: Vendor
+    pagerduty: Vendor
+
+    def start_web(self) -> None:
+        self.amani.web.start()
+        assert wait_until(self.amani.serves, READY_SECONDS), self.amani.log("web")
+
+    def stop_all(self) -> Accounts:
+        """By SIGTERM; nobody has to be killed."""
+        for program in (self.amani.beat, self.amani.worker, self.amani.web):
+            if program.is_running:
+                stop(program)
+        return Accounts(self.scrape)
+
+    def ended(self) -> float:
+        return self.scrape("amani_tracing_spans_ended_total")
+
+    def received(self) -> int:
+        return len(self.collector.spans())
+
+    def events(self) -> int:
+        return len(self.sentry.of("event"))
+
+    def error_ids(self) -> set[str]:
+        return {event["tags"].get("request_id", "") for event in self.sentry.of("event")}
+
+    def post_and_queue(self, numbers: range) -> None:
+        """An alert for each number, and a task that calls a vendor and fails."""
+        for number in numbers:
+            self.amani.post_until_taken(firing([number]))
+            assert requests.get(f"{self.amani.url}/test/queues", timeout=10).status_code == 200
+
+    def expect_no_alert_lost(self) -> None:
+        self.amani.await_settled(PATIENCE_SECONDS)
+        for vendor in (self.slack, self.pagerduty):
+            assert lost(vendor, triggers(NUMBERS)) == set()
+
+
+def stop(program: Program) -> None:
+    assert program.process is not None
+    program.process.terminate()
+    program.process.wait(PATIENCE_SECONDS)
+
+
+@contextmanager
+def silent_server() -> Iterator[str]:
+    """Takes connections and never answers; `host:port`."""
+    with socket.create_server(("127.0.0.1", 0), backlog=200) as listener:
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+@pytest.fixture(scope="module")
+def database(own_postgres: PrivatePostgres) -> str:
+    own_postgres.start()
+    with psycopg.connect(own_postgres.superuser_url, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE traced OWNER amani")
+    return "traced"
+
+
+@pytest.fixture(scope="module")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateValkey]:
+    server = PrivateValkey(tmp_path_factory.mktemp("traced") / "valkey", find_free_port())
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def scrape(tmp_path: Path, settings: Any) -> Scrape:
+    directory = tmp_path / "metrics"
+    directory.mkdir()
+    settings.PROMETHEUS_MULTIPROC_DIR = str(directory)
+    return Scrape(directory)
+
+
+@pytest.fixture
+def collector(scrape: Scrape) -> Iterator[Collector]:
+    with Collector(lambda: scrape("amani_tracing_spans_ended_total")) as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def sentry() -> Iterator[FakeSentry]:
+    server = FakeSentry()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def called() -> Iterator[Vendor]:
+    vendor = Vendor(Reply())
+    yield vendor
+    vendor.close()
+
+
+@pytest.fixture
+def traced(
+    tmp_path: Path,
+    database: str,
+    own_postgres: PrivatePostgres,
+    valkey: PrivateValkey,
+    collector: Collector,
+    sentry: FakeSentry,
+    called: Vendor,
+    scrape: Scrape,
+    slack: Vendor,
+    pagerduty: Vendor,
+) -> Iterator[Traced]:
+    """The test starts what it wants of it."""
+    valkey.start()
+    installation = Installation(
+        tmp_path,
+        own_postgres,
+        valkey,
+        database,
+        PROMETHEUS_MULTIPROC_DIR=str(scrape.directory),
+        SLACK_WEBHOOK_URL=slack.url,
+        PAGERDUTY_EVENTS_URL=pagerduty.url,
+        TEST_VENDOR_URL=called.url,
+        TRACING_ENABLED="true",
+        TRACING_EXPORTER="otlp",
+        TRACING_SAMPLE_RATE="1",
+        OTLP_PROTOCOL="http/protobuf",
+        OTLP_ENDPOINT=collector.http_url,
+        OTEL_BSP_SCHEDULE_DELAY="500",
+        SENTRY_DSN=sentry.dsn,
+    )
+    migrated = run_command(installation, "migrate")
+    assert migrated.returncode == 0, migrated.stderr
+    installation.forget()
+    yield Traced(installation, scrape, collector, sentry, slack, pagerduty)
+    installation.stop()
+
+
+# --- Web ---
+
+
+def test_sigterm_of_web_workers_loses_no_span_and_no_error(traced: Traced) -> None:
+    traced.start_web()
+    with Load(traced.amani.url) as load:
+        load.await_more()
+        for worker in children_of(pid_of(traced.amani.web)):
+            os.kill(worker, signal.SIGTERM)
+        load.await_more()
+    told = traced.stop_all()
+
+    assert (load.answered | load.failed) - traced.collector.request_ids() == set()
+    assert load.failed - traced.error_ids() == set()
+    assert told.exported == told.ended == traced.received()
+    assert told.captured == traced.events() > 0
+
+
+def test_kill_9_of_a_web_worker_loses_at_most_what_ended_since_its_last_batch(traced: Traced) -> None:
+    traced.start_web()
+    victim = children_of(pid_of(traced.amani.web))[0]
+    with Load(traced.amani.url) as load:
+        assert wait_until(lambda: traced.collector.batches_of(victim) >= 3, PATIENCE_SECONDS)
+        load.await_more()
+        os.kill(victim, signal.SIGKILL)
+        ended = traced.ended()
+        load.await_more()
+    told = traced.stop_all()
+
+    missing = (load.answered | load.failed) - traced.collector.request_ids()
+    assert len(missing) <= told.lost <= ended - traced.collector.seen[victim][-2]
+    assert told.dropped == 0
+    assert len(load.failed - traced.error_ids()) <= told.captured - traced.events() <= CLIENTS
+
+
+# --- Worker ---
+
+
+def test_sigterm_of_the_worker_loses_no_span_no_error_and_no_alert(traced: Traced) -> None:
+    traced.amani.start()
+    traced.post_and_queue(NUMBERS[:30])
+    stop(traced.amani.worker)
+    traced.amani.worker.start()
+    traced.post_and_queue(NUMBERS[30:])
+    traced.expect_no_alert_lost()
+    told = traced.stop_all()
+
+    assert told.exported == told.ended == traced.received()
+    assert told.captured == traced.events() >= told.failed_tasks > 0
+
+
+def test_kill_9_of_a_worker_child_loses_at_most_what_ended_since_its_last_batch(traced: Traced) -> None:
+    """And no alert."""
+    traced.amani.start()
+    batches_of = traced.collector.batches_of
+    children = children_of(pid_of(traced.amani.worker))
+    assert wait_until(lambda: any(batches_of(child) >= 2 for child in children), PATIENCE_SECONDS)
+    victim = max(children, key=batches_of)
+    traced.post_and_queue(NUMBERS[:30])
+    os.kill(victim, signal.SIGKILL)
+    ended = traced.ended()
+    traced.post_and_queue(NUMBERS[30:])
+    traced.expect_no_alert_lost()
+    told = traced.stop_all()
+
+    assert told.ended - traced.received() <= told.lost <= ended - traced.collector.seen[victim][-2]
+    assert told.dropped == 0
+    assert 0 <= told.captured - traced.events() <= 1
+
+
+# --- Beat ---
+
+
+@pytest.mark.parametrize("end", [stop, kill])
+def test_what_the_end_of_beat_loses(end: Callable[[Program], None], traced: Traced) -> None:
+    """Nothing at SIGTERM, what ended since its last batch at kill -9, and never an alert."""
+    traced.amani.start()
+    beat = pid_of(traced.amani.beat)
+    assert wait_until(lambda: traced.collector.batches_of(beat) >= 2, PATIENCE_SECONDS)
+    traced.post_and_queue(NUMBERS[:30])
+    end(traced.amani.beat)
+    ended = traced.ended()
+    traced.post_and_queue(NUMBERS[30:])
+    traced.amani.beat.start()
+    traced.expect_no_alert_lost()
+    told = traced.stop_all()
+
+    bound = ended - traced.collector.seen[beat][-2] if end is kill else 0
+    assert told.ended - traced.received() <= told.lost <= bound
+    assert told.dropped == 0
+
+
+# --- Nobody takes them ---
+
+
+def test_alerts_flow_while_collector_and_sentry_are_down(traced: Traced) -> None:
+    with silent_server() as address:
+        traced.amani.environment |= {
+            "SENTRY_DSN": f"http://key@{address}/1",
+            "OTEL_BSP_MAX_QUEUE_SIZE": "64",
+            "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "32",
+        }
+        traced.amani.start()
+        slow = 0
+        modes: tuple[Mode, ...] = ("refuse", "hang", "ok")
+        for mode, first in zip(modes, NUMBERS[::20], strict=True):
+            traced.collector.mode = mode
+            slow += post_and_fail(traced.amani, range(first, first + 20))
+        traced.expect_no_alert_lost()
+        before = traced.received()
+        assert wait_until(lambda: traced.received() > before, PATIENCE_SECONDS)
+        told = traced.stop_all()
+
+    assert slow <= len(NUMBERS) // 20
+    assert told.ended == told.exported + told.dropped
+    assert told.exported == traced.received()
+    assert told.dropped > 0
+    assert told.captured == told.events_dropped > 0
+
+
+def post_and_fail(installation: Installation, numbers: range) -> int:
+    """An alert for each number, and a page and a task that fail; how many webhooks took too long."""
+    slow = 0
+    with requests.Session() as session:
+        for number in numbers:
+            began = time.perf_counter()
+            assert installation.post(firing([number]), session=session) == 200
+            slow += time.perf_counter() - began > LONGEST_ANSWER_SECONDS
+            assert session.get(f"{installation.url}/test/fails", timeout=10).status_code == 500
+            assert session.get(f"{installation.url}/test/queues", timeout=10).status_code == 200
+    return slow
+
+
+@pytest.mark.parametrize("name", EXIT_SECONDS)
+def test_a_program_ends_in_time_though_collector_and_sentry_hang(name: str, traced: Traced) -> None:
+    with silent_server() as address:
+        traced.amani.environment |= {
+            "SENTRY_DSN": f"http://key@{address}/1",
+            "OTLP_ENDPOINT": f"http://{address}",
+        }
+        traced.amani.start()
+        post_and_fail(traced.amani, NUMBERS[:5])
+        traced.amani.await_settled(PATIENCE_SECONDS)
+        began = time.monotonic()
+        stop(getattr(traced.amani, name))
+        seconds = time.monotonic() - began
+        told = traced.stop_all()
+    sys.stdout.write(f"{name} ended in {seconds:.2f} s\n")
+    assert seconds <= EXIT_SECONDS[name]
+    assert told.exported == 0
+    assert told.ended == told.dropped > 0
+    assert told.captured == told.events_dropped > 0
+
+
+def test_a_command_ends_in_three_seconds_though_collector_and_sentry_hang(traced: Traced) -> None:
+    work = (
+        "import time; from observability.tracing import get_tracer;"
+        "span = get_tracer('command').start_span('work'); span.end(); print(time.time()); raise OSError('no')"
+    )
+    with silent_server() as address:
+        traced.amani.environment |= {
+            "SENTRY_DSN": f"http://key@{address}/1",
+            "OTLP_ENDPOINT": f"http://{address}",
+        }
+        done = run_command(traced.amani, "shell", "--no-imports", "--command", work)
+        seconds = time.time() - float(done.stdout.splitlines()[-1])
+    sys.stdout.write(f"the command ended in {seconds:.2f} s\n")
+    assert done.returncode == 1
+    assert seconds <= 3.0
+    told = Accounts(traced.scrape)
+    assert (told.ended, told.dropped) == (1, 1)
+    assert (told.captured, told.events_dropped) == (1, 1)
