@@ -1,5 +1,7 @@
 """Reads metrics the way a test wants them: one number, or how many series there are."""
 
+from typing import Any
+
 from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics import parser
 
@@ -20,6 +22,16 @@ def parse_openmetrics(text: str) -> list[Metric]:
 def scraped() -> list[Metric]:
     """What a scrape of all processes says."""
     return parse_openmetrics(write_metrics(OPENMETRICS).decode())
+
+
+def exemplars_of(trace_id: str) -> list[tuple[str, dict[str, str], Any]]:
+    """Name, labels and exemplar of every series that shows this trace."""
+    return [
+        (one.name, {name: one.labels[name] for name in one.labels if name != "le"}, one.exemplar.labels)
+        for family in scraped()
+        for one in family.samples
+        if one.exemplar and one.exemplar.labels["trace_id"] == trace_id
+    ]
 
 
 def count_series() -> int:

@@ -225,6 +225,7 @@ def run(tmp_path: Path, settings: Settings) -> Any:
         (about(about_errors=False), [1]),
         (about(Kind.TASKS), [4]),
         (about(Kind.TASKS, task="a.b"), [4]),
+        (about(Kind.DELIVERIES, channel="slack"), [4]),
         (about(Kind.TASKS, task="c"), []),
     ],
 )
@@ -276,9 +277,9 @@ def test_without_a_checkout_the_containers_are_asked(settings: Settings) -> None
     settings.DEBUG, settings.LOG_FORMAT = False, "json"
     period = "--since 2026-03-04T02:09:00Z --until 2026-03-04T02:30:00Z"
     assert logs.command(about()).startswith(f"docker compose logs --no-log-prefix {period} app | jq -cR ")
-    assert logs.command(about(Kind.TASKS)).startswith(
-        f"docker compose logs --no-log-prefix {period} worker | jq "
-    )
+    for kind in (Kind.TASKS, Kind.DELIVERIES):
+        command = logs.command(about(kind))
+        assert command.startswith(f"docker compose logs --no-log-prefix {period} worker | jq ")
     assert logs.request_command("0123456789abcdef", START) == (
         "docker compose logs --no-log-prefix --since 2026-03-04T02:04:00Z --until 2026-03-04T02:14:00Z "
         "app worker beat | grep -F -- 0123456789abcdef"

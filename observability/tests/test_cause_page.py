@@ -110,6 +110,18 @@ def test_sentry_without_an_address_is_on_but_has_no_link(
 
 
 @pytest.mark.usefixtures("everything_on")
+@pytest.mark.parametrize(
+    ("labels", "words"), [({"channel": "slack"}, "Failed deliveries to slack"), ({}, "Failed deliveries")]
+)
+def test_alert_about_deliveries_names_the_channel(
+    labels: dict[str, str], words: str, sign_in: Callable[..., Client]
+) -> None:
+    rule = "http://prometheus/graph?g0.expr=amani_alert_delivery_attempts_total"
+    card = page_of(sign_in("viewer"), alertname="AlertDeliveriesFailing", generator_url=rule, labels=labels)
+    assert f">{words} in Jaeger</a>" in card
+
+
+@pytest.mark.usefixtures("everything_on")
 def test_alert_about_a_disk_has_no_samples(sign_in: Callable[..., Client]) -> None:
     card = page_of(sign_in("viewer"), alertname="DiskSpaceLow", generator_url="")
     assert "Everything of that time in Jaeger" in card

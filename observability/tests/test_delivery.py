@@ -12,7 +12,10 @@ from observability.alerts.delivery.claim import claim, due
 from observability.models import Attempt, Channel, Delivery, Episode
 from observability.notifiers import registry
 from observability.tests.payloads import alert
+from observability.tests.recorded import recording, trace_id_of
+from observability.tests.samples import exemplars_of
 from observability.tests.vendors import Reply, Vendor
+from observability.tracing import get_tracer
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("channels")]
 Post = Callable[..., Any]
@@ -122,6 +125,25 @@ def test_passing_failure_is_retried_at_a_stored_time_until_it_arrives(
     first, second, third = Attempt.objects.order_by("number")
     assert first.next_attempt_at is not None
     assert (second.outcome in {"retry", "unknown"}, third.outcome) == (True, "delivered")
+
+
+def test_an_attempt_that_fails_has_its_trace_beside_its_outcome(post_alerts: Post, slack: Vendor) -> None:
+    slack.replies = [Reply(503)]
+    post_alerts(alert(severity="warning"))
+    traces = []
+    for _ in range(2):
+        with recording() as recorded:
+            with get_tracer("test").start_as_current_span("run"):
+                drain("slack")
+            traces.append(trace_id_of(recorded.named("run")))
+        make_due("slack")
+    outcomes = {
+        labels["outcome"]: trace_id
+        for trace_id in traces
+        for name, labels, _ in exemplars_of(trace_id)
+        if name == "amani_alert_delivery_attempts_total"
+    }
+    assert outcomes == {"retry": traces[0], "delivered": traces[1]}
 
 
 def test_retry_after_holds_the_whole_channel(post_alerts: Post, slack: Vendor) -> None:

@@ -16,7 +16,7 @@ from observability.database import time_statement, trace_statement
 from observability.logging import AccessRecord, Formatter
 from observability.spans.current import current_trace
 from observability.tests.recorded import Recording, is_child_of, recording, trace_id_of
-from observability.tests.samples import scraped
+from observability.tests.samples import exemplars_of
 from observability.tracing import add_span_attributes, get_tracer
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("observability.tests.sample_urls")]
@@ -224,16 +224,6 @@ def test_the_access_line_has_the_trace(recorded: Recording, visitor: Client) -> 
     assert lines[0]["trace_id"] == trace_id_of(span)
     assert lines[0]["span_id"] == format(span.context.span_id, "016x")
     assert lines[0]["sampled"] is True
-
-
-def exemplars_of(trace_id: str) -> list[tuple[str, dict[str, str], Any]]:
-    """Name, labels and exemplar of every series that shows this trace."""
-    return [
-        (one.name, {name: one.labels[name] for name in one.labels if name != "le"}, one.exemplar.labels)
-        for family in scraped()
-        for one in family.samples
-        if one.exemplar and one.exemplar.labels["trace_id"] == trace_id
-    ]
 
 
 def test_counter_and_histogram_get_the_exemplar_of_a_sampled_request(
