@@ -14,7 +14,7 @@ PROGRAMS = {"prometheus": ("prometheus",), "alertmanager": ("alertmanager", "pro
 DEBIAN_PACKAGES = {"prometheus": "prometheus", "alertmanager": "prometheus-alertmanager"}
 
 
-EXEMPLARS = "--enable-feature=exemplar-storage"  # keeps the trace ids that /metrics gives with its buckets
+EXEMPLARS = "--enable-feature=exemplar-storage"  # keeps the trace ids that /metrics gives
 
 
 def find_program(name: str) -> str | None:
