@@ -14,6 +14,8 @@ class Plan:
     notifying_seconds: float
     storm_alerts: int
     request_rounds: int
+    profiled_requests: int
+    scrape_rounds: int
 
 
 FULL = Plan(
@@ -26,6 +28,8 @@ FULL = Plan(
     notifying_seconds=5.0,
     storm_alerts=10_000,
     request_rounds=15,
+    profiled_requests=1000,
+    scrape_rounds=5,
 )
 QUICK = Plan(
     rounds=2,
@@ -37,4 +41,6 @@ QUICK = Plan(
     notifying_seconds=3.0,
     storm_alerts=2_000,
     request_rounds=5,
+    profiled_requests=400,
+    scrape_rounds=2,
 )

@@ -1,58 +1,51 @@
-"""One Django site in three set-ups, driven through its WSGI callable by the lines it reads from stdin.
+"""One Django site in one of several set-ups, driven through its WSGI callable by lines from stdin.
 
-    python -m benchmarks.request.site bare|metrics|amani|usual
+    python -m benchmarks.request.site bare|libraries|usual|metrics|logs|sentry|tenth|all|grpc
 
-A number N: serve N requests and answer `CPU-SECONDS`. `calls N`: serve N under cProfile and answer the calls.
-Runs also in .venv-bench, which has nothing of Amani's: only `metrics` and `amani` may import `observability`.
+`serve N`: serve N requests, let what they caused leave, answer `CPU-SECONDS` of all threads. `calls N`: serve
+N under cProfile, answer the calls of one. `memory`: MB (PSS). `spans`: how many were exported. Runs also in
+.venv-bench, which has nothing of Amani's: only Amani's set-ups may import `observability`.
 """
 
 import cProfile
 import io
 import os
 import pstats
+import random
 import sys
 import time
 from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from benchmarks.request import ours, usual
+
 SETUP = sys.argv[1]
+SIGNALS = ours.SETUPS.get(SETUP)  # None: nothing of Amani's
+IS_USUAL = SETUP == "usual"
+# Packages for development that others load where they find them; production hasn't got them.
+NOT_IN_PRODUCTION = ("psutil", "pygments", "rich", "yaml")
 DJANGO = ["django.middleware.security.SecurityMiddleware", "django.middleware.common.CommonMiddleware"]
-AMANI_METRICS = "observability.middleware.MetricsMiddleware"
-MIDDLEWARE = {
-    "bare": DJANGO,
-    "metrics": [AMANI_METRICS, *DJANGO],
-    "amani": ["observability.middleware.RequestLogMiddleware", AMANI_METRICS, *DJANGO],
-    "usual": [
-        "django_prometheus.middleware.PrometheusBeforeMiddleware",
-        *DJANGO,
-        "django_structlog.middlewares.RequestMiddleware",
-        "django_prometheus.middleware.PrometheusAfterMiddleware",
-    ],
-}
-IS_AMANI = SETUP in {"metrics", "amani"}
+WARM_UP = 50
 
 
 def configure() -> None:
     from django.conf import settings
 
     database = urlsplit(os.environ["DATABASE_URL"])
-    backend = "django_prometheus.db.backends" if SETUP == "usual" else "django.db.backends"
     settings.configure(
         ROOT_URLCONF="benchmarks.request.urls",
         ALLOWED_HOSTS=["127.0.0.1"],
         SECRET_KEY="nothing here is signed",  # noqa: S106
-        MIDDLEWARE=MIDDLEWARE[SETUP],
-        INSTALLED_APPS=["django_prometheus", "django_structlog"] if SETUP == "usual" else [],
+        MIDDLEWARE=middleware(),
+        INSTALLED_APPS=usual.APPS if IS_USUAL else [],
         USE_TZ=True,
-        LOGGING=logging_of_setup(),
-        PROMETHEUS_MULTIPROC_DIR=os.environ.get("PROMETHEUS_MULTIPROC_DIR", ""),
-        METRICS_TOKEN="",
-        METRICS_ALLOWED_NETWORKS=[],
-        VERSION="benchmark",
+        LOGGING=logging_config(),
         DATABASES={
             "default": {
-                "ENGINE": f"{backend}.postgresql",
+                "ENGINE": usual.BACKEND if IS_USUAL else "django.db.backends.postgresql",
                 "NAME": database.path[1:],
                 "USER": database.username,
                 "PASSWORD": database.password,
@@ -61,64 +54,36 @@ def configure() -> None:
                 "CONN_MAX_AGE": None,
             }
         },
+        **(ours.settings_of(SIGNALS) if SIGNALS else {}),
     )
 
 
-def logging_of_setup() -> dict[str, Any]:
-    if SETUP == "usual":
-        return usual_logging()
-    if IS_AMANI:
-        from observability.logging import logging_config
+def middleware() -> list[str]:
+    if IS_USUAL:
+        return usual.middleware(DJANGO)
+    return [*SIGNALS.middleware, *DJANGO] if SIGNALS else DJANGO
 
-        return logging_config("INFO", "json")
+
+def logging_config() -> dict[str, Any]:
+    if IS_USUAL:
+        return usual.logging_config()
+    if SIGNALS and SIGNALS.middleware:
+        return ours.logging_config()
     return {"version": 1, "root": {"level": "WARNING"}}
-
-
-def usual_logging() -> dict[str, Any]:
-    """As django-structlog's own page of set-up has it, JSON to stderr."""
-    import structlog
-
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.stdlib.filter_by_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.stdlib.add_logger_name,
-            structlog.stdlib.add_log_level,
-            structlog.stdlib.PositionalArgumentsFormatter(),
-            structlog.processors.StackInfoRenderer(),
-            structlog.processors.format_exc_info,
-            structlog.processors.UnicodeDecoder(),
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        cache_logger_on_first_use=True,
-    )
-    formatter = {
-        "()": structlog.stdlib.ProcessorFormatter,
-        "processor": structlog.processors.JSONRenderer(),
-        "foreign_pre_chain": [structlog.contextvars.merge_contextvars, structlog.stdlib.add_log_level],
-    }
-    return {
-        "version": 1,
-        "disable_existing_loggers": False,
-        "formatters": {"json": formatter},
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
-        "root": {"handlers": ["stderr"], "level": "INFO"},
-    }
 
 
 def application() -> Callable[..., Any]:
     from django.core.wsgi import get_wsgi_application
 
     configure()
+    if SETUP == "libraries":  # bare Django with what Amani needs without any signal
+        for name in ("celery.app", "requests"):
+            import_module(name)
+    if IS_USUAL:
+        usual.start(os.environ["HTTP_COLLECTOR"], os.environ["SENTRY_SINK"])
     made: Callable[..., Any] = get_wsgi_application()
-    if not IS_AMANI:
-        return made
-    from observability import database, processes
-
-    database.connect()
-    processes.claim("web")
+    if SIGNALS:
+        ours.start(SIGNALS)
     return made
 
 
@@ -133,6 +98,7 @@ def environ() -> dict[str, Any]:
         "SERVER_PROTOCOL": "HTTP/1.1",
         "HTTP_HOST": "127.0.0.1",
         "REMOTE_ADDR": "127.0.0.1",
+        "HTTP_USER_AGENT": "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": "http",
         "wsgi.input": io.BytesIO(),
@@ -147,31 +113,60 @@ def check_status(status: str, _headers: list[tuple[str, str]], _problem: object 
     assert status == "200 OK", status
 
 
-def serve(site: Callable[..., Any], count: int) -> float:
-    """Processor seconds."""
-    began = time.process_time()
+def serve(site: Callable[..., Any], count: int) -> None:
     for _ in range(count):
         response = site(environ(), check_status)
         b"".join(response)
         response.close()
+
+
+def cpu_seconds(site: Callable[..., Any], count: int) -> float:
+    """With the work of the threads that send spans: it isn't over before they are done."""
+    began = time.process_time()
+    serve(site, count)
+    flush()
     return time.process_time() - began
+
+
+def flush() -> None:
+    if IS_USUAL:
+        usual.flush()
+    elif SIGNALS:
+        ours.flush()
 
 
 def calls(site: Callable[..., Any], count: int) -> float:
     """Python calls a request, of which the ones of this driver are the same in every set-up."""
+    random.seed(7)  # the ids of traces come from it, and with them which requests are sampled
     profile = cProfile.Profile()
     profile.runcall(serve, site, count)
+    flush()
     total: int = pstats.Stats(profile).total_calls  # type: ignore[attr-defined]
     return total / count
 
 
+def memory() -> float:
+    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
+
+
+def answer(site: Callable[..., Any], command: str, argument: str) -> float:
+    if command == "memory":
+        return memory()
+    if command == "spans":
+        return ours.exported_spans()
+    return {"serve": cpu_seconds, "calls": calls}[command](site, int(argument))
+
+
 def main() -> None:
+    sys.modules.update(dict.fromkeys(NOT_IN_PRODUCTION))  # type: ignore[arg-type]
     site = application()
-    serve(site, 50)
+    serve(site, WARM_UP)
+    flush()
     print("ready", flush=True)
     for line in sys.stdin:
-        command, _, argument = line.strip().rpartition(" ")
-        print(calls(site, int(argument)) if command else serve(site, int(argument)), flush=True)
+        command, _, argument = line.strip().partition(" ")
+        print(answer(site, command, argument), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,99 @@
+"""Scrapes a folder of metric files as it is told by the lines it reads from stdin; `benchmarks.scrape` asks.
+
+    python -m benchmarks.scraper ours|upstream FOLDER
+
+`cpu`: CPU-SECONDS of one scrape. `calls`: its Python calls. `digest`: of what it says. `exemplars N`: added
+MICROSECONDS of an observation with an exemplar, of N.
+"""
+
+import cProfile
+import hashlib
+import pstats
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+# Here ends what upstream says too, and begins what only a scrape knows.
+OURS_ALONE = b"# HELP amani_build_info"
+
+Scrape = Callable[[], bytes]
+
+
+def ours(folder: str) -> Scrape:
+    from django.conf import settings
+
+    settings.configure(PROMETHEUS_MULTIPROC_DIR=folder, VERSION="benchmark")
+    from observability.exposition import write_metrics
+    from observability.formats import TEXT
+
+    return lambda: write_metrics(TEXT)
+
+
+def upstream(folder: str) -> Scrape:
+    from prometheus_client import CollectorRegistry, generate_latest
+    from prometheus_client.multiprocess import MultiProcessCollector
+
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, folder)  # type: ignore[no-untyped-call]
+    return lambda: generate_latest(registry)
+
+
+def cpu_seconds(scrape: Scrape) -> float:
+    began = time.process_time()
+    scrape()
+    return time.process_time() - began
+
+
+def calls(scrape: Scrape) -> int:
+    profile = cProfile.Profile()
+    profile.runcall(scrape)
+    total: int = pstats.Stats(profile).total_calls  # type: ignore[attr-defined]
+    return total
+
+
+def digest(scrape: Scrape) -> str:
+    said = scrape().partition(OURS_ALONE)[0]
+    return f"{hashlib.sha256(said).hexdigest()} {len(said.splitlines())}"
+
+
+def exemplar_microseconds(count: int) -> float:
+    from observability.metrics import query_durations
+    from observability.slots import take_slot
+    from observability.values import store
+
+    histogram = query_durations["SELECT"]
+    labels = {
+        "trace_id": "0af7651916cd43dd8448eb211c80319c",
+        "request_id": "b7ad6b7169203331b7ad6b7169203331",
+    }
+    with TemporaryDirectory() as folder:
+        store.attach(take_slot(Path(folder), "web"))
+        times = []
+        for exemplar in (None, labels):
+            histogram.observe(0.003, exemplar)
+            began = time.process_time()
+            for _ in range(count):
+                histogram.observe(0.003, exemplar)
+            times.append(time.process_time() - began)
+        store.release()
+    return (times[1] - times[0]) / count * 1e6
+
+
+def answer(scrape: Scrape, command: str, argument: str) -> object:
+    if command == "exemplars":
+        return exemplar_microseconds(int(argument))
+    return {"cpu": cpu_seconds, "calls": calls, "digest": digest}[command](scrape)
+
+
+def main(kind: str, folder: str) -> None:
+    scrape = {"ours": ours, "upstream": upstream}[kind](folder)
+    print("ready", flush=True)
+    for line in sys.stdin:
+        command, _, argument = line.strip().partition(" ")
+        print(answer(scrape, command, argument), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2])
