@@ -41,8 +41,8 @@ logger = logging.getLogger(__name__)
 
 QUEUE_SIZE = 100
 LONGEST_TEXT = 4_000
-# Themselves; every wrong Host header; and a failed task, which has its signal.
-NOT_FROM = (__name__, "sentry_sdk", "django.security", "celery.app.trace")
+# Themselves; every wrong Host header; and a failed task or a lost child's, which has its signal.
+NOT_FROM = (__name__, "sentry_sdk", "django.security", "celery.app.trace", "celery.worker.request")
 SENT = "_amani_sent_to_sentry"  # in the __dict__ of an exception that needs no second event
 
 

@@ -135,3 +135,4 @@ def test_a_child_that_is_killed_is_told_by_the_main_process(
         event = main_event(server, "WorkerLostError")
     assert (event["transaction"], event["tags"]["amani.process"]) == ("sample.hold_connection", "worker-main")
     assert event["tags"]["request_id"] == IDENTIFIER
+    assert server.of("event") == [event]
