@@ -132,8 +132,8 @@ def loop(
             SENTRY_URL=f"{bugsink.url}/issues/{everything.project.number}/",
             STATIC_ROOT=str(folder / "static"),
         )
-        monitoring.start()
         try:
+            monitoring.start()
             start(everything, monitoring)
             yield Loop(everything, monitoring, slack)
         finally:
