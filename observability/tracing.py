@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ParentBased, Sampler, TraceIdRatioBased
 from opentelemetry.trace import Tracer
 
-from observability.spans import outgoing, sampling
+from observability.spans import outgoing, roots
 from observability.spans.batches import Batches
 from observability.spans.current import Trace as Trace
 from observability.spans.current import current_trace as current_trace
@@ -62,16 +62,12 @@ def start(kind: str) -> None:
         batch_size=settings.OTEL_BSP_MAX_EXPORT_BATCH_SIZE,
         delay_seconds=settings.OTEL_BSP_SCHEDULE_DELAY / 1000,
     )
-    provider = TracerProvider(
-        sampler=make_sampler(),
-        resource=resource_of(kind),
-        shutdown_on_exit=False,
-        id_generator=sampling.Decision.ids,
-    )
+    provider = TracerProvider(sampler=make_sampler(), resource=resource_of(kind), shutdown_on_exit=False)
     provider.add_span_processor(batches)
     trace.set_tracer_provider(provider)
     outgoing.instrument(provider)
-    sampling.decide_by(settings.TRACING_SAMPLE_RATE)
+    if settings.TRACING_SAMPLE_RATE is not None:
+        roots.decide_by(settings.TRACING_SAMPLE_RATE, provider.resource, batches)
     Running.batches = batches
 
 
@@ -84,7 +80,7 @@ def begin_to_stop() -> None:
 def stop(timeout: float) -> None:
     """Sends what waits, within `timeout` seconds; what is left then is counted as dropped."""
     batches, Running.batches = Running.batches, None
-    sampling.decide_by(None)
+    roots.decide_nothing()
     if batches is not None:
         batches.stop(timeout)
 

@@ -24,7 +24,7 @@ from observability.metrics import METHODS
 from observability.middleware import GetResponse, route_of, when_answered
 from observability.request_id import current_request_id
 from observability.spans.current import exemplar, trace_of
-from observability.spans.sampling import unsampled_root
+from observability.spans.roots import start_root
 
 # Without a parent in it, a span that starts here is the first of its trace.
 NOWHERE = Context()
@@ -48,7 +48,7 @@ class TracingMiddleware:
         if "HTTP_TRACEPARENT" in request.META:
             span = self.start_span_for_caller(request)
         else:
-            span = unsampled_root() or self.tracer.start_span(name_of(request), NOWHERE, SpanKind.SERVER)
+            span = self.start_span(name_of(request))
         here = request.__dict__["trace"] = trace_of(span)
         if here is not None and here.sampled:
             request.__dict__["exemplar"] = exemplar(here.trace_id, current_request_id())
@@ -64,6 +64,9 @@ class TracingMiddleware:
         if span.is_recording():
             when_answered(response, partial(finish, span, request, response.status_code))
         return response
+
+    def start_span(self, name: str) -> Span:
+        return start_root(name) or self.tracer.start_span(name, NOWHERE, SpanKind.SERVER)
 
     def start_span_for_caller(self, request: HttpRequest) -> Span:
         """Continues the caller's trace if we trust it. Anybody else's sampling flag, or a trace id chosen to

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 from django.test import Client
 from opentelemetry import trace
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.trace import SpanKind, StatusCode
 
 from observability.database import time_statement, trace_statement
 from observability.logging import AccessRecord, Formatter
+from observability.spans import roots
 from observability.spans.current import current_trace
 from observability.tests.recorded import Recording, is_child_of, recording, trace_id_of
 from observability.tests.samples import exemplars_of
@@ -24,11 +26,15 @@ pytestmark = [pytest.mark.django_db, pytest.mark.urls("observability.tests.sampl
 STRANGER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
-@pytest.fixture
-def recorded(settings: Any) -> Iterator[Recording]:
+@pytest.fixture(params=["by the SDK", "at the root"])
+def recorded(settings: Any, request: pytest.FixtureRequest) -> Iterator[Recording]:
+    """Every test runs with both ways to make the first span of a trace."""
     settings.TRACING_ENABLED = True
     with recording() as found, traced_statements():
+        if request.param == "at the root":
+            roots.decide_by(1.0, Resource({}), found.batches)
         yield found
+        roots.decide_nothing()
 
 
 def traced_statements() -> Any:
