@@ -22,11 +22,8 @@ def current_trace() -> Trace | None:
 
 
 def trace_of(span: Span) -> Trace | None:
-    context = span.get_span_context()
-    if not context.is_valid:
-        return None
-    sampled = bool(context.trace_flags & 1)
-    return Trace(f"{context.trace_id:032x}", f"{context.span_id:016x}", sampled)
+    trace_id, span_id, _, flags, _, is_valid = span.get_span_context()  # unpacked: a property is a call
+    return Trace(f"{trace_id:032x}", f"{span_id:016x}", flags & 1 == 1) if is_valid else None
 
 
 def exemplar(trace_id: str, request_id: str) -> dict[str, str]:
