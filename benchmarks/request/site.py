@@ -163,6 +163,7 @@ def main() -> None:
     site = application()
     serve(site, WARM_UP)
     flush()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what a log line costs the disk is the disk's
     print("ready", flush=True)
     for line in sys.stdin:
         command, _, argument = line.strip().partition(" ")
