@@ -12,6 +12,7 @@ import os
 import struct
 from array import array
 from bisect import bisect_left
+from collections.abc import Iterable
 from fcntl import LOCK_EX
 from threading import RLock
 from typing import Literal
@@ -53,7 +54,6 @@ class Value:
         self.key = key
         self.cells: array[float] | memoryview[float] = array("d", [0.0])
         self.index = 0
-        store.add(self)
 
     def inc(self, amount: float) -> None:
         with lock:
@@ -133,7 +133,8 @@ class MetricFile:
             self.read_up_to = value_at + 16
 
     def place(self, value: Value) -> None:
-        """Makes `value` live in this file; its cell keeps what the file says."""
+        """Makes `value` live in this file; its cell keeps what the file says. Readers see a new one after
+        `publish`."""
         key = value.key.encode()
         if key not in self.positions:
             self.read_new_keys()
@@ -152,7 +153,11 @@ class MetricFile:
         self.bytes[start : start + len(entry)] = entry
         self.read_up_to = start + len(entry)
         self.positions[key] = self.read_up_to - 16
-        LENGTH.pack_into(self.memory, 0, self.read_up_to)  # last, so that a reader never sees half an entry
+
+    def publish(self) -> None:
+        """Shows readers all that was appended, at once: no half entry, no histogram without its end."""
+        if self.read_up_to > self.used():
+            LENGTH.pack_into(self.memory, 0, self.read_up_to)
 
     def grow_to(self, size: int) -> None:
         if size <= self.size:
@@ -179,11 +184,11 @@ class Store:
         self.files: dict[str, MetricFile] = {}
         self.exemplars = exemplars.Table()
 
-    def add(self, value: Value) -> None:
+    def add(self, *values: Value) -> None:
         with lock:
-            self.values.append(value)
+            self.values += values
             if self.slot:
-                self.place(self.slot, value)
+                self.place(self.slot, values)
 
     def attach(self, slot: Slot) -> None:
         """Moves all values into the files of `slot`, on top of what its former holders counted there."""
@@ -192,11 +197,11 @@ class Store:
             self.slot = slot
             self.exemplars.attach(slot)
             self.files["counter"] = MetricFile(slot.descriptor)
-            for value in self.values:
-                carried = value.get()
-                self.place(slot, value)
+            carried = [value.get() for value in self.values]
+            self.place(slot, self.values)
+            for value, amount in zip(self.values, carried, strict=True):
                 if value.prefix != SHARED_PREFIX:
-                    value.inc(carried)
+                    value.inc(amount)
 
     def release(self) -> None:
         """Gives the slot back. What was counted stays in its files, so all values start again from zero."""
@@ -209,12 +214,21 @@ class Store:
         for file in files.values():
             file.close()
 
-    def place(self, slot: Slot, value: Value) -> None:
-        if value.prefix != SHARED_PREFIX:
-            self.file(slot, value.prefix).place(value)
-            return
+    def place(self, slot: Slot, values: Iterable[Value]) -> None:
+        for value in values:
+            if value.prefix == SHARED_PREFIX:
+                self.place_shared(slot, value)
+            else:
+                self.file(slot, value.prefix).place(value)
+        for file in self.files.values():
+            file.publish()
+
+    def place_shared(self, slot: Slot, value: Value) -> None:
+        """Published under the lock: another process appends behind it."""
         with slots.directory_lock(slot.directory, LOCK_EX):
-            self.file(slot, value.prefix).place(value)
+            file = self.file(slot, value.prefix)
+            file.place(value)
+            file.publish()
 
     def file(self, slot: Slot, prefix: str) -> MetricFile:
         if prefix not in self.files:
@@ -256,6 +270,7 @@ class Counter(MetricInCells, prometheus_client.Counter):
     def _metric_init(self) -> None:
         self._value = self.new_value("_total")
         self._created = 0.0
+        store.add(self._value)
 
     def inc(self, amount: float = 1, exemplar: dict[str, str] | None = None) -> None:
         """`exemplar` as for `Histogram.observe`."""
@@ -271,6 +286,7 @@ class Gauge(MetricInCells, prometheus_client.Gauge):
         if f"gauge_{self._multiprocess_mode}" not in RULES:
             raise ValueError(f"No rule merges gauges with multiprocess_mode={self._multiprocess_mode!r}.")
         self._value = self.new_value("", mode=self._multiprocess_mode)
+        store.add(self._value)
 
     def inc(self, amount: float = 1) -> None:
         value = self._value
@@ -292,6 +308,7 @@ class Histogram(MetricInCells, prometheus_client.Histogram):
         self._sum = self.new_value("_sum")
         bounds = [floatToGoString(bound) for bound in self._upper_bounds]  # type: ignore[no-untyped-call]
         self._buckets: list[Value] = [self.new_value("_bucket", bound=bound) for bound in bounds]
+        store.add(self._sum, *self._buckets)
 
     def observe(self, amount: float, exemplar: dict[str, str] | None = None) -> None:
         """`exemplar` is {"trace_id": 32 hex digits} of a sampled trace, and "request_id" if there is one."""

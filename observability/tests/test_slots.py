@@ -13,7 +13,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from observability.slots import INITIAL_BYTES, counter_file, live_slots, take_slot
 from observability.tests.samples import sample
-from observability.values import Counter, Gauge, MetricFile, Value, store
+from observability.values import Counter, Gauge, Histogram, MetricFile, Value, store
 
 HOLD = """
 import sys, time
@@ -154,6 +154,32 @@ def test_a_file_grows_and_keeps_every_value(attached: Path) -> None:
     assert values[f"{1499:060d}",] == 1499
 
 
+@pytest.mark.parametrize("is_attached_before", [True, False])
+def test_readers_see_a_histogram_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_attached_before: bool
+) -> None:
+    seen: list[int] = []
+    append = MetricFile.append
+
+    def append_and_look(file: MetricFile, key: bytes) -> None:
+        append(file, key)
+        if b"whole_seconds" in key:
+            seen.append(len(merged(tmp_path, "whole_seconds_bucket")))
+
+    monkeypatch.setattr(MetricFile, "append", append_and_look)
+    before = len(store.values)
+    slot = take_slot(tmp_path, "web")
+    if is_attached_before:
+        store.attach(slot)
+    Histogram("whole_seconds", "Whole.", registry=None, buckets=(1, 2))
+    if not is_attached_before:
+        store.attach(slot)
+    assert seen == [0, 0, 0, 0]  # its sum and three buckets
+    assert len(merged(tmp_path, "whole_seconds_bucket")) == 3
+    store.release()
+    del store.values[before:]
+
+
 def test_threads_lose_no_count(attached: Path) -> None:
     counter = Counter("threads_total", "Counts.", registry=None)
 
@@ -175,9 +201,9 @@ def test_a_damaged_file_of_a_former_holder_starts_again(tmp_path: Path) -> None:
     file = MetricFile(os.open(path, os.O_RDWR))
     value = Value("counter", '["x", "x_total", {}, "help"]')
     file.place(value)
+    file.publish()
     value.inc(1)
     assert merged(tmp_path, "x_total") == {(): 1}
-    store.values.remove(value)
     value.cells, value.index = store.values[0].cells, 0
     file.close()
 
