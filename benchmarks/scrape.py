@@ -17,7 +17,8 @@ from benchmarks.servers import Stage
 from benchmarks.table import Row, Verdict, number
 
 PROCESSES, SAMPLES = 32, 5000
-CALLS, CPU = 1 / 5, 1 / 3  # of upstream's
+CALLS = (1 / 5, 1 / 5)  # goal and gate, times upstream's
+CPU = (1 / 3, 1 / 2)
 EXEMPLARS = 20_000
 
 
@@ -73,19 +74,19 @@ def cpu_row(stage: Stage, rounds: int) -> Row:
     return row("R9", "CPU ms of a scrape", ours, upstream, CPU)
 
 
-def row(key: str, measure: str, ours: Scrapes, upstream: Scrapes, allowed: float) -> Row:
+def row(key: str, measure: str, ours: Scrapes, upstream: Scrapes, allowed: tuple[float, float]) -> Row:
     first = figures.ratios(ours.first, upstream.first)
     warm = figures.ratios(ours.warm, upstream.warm)
-    reached = max(first, warm) <= allowed
+    worst = max(first, warm)
     return Row(
         key=key,
         measure=f"{measure}, {PROCESSES} dead processes of {SAMPLES:,} samples: first / later",
         amani=f"{number(median(ours.first))} / {number(median(ours.warm))}",
         peer=f"{number(median(upstream.first))} / {number(median(upstream.warm))} upstream's collector",
         of_limit=f"{first:.2f} / {warm:.2f} of peer",
-        goal=f"≤ {allowed:.2f} of peer",
-        gate=f"≤ {allowed:.2f} of peer",
-        verdict=Verdict.of(goal=reached, gate=reached),
+        goal=f"≤ {allowed[0]:.2f} of peer",
+        gate=f"≤ {allowed[1]:.2f} of peer",
+        verdict=Verdict.of(goal=worst <= allowed[0], gate=worst <= allowed[1]),
     )
 
 

@@ -15,7 +15,7 @@ from benchmarks.servers import Stage, wait_for_port
 from benchmarks.table import Row
 from local.ports import find_free_port
 
-REQUESTS = 240
+REQUESTS = 480  # a fraction of what a busy worker serves between two batches of spans
 SCHEMA = "CREATE TABLE item AS SELECT id, 'item ' || id AS name FROM generate_series(1, 100) AS id"
 SPANS = 2  # of a request: its own and its statement's
 
