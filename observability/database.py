@@ -70,6 +70,8 @@ def trace_statement(
     context: Any,
 ) -> Any:
     """`time_statement` with tracing on: a span and an exemplar, where the request or task is sampled."""
+    if trail.untraced:
+        return time_statement(execute, sql, params, many, context)
     parent = get_current_span()
     if not parent.is_recording():
         return time_statement(execute, sql, params, many, context)

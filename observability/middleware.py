@@ -120,10 +120,12 @@ class RequestLogMiddleware:
         request_id.set(identifier)
         response = self.get_response(request)
         response.headers["X-Request-ID"] = identifier
-        if access_logger.isEnabledFor(20):
+        if response.streaming:
             when_answered(
                 response, partial(write_access_line, request, response.status_code, identifier, started)
             )
+        else:
+            write_access_line(request, response.status_code, identifier, started)
         return response
 
 
@@ -134,6 +136,8 @@ def forget_request_id(**_: object) -> None:
 
 
 def write_access_line(request: HttpRequest, status: int, identifier: str, started: float) -> None:
+    if not access_logger.isEnabledFor(20):
+        return
     route = route_of(request)
     fields: dict[str, Any] = {
         "method": request.method,

@@ -52,6 +52,7 @@ class Trail(threading.local):
     def __init__(self) -> None:
         self.statements: list[tuple[Any, float, float] | None] = [None] * SIZE
         self.count = 0
+        self.untraced = False  # whether the request of this thread is known not to be sampled
         self.began = 0.0
         self.crumbs: deque[Crumb] = deque(maxlen=SIZE)
         self.request: Any = None  # the HttpRequest that is being answered, from `began` to its end

@@ -37,7 +37,7 @@ def encode(spans: Sequence[ReadableSpan]) -> ExportTraceServiceRequest:
     request = encode_spans([scrubbed(group[0]) for group in groups.values()])
     for scope_spans, group in zip(request.resource_spans[0].scope_spans, groups.values(), strict=True):
         del scope_spans.spans[:]
-        scope_spans.spans.extend([message_of(span) for span in group])
+        scope_spans.spans.extend(message_of(span) for span in group)
     return request
 
 

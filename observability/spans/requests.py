@@ -18,13 +18,14 @@ from django.http.response import HttpResponseBase
 from opentelemetry import context, propagate, trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import SpanLimits
-from opentelemetry.trace import Link, Span, SpanKind, StatusCode, Tracer
+from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanKind, StatusCode, Tracer
 
 from observability.metrics import METHODS
 from observability.middleware import GetResponse, route_of, when_answered
 from observability.request_id import current_request_id
 from observability.spans.current import exemplar, trace_of
 from observability.spans.roots import start_root
+from observability.trail import trail
 
 # Without a parent in it, a span that starts here is the first of its trace.
 NOWHERE = Context()
@@ -48,7 +49,7 @@ class TracingMiddleware:
         if "HTTP_TRACEPARENT" in request.META:
             span = self.start_span_for_caller(request)
         else:
-            span = self.start_span(name_of(request))
+            span = self.start_span(request)
         here = request.__dict__["trace"] = trace_of(span)
         if here is not None and here.sampled:
             request.__dict__["exemplar"] = exemplar(here.trace_id, current_request_id())
@@ -61,12 +62,17 @@ class TracingMiddleware:
             raise
         finally:
             context.detach(token)
+            trail.untraced = False
         if span.is_recording():
             when_answered(response, partial(finish, span, request, response.status_code))
         return response
 
-    def start_span(self, name: str) -> Span:
-        return start_root(name) or self.tracer.start_span(name, NOWHERE, SpanKind.SERVER)
+    def start_span(self, request: HttpRequest) -> Span:
+        span = start_root(request.method or "")
+        if span is None:
+            return self.tracer.start_span(name_of(request), NOWHERE, SpanKind.SERVER)
+        trail.untraced = type(span) is NonRecordingSpan
+        return span
 
     def start_span_for_caller(self, request: HttpRequest) -> Span:
         """Continues the caller's trace if we trust it. Anybody else's sampling flag, or a trace id chosen to
@@ -110,8 +116,8 @@ def finish(span: Span, request: HttpRequest, status: int) -> None:
     recording: Any = span  # only the SDK's spans are recording
     recording._attributes = Attributes(attributes_of(request, status), **recording.attributes)  # noqa: SLF001
     route = route_of(request)
-    if route is not None:
-        span.update_name(f"{name_of(request)} /{route.removeprefix('^')}")
+    name = name_of(request)
+    span.update_name(name if route is None else f"{name} /{route.removeprefix('^')}")
     if status >= 500:
         span.set_status(StatusCode.ERROR)
         if "trace_error" not in request.__dict__:

@@ -20,6 +20,7 @@ from observability.spans.current import current_trace
 from observability.tests.recorded import Recording, is_child_of, recording, trace_id_of
 from observability.tests.samples import exemplars_of
 from observability.tracing import add_span_attributes, get_tracer
+from observability.trail import trail
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("observability.tests.sample_urls")]
 
@@ -164,6 +165,19 @@ def test_a_request_that_is_not_sampled_makes_no_span_and_has_a_trace_id(
     assert len(seen["trace"].trace_id) == 32
     assert seen["trace"].sampled is False
     assert "exemplar" not in seen
+
+
+def test_a_request_that_is_not_sampled_leaves_the_next_one_of_its_thread_alone(
+    settings: Any, visitor: Client
+) -> None:
+    settings.TRACING_ENABLED = True
+    with recording() as found, traced_statements():
+        for rate in (0.0, 1.0):
+            roots.decide_by(rate, Resource({}), found.batches)
+            visitor.get("/query")
+            assert not trail.untraced
+        roots.decide_nothing()
+        assert sorted(span.name for span in found.spans()) == ["GET /query", "SELECT"]
 
 
 @pytest.mark.parametrize("forwarded", [{}, {"X-Forwarded-For": "127.0.0.1"}])
