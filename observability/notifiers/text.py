@@ -37,7 +37,9 @@ def _harmless(character: str) -> str:
         return REPLACEMENT
     if category == "Cf" and character in KEPT_INVISIBLE:
         return character
-    # Controls, bidi overrides, zero-width, soft hyphens, tags, private use, noncharacters.
+    if "\U000e0000" <= character <= "\U000e0fff":  # tags and variation selectors: never seen, some are marks
+        return ""
+    # Controls, bidi overrides, zero-width, soft hyphens, private use, noncharacters.
     return "" if category in ("Cc", "Cf", "Cn", "Co") else character
 
 

@@ -11,6 +11,7 @@ from django.contrib.auth.models import Group
 from django.http import HttpResponse
 from django.test import Client
 
+from observability.tests.fake_sentry import FakeSentry
 from observability.tests.payloads import body
 from observability.tests.processes import Scrape
 from observability.tests.vendors import PAGERDUTY_OK, SLACK_OK, Vendor
@@ -30,6 +31,13 @@ def pagerduty() -> Iterator[Vendor]:
     vendor = Vendor(PAGERDUTY_OK)
     yield vendor
     vendor.close()
+
+
+@pytest.fixture
+def sentry_server() -> Iterator[FakeSentry]:
+    server = FakeSentry()
+    yield server
+    server.close()
 
 
 @pytest.fixture

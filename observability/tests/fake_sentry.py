@@ -5,10 +5,11 @@ from __future__ import annotations
 import gzip
 import json
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, NamedTuple
 
 from local.processes import wait_until
+from observability.tests.stand_in import StandIn
 
 KEY = "0123456789abcdef0123456789abcdef"
 
@@ -19,7 +20,7 @@ class Received(NamedTuple):
     payload: dict[str, Any]
 
 
-class FakeSentry:
+class FakeSentry(StandIn):
     """`status` is its answer to everything."""
 
     def __init__(self) -> None:
@@ -27,30 +28,13 @@ class FakeSentry:
         self.received: list[Received] = []
         self.bodies: list[bytes] = []
         self.lock = threading.Lock()
-        sentry = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True
-
-            def do_POST(self) -> None:
-                sentry.take(self)
-
-            def log_message(self, *args: Any) -> None:
-                """Quiet."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.thread = threading.Thread(
-            target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
-        )
-        self.thread.start()
+        super().__init__()
 
     @property
     def dsn(self) -> str:
-        return f"http://{KEY}@127.0.0.1:{self.server.server_address[1]}/7"
+        return f"http://{KEY}@{self.address}/7"
 
-    def take(self, handler: BaseHTTPRequestHandler) -> None:
+    def answer(self, handler: BaseHTTPRequestHandler) -> None:
         body = handler.rfile.read(int(handler.headers["Content-Length"]))
         if handler.headers.get("Content-Encoding") == "gzip":
             body = gzip.decompress(body)
@@ -75,10 +59,6 @@ class FakeSentry:
         """The only error."""
         (event,) = self.events()
         return event
-
-    def close(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
 
 
 def parse(body: bytes) -> list[Received]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from observability.tests.stand_in import StandIn
 from observability.tests.vendors import Reply, reset_connection, write
 
 
@@ -25,7 +25,7 @@ def series(*exemplars: Any, **labels: Any) -> dict[str, Any]:
     return {"seriesLabels": labels, "exemplars": list(exemplars)}
 
 
-class PrometheusStandIn:
+class PrometheusStandIn(StandIn):
     """`replies` by the last part of the path: `query`, `query_exemplars`. `asked` has the parameters."""
 
     def __init__(self) -> None:
@@ -35,25 +35,11 @@ class PrometheusStandIn:
         }
         self.drip_seconds = 0.0
         self.asked: list[tuple[str, Mapping[str, str]]] = []
-        stand_in = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                stand_in.answer(self)
-
-            def log_message(self, *args: Any) -> None:
-                """Quiet."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.thread = threading.Thread(
-            target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
-        )
-        self.thread.start()
+        super().__init__()
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server.server_address[1]}"
+        return f"http://{self.address}"
 
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
         parts = urlsplit(handler.path)
@@ -65,6 +51,7 @@ class PrometheusStandIn:
                 self.drip(handler)
             elif reply.reset:
                 reset_connection(handler.connection)
+                handler.close_connection = True
             else:
                 write(handler, reply)
         except OSError:
@@ -78,7 +65,3 @@ class PrometheusStandIn:
             handler.wfile.write(b" ")
             handler.wfile.flush()
             time.sleep(self.drip_seconds)
-
-    def close(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()

@@ -99,20 +99,13 @@ urlpatterns = [
 
 
 @pytest.fixture
-def server() -> Iterator[FakeSentry]:
-    server = FakeSentry()
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def on(server: FakeSentry, settings: Any) -> Iterator[FakeSentry]:
+def on(sentry_server: FakeSentry, settings: Any) -> Iterator[FakeSentry]:
     """Sentry is on, as in a web process."""
     trail.forget()
-    settings.SENTRY_DSN = server.dsn
+    settings.SENTRY_DSN = sentry_server.dsn
     settings.SENTRY_SEND_EMAIL = False
     sentry.start("web")
-    yield server
+    yield sentry_server
     sentry.stop(5)
 
 
@@ -121,16 +114,16 @@ def browser() -> Client:
     return Client(raise_request_exception=False, headers={"X-Request-ID": IDENTIFIER})
 
 
-def the_event(server: FakeSentry) -> dict[str, Any]:
+def the_event(sentry_server: FakeSentry) -> dict[str, Any]:
     """The only one, after everything that was captured has arrived."""
     sentry.stop(5)
-    (event,) = server.of("event")
+    (event,) = sentry_server.of("event")
     return event
 
 
-def no_event(server: FakeSentry) -> bool:
+def no_event(sentry_server: FakeSentry) -> bool:
     sentry.stop(5)
-    return server.of("event") == []
+    return sentry_server.of("event") == []
 
 
 def test_an_unhandled_error_is_one_event_with_route_and_request_id(on: FakeSentry, browser: Client) -> None:
@@ -309,7 +302,9 @@ def test_a_thread_that_dies_is_told(on: FakeSentry, monkeypatch: pytest.MonkeyPa
     assert len(told) == 1
 
 
-def test_without_a_dsn_nothing_is_connected(server: FakeSentry, browser: Client, settings: Any) -> None:
+def test_without_a_dsn_nothing_is_connected(
+    sentry_server: FakeSentry, browser: Client, settings: Any
+) -> None:
     settings.SENTRY_DSN = ""
     sentry.start("web")
     assert sentry.Running.client is None
@@ -318,7 +313,8 @@ def test_without_a_dsn_nothing_is_connected(server: FakeSentry, browser: Client,
     add_breadcrumb("nobody listens")
     capture_exception(RefusedError())
     assert browser.get("/broken/5").status_code == 500
-    assert (server.received, [one.message for one in trail.crumbs if one.category == "default"]) == ([], [])
+    assert sentry_server.received == []
+    assert [one.message for one in trail.crumbs if one.category == "default"] == []
 
 
 @pytest.mark.parametrize(

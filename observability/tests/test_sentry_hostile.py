@@ -25,24 +25,17 @@ EXIT_SECONDS = 1.5
 
 
 @pytest.fixture
-def server() -> Iterator[FakeSentry]:
-    server = FakeSentry()
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def on(server: FakeSentry, settings: Any) -> Iterator[FakeSentry]:
+def on(sentry_server: FakeSentry, settings: Any) -> Iterator[FakeSentry]:
     trail.forget()
-    settings.SENTRY_DSN = server.dsn
+    settings.SENTRY_DSN = sentry_server.dsn
     sentry.start("command")
-    yield server
+    yield sentry_server
     sentry.stop(5)
 
 
-def the_event(server: FakeSentry) -> dict[str, Any]:
+def the_event(sentry_server: FakeSentry) -> dict[str, Any]:
     sentry.stop(5)
-    (event,) = server.of("event")
+    (event,) = sentry_server.of("event")
     return event
 
 

@@ -24,13 +24,6 @@ pytestmark = pytest.mark.processes
 IDENTIFIER = "request-0123456789"
 
 
-@pytest.fixture
-def server() -> Iterator[FakeSentry]:
-    server = FakeSentry()
-    yield server
-    server.close()
-
-
 @contextmanager
 def on_behalf_of(identifier: str) -> Iterator[None]:
     token = request_id.set(identifier)
@@ -50,30 +43,30 @@ def manage(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str
     )
 
 
-def main_event(server: FakeSentry, error: str) -> dict[str, Any]:
+def main_event(sentry_server: FakeSentry, error: str) -> dict[str, Any]:
     """The only event of this kind of error, once it is there."""
 
     def those() -> list[dict[str, Any]]:
-        return [one for one in server.of("event") if one["exception"]["values"][-1]["type"] == error]
+        return [one for one in sentry_server.of("event") if one["exception"]["values"][-1]["type"] == error]
 
     wait_until(lambda: bool(those()), f"{error} is at Sentry")
     (event,) = those()
     return event
 
 
-def test_a_command_that_fails_is_told_without_its_arguments(server: FakeSentry) -> None:
-    result = manage("shell", "-c", "raise ValueError('broken')  # planted", SENTRY_DSN=server.dsn)
+def test_a_command_that_fails_is_told_without_its_arguments(sentry_server: FakeSentry) -> None:
+    result = manage("shell", "-c", "raise ValueError('broken')  # planted", SENTRY_DSN=sentry_server.dsn)
     assert result.returncode == 1
     assert "ValueError: broken" in result.stderr
-    event = main_event(server, "ValueError")
+    event = main_event(sentry_server, "ValueError")
     assert (event["transaction"], event["level"]) == ("manage.py shell", "fatal")
     assert event["tags"] == {"amani.process": "command"}
     assert "planted" not in str(event)
 
 
-def test_a_command_that_is_used_wrongly_is_no_error(server: FakeSentry) -> None:
-    assert manage("migrate", "nowhere", SENTRY_DSN=server.dsn).returncode == 1
-    assert server.of("event") == []
+def test_a_command_that_is_used_wrongly_is_no_error(sentry_server: FakeSentry) -> None:
+    assert manage("migrate", "nowhere", SENTRY_DSN=sentry_server.dsn).returncode == 1
+    assert sentry_server.of("event") == []
 
 
 def test_a_malformed_dsn_stops_no_command() -> None:
@@ -84,47 +77,47 @@ def test_a_malformed_dsn_stops_no_command() -> None:
 
 
 def test_a_worker_that_is_told_to_stop_sends_what_it_has(
-    server: FakeSentry, scrape: Scrape, free_port: Callable[[], int]
+    sentry_server: FakeSentry, scrape: Scrape, free_port: Callable[[], int]
 ) -> None:
-    variables = {"SENTRY_DSN": server.dsn, "WEB_CONCURRENCY": "1"}
+    variables = {"SENTRY_DSN": sentry_server.dsn, "WEB_CONCURRENCY": "1"}
     with gunicorn(scrape, free_port(), **variables) as web:
         assert web.get("/broken").status_code == 500
         web.process.terminate()
         web.process.wait(20)
-    event = main_event(server, "BrokenViewError")
+    event = main_event(sentry_server, "BrokenViewError")
     assert (event["transaction"], event["tags"]["amani.process"]) == ("/broken", "web")
 
 
 def test_a_body_that_breaks_off_is_told(
-    server: FakeSentry, scrape: Scrape, free_port: Callable[[], int]
+    sentry_server: FakeSentry, scrape: Scrape, free_port: Callable[[], int]
 ) -> None:
-    with gunicorn(scrape, free_port(), SENTRY_DSN=server.dsn, WEB_CONCURRENCY="1") as web:
+    with gunicorn(scrape, free_port(), SENTRY_DSN=sentry_server.dsn, WEB_CONCURRENCY="1") as web:
         with pytest.raises(requests.exceptions.ChunkedEncodingError):
             web.get("/breaking-off")
-        event = main_event(server, "BrokenViewError")
+        event = main_event(sentry_server, "BrokenViewError")
     assert event["logger"] == "gunicorn.error"
 
 
 def test_a_failed_task_is_told_though_its_child_ends_with_it(
-    server: FakeSentry, redis_url: str, scrape: Scrape
+    sentry_server: FakeSentry, redis_url: str, scrape: Scrape
 ) -> None:
     options = ("--concurrency", "1", "--max-tasks-per-child", "1")
     with (
-        celery(scrape, redis_url, *options, SENTRY_DSN=server.dsn),
+        celery(scrape, redis_url, *options, SENTRY_DSN=sentry_server.dsn),
         Connection(redis_url) as broker,
         on_behalf_of(IDENTIFIER),
     ):
         send(sample_celery.fail, broker)
-        event = main_event(server, "ValueError")
+        event = main_event(sentry_server, "ValueError")
     assert (event["transaction"], event["tags"]["amani.process"]) == ("sample.fail", "worker")
     assert event["tags"]["request_id"] == IDENTIFIER
 
 
 def test_a_child_that_is_killed_is_told_by_the_main_process(
-    server: FakeSentry, redis_url: str, scrape: Scrape
+    sentry_server: FakeSentry, redis_url: str, scrape: Scrape
 ) -> None:
     with (
-        celery(scrape, redis_url, "--concurrency", "1", SENTRY_DSN=server.dsn),
+        celery(scrape, redis_url, "--concurrency", "1", SENTRY_DSN=sentry_server.dsn),
         Connection(redis_url) as broker,
         on_behalf_of(IDENTIFIER),
     ):
@@ -132,7 +125,7 @@ def test_a_child_that_is_killed_is_told_by_the_main_process(
         wait_until(lambda: scrape("db_connections_active") == 1, "the task runs")
         (child,) = [pid for name, pid in scrape.live().items() if name.startswith("worker-0")]
         os.kill(child, signal.SIGKILL)
-        event = main_event(server, "WorkerLostError")
+        event = main_event(sentry_server, "WorkerLostError")
     assert (event["transaction"], event["tags"]["amani.process"]) == ("sample.hold_connection", "worker-main")
     assert event["tags"]["request_id"] == IDENTIFIER
-    assert server.of("event") == [event]
+    assert sentry_server.of("event") == [event]

@@ -26,27 +26,20 @@ tracer = TracerProvider(shutdown_on_exit=False).get_tracer(__name__)
 
 
 @pytest.fixture
-def server() -> Iterator[FakeSentry]:
-    server = FakeSentry()
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def on(server: FakeSentry, settings: Any) -> Iterator[FakeSentry]:
+def on(sentry_server: FakeSentry, settings: Any) -> Iterator[FakeSentry]:
     """Everything is timed."""
     trail.forget()
-    settings.SENTRY_DSN = server.dsn
+    settings.SENTRY_DSN = sentry_server.dsn
     settings.SENTRY_TRACES_SAMPLE_RATE = 1.0
     settings.MIDDLEWARE = [REQUEST_LOG, TRANSACTIONS]
     sentry.start("web")
-    yield server
+    yield sentry_server
     sentry.stop(5)
 
 
-def the_transaction(server: FakeSentry) -> dict[str, Any]:
+def the_transaction(sentry_server: FakeSentry) -> dict[str, Any]:
     sentry.stop(5)
-    (transaction,) = server.of("transaction")
+    (transaction,) = sentry_server.of("transaction")
     return transaction
 
 
@@ -138,21 +131,21 @@ def test_tasks_are_transactions(on: FakeSentry) -> None:
     )
 
 
-def test_a_profile_arrives(server: FakeSentry, settings: Any, browser: Client) -> None:
-    settings.SENTRY_DSN = server.dsn
+def test_a_profile_arrives(sentry_server: FakeSentry, settings: Any, browser: Client) -> None:
+    settings.SENTRY_DSN = sentry_server.dsn
     settings.SENTRY_TRACES_SAMPLE_RATE = settings.SENTRY_PROFILES_SAMPLE_RATE = 1.0
     settings.MIDDLEWARE = [TRANSACTIONS]
     sentry.start("web")
     browser.get("/busy")
     sentry.stop(5)
-    (profile,) = server.of("profile")
+    (profile,) = sentry_server.of("profile")
     names = {frame["function"] for frame in profile["profile"]["frames"]}
     assert "busy" in names
     assert profile["transactions"][0]["name"] == "GET /busy"
 
 
-def test_nothing_is_timed_at_rate_0_or_without_a_dsn(settings: Any, server: FakeSentry) -> None:
-    settings.SENTRY_DSN, settings.SENTRY_TRACES_SAMPLE_RATE = server.dsn, 0.0
+def test_nothing_is_timed_at_rate_0_or_without_a_dsn(settings: Any, sentry_server: FakeSentry) -> None:
+    settings.SENTRY_DSN, settings.SENTRY_TRACES_SAMPLE_RATE = sentry_server.dsn, 0.0
     with pytest.raises(MiddlewareNotUsed):
         SentryTransactionMiddleware(lambda _request: HttpResponse())
     settings.SENTRY_DSN, settings.SENTRY_TRACES_SAMPLE_RATE = "", 1.0
@@ -163,10 +156,10 @@ def test_nothing_is_timed_at_rate_0_or_without_a_dsn(settings: Any, server: Fake
 # --- Cost ---
 
 
-def test_sentry_adds_no_call_to_a_healthy_request(settings: Any, server: FakeSentry) -> None:
+def test_sentry_adds_no_call_to_a_healthy_request(settings: Any, sentry_server: FakeSentry) -> None:
     everything = tuple(settings.MIDDLEWARE)
     without = calls_per_request(settings, *everything)
-    settings.SENTRY_DSN = server.dsn
+    settings.SENTRY_DSN = sentry_server.dsn
     sentry.start("web")
     with_sentry = calls_per_request(settings, *everything)
     sentry.stop(1)
@@ -174,10 +167,10 @@ def test_sentry_adds_no_call_to_a_healthy_request(settings: Any, server: FakeSen
 
 
 def test_a_request_that_is_not_sampled_pays_the_middleware_and_a_random_number(
-    settings: Any, server: FakeSentry
+    settings: Any, sentry_server: FakeSentry
 ) -> None:
     without = calls_per_request(settings, REQUEST_LOG)
-    settings.SENTRY_DSN, settings.SENTRY_TRACES_SAMPLE_RATE = server.dsn, 1e-12
+    settings.SENTRY_DSN, settings.SENTRY_TRACES_SAMPLE_RATE = sentry_server.dsn, 1e-12
     sentry.start("web")
     with_sentry = calls_per_request(settings, REQUEST_LOG, TRANSACTIONS)
     sentry.stop(1)

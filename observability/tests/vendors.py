@@ -9,8 +9,10 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from observability.tests.stand_in import StandIn
 
 HELD_SECONDS = 60.0
 
@@ -38,7 +40,7 @@ class Received:
     at: float
 
 
-class Vendor:
+class Vendor(StandIn):
     """`replies` are used up first, then `default` answers; `decide`, if set, answers by content instead."""
 
     def __init__(self, default: Reply) -> None:
@@ -49,28 +51,11 @@ class Vendor:
         self.gate = threading.Event()  # cleared: every request is taken, and its answer held back
         self.gate.set()
         self.lock = threading.Lock()
-        vendor = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True  # head and body are two writes: 40 ms for each answer otherwise
-
-            def do_POST(self) -> None:
-                vendor.answer(self)
-
-            def log_message(self, *args: Any) -> None:
-                """Quiet."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.thread = threading.Thread(
-            target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
-        )
-        self.thread.start()
+        super().__init__()
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server.server_address[1]}/vendor"
+        return f"http://{self.address}/vendor"
 
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
         raw = handler.rfile.read(int(handler.headers.get("Content-Length", "0")))
@@ -101,10 +86,6 @@ class Vendor:
         with self.lock:
             self.replies, self.decide, self.received = [], None, []
         self.gate.set()
-
-    def close(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
 
 
 def write(handler: BaseHTTPRequestHandler, reply: Reply) -> None:

@@ -19,6 +19,7 @@ from observability.notifiers.text import clean, fitted, utf16_length
         ("user\N{RIGHT-TO-LEFT OVERRIDE}gpj.exe", "usergpj.exe"),
         ("\N{LEFT-TO-RIGHT ISOLATE}a\N{POP DIRECTIONAL ISOLATE}\N{ARABIC LETTER MARK}", "a"),
         ("in\N{ZERO WIDTH SPACE}visi\N{SOFT HYPHEN}ble\N{ZERO WIDTH NO-BREAK SPACE}", "invisible"),
+        ("varied\U000e0100 and tagged\U000e0041", "varied and tagged"),
         ("lone \ud800 surrogate", "lone \ufffd surrogate"),
         ("private \ue000 use", "private  use"),
         ("e" + "\N{COMBINING ACUTE ACCENT}" * 50 + "!", "e" + "\N{COMBINING ACUTE ACCENT}" * 4 + "!"),
