@@ -27,7 +27,7 @@ FULL = Plan(
     history_rounds=3,
     notifying_seconds=5.0,
     storm_alerts=10_000,
-    request_rounds=15,
+    request_rounds=12,
     profiled_requests=1000,
     scrape_rounds=5,
 )
@@ -40,7 +40,7 @@ QUICK = Plan(
     history_rounds=2,
     notifying_seconds=3.0,
     storm_alerts=2_000,
-    request_rounds=5,
+    request_rounds=3,
     profiled_requests=400,
     scrape_rounds=2,
 )

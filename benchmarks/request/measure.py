@@ -1,5 +1,6 @@
 """Processor time, Python calls and memory of a request with one query, in each set-up, in turn."""
 
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,8 +16,9 @@ from benchmarks.servers import Stage, wait_for_port
 from benchmarks.table import Row
 from local.ports import find_free_port
 
-REQUESTS = 480  # a fraction of what a busy worker serves between two batches of spans
+REQUESTS = 960  # half a second of a busy worker, which sends its spans every second
 SCHEMA = "CREATE TABLE item AS SELECT id, 'item ' || id AS name FROM generate_series(1, 100) AS id"
+SHARED = ("Django", "psycopg", "prometheus-client", "django-prometheus", "structlog", "sentry-sdk")
 SPANS = 2  # of a request: its own and its statement's
 
 
@@ -35,6 +37,7 @@ def measure(stage: Stage, plan: Plan, peer_problem: str) -> list[Row]:
     environment = stage.plain_environment(DATABASE_URL=make_database(stage), **start_collector(stage))
     pythons = dict.fromkeys(("bare", *SETUPS, "libraries"), sys.executable)
     if not peer_problem:
+        check_versions(peer.python())
         pythons["usual"] = peer.python()
     with ExitStack() as stack:
         sites = {
@@ -52,6 +55,19 @@ def measure(stage: Stage, plan: Plan, peer_problem: str) -> list[Row]:
             sites["all"].number("spans") - before, plan.request_rounds * REQUESTS + plan.profiled_requests
         )
     return rows(figures)
+
+
+def check_versions(python: str) -> None:
+    """A figure must not be that of another version of what both sides use."""
+    code = f"from importlib.metadata import version; print(*map(version, {SHARED}))"
+    ours, theirs = (
+        subprocess.run([one, "-c", code], capture_output=True, text=True, check=True).stdout
+        for one in (sys.executable, python)
+    )
+    if ours != theirs:
+        raise RuntimeError(
+            f"Of {SHARED} Amani has {ours}, the usual set-up {theirs}: make lock ARGS=--upgrade."
+        )
 
 
 def make_database(stage: Stage) -> str:
