@@ -7,6 +7,7 @@ import json
 import logging
 import sys
 import time
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Literal
@@ -66,6 +67,21 @@ class Formatter(structlog.stdlib.ProcessorFormatter):
             return self.format_access(record)
         trail.add_record(record)
         return super().format(record)
+
+
+class AccessHandler(logging.StreamHandler[Any]):
+    """Writes access lines with a third of the calls that a StreamHandler makes."""
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        try:
+            line = self.format(record) + "\n"
+            with self.lock or nullcontext():
+                self.stream.write(line)
+                if not self.stream.line_buffering:  # as standard error is
+                    self.stream.flush()
+        except Exception:  # noqa: BLE001  (logging's own way: it says so on standard error)
+            self.handleError(record)
+        return True
 
 
 def access_as_json(record: AccessRecord) -> str:
@@ -152,6 +168,11 @@ def logging_config(level: str, log_format: str) -> dict[str, Any]:
         "formatters": {"amani": {"()": "observability.logging.Formatter", "log_format": log_format}},
         "handlers": {
             "stderr": {"class": "logging.StreamHandler", "stream": "ext://sys.stderr", "formatter": "amani"},
+            "access": {
+                "class": "observability.logging.AccessHandler",
+                "stream": "ext://sys.stderr",
+                "formatter": "amani",
+            },
             "errors": {"class": "observability.sentry.ErrorHandler", "level": "ERROR"},
         },
         "root": {"handlers": ["stderr", "errors"], "level": level},
@@ -166,6 +187,7 @@ def quiet_loggers() -> dict[str, dict[str, Any]]:
         return {"handlers": [], "propagate": True, "level": level}
 
     return {
+        ACCESS_LOGGER: {"handlers": ["access"], "propagate": False},
         "django": through_root("INFO"),
         "django.server": through_root("WARNING"),
         "django.request": through_root("ERROR"),  # a 4xx is in the access line

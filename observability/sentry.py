@@ -43,6 +43,7 @@ QUEUE_SIZE = 100
 LONGEST_TEXT = 4_000
 # Themselves; every wrong Host header; and a failed task or a lost child's, which has its signal.
 NOT_FROM = (__name__, "sentry_sdk", "django.security", "celery.app.trace", "celery.worker.request")
+PROCESS_TAG = "amani.process"
 SENT = "_amani_sent_to_sentry"  # in the __dict__ of an exception that needs no second event
 
 
@@ -121,6 +122,14 @@ def stop(timeout: float) -> None:
     disconnect()
     if client is not None:
         client.close(timeout)
+        leave_nothing_behind()
+
+
+def leave_nothing_behind() -> None:
+    """The SDK's global scope is for every client of this process, also for one that is none of ours."""
+    import sentry_sdk
+
+    sentry_sdk.get_global_scope().remove_tag(PROCESS_TAG)
 
 
 def dsn_problem(dsn: str) -> str:
@@ -143,7 +152,7 @@ def make_client(kind: str) -> BaseClient:
         # The SDK would rather profile a process than a transaction, which is what the setting promises.
         warnings.simplefilter("ignore", DeprecationWarning)
         sentry_sdk.init(**client_options())
-    sentry_sdk.get_global_scope().set_tag("amani.process", kind)
+    sentry_sdk.get_global_scope().set_tag(PROCESS_TAG, kind)
     return sentry_sdk.get_client()
 
 

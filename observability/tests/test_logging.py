@@ -1,5 +1,6 @@
 """Log lines: one formatter for all, JSON in production, readable in development."""
 
+import io
 import json
 import logging
 import sys
@@ -11,7 +12,7 @@ import pytest
 import structlog
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, use_span
 
-from observability.logging import AccessRecord, Formatter, logging_config
+from observability.logging import AccessHandler, AccessRecord, Formatter, logging_config
 from observability.request_id import choose_request_id, request_id
 from observability.tests.planted import PLANTED, Planted, found_in
 
@@ -119,10 +120,11 @@ def test_an_unknown_format_is_refused_by_name() -> None:
         logging_config("INFO", "xml")
 
 
-def test_nothing_but_the_root_has_a_handler() -> None:
+def test_nothing_but_the_root_and_the_access_line_has_a_handler() -> None:
     config = logging_config("INFO", "json")
     assert config["root"] == {"handlers": ["stderr", "errors"], "level": "INFO"}
-    assert {tuple(one["handlers"]) for one in config["loggers"].values()} == {()}
+    handlers = {name: one["handlers"] for name, one in config["loggers"].items() if one["handlers"]}
+    assert handlers == {"amani.access": ["access"]}
 
 
 # --- No secret leaves in a log line ---
@@ -217,3 +219,17 @@ def test_an_offered_request_id_that_may_be_a_secret_is_replaced(offered: str) ->
 )
 def test_an_ordinary_request_id_is_kept(offered: str) -> None:
     assert choose_request_id(offered) == offered
+
+
+def test_the_access_handler_writes_whole_lines_and_survives_a_broken_stream(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    stream = io.StringIO()
+    handler = AccessHandler(stream)
+    handler.setFormatter(Formatter("json"))
+    handler.handle(AccessRecord(dict(FIELDS)))
+    handler.handle(AccessRecord(dict(FIELDS)))
+    assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()] == ["request", "request"]
+    stream.close()
+    handler.handle(AccessRecord(dict(FIELDS)))
+    assert "I/O operation on closed file" in capsys.readouterr().err

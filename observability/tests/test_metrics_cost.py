@@ -15,7 +15,7 @@ from django.db import connection
 from django.test import RequestFactory
 
 from observability.database import time_statement, trace_statement
-from observability.logging import Formatter
+from observability.logging import AccessHandler, Formatter, access_logger
 from observability.processes import clock
 from observability.slots import take_slot
 from observability.tests.recorded import recording
@@ -40,15 +40,14 @@ def several_processes(tmp_path: Path) -> Iterator[None]:
 @contextmanager
 def production_logs() -> Iterator[None]:
     """Only Amani's own handler. Not a fixture, because pytest adds its handlers after those."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    handler = logging.StreamHandler(io.StringIO())
+    handlers, level, propagate = access_logger.handlers[:], access_logger.level, access_logger.propagate
+    handler = AccessHandler(io.TextIOWrapper(io.BytesIO(), line_buffering=True))
     handler.setFormatter(Formatter("json"))
-    root.handlers[:] = [handler]
-    root.setLevel(logging.INFO)
+    access_logger.handlers[:], access_logger.propagate = [handler], False
+    access_logger.setLevel(logging.INFO)
     yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
+    access_logger.handlers[:], access_logger.propagate = handlers, propagate
+    access_logger.setLevel(level)
 
 
 def calls_per_request(settings: Any, *middleware: str) -> float:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import sentry_sdk
 from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
 from django.core.signals import got_request_exception
@@ -348,3 +349,12 @@ def test_starting_again_replaces_the_client_and_sends_once(
     sentry.start("worker")
     browser.get("/broken/5")
     assert the_event(on)["tags"]["amani.process"] == "worker"
+
+
+def test_nothing_of_ours_is_left_in_the_sdk_after_the_end(on: FakeSentry) -> None:
+    sentry.stop(5)
+    with sentry_sdk.isolation_scope() as scope:
+        scope.set_client(sentry_sdk.Client(dsn=on.dsn, default_integrations=False))
+        sentry_sdk.capture_message("somebody else's")
+        scope.get_client().close(5)
+    assert "tags" not in on.event()
