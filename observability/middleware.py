@@ -88,7 +88,7 @@ class MetricsMiddleware(PrometheusBeforeMiddleware):
         counter = requests_by_label.get((method, route, status))
         if counter is None:
             counter = request_counter(method, route, status)
-        counter.inc(1, exemplar)
+        counter.inc(1, exemplar if status >= 500 else None)  # the histogram has those of the others
         histogram = durations_by_label.get((method, route))
         if histogram is None:
             histogram = request_histogram(method, route)

@@ -22,8 +22,11 @@ def current_trace() -> Trace | None:
 
 
 def trace_of(span: Span) -> Trace | None:
-    trace_id, span_id, _, flags, _, is_valid = span.get_span_context()  # unpacked: a property is a call
-    return Trace(f"{trace_id:032x}", f"{span_id:016x}", flags & 1 == 1) if is_valid else None
+    # By position: each of the context's properties is a call, and every request comes here.
+    trace_id, span_id, _is_remote, flags, _state, is_valid = span.get_span_context()
+    if not is_valid:
+        return None
+    return Trace(f"{trace_id:032x}", f"{span_id:016x}", flags & 1 == 1)
 
 
 def exemplar(trace_id: str, request_id: str) -> dict[str, str]:

@@ -74,9 +74,8 @@ class Journey:
 
     @property
     def exemplars(self) -> list[dict[str, str]]:
-        """Of the number and duration of the requests, and of the tasks."""
+        """Of the duration of the request, and of the failed task."""
         return [
-            self.exemplar("http_requests_total", endpoint=ROUTE, status="200"),
             self.exemplar("http_request_duration_seconds_bucket", endpoint=ROUTE),
             self.exemplar("amani_celery_tasks_total", task=TASK, outcome="failure"),
             self.exemplar("amani_celery_task_duration_seconds_bucket", task=TASK),
@@ -180,7 +179,7 @@ def test_the_failed_task_is_one_event_with_the_trace(journey: Journey) -> None:
 def test_the_counters_and_durations_of_request_and_task_have_exemplars_of_the_trace(
     journey: Journey,
 ) -> None:
-    assert [exemplar["trace_id"] for exemplar in journey.exemplars] == [journey.trace_id] * 4
+    assert [exemplar["trace_id"] for exemplar in journey.exemplars] == [journey.trace_id] * 3
 
 
 # --- One request id ---
@@ -195,7 +194,7 @@ def test_the_answer_and_the_log_lines_have_the_request_id(journey: Journey) -> N
 def test_the_spans_of_request_publish_run_and_call_have_the_request_id(journey: Journey) -> None:
     publish = journey.span(f"apply_async/{TASK}")
     spans = (journey.request_span, publish, journey.task_span, journey.call_span)
-    assert [span.attributes["amani.request_id"] for span in spans] == [REQUEST_ID] * 4
+    assert [span.attributes["amani.request_id"] for span in spans] == [REQUEST_ID] * 3
 
 
 def test_the_vendor_is_told_the_request_id(journey: Journey) -> None:
@@ -208,4 +207,4 @@ def test_the_event_has_the_request_id(journey: Journey) -> None:
 
 
 def test_the_exemplars_have_the_request_id(journey: Journey) -> None:
-    assert [exemplar["request_id"] for exemplar in journey.exemplars] == [REQUEST_ID] * 4
+    assert [exemplar["request_id"] for exemplar in journey.exemplars] == [REQUEST_ID] * 3
