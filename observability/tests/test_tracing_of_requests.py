@@ -246,9 +246,7 @@ def test_the_access_line_has_the_trace(recorded: Recording, visitor: Client) -> 
     assert lines[0]["sampled"] is True
 
 
-def test_the_histogram_gets_the_exemplar_of_a_sampled_request(
-    recorded: Recording, visitor: Client
-) -> None:
+def test_the_histogram_gets_the_exemplar_of_a_sampled_request(recorded: Recording, visitor: Client) -> None:
     visitor.get("/fine", headers={"X-Request-ID": "request-0002"})
     trace_id = trace_id_of(recorded.named("GET /fine"))
     shown = {"trace_id": trace_id, "request_id": "request-0002"}

@@ -194,7 +194,7 @@ def test_the_answer_and_the_log_lines_have_the_request_id(journey: Journey) -> N
 def test_the_spans_of_request_publish_run_and_call_have_the_request_id(journey: Journey) -> None:
     publish = journey.span(f"apply_async/{TASK}")
     spans = (journey.request_span, publish, journey.task_span, journey.call_span)
-    assert [span.attributes["amani.request_id"] for span in spans] == [REQUEST_ID] * 3
+    assert [span.attributes["amani.request_id"] for span in spans] == [REQUEST_ID] * 4
 
 
 def test_the_vendor_is_told_the_request_id(journey: Journey) -> None:
