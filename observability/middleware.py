@@ -141,13 +141,13 @@ def write_access_line(request: HttpRequest, status: int, identifier: str, starte
         return
     route = route_of(request)
     fields: dict[str, Any] = {
-        "method": request.method,
+        "method": request.method or "",
         "path": request.path,
         "endpoint": "unmatched" if route is None else "/" + route,
         "status": status,
         "duration_ms": round((perf_counter() - started) * 1000, 2),
         "request_id": identifier,
-        "remote_address": request.META.get("REMOTE_ADDR"),
+        "remote_address": request.META.get("REMOTE_ADDR") or "",
     }
     trace = request.__dict__.get("trace")
     if trace is not None:

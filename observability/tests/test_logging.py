@@ -233,3 +233,12 @@ def test_the_access_handler_writes_whole_lines_and_survives_a_broken_stream(
     stream.close()
     handler.handle(AccessRecord(dict(FIELDS)))
     assert "I/O operation on closed file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("hostile", ['"', "\\", "\x00\x1b\u2028", "\ud800", "é😀", "{%s}"])
+def test_an_access_line_is_json_whatever_a_client_sends(hostile: str) -> None:
+    fields = {**FIELDS, **dict.fromkeys(("method", "path", "endpoint", "remote_address"), hostile)}
+    fields |= {"trace_id": "ab" * 16, "span_id": "cd" * 8, "sampled": True, "user_id": 7}
+    line = json.loads(Formatter("json").format(AccessRecord(fields)))
+    line.pop("timestamp")
+    assert line == {"event": "request", "level": "info", "logger": "amani.access", **fields}

@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.test import Client, RequestFactory
 
 from observability import metrics
+from observability.logging import Formatter
 from observability.middleware import MetricsMiddleware
 from observability.tests.samples import Change, count_series, sample
 
@@ -188,6 +189,7 @@ def test_each_request_is_one_access_line_without_its_query(
         client.get("/things/7?token=secret", headers={"x-request-id": "request-0001"})
     (record,) = [record for record in caplog.records if record.name == "amani.access"]
     fields = record.fields  # type: ignore[attr-defined]
+    assert fields.items() <= json.loads(Formatter("json").format(record)).items()
     assert fields.pop("duration_ms") >= 0
     assert fields == {
         "method": "GET",
