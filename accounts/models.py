@@ -30,9 +30,16 @@ class UserManager(BaseUserManager["User"]):
 class User(AbstractBaseUser, PermissionsMixin):
     email = models.EmailField("e-mail address", unique=True)
     full_name = models.CharField(max_length=200, blank=True)
+    phone_number = models.CharField(
+        max_length=16, blank=True, db_default="", help_text="E.164: + and up to 15 digits."
+    )
+    country = models.CharField(max_length=2, blank=True, db_default="", help_text="ISO 3166-1 alpha-2.")
     is_staff = models.BooleanField("may sign in to the admin", default=False)
     is_active = models.BooleanField(default=True, help_text="Switch off instead of deleting the account.")
     date_joined = models.DateTimeField(default=timezone.now, editable=False)
+    erased_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="The person left; nothing here names them any more."
+    )
 
     objects = UserManager()
 

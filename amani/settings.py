@@ -6,9 +6,11 @@ that holds it. docs/configuration.md lists all variables; a test compares it wit
 """
 
 import os
+from base64 import urlsafe_b64encode
 from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
@@ -92,8 +94,13 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.headless",
     "pgtrigger",
     "accounts",
+    "kyc",
     "observability",
     "amani",
 ]
@@ -109,6 +116,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -144,9 +152,76 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
-LOGIN_URL = reverse_lazy("admin:login")
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+LOGIN_URL = reverse_lazy("account_login")
+LOGIN_REDIRECT_URL = reverse_lazy("admin:index")
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
+STAFF_MFA_REQUIRED = env.bool("STAFF_MFA_REQUIRED", not DEBUG)
+FRONTEND_URL = env.str("FRONTEND_URL", PUBLIC_URL).rstrip("/")
+# How many proxies in front append to X-Forwarded-For; what stands before theirs is the client's own claim.
+TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", 0, validate=validate.Range(0))
+
+# allauth. Codes instead of links: an app has no page to open, and a code can't be fetched by a mail scanner.
+ALLAUTH_TRUSTED_PROXY_COUNT = TRUSTED_PROXY_COUNT
+ACCOUNT_ADAPTER = "accounts.adapters.AccountAdapter"
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
+ACCOUNT_EMAIL_VERIFICATION = "mandatory"
+ACCOUNT_EMAIL_VERIFICATION_BY_CODE_ENABLED = True
+ACCOUNT_EMAIL_VERIFICATION_SUPPORTS_RESEND = True
+ACCOUNT_PASSWORD_RESET_BY_CODE_ENABLED = True
+ACCOUNT_CHANGE_EMAIL = True
+ACCOUNT_EMAIL_NOTIFICATIONS = True  # tells people that their password or second factor changed
+ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+ACCOUNT_REAUTHENTICATION_REQUIRED = True
+ACCOUNT_DEFAULT_HTTP_PROTOCOL = "https" if PUBLIC_URL.startswith("https://") else "http"
+HEADLESS_FRONTEND_URLS = {
+    "account_signup": f"{FRONTEND_URL}/signup",
+    "account_reset_password": f"{FRONTEND_URL}/password/reset",
+    "account_reset_password_from_key": f"{FRONTEND_URL}/password/reset/{{key}}",
+    "account_confirm_email": f"{FRONTEND_URL}/verify-email/{{key}}",
+}
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_TOTP_ISSUER = "Amani"
+MFA_TOTP_TOLERANCE = 1  # a telephone's clock may be half a minute off
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = DEBUG
+
+# --- The API ---
+
+API_REQUESTS_PER_MINUTE_PER_USER = env.int("API_REQUESTS_PER_MINUTE_PER_USER", 300)
+API_REQUESTS_PER_MINUTE_PER_ADDRESS = env.int("API_REQUESTS_PER_MINUTE_PER_ADDRESS", 600)
+NINJA_NUM_PROXIES = TRUSTED_PROXY_COUNT
+
+# --- KYC ---
+
+KYC_ENCRYPTION_KEYS: list[str] = env.list("KYC_ENCRYPTION_KEYS", [])
+required_in_production("KYC_ENCRYPTION_KEYS", "".join(KYC_ENCRYPTION_KEYS))
+KYC_SEARCH_KEY = required_in_production("KYC_SEARCH_KEY", env.str("KYC_SEARCH_KEY", ""))
+if not KYC_ENCRYPTION_KEYS:
+    KYC_ENCRYPTION_KEYS = [urlsafe_b64encode(b"development-only".ljust(32, b"0")).decode()]
+if not KYC_SEARCH_KEY:
+    KYC_SEARCH_KEY = "development-only-" + "0" * 40
+KYC_MAX_FILE_BYTES = env.int("KYC_MAX_FILE_BYTES", 8 * 1024 * 1024)
+KYC_RETENTION_DAYS = env.int("KYC_RETENTION_DAYS", 5 * 365)
+KYC_REJECTED_RETENTION_DAYS = env.int("KYC_REJECTED_RETENTION_DAYS", 90)
+KYC_APPROVAL_DAYS = env.int("KYC_APPROVAL_DAYS", 2 * 365)
+KYC_REVIEW_TARGET_HOURS = env.int("KYC_REVIEW_TARGET_HOURS", 24)
+KYC_CLAIM_MINUTES = env.int("KYC_CLAIM_MINUTES", 30)
+KYC_STORAGE_ROOT = env.str("KYC_STORAGE_ROOT", str(BASE_DIR / ".run" / "kyc"))
+KYC_S3_BUCKET = env.str("KYC_S3_BUCKET", "")
+KYC_S3_ENDPOINT_URL = env.str("KYC_S3_ENDPOINT_URL", "")
+KYC_S3_REGION = env.str("KYC_S3_REGION", "")
+KYC_S3_ACCESS_KEY_ID = env.str("KYC_S3_ACCESS_KEY_ID", "")
+KYC_S3_SECRET_ACCESS_KEY = env.str("KYC_S3_SECRET_ACCESS_KEY", "")
+KYC_PROVIDER = env.str("KYC_PROVIDER", "manual", validate=validate.OneOf(["manual", "smile_id"]))
+SMILE_ID_PARTNER_ID = env.str("SMILE_ID_PARTNER_ID", "")
+SMILE_ID_API_KEY = env.str("SMILE_ID_API_KEY", "")
+SMILE_ID_BASE_URL = env.str("SMILE_ID_BASE_URL", "https://testapi.smileidentity.com/v1").rstrip("/")
+# An image of a person's passport is never written to a temporary file in clear.
+FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
+FILE_UPLOAD_MAX_MEMORY_SIZE = 4 * KYC_MAX_FILE_BYTES
 
 # --- Database: PostgreSQL, connections kept open ---
 
@@ -317,14 +392,48 @@ X_FRAME_OPTIONS = "DENY"
 
 # --- Language, time, files, mail ---
 
+EMAIL_HOST = env.str("EMAIL_HOST", "")
+EMAIL_PORT = env.int("EMAIL_PORT", 587)
+EMAIL_HOST_USER = env.str("EMAIL_HOST_USER", "")
+EMAIL_HOST_PASSWORD = env.str("EMAIL_HOST_PASSWORD", "")
+EMAIL_USE_TLS = env.bool("EMAIL_USE_TLS", True)
+EMAIL_TIMEOUT = 5
+EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if EMAIL_HOST else 'console'}.EmailBackend"
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "Amani <no-reply@localhost>")
+
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = False
 STATIC_URL = "static/"
 STATIC_ROOT = Path(env.str("STATIC_ROOT", str(BASE_DIR / "staticfiles")))
+
+
+def kyc_storage() -> dict[str, Any]:
+    """Where the encrypted documents lie: a bucket when one is named, else a folder."""
+    if not KYC_S3_BUCKET:
+        options: dict[str, Any] = {
+            "location": KYC_STORAGE_ROOT,
+            "file_permissions_mode": 0o600,
+            "directory_permissions_mode": 0o700,
+        }
+        return {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": options}
+    options = {
+        "bucket_name": KYC_S3_BUCKET,
+        "endpoint_url": KYC_S3_ENDPOINT_URL or None,
+        "region_name": KYC_S3_REGION or None,
+        "access_key": KYC_S3_ACCESS_KEY_ID or None,
+        "secret_key": KYC_S3_SECRET_ACCESS_KEY or None,
+        "default_acl": "private",
+        "file_overwrite": False,
+        "querystring_auth": True,
+    }
+    return {"BACKEND": "storages.backends.s3.S3Storage", "OPTIONS": options}
+
+
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "kyc": kyc_storage(),
     "staticfiles": {
         "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
         if DEBUG

@@ -4,14 +4,19 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
+from amani.api import api
 from observability.alerts.intake import webhook
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
     path("admin/", admin.site.urls),
+    path("accounts/", include("allauth.account.urls")),
+    path("accounts/2fa/", include("allauth.mfa.urls")),
+    path("_allauth/", include("allauth.headless.urls")),
     # Both spellings: a redirect would turn Alertmanager's POST into a GET and lose the alert.
     path("api/v1/alerts/webhook", webhook, name="alert-webhook"),
     path("api/v1/alerts/webhook/", webhook),
     path("", include("amani.runbooks")),
     path("", include("observability.urls")),
+    path("api/v1/", api.urls),
 ]

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -159,6 +160,8 @@ def amani_environment(stage: Stage, name: str, database_url: str, **changes: str
         "DEBUG": "false",
         "ENVIRONMENT": "benchmark",
         "SECRET_KEY": secrets.token_urlsafe(40),
+        "KYC_ENCRYPTION_KEYS": urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+        "KYC_SEARCH_KEY": secrets.token_urlsafe(32),
         "ALLOWED_HOSTS": "127.0.0.1",
         "DATABASE_URL": database_url,
         "REDIS_URL": stage.valkey.url,

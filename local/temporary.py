@@ -95,6 +95,7 @@ def temporary_services() -> Generator[None]:
     provide_settings()
     with ExitStack() as stack:
         folder = stack.enter_context(run_folder())
+        os.environ["KYC_STORAGE_ROOT"] = str(folder / "kyc")
         if not os.environ.get("DATABASE_URL"):
             postgres = PrivatePostgres(folder / "postgres", find_free_port(), durable=False)
             stack.enter_context(running("DATABASE_URL", postgres))

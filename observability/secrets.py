@@ -13,6 +13,11 @@ def configured_secrets() -> Iterator[str]:
     yield settings.ALERT_WEBHOOK_TOKEN
     yield settings.ALERT_WEBHOOK_TOKEN_PREVIOUS
     yield settings.METRICS_TOKEN
+    yield from settings.KYC_ENCRYPTION_KEYS
+    yield settings.KYC_SEARCH_KEY
+    yield settings.KYC_S3_SECRET_ACCESS_KEY
+    yield settings.SMILE_ID_API_KEY
+    yield settings.EMAIL_HOST_PASSWORD
     yield settings.PAGERDUTY_API_KEY
     yield settings.SLACK_WEBHOOK_URL
     yield urlsplit(settings.SLACK_WEBHOOK_URL).path.strip("/")  # the address without it is no secret

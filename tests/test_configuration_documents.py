@@ -10,7 +10,7 @@ from amani import settings
 
 ROOT = Path(__file__).resolve().parent.parent
 LAUNCHER = {"HOST", "PORT", "PROMETHEUS_PORT", "ALERTMANAGER_PORT", "INBOX_PORT"}
-READS_ENVIRONMENT = re.compile(r"""environ(?:\.get\(|\[)\s*"([A-Z_]+)\"""")
+READS_ENVIRONMENT = re.compile(r"""environ(?:\.get\(|\[)\s*"([A-Z0-9_]+)\"""")
 # What the launcher itself sets for its children, and Django's own.
 NOT_FOR_PEOPLE = {"AMANI_IGNORE_ENV_FILES", "DJANGO_SETTINGS_MODULE"}
 
@@ -21,12 +21,12 @@ def names_in_code() -> set[str]:
 
 
 def names_in_example() -> list[str]:
-    return re.findall(r"^(?:# )?([A-Z][A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
+    return re.findall(r"^(?:# )?([A-Z][A-Z0-9_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
 
 
 def names_in_document() -> list[str]:
     text = (ROOT / "docs" / "configuration.md").read_text()
-    return re.findall(r"^\| `([A-Z_]+)` \|", text, re.MULTILINE)
+    return re.findall(r"^\| `([A-Z0-9_]+)` \|", text, re.MULTILINE)
 
 
 @pytest.mark.parametrize("names", [names_in_example, names_in_document])
@@ -38,7 +38,7 @@ def test_every_variable_is_listed_once_and_no_other(names: Callable[[], list[str
 
 def test_the_example_holds_no_secret() -> None:
     document = (ROOT / "docs" / "configuration.md").read_text()
-    secrets = set(re.findall(r"^\| `([A-Z_]+)` \|.*\| yes \|$", document, re.MULTILINE))
+    secrets = set(re.findall(r"^\| `([A-Z0-9_]+)` \|.*\| yes \|$", document, re.MULTILINE))
     assert {
         "SECRET_KEY",
         "DATABASE_URL",

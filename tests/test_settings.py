@@ -13,6 +13,8 @@ from amani.settings import load_env_file
 ROOT = Path(__file__).resolve().parent.parent
 SECRETS = {
     "SECRET_KEY": "k" * 20 + "0123456789abcdefghijklmnopqrstuvwxyzABCD",
+    "KYC_ENCRYPTION_KEYS": "eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHg=",
+    "KYC_SEARCH_KEY": "s" * 43,
     "DATABASE_URL": "postgresql://amani:secret@127.0.0.1:1/amani",
     "REDIS_URL": "redis://127.0.0.1:1/0",
     "ALERT_WEBHOOK_TOKEN": "a-token-that-is-long-enough",
@@ -25,7 +27,7 @@ SECRETS = {
 
 def production_example() -> dict[str, str]:
     """`.env.example` with its secrets filled in, and a collector that takes traces."""
-    lines = re.findall(r"^([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE)
+    lines = re.findall(r"^([A-Z0-9_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE)
     return {name: value for name, value in lines if value} | SECRETS | {"TRACING_ENABLED": "true"}
 
 
@@ -55,7 +57,9 @@ def test_check_deploy_is_clean_with_the_production_example() -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["SECRET_KEY", "DATABASE_URL", "REDIS_URL"])
+@pytest.mark.parametrize(
+    "name", ["SECRET_KEY", "DATABASE_URL", "REDIS_URL", "KYC_ENCRYPTION_KEYS", "KYC_SEARCH_KEY"]
+)
 def test_production_refuses_to_start_and_names_what_is_missing(name: str) -> None:
     environment = {key: value for key, value in production_example().items() if key != name}
     result = manage("check", **environment)

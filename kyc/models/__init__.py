@@ -1,0 +1,22 @@
+"""Who proved what to whom: cases, their documents, the words of providers, and the limits that follow."""
+
+from kyc.models.cases import Case, CaseEvent, DocumentType, RejectionReason, State
+from kyc.models.documents import Document, DocumentAccess, Side
+from kyc.models.limits import LimitKind, LimitRule, LimitUsage
+from kyc.models.providers import Check, ProviderEvent
+
+__all__ = [
+    "Case",
+    "CaseEvent",
+    "Check",
+    "Document",
+    "DocumentAccess",
+    "DocumentType",
+    "LimitKind",
+    "LimitRule",
+    "LimitUsage",
+    "ProviderEvent",
+    "RejectionReason",
+    "Side",
+    "State",
+]

@@ -1,0 +1,184 @@
+"""One person's claim to one document, and everything that was decided about it."""
+
+from __future__ import annotations
+
+import uuid
+
+import pgtrigger
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+
+
+class State(models.TextChoices):
+    DRAFT = "draft"
+    SUBMITTED = "submitted"
+    IN_REVIEW = "in_review", "in review"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+
+
+OPEN = (State.DRAFT, State.SUBMITTED, State.IN_REVIEW)
+WAITING = (State.SUBMITTED, State.IN_REVIEW)
+
+
+class DocumentType(models.TextChoices):
+    NIN = "nin", "NIN"
+    BVN = "bvn", "BVN"
+    PASSPORT = "passport", "passport"
+    DRIVERS_LICENCE = "drivers_licence", "driver's licence"
+    VOTERS_CARD = "voters_card", "voter's card"
+    NATIONAL_ID = "national_id", "national id"
+
+
+class RejectionReason(models.TextChoices):
+    """Why a case is rejected, revoked, or sent back for more."""
+
+    UNREADABLE = "unreadable", "an image can't be read"
+    INCOMPLETE = "incomplete", "an image is missing or shows something else"
+    EXPIRED_DOCUMENT = "expired_document", "the document has expired"
+    NAME_MISMATCH = "name_mismatch", "the name differs from the account's"
+    NUMBER_MISMATCH = "number_mismatch", "the number differs from the document's"
+    FACE_MISMATCH = "face_mismatch", "the selfie shows somebody else"
+    DUPLICATE = "duplicate", "the document belongs to another account"
+    SUSPECTED_FRAUD = "suspected_fraud", "the document looks forged"
+    PROVIDER = "provider", "the provider said no"
+    OTHER = "other"
+
+
+class Case(models.Model):
+    """Its state changes only through kyc/cases.py, along the table in kyc/states.py."""
+
+    public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="kyc_cases")
+    document_type = models.CharField(max_length=16, choices=DocumentType)
+    country = models.CharField(max_length=2, help_text="ISO 3166-1 alpha-2.")
+    number_encrypted = models.BinaryField(help_text="The document's number, by kyc/encryption.py.")
+    number_hash = models.CharField(max_length=64, help_text="Keyed hash of type, country and number.")
+    number_last = models.CharField(max_length=4, help_text="Its last characters, for people to compare.")
+    state = models.CharField(max_length=10, choices=State, default=State.DRAFT)
+    version = models.PositiveIntegerField(default=0, help_text="Counts the changes of state.")
+    provider = models.CharField(max_length=16, help_text="Who checks it first.")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    submitted_at = models.DateTimeField(null=True, blank=True, help_text="Last time it entered the queue.")
+    claimed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_index=False,
+    )
+    claimed_until = models.DateTimeField(null=True, blank=True)
+    decided_at = models.DateTimeField(null=True, blank=True)
+    decided_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_index=False,
+    )
+    reason_code = models.CharField(max_length=20, choices=RejectionReason, blank=True)
+    reason = models.TextField(blank=True, help_text="In words, for the person to read.")
+    expires_at = models.DateTimeField(null=True, blank=True, help_text="An approval holds until then.")
+    erased_at = models.DateTimeField(null=True, blank=True, help_text="Number and documents were deleted.")
+
+    class Meta:
+        default_permissions = ("view",)
+        permissions = [
+            ("review_case", "Can claim, approve, reject and send back KYC cases"),
+            ("revoke_case", "Can revoke an approval"),
+        ]
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["person"],
+                condition=models.Q(state__in=["draft", "submitted", "in_review"]),
+                name="one_open_case_per_person",
+            ),
+            models.UniqueConstraint(
+                fields=["person", "document_type"],
+                condition=models.Q(state="approved"),
+                name="one_approval_per_person_and_document_type",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(state="in_review", claimed_by__isnull=False, claimed_until__isnull=False)
+                | (
+                    ~models.Q(state="in_review")
+                    & models.Q(claimed_by__isnull=True, claimed_until__isnull=True)
+                ),
+                name="a_case_in_review_has_a_reviewer_and_no_other_has",
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(decided_by=models.F("person")), name="nobody_decides_on_their_own_case"
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(claimed_by=models.F("person")), name="nobody_reviews_their_own_case"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(state="approved", expires_at__isnull=False) | ~models.Q(state="approved"),
+                name="an_approval_has_an_end",
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(state__in=["rejected", "revoked"]) | ~models.Q(reason_code=""),
+                name="a_refusal_has_a_reason",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["submitted_at", "id"],
+                name="case_queue_oldest_first",
+                condition=models.Q(state__in=["submitted", "in_review"]),
+            ),
+            models.Index(fields=["number_hash"], name="case_by_number"),
+            models.Index(fields=["expires_at"], name="case_to_expire", condition=models.Q(state="approved")),
+            models.Index(
+                fields=["decided_at"],
+                name="case_to_erase",
+                condition=models.Q(erased_at__isnull=True, state__in=["rejected", "expired", "revoked"]),
+            ),
+        ]
+        triggers = [
+            pgtrigger.ReadOnly(name="case_identity_is_fixed", fields=["public_id", "person", "created_at"]),
+        ]
+
+    def __str__(self) -> str:
+        return f"Case {self.pk}"
+
+
+class CaseEvent(models.Model):
+    """Who did what to a case, and why. Appended, never changed: the database refuses UPDATE and DELETE."""
+
+    case = models.ForeignKey(Case, on_delete=models.PROTECT, related_name="events")
+    at = models.DateTimeField(default=timezone.now)
+    event = models.CharField(max_length=16)
+    from_state = models.CharField(max_length=10, choices=State, blank=True)
+    to_state = models.CharField(max_length=10, choices=State)
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_index=False,
+        help_text="Nobody: Amani itself, or the provider.",
+    )
+    provider = models.CharField(max_length=16, blank=True, help_text="The provider whose word it was.")
+    reason_code = models.CharField(max_length=20, choices=RejectionReason, blank=True)
+    reason = models.TextField(blank=True)
+    request_id = models.CharField(max_length=64, blank=True)
+
+    class Meta:
+        verbose_name = "event of a case"
+        verbose_name_plural = "events of cases"
+        default_permissions = ("view",)
+        ordering = ["id"]
+        triggers = [
+            pgtrigger.Protect(name="case_event_is_append_only", operation=pgtrigger.Update | pgtrigger.Delete)
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.event} at {self.at:%Y-%m-%d %H:%M:%S}"

@@ -1,0 +1,84 @@
+"""The images of a case. What they show lies encrypted in the storage; here is only what is known of them."""
+
+from __future__ import annotations
+
+import uuid
+
+import pgtrigger
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+
+from kyc.models.cases import Case
+
+
+class Side(models.TextChoices):
+    FRONT = "front"
+    BACK = "back"
+    SELFIE = "selfie"
+
+
+class Document(models.Model):
+    """One image or PDF, cleaned of metadata. A resubmission adds new rows; old ones stay for the record."""
+
+    public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    case = models.ForeignKey(Case, on_delete=models.PROTECT, related_name="documents")
+    side = models.CharField(max_length=6, choices=Side)
+    content_type = models.CharField(max_length=32, help_text="By content, not by name.")
+    size = models.PositiveIntegerField(help_text="Bytes before encryption.")
+    sha256 = models.CharField(max_length=64, help_text="Of the cleaned content, before encryption.")
+    stored_as = models.CharField(max_length=200, unique=True, help_text="Name in the storage.")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    replaced_at = models.DateTimeField(null=True, blank=True, help_text="A newer image took its place.")
+    deleted_at = models.DateTimeField(null=True, blank=True, help_text="The file is gone.")
+
+    class Meta:
+        default_permissions = ("view",)
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["case", "side"],
+                condition=models.Q(replaced_at__isnull=True, deleted_at__isnull=True),
+                name="one_current_image_per_side",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["sha256"], name="document_by_content"),
+        ]
+        triggers = [
+            pgtrigger.ReadOnly(
+                name="document_is_evidence",
+                fields=["public_id", "case", "side", "content_type", "size", "sha256", "created_at"],
+            ),
+            pgtrigger.Protect(name="document_row_stays", operation=pgtrigger.Delete),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_side_display()} of {self.case_id}"
+
+
+class DocumentAccess(models.Model):
+    """Who looked at which image. Written before it is shown; the database refuses UPDATE and DELETE."""
+
+    document = models.ForeignKey(Document, on_delete=models.PROTECT, related_name="accesses")
+    at = models.DateTimeField(default=timezone.now)
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_index=False,
+    )
+    request_id = models.CharField(max_length=64, blank=True)
+
+    class Meta:
+        verbose_name_plural = "document accesses"
+        default_permissions = ("view",)
+        ordering = ["-id"]
+        triggers = [
+            pgtrigger.Protect(
+                name="document_access_is_append_only", operation=pgtrigger.Update | pgtrigger.Delete
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.actor_id} at {self.at:%Y-%m-%d %H:%M:%S}"

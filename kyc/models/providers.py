@@ -1,0 +1,114 @@
+"""What was asked of a provider, and what its callbacks said."""
+
+from __future__ import annotations
+
+import pgtrigger
+from django.db import models
+from django.utils import timezone
+
+from kyc.models.cases import Case
+
+
+class Check(models.Model):
+    """One submission of a case to a provider: the outbox row exists before the call."""
+
+    class State(models.TextChoices):
+        PENDING = "pending", "to be sent"
+        SENT = "sent", "sent, no result yet"
+        DONE = "done", "result known"
+        FAILED = "failed", "given up"
+        CANCELLED = "cancelled", "the case was withdrawn or decided first"
+
+    class Result(models.TextChoices):
+        APPROVED = "approved"
+        REJECTED = "rejected"
+        UNCLEAR = "unclear", "a person has to look"
+
+    case = models.ForeignKey(Case, on_delete=models.PROTECT, related_name="checks")
+    provider = models.CharField(max_length=16)
+    reference = models.CharField(
+        max_length=64, unique=True, help_text="Our id of the job, made before the call."
+    )
+    provider_reference = models.CharField(max_length=100, blank=True, help_text="The provider's id of it.")
+    state = models.CharField(max_length=10, choices=State, default=State.PENDING)
+    result = models.CharField(max_length=10, choices=Result, blank=True)
+    result_text = models.TextField(blank=True, help_text="In the provider's words, secrets removed.")
+    attempt_count = models.PositiveIntegerField(default=0)
+    next_attempt_at = models.DateTimeField(default=timezone.now, null=True, blank=True)
+    lease_until = models.DateTimeField(null=True, blank=True)
+    last_error = models.TextField(blank=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        default_permissions = ("view",)
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["case"],
+                condition=models.Q(state__in=["pending", "sent"]),
+                name="one_running_check_per_case",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["next_attempt_at"],
+                name="check_due",
+                condition=models.Q(state__in=["pending", "sent"]),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.provider} on {self.case_id}"
+
+
+class ProviderEvent(models.Model):
+    """A callback, byte for byte, stored before anything is done about it; also those with a bad signature."""
+
+    class State(models.TextChoices):
+        PENDING = "pending", "to be processed"
+        DONE = "done"
+        IGNORED = "ignored", "told nothing new"
+        REFUSED = "refused", "signature wrong"
+        FAILED = "failed", "given up"
+
+    provider = models.CharField(max_length=16)
+    event_id = models.CharField(max_length=128, help_text="The provider's id, or the hash of the body.")
+    received_at = models.DateTimeField(default=timezone.now, editable=False)
+    body = models.BinaryField(help_text="As received.")
+    signature_ok = models.BooleanField()
+    state = models.CharField(max_length=8, choices=State, default=State.PENDING)
+    reason = models.TextField(blank=True)
+    check_row = models.ForeignKey(
+        Check, null=True, blank=True, on_delete=models.PROTECT, related_name="events"
+    )
+    attempt_count = models.PositiveIntegerField(default=0)
+    next_attempt_at = models.DateTimeField(default=timezone.now, null=True, blank=True)
+    processed_at = models.DateTimeField(null=True, blank=True)
+    request_id = models.CharField(max_length=64, blank=True)
+
+    class Meta:
+        default_permissions = ("view",)
+        permissions = [("reprocess_providerevent", "Can process a provider's callback again")]
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["provider", "event_id"],
+                condition=models.Q(signature_ok=True),
+                name="a_callback_is_stored_once",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["next_attempt_at"], name="provider_event_due", condition=models.Q(state="pending")
+            ),
+        ]
+        triggers = [
+            pgtrigger.ReadOnly(
+                name="provider_event_is_evidence",
+                fields=["provider", "event_id", "received_at", "body", "signature_ok"],
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.provider} event {self.pk}"
