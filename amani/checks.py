@@ -138,3 +138,25 @@ def insecure_flags(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> It
                 hint=f"Use https:// in {name}.",
                 id="amani.W004",
             )
+
+
+@register(deploy=True)
+def mail(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> Iterable[CheckMessage]:
+    if not settings.EMAIL_HOST:
+        yield checks.Warning(
+            "EMAIL_HOST is not set: codes for new accounts and forgotten passwords are printed, not sent.",
+            hint="Set EMAIL_HOST, EMAIL_HOST_USER, EMAIL_HOST_PASSWORD and DEFAULT_FROM_EMAIL.",
+            id="amani.W007",
+        )
+
+
+@register
+def kyc_provider(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> Iterable[CheckMessage]:
+    if settings.KYC_PROVIDER == "smile_id" and not (
+        settings.SMILE_ID_PARTNER_ID and settings.SMILE_ID_API_KEY
+    ):
+        yield Error(
+            "KYC_PROVIDER is smile_id, but SMILE_ID_PARTNER_ID or SMILE_ID_API_KEY is not set.",
+            hint="Set both, or KYC_PROVIDER=manual: operators decide alone.",
+            id="amani.E008",
+        )
