@@ -1,0 +1,38 @@
+"""What may go wrong with somebody's own account; each error has a stable code."""
+
+from __future__ import annotations
+
+from observability import errors
+
+
+class InvalidProfile(errors.Invalid):
+    code = "invalid_profile"
+
+    def __init__(self, fields: dict[str, list[str]]) -> None:
+        super().__init__(f"Nothing was changed. Correct {', '.join(sorted(fields))}.", fields=fields)
+
+
+class CannotErase(errors.Conflict):
+    """`reasons`: whole sentences from the apps that still need the account."""
+
+    code = "cannot_erase"
+
+    def __init__(self, reasons: list[str]) -> None:
+        super().__init__(f"The account can't be erased now. {' '.join(reasons)}")
+        self.reasons = reasons
+
+
+class OperatorsStay(errors.Forbidden):
+    code = "operators_stay"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The history names operators, so they can't erase themselves. A superuser can switch it off."
+        )
+
+
+class SignInAgain(errors.Forbidden):
+    code = "reauthentication_required"
+
+    def __init__(self) -> None:
+        super().__init__("This can't be undone. Confirm who you are (auth/reauthenticate), then repeat it.")
