@@ -11,7 +11,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from observability import words
-from observability.admin.history import HistoryAdmin
+from observability.console.history import HistoryAdmin
 from observability.models import Channel, Delivery
 from observability.notifiers import registry
 

@@ -13,8 +13,8 @@ from django.utils.safestring import SafeString
 
 from observability import words
 from observability.admin.episode_filters import WAITING
-from observability.admin.history import HistoryAdmin, actor_of, posted_reason, see_other
 from observability.alerts import episodes
+from observability.console.history import HistoryAdmin, actor_of, posted_reason, see_other
 from observability.models import Attempt, Delivery
 from observability.notifiers import registry
 

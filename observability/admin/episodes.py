@@ -18,9 +18,9 @@ from observability import words
 from observability.admin.cause.page import samples_context
 from observability.admin.episode_filters import OwnerFilter, ToldFilter, search
 from observability.admin.episode_page import page_context
-from observability.admin.history import CappedChangeList, HistoryAdmin, actor_of, posted_reason, see_other
-from observability.admin.paging import BoundedDates, in_period
 from observability.alerts import episodes
+from observability.console.history import CappedChangeList, HistoryAdmin, actor_of, posted_reason, see_other
+from observability.console.paging import BoundedDates, in_period
 from observability.models import Delivery, Episode
 
 FIRING = Q(status=Episode.Status.FIRING)

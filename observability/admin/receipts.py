@@ -18,9 +18,9 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_safe
 
 from observability import words
-from observability.admin.history import CappedChangeList, HistoryAdmin, actor_of, see_other
 from observability.alerts.payload import NotAPayload, read_payload
 from observability.alerts.reprocess import can_reprocess, reprocess
+from observability.console.history import CappedChangeList, HistoryAdmin, actor_of, see_other
 from observability.models import Episode, Receipt
 
 ATTENTION_LASTS = timedelta(days=7)

@@ -17,8 +17,8 @@ from django.views.decorators.http import require_POST
 from unfold.admin import ModelAdmin
 from unfold.views import ChangeList
 
-from observability.admin.paging import CappedPaginator, first_then_rest
-from observability.errors import ObservabilityError
+from observability.console.paging import CappedPaginator, first_then_rest
+from observability.errors import AmaniError
 
 LONGEST_REASON = 2_000
 
@@ -127,7 +127,7 @@ class HistoryAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
             action()
         except self.model.DoesNotExist as problem:
             raise Http404(f"There is no such {self.opts.verbose_name}.") from problem
-        except ObservabilityError as problem:
+        except AmaniError as problem:
             messages.error(request, str(problem))
         else:
             messages.success(request, done)

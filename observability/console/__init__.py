@@ -1,0 +1,1 @@
+"""The building blocks of the operators' pages, for every app: read-only lists and pages, audited actions."""
