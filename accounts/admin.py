@@ -15,6 +15,7 @@ from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
+from accounts import roles
 from accounts.models import User
 
 admin.site.unregister(Group)  # the roles are code: accounts/roles.py
@@ -72,7 +73,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc,type-arg]  # 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """The roles as boxes to tick."""
         kwargs["widget"] = UnfoldAdminCheckboxSelectMultipleWidget()
-        kwargs |= {"label": "Roles", "help_text": "A viewer sees alerts; a responder also acts on them."}
+        kwargs |= {"label": "Roles", "help_text": roles.IN_WORDS}
         return super().formfield_for_manytomany(db_field, request, **kwargs)
 
     @admin.display(description="roles")
