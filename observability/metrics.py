@@ -176,9 +176,6 @@ escrow_transactions_total = counter(
     "escrow_transactions_total", "Escrow transactions, by type and status.", "type", "status"
 )
 user_registrations_total = counter("user_registrations_total", "Accounts registered.")
-kyc_submissions_total = counter(
-    "kyc_submissions_total", "Identity checks submitted, by resulting status.", "status"
-)
 
 # --- Alerts: intake ---
 

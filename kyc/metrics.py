@@ -1,0 +1,158 @@
+"""Every metric of KYC, declared once, with the functions that record it (see observability/metrics.py).
+
+What counts a change of rows is recorded after its commit. docs/metrics.md says what each metric is for.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from observability.metrics import children, counter, grid, histogram, snapshot_gauge
+
+PROVIDERS = ("manual", "smile_id")
+WAITING_STATES = ("submitted", "in_review")
+DECISIONS = ("approved", "rejected", "asked_for_more", "revoked", "expired")
+TIERS = ("0", "1", "2", "3")
+LIMIT_KINDS = ("single", "daily", "monthly", "balance")
+REQUEST_BUCKETS = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+# --- Cases ---
+
+kyc_submissions = children(
+    counter("kyc_submissions_total", "Identity checks submitted, by resulting status.", "status"),
+    ("submitted", "resubmitted", "refused"),
+)
+decisions = grid(
+    counter(
+        "amani_kyc_decisions_total",
+        "Decisions on cases, by whose they were: a provider's, or people's and the clock's (manual).",
+        "decision",
+        "provider",
+    ),
+    DECISIONS,
+    PROVIDERS,
+)
+
+
+def record_submission(status: str) -> None:
+    """`status`: submitted for the first time, resubmitted, or refused."""
+    kyc_submissions[status].inc()
+
+
+def record_decision(decision: str, provider: str = "") -> None:
+    decisions[decision, provider or "manual"].inc()
+
+
+# --- The periodic snapshot ---
+
+queue = children(snapshot_gauge("amani_kyc_queue", "Cases that wait, by state.", "state"), WAITING_STATES)
+oldest = children(
+    snapshot_gauge(
+        "amani_kyc_oldest_seconds",
+        "Time since the oldest waiting case entered the queue, in seconds; 0 when there is none.",
+        "state",
+    ),
+    WAITING_STATES,
+)
+checks_oldest = children(
+    snapshot_gauge(
+        "amani_kyc_checks_oldest_seconds",
+        "Age of the oldest check without a result, in seconds; 0 when there is none.",
+        "provider",
+    ),
+    PROVIDERS,
+)
+snapshot_timestamp = snapshot_gauge(
+    "amani_kyc_snapshot_timestamp_seconds", "When KYC's gauges were taken, Unix time; 0 when never."
+)
+
+
+def record_queue(state: str, count: int, oldest_seconds: float) -> None:
+    queue[state].set(count)
+    oldest[state].set(max(oldest_seconds, 0.0))
+
+
+def record_checks_oldest(ages: Mapping[str, float]) -> None:
+    """Seconds by provider; a provider that is missing waits for nothing."""
+    for provider, gauge in checks_oldest.items():
+        gauge.set(max(ages.get(provider, 0.0), 0.0))
+
+
+def record_snapshot_taken() -> None:
+    snapshot_timestamp.set(time.time())
+
+
+# --- Providers ---
+
+OPERATIONS = ("submit", "fetch")
+provider_requests = counter(
+    "amani_kyc_provider_requests_total",
+    "Requests to a provider, by outcome.",
+    "provider",
+    "operation",
+    "outcome",
+)
+provider_requests_by_labels = {
+    (provider, operation, outcome): provider_requests.labels(provider, operation, outcome)
+    for provider in PROVIDERS[1:]
+    for operation in OPERATIONS
+    for outcome in ("ok", "retry", "rejected")
+}
+provider_request_durations = grid(
+    histogram(
+        "amani_kyc_provider_request_duration_seconds",
+        "Time of one request to a provider, in seconds.",
+        "provider",
+        "operation",
+        buckets=REQUEST_BUCKETS,
+    ),
+    PROVIDERS[1:],
+    OPERATIONS,
+)
+provider_events = grid(
+    counter("amani_kyc_provider_events_total", "Callbacks of a provider, by result.", "provider", "result"),
+    PROVIDERS[1:],
+    ("stored", "duplicate", "bad_signature", "malformed", "done", "ignored", "failed"),
+)
+
+
+def record_provider_request(provider: str, operation: str, outcome: str, duration_seconds: float) -> None:
+    """`operation`: submit or fetch; `outcome`: ok, retry (may work later) or rejected (never will)."""
+    provider_requests_by_labels[provider, operation, outcome].inc()
+    provider_request_durations[provider, operation].observe(duration_seconds)
+
+
+def record_provider_event(provider: str, result: str) -> None:
+    """On receipt: stored, duplicate, bad_signature, malformed; when acted upon: done, ignored, failed."""
+    provider_events[provider, result].inc()
+
+
+# --- Documents ---
+
+files_refused = children(
+    counter("amani_kyc_files_refused_total", "Uploaded images that were refused, by reason.", "reason"),
+    ("too_large", "wrong_type", "unreadable", "empty", "bomb", "active_content"),
+)
+document_views = counter("amani_kyc_document_views_total", "Images shown to operators.")
+
+
+def record_file_refused(reason: str) -> None:
+    files_refused[reason].inc()
+
+
+def record_document_view() -> None:
+    document_views.inc()
+
+
+# --- Limits ---
+
+limits_denied = grid(
+    counter("amani_limit_denied_total", "Uses of money that a limit refused.", "tier", "kind"),
+    TIERS,
+    LIMIT_KINDS,
+)
+
+
+def record_limit_denied(tier: int, kind: str) -> None:
+    limits_denied[str(tier), kind].inc()
