@@ -1,5 +1,6 @@
 """Who proved what to whom: cases, their documents, the words of providers, and the limits that follow."""
 
+from kyc.models.access import NumberAccess
 from kyc.models.cases import Case, CaseEvent, DocumentType, RejectionReason, State
 from kyc.models.documents import Document, DocumentAccess, Side
 from kyc.models.limits import LimitKind, LimitRule, LimitUsage
@@ -15,6 +16,7 @@ __all__ = [
     "LimitKind",
     "LimitRule",
     "LimitUsage",
+    "NumberAccess",
     "ProviderEvent",
     "RejectionReason",
     "Side",

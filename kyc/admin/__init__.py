@@ -1,0 +1,1 @@
+"""What operators see of KYC: the review queue, one case, limits, what providers said."""
