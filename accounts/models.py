@@ -41,6 +41,10 @@ class User(AbstractBaseUser, PermissionsMixin):
         null=True, blank=True, editable=False, help_text="The person left; nothing here names them any more."
     )
 
+    sessions_from = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="Every session from before this moment is over."
+    )
+
     objects = UserManager()
 
     USERNAME_FIELD = "email"
@@ -55,6 +59,11 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     def __str__(self) -> str:
         return self.email
+
+    def _get_session_auth_hash(self, secret: Any = None) -> str:
+        """Django ends a session whose hash differs: after a new password, and after a new `sessions_from`."""
+        by_password: str = super()._get_session_auth_hash(secret)  # type: ignore[misc]  # not in the stubs
+        return f"{by_password}{self.sessions_from.isoformat()}" if self.sessions_from else by_password
 
     def get_full_name(self) -> str:
         return self.full_name or self.email
