@@ -1,0 +1,91 @@
+"""What a decision does to a locked case, whoever takes it: a reviewer, a provider, or the clock."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import partial
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from kyc import metrics
+from kyc.errors import DuplicateNumber, NotAllowed, ReasonMissing
+from kyc.models import Case, RejectionReason, State
+from kyc.selectors import same_number
+from kyc.states import Event, Who
+from kyc.transitions import SYSTEM, By, Reason, change, lock_number, require
+
+LONGEST_REASON = 2_000
+
+
+def reason_from(reason_code: str, reason: str) -> Reason:
+    """Both, or ReasonMissing: whoever is refused reads why."""
+    fields = {}
+    if reason_code not in RejectionReason.values:
+        fields["reason_code"] = [f"Use one of {', '.join(RejectionReason.values)}."]
+    if not reason.strip():
+        fields["reason"] = ["Say it in words that the person will read."]
+    if fields:
+        raise ReasonMissing("This decision needs a reason: a code, and words for the person.", fields=fields)
+    return Reason(reason_code, shortened(reason))
+
+
+def shortened(reason: str) -> str:
+    return reason.strip()[:LONGEST_REASON]
+
+
+def grant(case: Case, by: By, words: str) -> Case:
+    """Approved until KYC_APPROVAL_DAYS from now; an earlier approval of the same type ends.
+
+    Raises DuplicateNumber when somebody else claims the number, unless a person approves with a reason.
+    """
+    require(case, Event.APPROVE, by)
+    lock_number(case)
+    overrides = by.who == Who.CLAIMER and bool(words)
+    if not overrides and same_number(case).exists():
+        raise DuplicateNumber
+    now = timezone.now()
+    end_earlier_approval(case)
+    until = now + timedelta(days=settings.KYC_APPROVAL_DAYS)
+    decided = {"decided_at": now, "decided_by_id": by.actor_id, "expires_at": until}
+    change(case, Event.APPROVE, by, reason=Reason(reason=words), **decided)
+    count_decision("approved", by)
+    return case
+
+
+def end_earlier_approval(case: Case) -> None:
+    earlier = Case.objects.select_for_update(no_key=True).filter(
+        person_id=case.person_id, document_type=case.document_type, state=State.APPROVED
+    )
+    for approval in earlier:
+        expire(approval, "A newer approval took its place.")
+
+
+def expire(case: Case, words: str) -> None:
+    now = timezone.now()
+    expires_at = min(case.expires_at or now, now)
+    change(case, Event.EXPIRE, SYSTEM, reason=Reason(reason=words), expires_at=expires_at)
+    count_decision("expired", SYSTEM)
+
+
+def refuse(case: Case, event: Event, by: By, reason: Reason) -> Case:
+    """Rejects or revokes."""
+    change(case, event, by, reason=reason, decided_at=timezone.now(), decided_by_id=by.actor_id)
+    count_decision("rejected" if event == Event.REJECT else "revoked", by)
+    return case
+
+
+def send_back(case: Case, by: By, reason: Reason) -> Case:
+    change(case, Event.ASK_FOR_MORE, by, reason=reason)
+    count_decision("asked_for_more", by)
+    return case
+
+
+def refuse_other_provider(case: Case, provider: str) -> None:
+    if case.provider != provider:
+        raise NotAllowed("Another provider was asked about this case.")
+
+
+def count_decision(decision: str, by: By) -> None:
+    transaction.on_commit(partial(metrics.record_decision, decision, by.provider))

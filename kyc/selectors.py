@@ -1,0 +1,55 @@
+"""Reads of cases that need thought. What is decrypted here belongs on the page that asked, nowhere else."""
+
+from __future__ import annotations
+
+from django.db.models import Exists, OuterRef, QuerySet
+
+from accounts.models import User
+from kyc import numbers
+from kyc.encryption import decrypt
+from kyc.models import Case, State
+from kyc.models.cases import OPEN, WAITING
+
+MASK = "•" * 7
+# A claim that stands, or may come to stand. A refused or ended one is history.
+LIVE = (*OPEN, State.APPROVED)
+
+
+def number_of(case: Case) -> str:
+    """The whole number; "" once it is erased. The caller writes down who looked."""
+    return decrypt(bytes(case.number_encrypted)).decode() if case.number_encrypted else ""
+
+
+def masked_number(case: Case) -> str:
+    return f"{MASK}{case.number_last}" if case.number_last else ""
+
+
+def same_number(case: Case) -> QuerySet[Case]:
+    """Other people's live claims to the same number: the flag that a reviewer has to look at."""
+    if not case.number_hash:
+        return Case.objects.none()
+    return live().filter(number_hash=case.number_hash).exclude(person_id=case.person_id)
+
+
+def with_duplicate_flag(cases: QuerySet[Case]) -> QuerySet[Case]:
+    """Each case with `is_duplicate`: whether `same_number` would find any. One query for a whole list."""
+    others = live().filter(number_hash=OuterRef("number_hash")).exclude(person_id=OuterRef("person_id"))
+    return cases.annotate(is_duplicate=Exists(others.exclude(number_hash="")))
+
+
+def live() -> QuerySet[Case]:
+    return Case.objects.filter(state__in=LIVE)
+
+
+def waiting() -> QuerySet[Case]:
+    """The queue: who waited longest comes first."""
+    return Case.objects.filter(state__in=WAITING).order_by("submitted_at", "id")
+
+
+def by_number(text: str) -> QuerySet[Case]:
+    """Cases of all states with this number, however it is spelled. Raises WrongNumber."""
+    return Case.objects.filter(number_hash__in=numbers.hashes_of(text))
+
+
+def open_case_of(person: User) -> Case | None:
+    return Case.objects.filter(person_id=person.pk, state__in=OPEN).first()

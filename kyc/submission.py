@@ -1,0 +1,140 @@
+"""What a person hands in: which document, which images, and how it gets into the queue.
+
+The steps of kyc/cases.py's submit and resubmit, for a person who is locked unless said otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from accounts.models import User
+from kyc import documents, metrics, numbers, providers
+from kyc.document_types import missing_images
+from kyc.documents import CleanImage, StoredImages
+from kyc.encryption import encrypt
+from kyc.errors import CaseNotFound, CaseOpen, ImagesMissing, NotAllowed, NotInThisState, WrongNumber
+from kyc.models import Case, Document, DocumentType, Side, State
+from kyc.numbers import Identity
+from kyc.selectors import open_case_of
+from kyc.states import Event, Who
+from kyc.transitions import NO_REASON, By, change
+
+
+def draft_of(person: User) -> Case | None:
+    """The person's open case if it is a draft. Raises CaseOpen if it waits."""
+    case = open_case_of(person)
+    if case is not None and case.state != State.DRAFT:
+        raise CaseOpen(case.public_id)
+    return case
+
+
+def new_draft(person: User, identity: Identity) -> Case:
+    fields = identity_fields(identity)
+    return Case.objects.create(person_id=person.pk, provider=settings.KYC_PROVIDER, **fields)
+
+
+def own_case(person: User, public_id: UUID, *, for_update: bool = False) -> Case:
+    """Somebody else's case does not exist for this person. `for_update`: after `lock_person`."""
+    cases = Case.objects.select_for_update(no_key=True) if for_update else Case.objects.all()
+    case = cases.filter(person_id=person.pk, public_id=public_id).first()
+    if case is None:
+        raise CaseNotFound
+    return case
+
+
+def refuse_closed_account(person: User) -> None:
+    """Somebody who left while their last request was on its way leaves nothing behind."""
+    if person.erased_at is not None or not person.is_active:
+        raise NotAllowed("This account is closed.")
+
+
+def refuse_second_case(person: User) -> None:
+    case = open_case_of(person)
+    if case is not None:
+        raise CaseOpen(case.public_id)
+
+
+def clean_all(images: Mapping[Side, bytes]) -> dict[Side, CleanImage]:
+    return {side: documents.clean(content=content, side=side) for side, content in images.items()}
+
+
+def identity_after(
+    case: Case, document_type: str | None, country: str | None, number: str | None
+) -> Identity | None:
+    """The document that a resubmission claims; None when it is the same as before."""
+    kind = document_type or case.document_type
+    place = country or case.country
+    if number is not None:
+        return numbers.identity_of(document_type=kind, country=place, number=number)
+    if (numbers.document_type_of(kind), numbers.country_of(place)) != (case.document_type, case.country):
+        raise WrongNumber("Another type or country is another document: give its number as well.")
+    return None
+
+
+def identity_fields(identity: Identity) -> dict[str, Any]:
+    return {
+        "document_type": identity.document_type,
+        "country": identity.country,
+        "number_encrypted": encrypt(identity.number.encode()),
+        "number_hash": numbers.hash_number(**identity._asdict()),
+        "number_last": numbers.last_of(identity.number),
+    }
+
+
+def is_another_paper(case: Case, identity: Identity | None) -> bool:
+    """Another number may correct a typing error; another type or country means other images."""
+    return identity is not None and identity[:2] != (case.document_type, case.country)
+
+
+def refuse_missing_images(case: Case | None, identity: Identity | None, new: set[Side]) -> None:
+    """`case`: the one that is continued, whose images still count."""
+    kind = identity.document_type if case is None or identity else DocumentType(case.document_type)
+    kept = set() if case is None or is_another_paper(case, identity) else current_sides(case)
+    missing = missing_images(kind, new | kept)
+    if missing:
+        raise ImagesMissing(missing)
+
+
+def current_images(case: Case) -> QuerySet[Document]:
+    return case.documents.filter(replaced_at__isnull=True, deleted_at__isnull=True)
+
+
+def current_sides(case: Case) -> set[Side]:
+    return {Side(side) for side in current_images(case).values_list("side", flat=True)}
+
+
+def refuse_erased(case: Case, event: Event) -> None:
+    if case.erased_at is not None:
+        raise NotInThisState(case.state, event, "its documents were deleted, so submit a new one")
+
+
+def hand_in(
+    case: Case, event: Event, identity: Identity | None, files: StoredImages, sides: set[Side]
+) -> Case:
+    """Into the queue, in the caller's transaction."""
+    status = "resubmitted" if case.version else "submitted"
+    now = timezone.now()
+    refuse_erased(case, event)
+    refuse_missing_images(case, identity, sides)
+    if is_another_paper(case, identity):
+        current_images(case).update(replaced_at=now)
+    fields = identity_fields(identity) if identity else {}
+    fields |= {
+        "submitted_at": now,
+        "provider": settings.KYC_PROVIDER,
+        "decided_at": None,
+        "decided_by_id": None,
+    }
+    change(case, event, By(Who.PERSON, case.person_id), reason=NO_REASON, **fields)
+    files.attach(case)
+    providers.plan_check(case=case)
+    transaction.on_commit(partial(metrics.record_submission, status))
+    return case

@@ -1,0 +1,118 @@
+"""How a case changes its state: always locked, along the table in kyc/states.py, with a row that says who.
+
+One locking order everywhere: the person, then their cases by id, then the number (an advisory lock). So no
+two changes of one person's cases run at once, and nothing waits in a circle.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from django.db import connection
+
+from accounts.models import User
+from kyc.errors import CaseNotFound, ClaimedByAnother, NotAllowed, NotInThisState, OwnCase
+from kyc.models import Case, CaseEvent, State
+from kyc.states import Event, Transition, Who, find
+from observability.request_id import current_request_id
+
+NOT_CLAIMED: dict[str, Any] = {"claimed_by_id": None, "claimed_until": None}
+
+
+class By(NamedTuple):
+    """Who does it, and as what."""
+
+    who: Who
+    actor_id: int | None = None
+    provider: str = ""
+
+
+class Reason(NamedTuple):
+    """A code for programs and words for the person to read."""
+
+    reason_code: str = ""
+    reason: str = ""
+
+
+SYSTEM = By(Who.SYSTEM)
+NO_REASON = Reason()
+
+
+def lock_person(person_id: int) -> User:
+    """Without the row's key, so that rows which refer to the person can still be written."""
+    return User.objects.select_for_update(no_key=True).get(pk=person_id)
+
+
+def lock_case(case_id: int) -> Case:
+    """The case, after its person. Raises CaseNotFound."""
+    person_id = Case.objects.filter(pk=case_id).values_list("person_id", flat=True).first()
+    if person_id is None:
+        raise CaseNotFound
+    lock_person(person_id)
+    return Case.objects.select_for_update(no_key=True).get(pk=case_id)
+
+
+def lock_for_operator(case_id: int, operator: User, permission: str) -> Case:
+    """The case, if `operator` may decide on it. Nobody may on their own, not even a superuser."""
+    if not operator.has_perm(permission):
+        raise NotAllowed
+    case = lock_case(case_id)
+    if case.person_id == operator.pk:
+        raise OwnCase
+    return case
+
+
+def lock_number(case: Case) -> None:
+    """Until the transaction's end nobody else decides on a claim to the same number."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"kyc:{case.number_hash}"])
+
+
+def require(case: Case, event: Event, by: By, why: str = "") -> Transition:
+    """The table's row for this step. Raises NotInThisState, or ClaimedByAnother."""
+    transition = find(case.state, event)
+    if transition is None or by.who not in transition.who:
+        raise NotInThisState(case.state, event, why)
+    if by.who == Who.CLAIMER:
+        refuse_anothers_claim(case, by.actor_id)
+    return transition
+
+
+def refuse_anothers_claim(case: Case, actor_id: int | None) -> None:
+    if case.claimed_until and case.claimed_by_id != actor_id:
+        raise ClaimedByAnother(case.claimed_until)
+
+
+def has_lapsed(case: Case, now: datetime) -> bool:
+    return case.state == State.IN_REVIEW and case.claimed_until is not None and case.claimed_until <= now
+
+
+def change(case: Case, event: Event, by: By, *, reason: Reason | None = None, **fields: Any) -> Case:
+    """The step itself, on a locked case in the caller's transaction. `fields`: what changes beside the state.
+
+    `reason` goes to the event's row and to the case; None leaves the case's last one. Only a claim keeps a
+    claimer.
+    """
+    before, after = case.state, require(case, event, by).target
+    changed = {**NOT_CLAIMED, **fields, "state": after, "version": case.version + 1}
+    if reason is not None:
+        changed |= reason._asdict()
+    for name, value in changed.items():
+        setattr(case, name, value)
+    case.save(update_fields=changed)
+    append_event(case, event, before, by, reason or NO_REASON)
+    return case
+
+
+def append_event(case: Case, event: Event, before: str, by: By, reason: Reason) -> None:
+    CaseEvent.objects.create(
+        case=case,
+        event=event,
+        from_state=before,
+        to_state=case.state,
+        actor_id=by.actor_id,
+        provider=by.provider,
+        request_id=current_request_id(),
+        **reason._asdict(),
+    )
