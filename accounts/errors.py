@@ -36,3 +36,7 @@ class SignInAgain(errors.Forbidden):
 
     def __init__(self) -> None:
         super().__init__("This can't be undone. Confirm who you are (auth/reauthenticate), then repeat it.")
+
+
+class CannotResetSecondFactor(errors.Conflict):
+    code = "cannot_reset_second_factor"

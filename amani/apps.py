@@ -1,4 +1,10 @@
 from django.apps import AppConfig
+from django.contrib.admin import apps as admin_apps
+
+
+class ConsoleConfig(admin_apps.AdminConfig):
+    default = False
+    default_site = "accounts.staff.OperatorsSite"
 
 
 class AmaniConfig(AppConfig):

@@ -7,11 +7,15 @@ from django.views.generic import RedirectView
 from amani.api import api
 from observability.alerts.intake import webhook
 
+handler400 = "amani.error_pages.bad_request"
+handler403 = "amani.error_pages.forbidden"
+handler404 = "amani.error_pages.not_found"
+handler500 = "amani.error_pages.failure"
+
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
     path("admin/", admin.site.urls),
-    path("accounts/", include("allauth.account.urls")),
-    path("accounts/2fa/", include("allauth.mfa.urls")),
+    path("accounts/", include("accounts.urls")),
     path("_allauth/", include("allauth.headless.urls")),
     # Both spellings: a redirect would turn Alertmanager's POST into a GET and lose the alert.
     path("api/v1/alerts/webhook", webhook, name="alert-webhook"),

@@ -1,0 +1,53 @@
+"""Who enters the console: operators, signed in by django-allauth's page, if need be with a second factor.
+
+Every address of the console (admin, runbooks, images of documents) asks `has_permission` of this site.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from allauth.account import views
+from allauth.account.utils import get_next_redirect_url
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.decorators import method_decorator
+from django.views.decorators.cache import never_cache
+from unfold.sites import UnfoldAdminSite
+
+from accounts import second_factor
+
+
+class OperatorsSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold ships no types
+    def has_permission(self, request: HttpRequest) -> bool:
+        return self.is_operator(request) and not second_factor.is_missing(request)
+
+    def is_operator(self, request: HttpRequest) -> bool:
+        return bool(super().has_permission(request))
+
+    @method_decorator(never_cache)
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """The way in. Asks for what is missing: to sign in, to give the second factor, to enrol one."""
+        target = get_next_redirect_url(request) or ""
+        if not target or target.startswith(request.path):
+            target = reverse("admin:index", current_app=self.name)
+        if not request.user.is_authenticated:
+            return redirect_to_login(target, reverse("account_login"))
+        if not self.is_operator(request):
+            context = {**self.each_context(request), "title": "Not for this account"}
+            return TemplateResponse(request, "accounts/refused.html", context, status=HTTPStatus.FORBIDDEN)
+        if second_factor.is_missing(request):
+            target = second_factor.way_to_give_it(request, request.user, target)
+        return HttpResponseRedirect(target)
+
+    def logout(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponseBase:
+        response: HttpResponseBase = views.logout(request)
+        return response
+
+    def password_change(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        return HttpResponseRedirect(reverse("account_change_password"))
