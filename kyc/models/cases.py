@@ -132,6 +132,10 @@ class Case(models.Model):
                 fields=["submitted_at", "id"],
                 name="case_queue_oldest_first",
                 condition=models.Q(state__in=["submitted", "in_review"]),
+                include=["state"],
+            ),
+            models.Index(
+                fields=["claimed_until"], name="case_claim_to_lapse", condition=models.Q(state="in_review")
             ),
             models.Index(fields=["number_hash"], name="case_by_number"),
             models.Index(fields=["expires_at"], name="case_to_expire", condition=models.Q(state="approved")),
