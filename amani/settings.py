@@ -304,6 +304,21 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": timedelta(seconds=10),
         "options": {"expires": 10},
     },
+    "kyc-snapshot": {
+        "task": "kyc.tasks.take_snapshot",
+        "schedule": timedelta(seconds=15),
+        "options": {"expires": 15},
+    },
+    "kyc-lapse-claims": {
+        "task": "kyc.tasks.lapse_claims",
+        "schedule": timedelta(seconds=60),
+        "options": {"expires": 60},
+    },
+    "kyc-expire-approvals": {
+        "task": "kyc.tasks.expire_approvals",
+        "schedule": timedelta(seconds=60),
+        "options": {"expires": 60},
+    },
 }
 
 # --- Alerts: intake, routing, delivery ---
