@@ -2,17 +2,58 @@
 
 from __future__ import annotations
 
-from allauth.headless.contrib.ninja.security import x_session_token_auth
-from ninja import NinjaAPI
-from ninja.security import django_auth
+from typing import Any
 
-from amani.errors import problem_of
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import URLPattern, URLResolver
+from ninja import NinjaAPI, Swagger
+from ninja.errors import HttpError, ValidationError
+from ninja.openapi.schema import OpenAPISchema
+
+from accounts.api import router as accounts_router
+from amani import errors, openapi
+from amani.authentication import SessionCookie, SessionToken
+from amani.frame import framed
+from amani.parsing import StrictParser
 from observability.errors import AmaniError
 
-api = NinjaAPI(
+
+class AmaniAPI(NinjaAPI):
+    """Ninja's, with a frame around each view and with the errors in its document."""
+
+    def _get_urls(self) -> list[URLResolver | URLPattern]:
+        patterns = super()._get_urls()
+        for pattern in patterns:
+            assert isinstance(pattern, URLPattern)  # noqa: S101  (ninja makes no others)
+            pattern.callback = framed(pattern.callback)
+        return patterns
+
+    def get_openapi_schema(self, **options: Any) -> OpenAPISchema:
+        document = super().get_openapi_schema(**options)
+        openapi.complete(document)
+        return document
+
+
+def raise_again(_request: HttpRequest, error: Any) -> HttpResponse:
+    """To Django: it logs it, tells Sentry and the metrics, and asks amani/error_pages.py for the answer."""
+    raise error
+
+
+api = AmaniAPI(
     title="Amani",
     version="1",
+    description=openapi.DESCRIPTION,
     urls_namespace="api",
-    auth=[x_session_token_auth, django_auth],
+    auth=[SessionToken(), SessionCookie()],
+    parser=StrictParser(),
+    docs=Swagger(settings={"persistAuthorization": False, "displayRequestDuration": True}),
+    docs_decorator=openapi.with_policy,
+    openapi_extra={"tags": openapi.TAGS},
 )
-api.add_exception_handler(AmaniError, problem_of)
+api.add_exception_handler(Exception, raise_again)
+api.add_exception_handler(AmaniError, errors.problem_of)
+api.add_exception_handler(ValidationError, errors.invalid_input)
+api.add_exception_handler(HttpError, errors.refusal)
+api.add_exception_handler(Http404, lambda _request, _error: errors.not_found())
+
+api.add_router("/me", accounts_router, tags=["account"])

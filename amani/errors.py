@@ -1,18 +1,79 @@
-"""How errors are answered over HTTP: one shape for every route of the API (RFC 9457), said here once."""
+"""How errors are answered over HTTP: one shape for every route of the API (RFC 9457), said here once.
+
+What ninja knows is answered by its handlers (amani/api.py), what Django knows by those of amani/urls.py.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
 
+from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
+from kombu.exceptions import OperationalError as BrokerError
+from ninja import Schema
+from ninja.errors import HttpError, ValidationError
+from pydantic import ConfigDict, Field
+from redis.exceptions import RedisError
 
 from observability import errors
 from observability.errors import AmaniError
 from observability.request_id import current_request_id
 
 MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_SECONDS = 5
+MOST_FIELDS = 50
+LONGEST_FIELD = 100  # an unknown field's name is the caller's own
+TOO_LARGE = (RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent)
+OUTAGES = (OperationalError, InterfaceError, RedisError, BrokerError)
+
+
+class TooManyRequests(AmaniError):
+    code = "too_many_requests"
+
+    def __init__(self, limit: int, seconds: int) -> None:
+        super().__init__(f"More than {limit} requests in a minute. Try again in {seconds} s.")
+        self.seconds = seconds
+
+
+class CsrfFailed(errors.Forbidden):
+    code = "csrf_failed"
+
+    def __init__(self) -> None:
+        super().__init__("X-CSRFToken is missing or wrong. Send the value of the cookie csrftoken in it.")
+
+
+class EmailNotVerified(errors.Forbidden):
+    code = "email_not_verified"
+
+    def __init__(self) -> None:
+        super().__init__("Verify your e-mail address first (auth/email/verify).")
+
+
+class Problem(Schema):
+    """Every error of the API."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    title: str = Field(description="The status in words.", examples=["Unprocessable Entity"])
+    status: int = Field(description="The status again.", examples=[422])
+    code: str = Field(description="For programs; it does not change.", examples=["invalid_input"])
+    message: str = Field(
+        description="For people: what happened and what to do.", examples=["Correct the fields named here."]
+    )
+    fields: dict[str, list[str]] = Field(
+        description="What is wrong with which input.",
+        examples=[{"country": ["String should have at most 2 characters"]}],
+    )
+    request_id: str = Field(
+        description="Also in the header X-Request-ID; name it when you ask for help.",
+        examples=["4f0f6f0c8f2e4d1b9a7c5e3d2b1a0f9e"],
+    )
+
+
 STATUS_OF_KIND: tuple[tuple[type[AmaniError], HTTPStatus], ...] = (
     (errors.Invalid, HTTPStatus.UNPROCESSABLE_ENTITY),
     (errors.TooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
@@ -21,6 +82,7 @@ STATUS_OF_KIND: tuple[tuple[type[AmaniError], HTTPStatus], ...] = (
     (errors.NotFound, HTTPStatus.NOT_FOUND),
     (errors.Conflict, HTTPStatus.CONFLICT),
     (errors.Unavailable, HTTPStatus.SERVICE_UNAVAILABLE),
+    (TooManyRequests, HTTPStatus.TOO_MANY_REQUESTS),
 )
 
 
@@ -32,7 +94,11 @@ def status_of(error: AmaniError) -> HTTPStatus:
 
 
 def problem(
-    status: int, code: str, message: str, fields: dict[str, list[str]] | None = None, **headers: str
+    status: int,
+    code: str,
+    message: str,
+    fields: dict[str, list[str]] | None = None,
+    headers: dict[str, str] | None = None,
 ) -> HttpResponse:
     """An RFC 9457 answer. `code` is for programs and stays, `message` for people, `fields` names inputs."""
     body: dict[str, Any] = {
@@ -43,8 +109,95 @@ def problem(
         "fields": fields or {},
         "request_id": current_request_id(),
     }
-    return HttpResponse(json.dumps(body), status=status, content_type=MEDIA_TYPE, headers=headers)
+    shown = {"Cache-Control": "no-store", **(headers or {})}
+    return HttpResponse(json.dumps(body), status=status, content_type=MEDIA_TYPE, headers=shown)
 
 
 def problem_of(_request: HttpRequest, error: Any) -> HttpResponse:
-    return problem(status_of(error), error.code, str(error), error.fields)
+    """The answer for one of Amani's own errors."""
+    headers = {}
+    if isinstance(error, TooManyRequests):
+        headers["Retry-After"] = str(error.seconds)
+    elif isinstance(error, errors.Unavailable):
+        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return problem(status_of(error), error.code, str(error), error.fields, headers)
+
+
+# --- What ninja raises ---
+
+
+def invalid_input(_request: HttpRequest, error: Any) -> HttpResponse:
+    problems: ValidationError = error
+    return problem(422, "invalid_input", "Correct the fields named here.", fields_of(problems.errors))
+
+
+def fields_of(found: Iterable[dict[str, Any]]) -> dict[str, list[str]]:
+    """What is wrong by the input's name: `country`, `items.0.amount`, or `body` for all of it."""
+    fields: dict[str, list[str]] = {}
+    for one in found:
+        name = name_of(one["loc"])
+        if name in fields or len(fields) < MOST_FIELDS:
+            fields.setdefault(name, []).append(one["msg"].removeprefix("Value error, "))
+    return fields
+
+
+def name_of(location: tuple[str | int, ...]) -> str:
+    """Without where it was found, and without the name that the view gives to the whole body."""
+    source, *rest = location
+    parts = rest[1:] if source == "body" else rest
+    return ".".join(map(str, parts))[:LONGEST_FIELD] or str(source)
+
+
+def refusal(request: HttpRequest, error: Any) -> HttpResponse:
+    """401, and a body that can't be read; what a parser refused with an error of its own is its cause."""
+    refused: HttpError = error
+    if isinstance(refused.__cause__, AmaniError):
+        return problem_of(request, refused.__cause__)
+    if refused.status_code == HTTPStatus.UNAUTHORIZED:
+        return not_signed_in()
+    if refused.status_code == HTTPStatus.BAD_REQUEST:
+        return problem(400, "unreadable_body", "The body is no JSON in UTF-8. Correct it.")
+    return problem(refused.status_code, "refused", str(refused))
+
+
+def not_signed_in() -> HttpResponse:
+    return problem(
+        401,
+        "not_signed_in",
+        "Sign in at /_allauth/app/v1/auth/login, then send its session token as X-Session-Token.",
+        headers={"WWW-Authenticate": 'Session realm="Amani"'},
+    )
+
+
+def not_allowed(allow: str) -> HttpResponse:
+    methods = ", ".join(sorted(method.strip() for method in allow.split(",")))
+    return problem(405, "method_not_allowed", f"Use {methods}.", headers={"Allow": methods})
+
+
+def too_large() -> HttpResponse:
+    return problem(413, "too_large", "The request is too large. Send fewer or smaller files and fields.")
+
+
+# --- What reaches Django ---
+
+
+def bad_request(exception: BaseException | None) -> HttpResponse:
+    if isinstance(exception, TOO_LARGE):
+        return too_large()
+    return problem(400, "bad_request", "The request is malformed. Correct it before you send it again.")
+
+
+def not_found() -> HttpResponse:
+    return problem(404, "not_found", "There is nothing here, or you may not know that there is.")
+
+
+def forbidden() -> HttpResponse:
+    return problem(403, "forbidden", "You may not do this.")
+
+
+def failure(exception: BaseException | None) -> HttpResponse:
+    """Django has told Sentry, the log and the metrics already; the visitor learns no details."""
+    if isinstance(exception, OUTAGES):
+        message = "Something that Amani needs does not answer now. Send the same request again soon."
+        return problem(503, "unavailable", message, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
+    return problem(500, "internal_error", "This is our fault. Name the request_id when you ask for help.")

@@ -1,0 +1,96 @@
+"""What people say about themselves, put into one spelling before it is stored."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+
+import phonenumbers
+import pycountry
+from django.db import transaction
+
+from accounts.errors import InvalidProfile
+from accounts.models import User
+
+LONGEST_NAME = 200
+# Control, format (bidi marks, zero-width), surrogate, private, unassigned characters, and line separators.
+REFUSED_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+# Letters by category, and yet nobody sees them.
+INVISIBLE = frozenset("\u115f\u1160\u3164\uffa0\u2800\u034f\u17b4\u17b5")
+FIELDS = ("full_name", "phone_number", "country")
+
+
+class Refused(ValueError):
+    """One field's value; the message is for the person."""
+
+
+def update_profile(*, user_id: int, changes: Mapping[str, str]) -> User:
+    """Writes the given fields and no others, so that two changes at once don't undo each other.
+
+    Raises InvalidProfile with every field that is wrong; then nothing is changed.
+    """
+    with transaction.atomic():
+        person = User.objects.select_for_update().get(pk=user_id)
+        changed = cleaned(changes, person)
+        for name, value in changed.items():
+            setattr(person, name, value)
+        if changed:
+            person.save(update_fields=list(changed))
+        return person
+
+
+def cleaned(changes: Mapping[str, str], person: User) -> dict[str, str]:
+    result: dict[str, str] = {}
+    problems: dict[str, list[str]] = {}
+    for name in sorted(changes):  # the country before the telephone number that depends on it
+        try:
+            result[name] = cleaned_field(name, changes[name], result.get("country", person.country))
+        except Refused as problem:
+            problems[name] = [str(problem)]
+    if problems:
+        raise InvalidProfile(problems)
+    return result
+
+
+def cleaned_field(name: str, value: str, country: str) -> str:
+    if name == "full_name":
+        return clean_name(value)
+    return clean_country(value) if name == "country" else clean_phone_number(value, country)
+
+
+def clean_name(text: str) -> str:
+    """In NFC, with single spaces; 1 to 200 characters that people can see."""
+    if any(unicodedata.category(character) in REFUSED_CATEGORIES for character in text):
+        raise Refused("Contains control, formatting or zero-width characters. Type the name again.")
+    name = " ".join(unicodedata.normalize("NFC", text).split())
+    if INVISIBLE & set(name):
+        raise Refused("Contains invisible characters. Type the name again.")
+    if not any(character.isalpha() for character in name):
+        raise Refused("Contains no letter. Write the name as in your documents.")
+    if len(name) > LONGEST_NAME:
+        raise Refused(f"Longer than {LONGEST_NAME} characters.")
+    return name
+
+
+def clean_country(text: str) -> str:
+    """ISO 3166-1 alpha-2 in capitals; "" for none."""
+    code = text.strip().upper()
+    if code and pycountry.countries.get(alpha_2=code) is None:
+        raise Refused("No country of ISO 3166-1: two letters, such as NG.")
+    return code
+
+
+def clean_phone_number(text: str, country: str) -> str:
+    """E.164; a number without + is one of `country`. "" for none."""
+    if not text.strip():
+        return ""
+    try:
+        number = phonenumbers.parse(text, country or None)
+    except phonenumbers.NumberParseException as error:
+        hint = "" if country else " Begin with + and the country's code, or set your country."
+        raise Refused(f"No telephone number.{hint}") from error
+    if not phonenumbers.is_valid_number(number):
+        raise Refused("No telephone number that exists in its country.")
+    if number.extension:
+        raise Refused("Leave out the extension.")
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)

@@ -1,0 +1,36 @@
+"""Django's handlers of errors: problems (RFC 9457) for programs, pages for people."""
+
+from __future__ import annotations
+
+import sys
+
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.views import defaults
+
+from amani import errors
+
+API = "/api/"
+
+
+def is_for_programs(request: HttpRequest) -> bool:
+    return request.path_info.startswith(API)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
+    if is_for_programs(request):
+        return errors.bad_request(exception)
+    return defaults.bad_request(request, exception)
+
+
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponseBase:
+    return errors.forbidden() if is_for_programs(request) else defaults.permission_denied(request, exception)
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
+    return errors.not_found() if is_for_programs(request) else defaults.page_not_found(request, exception)
+
+
+def failure(request: HttpRequest) -> HttpResponse | HttpResponseBase:
+    """Called while the exception is handled."""
+    return errors.failure(sys.exc_info()[1]) if is_for_programs(request) else defaults.server_error(request)

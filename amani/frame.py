@@ -1,0 +1,42 @@
+"""What happens around every route of the API, before its view and after."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from http import HTTPStatus
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+from amani import throttling
+from amani.errors import TooManyRequests, not_allowed, problem_of, too_large
+
+View = Callable[..., HttpResponseBase]
+
+
+def framed(view: View) -> View:
+    """Counts the address, refuses what is too large to read, and keeps answers out of caches."""
+
+    @wraps(view)
+    def framed_view(request: HttpRequest, *args: Any, **values: Any) -> HttpResponseBase:
+        try:
+            throttling.count_address(request)
+        except TooManyRequests as refusal:
+            return problem_of(request, refusal)
+        if body_size(request) > settings.FILE_UPLOAD_MAX_MEMORY_SIZE:
+            return too_large()  # Django would leave out the files without a word
+        response = view(request, *args, **values)
+        if response.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            return not_allowed(response.headers["Allow"])
+        response.headers.setdefault("Cache-Control", "no-store")
+        return response
+
+    return framed_view
+
+
+def body_size(request: HttpRequest) -> int:
+    length = request.META.get("CONTENT_LENGTH") or ""
+    return int(length) if length.isascii() and length.isdigit() and len(length) < 20 else 0

@@ -1,0 +1,21 @@
+"""The metrics of the API's frame, with the functions that record them."""
+
+from observability.metrics import children, counter
+
+SCOPES = ("user", "address")
+
+throttled = children(
+    counter("amani_throttled_total", "API requests refused because there were too many, by whose.", "scope"),
+    SCOPES,
+)
+throttle_unavailable = counter(
+    "amani_throttle_unavailable_total", "Times that nobody counted requests, because Redis did not answer."
+)
+
+
+def record_throttled(scope: str) -> None:
+    throttled[scope].inc()
+
+
+def record_throttle_unavailable() -> None:
+    throttle_unavailable.inc()

@@ -1,0 +1,102 @@
+"""What the OpenAPI document says beyond the routes' own words, and the page that shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import wraps
+from http import HTTPStatus
+from typing import Any
+
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+from amani.errors import MEDIA_TYPE, Problem
+
+DESCRIPTION = """\
+The API of buyers and sellers.
+
+**Signing in.** Sign-up, e-mail verification, sign-in, second factors and sessions are below `/_allauth/`.
+An app takes `meta.session_token` of its sign-in and sends it as `X-Session-Token`. A browser uses its session
+cookie, and sends the cookie `csrftoken` as the header `X-CSRFToken` with whatever changes something.
+
+**Errors** have one shape, `Problem`, with the media type `application/problem+json` (RFC 9457).
+Go by `code`, show `message`, and name `request_id` when you ask for help.
+
+**Too many requests** get 429 with `Retry-After`, counted each minute for each person and each address.
+"""
+TAGS = [
+    {"name": "account", "description": "The person who is signed in."},
+    {"name": "kyc", "description": "Proving who you are: cases, their documents, what became of them."},
+]
+# Always possible; then with a body, with an id in the path, and for whatever changes something.
+ALWAYS = (401, 403, 429, 500, 503)
+WITH_BODY = (400, 413, 415, 422)
+WITH_PARAMETERS = (422,)
+WITH_PATH = (404,)
+WITH_CHANGE = (409,)
+SAFE = ("get",)
+# Swagger's page sets styles by script; nothing comes from elsewhere, and no script stands in the page.
+PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+Document = dict[str, Any]
+View = Callable[..., HttpResponseBase]
+
+
+def complete(document: Document) -> Document:
+    """Adds the errors to each operation, and Problem to the components."""
+    components = document.setdefault("components", {})
+    components.setdefault("schemas", {})["Problem"] = Problem.model_json_schema()
+    components["responses"] = {f"Problem{status}": described(status) for status in sorted(every_status())}
+    for method, operation in operations(document):
+        responses = {str(status): answer for status, answer in operation["responses"].items()}
+        for status in errors_of(method, operation):
+            reference = {"$ref": f"#/components/responses/Problem{status}"}
+            responses.setdefault(str(status), reference)
+        operation["responses"] = dict(sorted(responses.items()))
+    return document
+
+
+def operations(document: Document) -> Iterator[tuple[str, Document]]:
+    for path in document["paths"].values():
+        yield from path.items()
+
+
+def errors_of(method: str, operation: Document) -> set[int]:
+    parameters = operation.get("parameters", [])
+    expected = set(ALWAYS)
+    expected |= set(WITH_BODY if "requestBody" in operation else ())
+    expected |= set(WITH_PARAMETERS if parameters else ())
+    expected |= set(WITH_PATH if any(one["in"] == "path" for one in parameters) else ())
+    return expected | set(() if method in SAFE else WITH_CHANGE)
+
+
+def every_status() -> set[int]:
+    return {*ALWAYS, *WITH_BODY, *WITH_PARAMETERS, *WITH_PATH, *WITH_CHANGE}
+
+
+def described(status: int) -> Document:
+    schema = {"$ref": "#/components/schemas/Problem"}
+    answer: Document = {
+        "description": HTTPStatus(status).phrase,
+        "content": {MEDIA_TYPE: {"schema": schema}},
+    }
+    if status in {429, 503}:
+        answer["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
+    if status == 401:
+        answer["headers"] = {"WWW-Authenticate": {"schema": {"type": "string"}}}
+    return answer
+
+
+def with_policy(view: View) -> View:
+    """The browser refuses what the page and the document would load from elsewhere."""
+
+    @wraps(view)
+    def view_with_policy(request: HttpRequest, *args: Any, **values: Any) -> HttpResponseBase:
+        response = view(request, *args, **values)
+        response.headers["Content-Security-Policy"] = PAGE_POLICY
+        return response
+
+    return view_with_policy
