@@ -5,14 +5,82 @@ from __future__ import annotations
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.core import context as current
+from allauth.core.internal.httpkit import clean_client_ip, is_headless_request
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.core.mail import EmailMessage
 from django.http import HttpRequest, HttpResponse
 
-from accounts import operators
+from accounts import mail, operators
 from accounts.models import User
+from accounts.sign_in import account_of, record_failure
+
+LONGEST_EMAIL = 254
+LOCKED_OUT = "too_many_login_attempts"
 
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ships no types
-    def pre_login(self, request: HttpRequest, user: User, **kwargs: Any) -> HttpResponse | None:
+    attempted_email = ""
+
+    def is_open_for_signup(self, request: HttpRequest) -> bool:
+        """In the apps. The pages below /accounts/ are the operators', whom a superuser makes in the admin."""
+        return is_headless_request(request) is not None
+
+    def clean_email(self, email: str) -> str:
+        """Lower case, as the database wants it, and of letters that no two look alike."""
+        if not email.isascii():
+            raise ValidationError("Write the e-mail address in ASCII letters.", code="invalid")
+        if len(email) > LONGEST_EMAIL:
+            raise ValidationError(
+                f"The e-mail address is longer than {LONGEST_EMAIL} characters.", code="max_length"
+            )
+        return email.strip().lower()
+
+    # --- Mail ---
+
+    def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
+        """The code of a mail that was not sent is in nobody's hands; the person asks for another."""
+        values = {"email": email, "frontend_url": settings.FRONTEND_URL, **context}
+        message: EmailMessage = self.render_mail(template_prefix, email, values)
+        mail.send(message=message, kind=template_prefix.rpartition("/")[2])
+
+    # --- Signing in: what fails is counted and logged ---
+
+    def get_client_ip(self, request: HttpRequest) -> str:
+        """A request that came round the proxies is from whoever connected, and no error of the settings."""
+        try:
+            return str(super().get_client_ip(request))
+        except ImproperlyConfigured:
+            return clean_client_ip(request.META.get("REMOTE_ADDR") or "") or ""
+
+    def pre_login(self, request: HttpRequest, user: User, **values: Any) -> HttpResponse | None:
         operators.vouch(user=user)
-        response: HttpResponse | None = super().pre_login(request, user, **kwargs)
+        response: HttpResponse | None = super().pre_login(request, user, **values)
         return response
+
+    def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
+        self.attempted_email = credentials.get("email") or ""
+        super().pre_authenticate(request, **credentials)
+
+    def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
+        user_id = account_of(credentials.get("email") or "")
+        outcome = "unknown_account" if user_id is None else "wrong_password"
+        record_failure(request=request, outcome=outcome, user_id=user_id)
+
+    def respond_user_inactive(self, request: HttpRequest, user: User) -> HttpResponse:
+        record_failure(request=request, outcome="inactive", user_id=user.pk)
+        response: HttpResponse = super().respond_user_inactive(request, user)
+        return response
+
+    def validation_error(self, code: str, *args: Any) -> ValidationError:
+        """allauth has no signal for a lockout: of passwords and second factors it makes this error."""
+        if code == LOCKED_OUT:
+            user_id = account_of(self.attempted_email) if self.attempted_email else None
+            record_failure(request=current.request, outcome="locked_out", user_id=user_id)
+        error: ValidationError = super().validation_error(code, *args)
+        return error
+
+    def _get_login_attempts_cache_key(self, request: HttpRequest, **credentials: Any) -> str:
+        """allauth's key begins with the Host header: another port in it would be another five attempts."""
+        return str(credentials.get("email") or credentials.get("username") or "").lower()

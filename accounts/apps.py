@@ -7,7 +7,7 @@ class AccountsConfig(AppConfig):
     verbose_name = "Accounts"
 
     def ready(self) -> None:
-        from accounts import second_factor  # noqa: F401  (listens to django-allauth)
+        from accounts import second_factor, sign_in  # noqa: F401  (listen to django-allauth)
         from accounts.roles import ensure_roles
 
         # After those of django.contrib.auth, which make the permissions: it stands earlier in INSTALLED_APPS.

@@ -10,11 +10,11 @@ from django.views import defaults
 
 from amani import errors
 
-API = "/api/"
+PROGRAMS = ("/api/", "/_allauth/")
 
 
 def is_for_programs(request: HttpRequest) -> bool:
-    return request.path_info.startswith(API)
+    return request.path_info.startswith(PROGRAMS)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:

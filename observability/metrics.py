@@ -175,7 +175,6 @@ query_durations = children(db_query_duration_seconds, OPERATIONS)
 escrow_transactions_total = counter(
     "escrow_transactions_total", "Escrow transactions, by type and status.", "type", "status"
 )
-user_registrations_total = counter("user_registrations_total", "Accounts registered.")
 
 # --- Alerts: intake ---
 

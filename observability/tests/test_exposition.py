@@ -96,14 +96,14 @@ def test_a_dead_processs_counters_stay_and_its_live_gauges_go(directory: Path) -
     if child == 0:
         store.attach(take_slot(directory, "web"))
         metrics.HTTP.in_progress.inc()
-        metrics.user_registrations_total.inc(7)
+        metrics.spans_ended.inc(7)
         os._exit(9)
-    before = metrics.user_registrations_total._value.get()
+    before = metrics.spans_ended._value.get()
     os.waitpid(child, 0)
     assert (directory / "gauge_livesum_web-1.db").exists()
     samples = scrape()
     assert samples["http_requests_in_progress", ()] == 0
-    assert samples["user_registrations_total", ()] == before + 7
+    assert samples["amani_tracing_spans_ended_total", ()] == before + 7
 
 
 def test_a_damaged_file_is_left_out_and_counted(directory: Path) -> None:

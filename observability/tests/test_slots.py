@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from observability.metrics import spans_ended
 from observability.slots import INITIAL_BYTES, counter_file, live_slots, take_slot
 from observability.tests.samples import sample
 from observability.values import Counter, Gauge, Histogram, MetricFile, Value, store
@@ -210,4 +211,6 @@ def test_a_damaged_file_of_a_former_holder_starts_again(tmp_path: Path) -> None:
 
 def test_without_a_slot_the_values_are_this_processs_own() -> None:
     assert store.slot is None
-    assert sample("user_registrations_total") == 0
+    before = sample("amani_tracing_spans_ended_total")
+    spans_ended.inc()
+    assert sample("amani_tracing_spans_ended_total") == before + 1
