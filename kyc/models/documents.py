@@ -30,7 +30,8 @@ class Document(models.Model):
     stored_as = models.CharField(max_length=200, unique=True, help_text="Name in the storage.")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     replaced_at = models.DateTimeField(null=True, blank=True, help_text="A newer image took its place.")
-    deleted_at = models.DateTimeField(null=True, blank=True, help_text="The file is gone.")
+    deleted_at = models.DateTimeField(null=True, blank=True, help_text="Nobody may see it any more.")
+    file_deleted_at = models.DateTimeField(null=True, blank=True, help_text="Its file is gone, too.")
 
     class Meta:
         default_permissions = ("view",)
@@ -41,9 +42,23 @@ class Document(models.Model):
                 condition=models.Q(replaced_at__isnull=True, deleted_at__isnull=True),
                 name="one_current_image_per_side",
             ),
+            models.CheckConstraint(
+                condition=models.Q(file_deleted_at=None) | models.Q(deleted_at__isnull=False),
+                name="a_file_goes_after_its_row_said_so",
+            ),
         ]
         indexes = [
             models.Index(fields=["sha256"], name="document_by_content"),
+            models.Index(
+                fields=["id"],
+                name="document_file_to_delete",
+                condition=models.Q(deleted_at__isnull=False, file_deleted_at__isnull=True),
+            ),
+            models.Index(
+                fields=["replaced_at"],
+                name="document_replaced",
+                condition=models.Q(replaced_at__isnull=False, deleted_at__isnull=True),
+            ),
         ]
         triggers = [
             pgtrigger.ReadOnly(
