@@ -8,25 +8,30 @@ from __future__ import annotations
 
 import time
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from allauth.account import app_settings
 from allauth.account.authentication import AUTHENTICATION_METHODS_SESSION_KEY, get_authentication_records
 from allauth.account.internal.flows.login import record_authentication
 from allauth.account.internal.flows.reauthentication import reauthenticate_by_password
+from allauth.core import context
+from allauth.core.internal.httpkit import is_headless_request
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.models import Authenticator
 from allauth.mfa.signals import authenticator_added, authenticator_removed
 from django.conf import settings
 from django.contrib.auth import HASH_SESSION_KEY
+from django.core.exceptions import ValidationError
 from django.dispatch import receiver
 from django.http import HttpRequest
 from django.urls import reverse
 
 from accounts import operators
 from accounts.models import User
+from accounts.sign_in import record_failure
 
 FACTORS = (Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)  # recovery codes only stand in for these
+ROUTES_OF_KEYS = ("authenticate_webauthn", "reauthenticate_webauthn", "mfa_reauthenticate_webauthn")
 
 
 class MFAAdapter(DefaultMFAAdapter):  # type: ignore[misc]  # allauth ships no types
@@ -37,6 +42,24 @@ class MFAAdapter(DefaultMFAAdapter):  # type: ignore[misc]  # allauth ships no t
     def can_delete_authenticator(self, authenticator: Authenticator) -> bool:
         others = of(authenticator.user).exclude(pk=authenticator.pk)
         return not is_required_of(authenticator.user) or others.exists()
+
+    def get_public_key_credential_rp_entity(self) -> dict[str, str]:
+        """A key belongs to the site that people see, not to what a request's Host header says."""
+        site = settings.FRONTEND_URL if is_headless_request(context.request) else settings.PUBLIC_URL
+        return {"id": urlsplit(site).hostname or "", "name": "Amani"}
+
+    def validation_error(self, code: str, *args: Any) -> ValidationError:
+        """allauth has a signal for a wrong code, none for a key that does not fit."""
+        if code == "incorrect_code" and is_answer_of_key(context.request):
+            record_failure(request=context.request, outcome="mfa_failed")
+        error: ValidationError = super().validation_error(code, *args)
+        return error
+
+
+def is_answer_of_key(request: HttpRequest) -> bool:
+    """Whether a security key was shown to sign in or to prove once more who one is."""
+    name = request.resolver_match.url_name if request.resolver_match else ""
+    return name in ROUTES_OF_KEYS or (name == "mfa_authenticate" and "credential" in request.POST)
 
 
 def of(user: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from http import HTTPStatus
 
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -33,4 +34,14 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
 
 def failure(request: HttpRequest) -> HttpResponse | HttpResponseBase:
     """Called while the exception is handled."""
-    return errors.failure(sys.exc_info()[1]) if is_for_programs(request) else defaults.server_error(request)
+    error = sys.exc_info()[1]
+    if is_for_programs(request):
+        return errors.failure(error)
+    return outage_page() if isinstance(error, errors.OUTAGES) else defaults.server_error(request)
+
+
+def outage_page() -> HttpResponse:
+    details = "Something that Amani needs, its database or Redis, does not answer. Try again in a minute."
+    page = defaults.ERROR_PAGE_TEMPLATE % {"title": "Not available now (503)", "details": details}
+    retry = str(errors.RETRY_AFTER_SECONDS)
+    return HttpResponse(page, status=HTTPStatus.SERVICE_UNAVAILABLE, headers={"Retry-After": retry})
