@@ -20,6 +20,7 @@ from kyc import decisions, documents, metrics, numbers, providers, submission
 from kyc.constraints import constraints_named
 from kyc.decisions import reason_from, shortened
 from kyc.models import Case, RejectionReason, Side, State
+from kyc.selectors import own_case
 from kyc.states import Event, Who
 from kyc.transitions import (
     NO_REASON,
@@ -72,7 +73,7 @@ def resubmit(
 ) -> Case:
     """A rejected case again, with what has to be better; the rest stays as it was."""
     with refusals_counted():
-        known = submission.own_case(person, public_id)
+        known = own_case(person, public_id)
         require(known, Event.RESUBMIT, By(Who.PERSON, person.pk))
         submission.refuse_erased(known, Event.RESUBMIT)
         identity = submission.identity_after(known, document_type, country, number)
@@ -80,7 +81,7 @@ def resubmit(
         clean = submission.clean_all(images)
         with constraints_named(), documents.stored(clean) as files, transaction.atomic():
             submission.refuse_closed_account(lock_person(person.pk))
-            case = submission.own_case(person, public_id, for_update=True)
+            case = own_case(person, public_id, for_update=True)
             require(case, Event.RESUBMIT, By(Who.PERSON, person.pk))
             submission.refuse_second_case(person)
             return submission.hand_in(case, Event.RESUBMIT, identity, files, set(clean))
@@ -90,7 +91,7 @@ def resubmit(
 def withdraw(*, person: User, public_id: UUID) -> Case:
     """Out of the queue, as a draft; its images are deleted."""
     lock_person(person.pk)
-    case = submission.own_case(person, public_id, for_update=True)
+    case = own_case(person, public_id, for_update=True)
     change(case, Event.WITHDRAW, By(Who.PERSON, person.pk), reason=NO_REASON)
     documents.delete_files_of(case)
     providers.cancel_checks(case=case)

@@ -117,6 +117,14 @@ class ImagesMissing(KycError, Invalid):
         )
 
 
+class ImageIsNoFile(KycError, Invalid):
+    code = "image_is_no_file"
+
+    def __init__(self, side: str) -> None:
+        message = "Send the image as a file of the form (with a file name), not as text."
+        super().__init__(message, fields={side: [message]})
+
+
 class CannotDecrypt(KycError, Unavailable):
     """None of the keys in KYC_ENCRYPTION_KEYS made it."""
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from django.db.models import Exists, OuterRef, QuerySet
 
 from accounts.models import User
 from kyc import numbers
 from kyc.encryption import decrypt
-from kyc.models import Case, State
+from kyc.errors import CaseNotFound
+from kyc.models import Case, Document, State
 from kyc.models.cases import OPEN, WAITING
 
 MASK = "•" * 7
@@ -53,3 +56,24 @@ def by_number(text: str) -> QuerySet[Case]:
 
 def open_case_of(person: User) -> Case | None:
     return Case.objects.filter(person_id=person.pk, state__in=OPEN).first()
+
+
+def cases_of(person: User, *, limit: int, before: UUID | None = None) -> list[Case]:
+    """The person's cases with their images, the newest first, after the case `before`."""
+    cases = Case.objects.filter(person_id=person.pk).order_by("-id").prefetch_related("documents")
+    if before is not None:
+        cases = cases.filter(pk__lt=own_case(person, before).pk)
+    return list(cases[:limit])
+
+
+def is_current(image: Document) -> bool:
+    return image.replaced_at is None and image.deleted_at is None
+
+
+def own_case(person: User, public_id: UUID, *, for_update: bool = False) -> Case:
+    """Somebody else's case does not exist for this person. `for_update`: after the person is locked."""
+    cases = Case.objects.select_for_update(no_key=True) if for_update else Case.objects.all()
+    case = cases.filter(person_id=person.pk, public_id=public_id).first()
+    if case is None:
+        raise CaseNotFound
+    return case

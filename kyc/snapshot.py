@@ -26,7 +26,7 @@ def age(since: datetime | None, now: datetime) -> float:
 
 
 def queue() -> dict[str, tuple[int, datetime | None]]:
-    """State → (cases, when the oldest of them entered the queue). Read from an index of waiting cases alone."""
+    """State → (cases, when the oldest of them entered the queue). An index of them has it all."""
     known: dict[str, tuple[int, datetime | None]] = dict.fromkeys(WAITING, (0, None))
     rows = waiting().order_by().values_list("state").annotate(count=Count("pk"), oldest=Min("submitted_at"))
     return known | {state: (count, oldest) for state, count, oldest in rows}

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
-from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
@@ -20,7 +19,7 @@ from kyc import documents, metrics, numbers, providers
 from kyc.document_types import missing_images
 from kyc.documents import CleanImage, StoredImages
 from kyc.encryption import encrypt
-from kyc.errors import CaseNotFound, CaseOpen, ImagesMissing, NotAllowed, NotInThisState, WrongNumber
+from kyc.errors import CaseOpen, ImagesMissing, NotAllowed, NotInThisState, WrongNumber
 from kyc.models import Case, Document, DocumentType, Side, State
 from kyc.numbers import Identity
 from kyc.selectors import open_case_of
@@ -39,15 +38,6 @@ def draft_of(person: User) -> Case | None:
 def new_draft(person: User, identity: Identity) -> Case:
     fields = identity_fields(identity)
     return Case.objects.create(person_id=person.pk, provider=settings.KYC_PROVIDER, **fields)
-
-
-def own_case(person: User, public_id: UUID, *, for_update: bool = False) -> Case:
-    """Somebody else's case does not exist for this person. `for_update`: after `lock_person`."""
-    cases = Case.objects.select_for_update(no_key=True) if for_update else Case.objects.all()
-    case = cases.filter(person_id=person.pk, public_id=public_id).first()
-    if case is None:
-        raise CaseNotFound
-    return case
 
 
 def refuse_closed_account(person: User) -> None:

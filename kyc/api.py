@@ -1,0 +1,193 @@
+"""/api/v1/kyc: people prove who they are. Nobody sees another person's case, nor a whole number."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse
+from ninja import File, Form, Query, Router, Schema, UploadedFile
+from pydantic import ConfigDict, Field
+
+from accounts.api import person_of
+from kyc import cases, selectors
+from kyc.document_types import described
+from kyc.errors import ImageIsNoFile
+from kyc.models import Case, Document, DocumentType, RejectionReason, Side, State
+from kyc.states import Event, Who, events_for
+from kyc.status import Next, Status, status_of
+
+router = Router()
+
+IMAGES = "A JPEG, PNG or PDF, by its content. Metadata is removed, then it is kept encrypted."
+NUMBER = "As printed; spaces and hyphens are ignored. Answers show its last characters only."
+COUNTRY = "ISO 3166-1 alpha-2, of the document."
+MOST_CASES = 100
+Image = Annotated[UploadedFile | None, File(description=IMAGES)]
+
+
+class Strict(Schema):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Submission(Schema):
+    document_type: DocumentType
+    country: str = Field(min_length=2, max_length=2, description=COUNTRY, examples=["NG"])
+    number: str = Field(min_length=1, max_length=64, description=NUMBER, examples=["A01234567"])
+
+
+class Resubmission(Schema):
+    """What is left out stays as it was."""
+
+    document_type: DocumentType | None = None
+    country: str | None = Field(None, min_length=2, max_length=2, description=COUNTRY, examples=["NG"])
+    number: str | None = Field(None, min_length=1, max_length=64, description=NUMBER, examples=["A01234567"])
+
+
+class ImageShown(Strict):
+    side: Side
+    content_type: str = Field(examples=["image/jpeg"])
+    size: int = Field(description="Bytes, without metadata.")
+    created_at: datetime
+
+
+class CaseShown(Strict):
+    id: UUID
+    state: State
+    document_type: DocumentType
+    country: str
+    number: str = Field(description="Masked; empty once it is erased.", examples=["•••••••567"])
+    created_at: datetime
+    submitted_at: datetime | None
+    decided_at: datetime | None
+    expires_at: datetime | None = Field(description="An approval holds until then.")
+    reason_code: RejectionReason | None = Field(description="Why it was refused or sent back.")
+    reason: str = Field(description="The same in words, for you to read.")
+    images: list[ImageShown] = Field(description="Those that count now; never what they show.")
+    steps: list[Event] = Field(description="What you may do with it now.")
+
+
+class CasePage(Strict):
+    items: list[CaseShown]
+    next: UUID | None = Field(description="The `cursor` of the next page; null on the last.")
+
+
+class StatusShown(Strict):
+    tier: int = Field(description="What limits follow from: 0 until a document is approved.")
+    case: UUID | None = Field(description="The case that `next` is about.")
+    next: Next
+    message: str = Field(description="`next` in words.")
+    valid_until: datetime | None = Field(description="When your last approval ends.")
+
+
+def shown(case: Case) -> CaseShown:
+    """Words that a reviewer wrote while approving are for other reviewers."""
+    is_refused = case.state != State.APPROVED
+    return CaseShown(
+        id=case.public_id,
+        state=State(case.state),
+        document_type=DocumentType(case.document_type),
+        country=case.country,
+        number=selectors.masked_number(case),
+        created_at=case.created_at,
+        submitted_at=case.submitted_at,
+        decided_at=case.decided_at,
+        expires_at=case.expires_at,
+        reason_code=RejectionReason(case.reason_code) if case.reason_code and is_refused else None,
+        reason=case.reason if is_refused else "",
+        images=[image_shown(image) for image in case.documents.all() if selectors.is_current(image)],
+        steps=events_for(case.state, Who.PERSON),
+    )
+
+
+def image_shown(image: Document) -> ImageShown:
+    return ImageShown(
+        side=Side(image.side), content_type=image.content_type, size=image.size, created_at=image.created_at
+    )
+
+
+def contents(request: HttpRequest, uploads: Mapping[Side, UploadedFile | None]) -> dict[Side, bytes]:
+    """An image that came as text would be left out without a word; so it is refused."""
+    for side in Side:
+        if side in request.POST:
+            raise ImageIsNoFile(side)
+    return {side: upload.read() for side, upload in uploads.items() if upload is not None}
+
+
+@router.post(
+    "/cases",
+    response={201: CaseShown},
+    operation_id="submit_case",
+    summary="Submit a document",
+    description="Opens a case, or continues your draft (then images that are there already may be left out). "
+    "One case at a time: 409 names the one that is open, so sending the same again does no harm.\n\n"
+    + described(),
+)
+def submit_case(
+    request: HttpRequest,
+    response: HttpResponse,
+    submission_: Form[Submission],
+    front: Image = None,
+    back: Image = None,
+    selfie: Image = None,
+) -> tuple[int, CaseShown]:
+    images = contents(request, {Side.FRONT: front, Side.BACK: back, Side.SELFIE: selfie})
+    case = cases.submit(person=person_of(request), images=images, **submission_.model_dump())
+    response.headers["Location"] = f"{request.path}/{case.public_id}"
+    return 201, shown(case)
+
+
+@router.get("/cases", response=CasePage, operation_id="list_cases", summary="Your cases, the newest first")
+def list_cases(
+    request: HttpRequest,
+    limit: Annotated[int, Query(ge=1, le=MOST_CASES)] = 20,
+    cursor: UUID | None = None,
+) -> CasePage:
+    found = selectors.cases_of(person_of(request), limit=limit + 1, before=cursor)
+    page = found[:limit]
+    following = page[-1].public_id if len(found) > limit else None
+    return CasePage(items=[shown(case) for case in page], next=following)
+
+
+@router.get("/cases/{uuid:id}", response=CaseShown, operation_id="show_case", summary="One of your cases")
+def show_case(request: HttpRequest, id: UUID) -> CaseShown:  # noqa: A002  (the path's own name)
+    return shown(selectors.own_case(person_of(request), id))
+
+
+@router.post(
+    "/cases/{uuid:id}/resubmit",
+    response=CaseShown,
+    operation_id="resubmit_case",
+    summary="Submit a rejected case again",
+    description="Send what has to be better; the rest stays as it was. Another type or country is another "
+    "document: then send its number and all of its images.",
+)
+def resubmit_case(
+    request: HttpRequest,
+    id: UUID,  # noqa: A002
+    submission_: Form[Resubmission],
+    front: Image = None,
+    back: Image = None,
+    selfie: Image = None,
+) -> CaseShown:
+    images = contents(request, {Side.FRONT: front, Side.BACK: back, Side.SELFIE: selfie})
+    change = submission_.model_dump()
+    return shown(cases.resubmit(person=person_of(request), public_id=id, images=images, **change))
+
+
+@router.post(
+    "/cases/{uuid:id}/withdraw",
+    response=CaseShown,
+    operation_id="withdraw_case",
+    summary="Withdraw a case",
+    description="Before it is decided. Its images are deleted; it becomes a draft that you can submit again.",
+)
+def withdraw_case(request: HttpRequest, id: UUID) -> CaseShown:  # noqa: A002
+    return shown(cases.withdraw(person=person_of(request), public_id=id))
+
+
+@router.get("/status", response=StatusShown, operation_id="show_status", summary="Where you stand")
+def show_status(request: HttpRequest) -> Status:
+    return status_of(person_of(request))
