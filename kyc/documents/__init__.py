@@ -1,0 +1,7 @@
+"""Images of identity documents: taken in, cleaned, encrypted, shown to operators, and deleted in time."""
+
+from kyc.documents.cleaning import CleanImage, clean
+from kyc.documents.files import StoredImages, read, stored
+from kyc.documents.removal import delete_files_of
+
+__all__ = ["CleanImage", "StoredImages", "clean", "delete_files_of", "read", "stored"]

@@ -1,0 +1,90 @@
+"""What may go wrong with a document's file. No message holds anything that the file shows."""
+
+from __future__ import annotations
+
+from kyc.errors import KycError
+from kyc.files.refusal import Reason, Refused
+from observability.errors import Invalid, NotFound, TooLarge, Unavailable, WrongType
+
+
+class FileRefused(KycError):
+    """Base of the refusals; `fields` names the side, `reason` is the metric's."""
+
+    reason = Reason.UNREADABLE
+
+    def __init__(self, side: str, message: str) -> None:
+        super().__init__(f"The image “{side}” was not taken. {message}", fields={side: [message]})
+
+
+class FileTooLarge(FileRefused, TooLarge):
+    code = "file_too_large"
+    reason = Reason.TOO_LARGE
+
+
+class WrongFileType(FileRefused, WrongType):
+    code = "wrong_file_type"
+    reason = Reason.WRONG_TYPE
+
+
+class FileUnreadable(FileRefused, Invalid):
+    code = "file_unreadable"
+    reason = Reason.UNREADABLE
+
+
+class FileEmpty(FileRefused, Invalid):
+    code = "file_empty"
+    reason = Reason.EMPTY
+
+
+class FileIsBomb(FileRefused, Invalid):
+    code = "file_too_complex"
+    reason = Reason.BOMB
+
+
+class FileIsActive(FileRefused, Invalid):
+    code = "file_has_active_content"
+    reason = Reason.ACTIVE_CONTENT
+
+
+BY_REASON: dict[Reason, type[FileRefused]] = {
+    kind.reason: kind
+    for kind in (FileTooLarge, WrongFileType, FileUnreadable, FileEmpty, FileIsBomb, FileIsActive)
+}
+
+
+def refusal(side: str, refused: Refused) -> FileRefused:
+    return BY_REASON[refused.reason](side, refused.message)
+
+
+class BodyTooLarge(KycError, TooLarge):
+    code = "body_too_large"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"The whole request has more than {most // 2**20} MB. Send smaller images.")
+
+
+class StorageUnavailable(KycError, Unavailable):
+    code = "storage_unavailable"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Amani can't reach the storage of documents now. Nothing was changed; try again later."
+        )
+
+
+class DocumentNotFound(KycError, NotFound):
+    code = "document_not_found"
+
+    def __init__(self) -> None:
+        super().__init__("There is no such document, or its file was deleted.")
+
+
+class FileDamaged(KycError, Unavailable):
+    """The storage does not hold what was put there."""
+
+    code = "file_damaged"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The document's file is missing or was changed. Restore it from the storage's backup."
+        )

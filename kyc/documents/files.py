@@ -1,0 +1,101 @@
+"""Files and rows together: no row without its file, no file without its row for longer than an hour."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from hashlib import sha256
+
+from django.db import DatabaseError
+from django.utils import timezone
+
+from kyc.documents import storage
+from kyc.documents.cleaning import CleanImage
+from kyc.documents.errors import DocumentNotFound, FileDamaged, StorageUnavailable
+from kyc.models import Case, Document, Side
+
+logger = logging.getLogger(__name__)
+
+
+class StoredImages:
+    """Files that lie encrypted in the storage and wait for their rows."""
+
+    def __init__(self) -> None:
+        self.names: dict[Side, str] = {}
+        self.images: dict[Side, CleanImage] = {}
+
+    def put(self, side: Side, image: CleanImage) -> None:
+        name = storage.new_name()
+        self.names[side], self.images[side] = name, image  # first: a put that fails may have written
+        storage.put(name, image.content)
+
+    def attach(self, case: Case) -> list[Document]:
+        """Rows for the files, in the caller's transaction. Older images of the same sides are replaced."""
+        current = Document.objects.filter(case=case, side__in=self.names, replaced_at=None, deleted_at=None)
+        current.update(replaced_at=timezone.now())
+        return Document.objects.bulk_create(
+            Document(
+                case=case,
+                side=side,
+                content_type=image.content_type,
+                size=image.size,
+                sha256=image.sha256,
+                stored_as=self.names[side],
+            )
+            for side, image in self.images.items()
+        )
+
+    def discard(self) -> None:
+        """Deletes the files that no row names; what can't be done now is left to the sweep."""
+        try:
+            # A commit whose answer was lost may have happened: then the rows are there and need their files.
+            kept = set(Document.objects.filter(stored_as__in=self.names.values()).values_list("stored_as"))
+            for name in self.names.values():
+                if (name,) not in kept:
+                    storage.delete(name)
+        except (DatabaseError, StorageUnavailable):
+            logger.warning("Files of a refused submission are left to the sweep.", exc_info=True)
+
+
+@contextmanager
+def stored(images: Mapping[Side, CleanImage]) -> Iterator[StoredImages]:
+    """`with stored(images) as files, transaction.atomic(): … files.attach(case)`.
+
+    Any exception deletes the files again. Raises StorageUnavailable when they can't be stored.
+    """
+    files = StoredImages()
+    try:
+        for side, image in images.items():
+            files.put(side, image)
+        yield files
+    except BaseException:
+        files.discard()
+        raise
+
+
+def read(document: Document) -> bytes:
+    """What the document shows, in clear. Callers write an access first.
+
+    Raises DocumentNotFound, FileDamaged, CannotDecrypt or StorageUnavailable.
+    """
+    try:
+        content = content_of(document)
+    except FileNotFoundError:
+        raise FileDamaged from None
+    if sha256(content).hexdigest() != document.sha256:
+        raise FileDamaged
+    return content
+
+
+def content_of(document: Document) -> bytes:
+    """Looks a second time when the file is gone: a rotation of keys gives it a new name."""
+    if document.deleted_at is not None:
+        raise DocumentNotFound
+    try:
+        return storage.get(document.stored_as)
+    except FileNotFoundError:
+        document.refresh_from_db(fields=["stored_as", "deleted_at"])
+        if document.deleted_at is not None:
+            raise DocumentNotFound from None
+        return storage.get(document.stored_as)

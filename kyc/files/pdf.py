@@ -1,0 +1,201 @@
+"""A PDF, rewritten page by page: what is drawn stays, everything that acts, tells or hides goes.
+
+Content of pages is neither decoded nor interpreted. Runs in a process of its own (pdf_process.py), because
+a hostile PDF costs time and memory in ways that no reader of its first bytes foresees.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Iterator
+from io import BytesIO
+from typing import Any
+
+from pypdf import Configuration, PdfReader, PdfWriter, apply_configuration
+from pypdf.errors import PyPdfError
+from pypdf.generic import DictionaryObject, IndirectObject, StreamObject
+
+from kyc.files import jpeg
+from kyc.files.images import MOST_PIXELS
+from kyc.files.refusal import Reason, Refused, unreadable
+
+MOST_PAGES = 10
+MOST_OBJECTS = 20_000
+MOST_INFLATED_BYTES = 200 * 2**20  # of all streams together: what a reviewer's browser would have to hold
+LIMITS = Configuration(
+    maximum_declared_stream_length=32 * 2**20,
+    zlib_maximum_output_length=32 * 2**20,  # of one object stream or cross-reference stream
+    array_maximum_element_count=50_000,
+    dictionary_maximum_element_count=5_000,
+    page_tree_maximum_entries=10 * MOST_PAGES,
+    page_tree_maximum_depth=20,
+    page_tree_maximum_page_entries=10_000,
+)
+MOST_REFERENCES = 100_000
+
+PAGE_KEYS = frozenset(
+    {"/Type", "/MediaBox", "/CropBox", "/Rotate", "/UserUnit", "/Resources", "/Contents", "/Group"}
+)
+# Beside what is drawn: who made it when, with what, and ways out of the page.
+TOLD = frozenset(
+    {"/Metadata", "/PieceInfo", "/LastModified", "/OPI", "/Alternates", "/AF", "/A", "/AA", "/Annots"}
+    | {"/StructParent", "/StructParents", "/Thumb", "/Measure", "/PtData", "/Parent", "/Private"}
+)
+SCRIPTS_AND_FILES = frozenset({"/JS", "/JavaScript", "/EmbeddedFiles", "/EF", "/XFA", "/RichMediaContent"})
+ACTIONS = frozenset(
+    {"/JavaScript", "/Launch", "/SubmitForm", "/ImportData", "/GoToR", "/GoToE", "/Rendition", "/Movie"}
+    | {"/Sound", "/RichMediaExecute", "/GoTo3DView"}
+)
+MEDIA = frozenset({"/RichMedia", "/Screen", "/Movie", "/Sound", "/3D", "/FileAttachment"})
+FILTERS = frozenset({"/FlateDecode", "/DCTDecode", "/CCITTFaxDecode", "/ASCII85Decode", "/ASCIIHexDecode"})
+# What pypdf raises for files that are damaged, or made to look so.
+BROKEN = (
+    *(PyPdfError, ValueError, TypeError, KeyError, IndexError, AttributeError, AssertionError, EOFError),
+    *(OverflowError, RecursionError, MemoryError, NotImplementedError, OSError, zlib.error, Warning),
+)
+
+
+def rewritten(content: bytes) -> bytes:
+    """The same pages without anything else. Raises Refused."""
+    try:
+        with apply_configuration(LIMITS):
+            return pages_only(
+                PdfReader(BytesIO(content), strict=True, xref_stream_maximum_entries=MOST_REFERENCES)
+            )
+    except BROKEN:
+        raise unreadable("PDF") from None
+
+
+def pages_only(reader: PdfReader) -> bytes:
+    if reader.is_encrypted:
+        raise Refused(Reason.UNREADABLE, "This PDF is locked by a password. Send it without one.")
+    for entries in dictionaries(reader.root_object):
+        refuse_actions(entries)
+    pages = reader.pages
+    if not 1 <= len(pages) <= MOST_PAGES:
+        raise Refused(
+            Reason.BOMB if len(pages) else Reason.EMPTY,
+            f"This PDF has {len(pages)} pages; it must have 1 to {MOST_PAGES}. Send only those that matter.",
+        )
+    for page in pages:
+        forget(page, [key for key in page if key not in PAGE_KEYS])
+    inflated = 0
+    for entries in dictionaries(*pages):
+        forget(entries, TOLD)
+        if isinstance(entries, StreamObject):
+            inflated += checked_stream(entries)
+            refuse_inflated(inflated)
+    return written(pages)
+
+
+def written(pages: Iterable[Any]) -> bytes:
+    writer, result = PdfWriter(), BytesIO()
+    for page in pages:
+        writer.add_page(page)
+    writer.metadata = None
+    writer.write(result)
+    return result.getvalue()
+
+
+def dictionaries(*roots: Any) -> Iterator[DictionaryObject]:
+    """Every dictionary that can be reached, each once, in bounded time; streams are dictionaries, too."""
+    waiting: list[Any] = list(roots)
+    seen: set[int] = set()
+    steps = 0
+    while waiting:
+        value = waiting.pop()
+        steps += 1
+        if steps > 10 * MOST_OBJECTS or len(seen) > MOST_OBJECTS:
+            raise Refused(Reason.BOMB, "This PDF has too many parts for a document. Print it to a new PDF.")
+        if isinstance(value, IndirectObject):
+            value = value.get_object()
+        if not isinstance(value, (dict, list)) or id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, DictionaryObject):
+            yield value
+        waiting.extend(value.values() if isinstance(value, dict) else value)
+
+
+def refuse_actions(entries: DictionaryObject) -> None:
+    """Whatever would act when the PDF is opened, clicked or printed, and files inside the file."""
+    acts = (
+        not SCRIPTS_AND_FILES.isdisjoint(entries)
+        or name_in(entries, "/S") in ACTIONS
+        or name_in(entries, "/Subtype") in MEDIA
+        or opens_something(entries)
+    )
+    if acts:
+        raise Refused(
+            Reason.ACTIVE_CONTENT,
+            "This PDF holds a script, an action or another file. Print it to a new PDF, then send that.",
+        )
+    if name_in(entries, "/FT") not in ("", "/Sig"):
+        raise Refused(
+            Reason.ACTIVE_CONTENT, "This PDF is a form to fill in. Print it to a new PDF, then send that."
+        )
+
+
+def opens_something(entries: DictionaryObject) -> bool:
+    """An action without a click that is not a jump to one of its own pages."""
+    automatic = resolved(entries, "/OpenAction")
+    if isinstance(automatic, DictionaryObject) and (
+        "/Next" in automatic or name_in(automatic, "/S") != "/GoTo"
+    ):
+        return True
+    return "/AA" in entries
+
+
+def resolved(entries: DictionaryObject, key: str) -> Any:
+    """pypdf's own `get` gives a reference where there is one, and so hides what is behind it."""
+    return entries[key] if key in entries else None  # noqa: SIM401  (get does something else)
+
+
+def name_in(entries: DictionaryObject, key: str) -> str:
+    value = resolved(entries, key)
+    return str(value) if isinstance(value, str) else ""
+
+
+def forget(entries: DictionaryObject, keys: Iterable[str]) -> None:
+    for key in keys:
+        entries.pop(key, None)
+
+
+def checked_stream(stream: StreamObject) -> int:
+    """How many bytes it becomes when it is inflated. A photograph in it loses its metadata."""
+    filters = filters_of(stream)
+    if not FILTERS.issuperset(filters) or len(set(filters)) != len(filters):
+        raise Refused(
+            Reason.UNREADABLE, "This PDF is packed in a way that is not taken. Send photographs instead."
+        )
+    refuse_pixels(stream)
+    if filters == ["/DCTDecode"]:
+        stream._data = jpeg.skeleton_of(stream._data).content  # noqa: SLF001  (set_data would decode it)
+    return inflated_size(stream._data) if filters[:1] == ["/FlateDecode"] else len(stream._data)  # noqa: SLF001
+
+
+def filters_of(stream: StreamObject) -> list[str]:
+    value = resolved(stream, "/Filter")
+    several = value if isinstance(value, list) else [] if value is None else [value]
+    return [str(name.get_object()) for name in several]
+
+
+def refuse_pixels(stream: StreamObject) -> None:
+    width, height = (resolved(stream, key) or 0 for key in ("/Width", "/Height"))
+    if not (isinstance(width, int) and isinstance(height, int)) or abs(width * height) > MOST_PIXELS:
+        raise Refused(Reason.BOMB, "A picture in this PDF has too many pixels. Send it smaller.")
+
+
+def inflated_size(data: bytes) -> int:
+    """Counted piece by piece; nothing is kept."""
+    inflater, total = zlib.decompressobj(), 0
+    while data and not inflater.eof:
+        total += len(inflater.decompress(data, 2**20))
+        refuse_inflated(total)
+        data = inflater.unconsumed_tail
+    return total
+
+
+def refuse_inflated(total: int) -> None:
+    if total > MOST_INFLATED_BYTES:
+        raise Refused(Reason.BOMB, "This PDF becomes far too large when it is opened. Send it smaller.")
