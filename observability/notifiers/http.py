@@ -50,13 +50,13 @@ def post(
     try:
         response = _send(request, connect_timeout, read_timeout, total_timeout)
     except DeliveryError as error:
-        _leave_crumb(request.url, type(error).__name__, started)
+        leave_crumb(request.url, type(error).__name__, started)
         raise
-    _leave_crumb(request.url, response.status, started)
+    leave_crumb(request.url, response.status, started)
     return response
 
 
-def _leave_crumb(url: str, outcome: int | str, started: float) -> None:
+def leave_crumb(url: str, outcome: int | str, started: float) -> None:
     """For a later error's trail; of the URL only the host, because the path is Slack's secret."""
     try:
         host = urlsplit(url).hostname or ""
@@ -73,7 +73,7 @@ def _send(
     with Deadline(total_timeout) as deadline:
         timeout = (min(connect_timeout, total_timeout), min(read_timeout, total_timeout))
         try:
-            response = _session().post(
+            response = session().post(
                 request.url,
                 data=json.dumps(request.json, ensure_ascii=False, allow_nan=False).encode(),
                 headers={
@@ -86,7 +86,7 @@ def _send(
                 stream=True,
             )
         except (requests.RequestException, HTTPError, OSError, UnicodeError) as error:
-            raise _no_answer(error, deadline) from None  # the chain's messages contain the URL
+            raise no_answer(error, deadline) from None  # the chain's messages contain the URL
         try:
             if deadline.passed:  # http.client takes headers that break off for all of them
                 raise OutcomeUnknown("sent, but no answer: the total time was up")
@@ -96,7 +96,7 @@ def _send(
     return VendorResponse(response.status_code, body, response.headers)
 
 
-def _no_answer(error: Exception, deadline: Deadline) -> DeliveryError:
+def no_answer(error: Exception, deadline: Deadline) -> DeliveryError:
     why = "the total time was up" if deadline.passed else _cause(error)
     if deadline.request_began:
         return OutcomeUnknown(f"sent, but no answer: {why}")
@@ -131,12 +131,12 @@ def _beginning_of(response: requests.Response) -> str:
     return received.decode("utf-8", "replace")
 
 
-def _session() -> requests.Session:
+def session() -> requests.Session:
     """This thread's session; a new one after a fork, so that two processes never share a connection."""
     if getattr(_local, "process_id", None) != os.getpid():
         _local.session, _local.process_id = _new_session(), os.getpid()
-    session: requests.Session = _local.session
-    return session
+    kept: requests.Session = _local.session
+    return kept
 
 
 def _new_session() -> requests.Session:
