@@ -1,0 +1,1 @@
+"""Smile ID (https://docs.usesmileid.com), by its REST API v1."""
