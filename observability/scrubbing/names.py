@@ -13,11 +13,13 @@ LOOKED_AT = 60
 SECRET = re.compile(
     r"""
     passw | passphrase | passcode | passport | credential | [cx]srf | authori[sz]ation(?!_?url) | mnemonic
-    | (?:api|access|private|secret|signing|encryption|routing|integration|service|session|master)
+    | (?:api|access|private|secret|signing|encryption|routing|integration|service|session|master
+        |verification|reset|confirmation)
       _?keys?(?![a-z])
     | (?:account|acct|card|bank|phone|mobile|telephone|passport|licen[cs]e|national|tax|identity)
       _?(?:number|num|nr|no|nos|id_number)(?![a-z])
-    | (?:security|verification|auth|sort|reset|confirmation|recovery|backup|one_?time)_?codes?(?![a-z])
+    | (?:security|verification|auth|sort|reset|confirmation|recovery|backup|unused|one_?time|log_?in|sign_?in|mfa)
+      _?codes?(?![a-z])
     | session_?(?:id|data|hash) | date_?of_?birth | birth_?da(?:te|y)
     | (?:tokens?|secrets?|cookies?|signature|pwd|jwt)\d*(?=_|$)
     | (?:^|_)(?:pin|t?otp|cvv2?|cvc2?|csc|bvn|nin|ssn|pan|iban|nuban|dsn|bearer|dob|seed_phrase)s?\d*(?=_|$)
