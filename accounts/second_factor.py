@@ -36,7 +36,7 @@ ROUTES_OF_KEYS = ("authenticate_webauthn", "reauthenticate_webauthn", "mfa_reaut
 
 class MFAAdapter(DefaultMFAAdapter):  # type: ignore[misc]  # allauth ships no types
     error_messages = DefaultMFAAdapter.error_messages | {
-        "cannot_delete_authenticator": "Operators need a second factor, and this is the last. Add another first.",
+        "cannot_delete_authenticator": "This is the last factor, and operators need one. Add another first.",
     }
 
     def can_delete_authenticator(self, authenticator: Authenticator) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 from allauth.account import views
 from allauth.account.utils import get_next_redirect_url
+from django.contrib import admin
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -51,3 +52,12 @@ class OperatorsSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold ships no t
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         return HttpResponseRedirect(reverse("account_change_password"))
+
+
+def too_many_attempts(request: HttpRequest) -> HttpResponse:
+    """Instead of a sign-in page, when django-allauth's rate limit is reached."""
+    context = {**admin.site.each_context(request), "title": "Too many attempts"}
+    response = TemplateResponse(
+        request, "accounts/too_many_attempts.html", context, status=HTTPStatus.TOO_MANY_REQUESTS
+    )
+    return response.render()

@@ -10,6 +10,7 @@ from observability.alerts.intake import webhook
 handler400 = "amani.error_pages.bad_request"
 handler403 = "amani.error_pages.forbidden"
 handler404 = "amani.error_pages.not_found"
+handler429 = "accounts.staff.too_many_attempts"  # django-allauth's
 handler500 = "amani.error_pages.failure"
 
 urlpatterns = [

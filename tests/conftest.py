@@ -1,17 +1,21 @@
-"""Fixtures of the tests that run Amani as real processes: one installation, mended for each test."""
+"""Fixtures of tests in a browser, and of Amani as real processes: one installation, mended for each."""
 
+import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
+from django.db import connections
+from playwright.sync_api import Browser, sync_playwright
 
 from local.ports import find_free_port
 from local.services import PrivatePostgres, PrivateValkey
 from observability.tests.vendors import PAGERDUTY_OK, SLACK_OK, Vendor
+from tests.console_browser import QUIET
 from tests.installation import Installation, run_command
 
 
@@ -100,3 +104,15 @@ def installation(
     yield running_installation
     for name in ("web", "worker", "beat"):  # pytest shows this when the test failed
         sys.stdout.write(f"--- {name}\n{running_installation.log(name)}\n")
+
+
+@pytest.fixture
+def browser(binary: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Browser]:
+    # Playwright runs an event loop in this thread. Django would refuse its database calls there, and
+    # has another connection for them, which nobody else closes.
+    monkeypatch.setitem(os.environ, "DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=binary("chromium"), args=QUIET)
+        yield browser
+        browser.close()
+        connections.close_all()

@@ -2,41 +2,25 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group
-from django.db import connections
 from django.utils import timezone
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 
 from accounts.models import User
 from observability.models import Delivery, Episode
 from observability.tests import history
 from observability.tests.prometheus_stand_in import PrometheusStandIn, exemplar, series, success
+from tests.console_browser import PASSWORD, sign_in, watch
 
 pytestmark = [pytest.mark.needs("chromium"), pytest.mark.django_db(transaction=True)]
 
-PASSWORD = "correct horse battery"
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 EVIL = "/<img src=x onerror=window.evil=1>"
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-QUIET += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-
-
-@pytest.fixture
-def browser(binary: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Browser]:
-    # Playwright runs an event loop in this thread. Django would refuse its database calls there, and
-    # has another connection for them, which nobody else closes.
-    monkeypatch.setitem(os.environ, "DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=binary("chromium"), args=QUIET)
-        yield browser
-        browser.close()
-        connections.close_all()
 
 
 @pytest.fixture
@@ -53,22 +37,6 @@ def responder() -> User:
     user = User.objects.create_user("ada@example.com", PASSWORD, full_name="Ada Abara", is_staff=True)
     user.groups.add(Group.objects.get(name="responder"))
     return user
-
-
-def sign_in(page: Page, url: str) -> None:
-    page.goto(f"{url}/")
-    page.get_by_label("E-mail address").fill("ada@example.com")
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Log in").click()
-
-
-def watch(page: Page, own: str) -> list[str]:
-    """What the browser complained about: missing files, script errors, other hosts."""
-    complaints: list[str] = []
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("request", lambda sent: None if sent.url.startswith(own) else complaints.append(sent.url))
-    return complaints
 
 
 def test_responder_takes_an_alert_in_two_clicks_and_resends_what_failed(
