@@ -54,7 +54,8 @@ def submit(
     with refusals_counted():
         identity = numbers.identity_of(document_type=document_type, country=country, number=number)
         # Before the work on the images; what counts is asked again under the lock.
-        submission.refuse_missing_images(submission.draft_of(person), identity, set(images))
+        kept = submission.kept_sides(submission.draft_of(person), identity)
+        submission.refuse_missing_images(identity.document_type, kept | set(images))
         clean = submission.clean_all(images)
         with constraints_named(), documents.stored(clean) as files, transaction.atomic():
             submission.refuse_closed_account(lock_person(person.pk))
@@ -77,7 +78,8 @@ def resubmit(
         require(known, Event.RESUBMIT, By(Who.PERSON, person.pk))
         submission.refuse_erased(known, Event.RESUBMIT)
         identity = submission.identity_after(known, document_type, country, number)
-        submission.refuse_missing_images(known, identity, set(images))
+        kind = identity.document_type if identity else known.document_type
+        submission.refuse_missing_images(kind, submission.kept_sides(known, identity) | set(images))
         clean = submission.clean_all(images)
         with constraints_named(), documents.stored(clean) as files, transaction.atomic():
             submission.refuse_closed_account(lock_person(person.pk))

@@ -84,21 +84,21 @@ def is_another_paper(case: Case, identity: Identity | None) -> bool:
     return identity is not None and identity[:2] != (case.document_type, case.country)
 
 
-def refuse_missing_images(case: Case | None, identity: Identity | None, new: set[Side]) -> None:
-    """`case`: the one that is continued, whose images still count."""
-    kind = identity.document_type if case is None or identity else DocumentType(case.document_type)
-    kept = set() if case is None or is_another_paper(case, identity) else current_sides(case)
-    missing = missing_images(kind, new | kept)
+def refuse_missing_images(kind: str, present: set[Side]) -> None:
+    missing = missing_images(DocumentType(kind), present)
     if missing:
         raise ImagesMissing(missing)
 
 
+def kept_sides(case: Case | None, identity: Identity | None) -> set[Side]:
+    """What counts of the images that are there already, when `case` is continued with `identity`."""
+    if case is None or is_another_paper(case, identity):
+        return set()
+    return {Side(side) for side in current_images(case).values_list("side", flat=True)}
+
+
 def current_images(case: Case) -> QuerySet[Document]:
     return case.documents.filter(replaced_at__isnull=True, deleted_at__isnull=True)
-
-
-def current_sides(case: Case) -> set[Side]:
-    return {Side(side) for side in current_images(case).values_list("side", flat=True)}
 
 
 def refuse_erased(case: Case, event: Event) -> None:
@@ -113,7 +113,8 @@ def hand_in(
     status = "resubmitted" if case.version else "submitted"
     now = timezone.now()
     refuse_erased(case, event)
-    refuse_missing_images(case, identity, sides)
+    kind = identity.document_type if identity else case.document_type
+    refuse_missing_images(kind, sides | kept_sides(case, identity))
     if is_another_paper(case, identity):
         current_images(case).update(replaced_at=now)
     fields = identity_fields(identity) if identity else {}
