@@ -223,7 +223,7 @@ SMILE_ID_PARTNER_ID = env.str("SMILE_ID_PARTNER_ID", "")
 SMILE_ID_API_KEY = env.str("SMILE_ID_API_KEY", "")
 SMILE_ID_BASE_URL = env.str("SMILE_ID_BASE_URL", "https://testapi.smileidentity.com/v1").rstrip("/")
 # An image of a person's passport is never written to a temporary file in clear.
-FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
+FILE_UPLOAD_HANDLERS = ["kyc.documents.upload.BoundedUploadHandler"]
 FILE_UPLOAD_MAX_MEMORY_SIZE = 4 * KYC_MAX_FILE_BYTES
 
 # --- Database: PostgreSQL, connections kept open ---
@@ -313,6 +313,16 @@ CELERY_BEAT_SCHEDULE = {
         "task": "kyc.tasks.lapse_claims",
         "schedule": timedelta(seconds=60),
         "options": {"expires": 60},
+    },
+    "kyc-delete-due-documents": {
+        "task": "kyc.tasks.delete_due_documents",
+        "schedule": timedelta(minutes=15),
+        "options": {"expires": 600},
+    },
+    "kyc-sweep-document-files": {
+        "task": "kyc.tasks.sweep_document_files",
+        "schedule": timedelta(hours=6),
+        "options": {"expires": 3600},
     },
     "kyc-expire-approvals": {
         "task": "kyc.tasks.expire_approvals",

@@ -22,6 +22,7 @@ urlpatterns = [
     # Both spellings: a redirect would turn Alertmanager's POST into a GET and lose the alert.
     path("api/v1/alerts/webhook", webhook, name="alert-webhook"),
     path("api/v1/alerts/webhook/", webhook),
+    path("", include("kyc.urls")),
     path("", include("amani.runbooks")),
     path("", include("observability.urls")),
     path("api/v1/", api.urls),

@@ -1,4 +1,4 @@
-"""What KYC keeps is encrypted here, in the application: neither the database nor the storage sees it in clear.
+"""What KYC keeps is encrypted in the application: neither database nor storage sees it in clear.
 
 KYC_ENCRYPTION_KEYS holds Fernet keys, newest first: the first encrypts, all of them decrypt.
 `manage.py rotate_kyc_keys` encrypts everything again with the first; after it the others can be removed.

@@ -135,6 +135,10 @@ files_refused = children(
     ("too_large", "wrong_type", "unreadable", "empty", "bomb", "active_content"),
 )
 document_views = counter("amani_kyc_document_views_total", "Images shown to operators.")
+document_failures = children(
+    counter("amani_kyc_document_failures_total", "Images that could not be shown, by reason.", "reason"),
+    ("cannot_decrypt", "file_damaged", "storage_unavailable"),
+)
 
 
 def record_file_refused(reason: str) -> None:
@@ -143,6 +147,11 @@ def record_file_refused(reason: str) -> None:
 
 def record_document_view() -> None:
     document_views.inc()
+
+
+def record_document_failure(reason: str) -> None:
+    """`reason`: the error's code."""
+    document_failures[reason].inc()
 
 
 # --- Limits ---

@@ -5,6 +5,8 @@ from __future__ import annotations
 from celery import shared_task
 
 from kyc import cases, snapshot
+from kyc.documents.retention import delete_due
+from kyc.documents.sweep import sweep_orphans
 
 
 @shared_task
@@ -20,3 +22,13 @@ def lapse_claims() -> None:
 @shared_task
 def expire_approvals() -> None:
     cases.expire_due()
+
+
+@shared_task
+def delete_due_documents() -> None:
+    delete_due()
+
+
+@shared_task
+def sweep_document_files() -> None:
+    sweep_orphans()

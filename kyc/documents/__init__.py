@@ -3,5 +3,6 @@
 from kyc.documents.cleaning import CleanImage, clean
 from kyc.documents.files import StoredImages, read, stored
 from kyc.documents.removal import delete_files_of
+from kyc.documents.upload import received
 
-__all__ = ["CleanImage", "StoredImages", "clean", "delete_files_of", "read", "stored"]
+__all__ = ["CleanImage", "StoredImages", "clean", "delete_files_of", "read", "received", "stored"]

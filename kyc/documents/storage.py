@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 from django.core.files.base import ContentFile
@@ -51,6 +52,32 @@ def delete(name: str) -> None:
     """A file that is gone already is what was wanted."""
     with answering():
         storage().delete(name)
+
+
+def files_in(folder: str) -> list[str]:
+    """Full names of the files in a folder; none when there is no such folder."""
+    return [f"{folder}/{name}" for name in listed(folder)[1]]
+
+
+def folders_in(folder: str) -> list[str]:
+    return sorted(name for name in listed(folder)[0] if name)
+
+
+def listed(folder: str) -> tuple[list[str], list[str]]:
+    with answering():
+        try:
+            return storage().listdir(folder)
+        except FileNotFoundError:
+            return [], []
+
+
+def modified_before(name: str, moment: datetime) -> bool:
+    """False for a file that has just gone."""
+    with answering():
+        try:
+            return storage().get_modified_time(name) < moment
+        except FileNotFoundError:
+            return False
 
 
 @contextmanager

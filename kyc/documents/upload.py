@@ -1,0 +1,74 @@
+"""How files come in: only into memory, and no further than the limits. Nothing in clear touches a disk."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import Any
+
+from django.conf import settings
+from django.core.files.uploadedfile import InMemoryUploadedFile, UploadedFile
+from django.core.files.uploadhandler import FileUploadHandler
+from django.http.request import QueryDict
+from django.utils.datastructures import MultiValueDict
+
+from kyc.documents.cleaning import counting_refusals, refuse_size
+from kyc.documents.errors import BodyTooLarge, refusal
+from kyc.files import kinds
+from kyc.files.refusal import Refused
+from kyc.metrics import record_file_refused
+from kyc.models import Side
+
+
+class BoundedUploadHandler(FileUploadHandler):
+    """Ends the reading of a request as soon as it is too large, instead of dropping its files in silence.
+
+    FILE_UPLOAD_HANDLERS names it for every route. Raises BodyTooLarge or FileTooLarge, answered with 413.
+    """
+
+    def handle_raw_input(
+        self,
+        input_data: Any,
+        META: dict[str, str],  # noqa: N803  (Django's name)
+        content_length: int,
+        boundary: str,
+        encoding: str | None = None,
+    ) -> tuple[QueryDict, MultiValueDict[str, UploadedFile]] | None:
+        if content_length > settings.FILE_UPLOAD_MAX_MEMORY_SIZE:
+            record_file_refused("too_large")
+            raise BodyTooLarge(settings.FILE_UPLOAD_MAX_MEMORY_SIZE)
+        return None
+
+    def new_file(self, *args: Any, **kwargs: Any) -> None:
+        super().new_file(*args, **kwargs)
+        self.content = BytesIO()
+
+    def receive_data_chunk(self, raw_data: bytes, start: int) -> bytes | None:
+        with counting_refusals():
+            refuse_size(self.content.tell() + len(raw_data), self.field_name or "file")
+        self.content.write(raw_data)
+        return None
+
+    def file_complete(self, file_size: int) -> UploadedFile:
+        self.content.seek(0)
+        return InMemoryUploadedFile(
+            file=self.content,
+            field_name=self.field_name,
+            name=self.file_name or "",
+            content_type=self.content_type or "",
+            size=file_size,
+            charset=self.charset,
+            content_type_extra=self.content_type_extra,
+        )
+
+
+def received(*, upload: UploadedFile, side: Side) -> bytes:
+    """The upload's content, if its name and declared type agree with it. Raises a FileRefused."""
+    content = upload.read()
+    with counting_refusals():
+        refuse_size(len(content), side)
+        try:
+            kind = kinds.kind_of(content)
+            kinds.refuse_wrong_label(kind, upload.content_type or "", upload.name or "")
+        except Refused as refused:
+            raise refusal(side, refused) from None
+    return content
