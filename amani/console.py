@@ -7,7 +7,9 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils import timezone
 
+from kyc.admin import overview as kyc_overview
 from observability.admin import overview
 
 BADGE_COLOURS = {"production": "danger", "staging": "warning", "development": "info"}
@@ -32,19 +34,39 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     start = {"title": "Start", "icon": "space_dashboard", "link": reverse("admin:index")}
     books = {"title": "Runbooks", "icon": "menu_book", "link": reverse("runbooks")}
     groups: list[dict[str, Any]] = [{"items": [start, *filter(None, alerts), books]}]
+    if kyc := kyc_pages(request):
+        groups.append({"title": "KYC", "separator": True, "items": kyc})
     if request.user.is_superuser:
         users = {"title": "Users", "icon": "group", "link": reverse("admin:accounts_user_changelist")}
         groups.append({"title": "Administration", "separator": True, "items": [users]})
     return groups
 
 
-def page(request: HttpRequest, title: str, icon: str, model: str) -> dict[str, Any] | None:
-    if not request.user.has_perm(f"observability.view_{model}"):
+def kyc_pages(request: HttpRequest) -> list[dict[str, Any]]:
+    """The review queue, with the number of cases that wait."""
+    cases = page(request, "Cases", "badge", "case", app="kyc")
+    if cases and (waiting := kyc_overview.waiting_count()):
+        cases["badge"] = kyc_overview.at_most(waiting)
+    return [found for found in (cases,) if found]
+
+
+def page(
+    request: HttpRequest, title: str, icon: str, model: str, *, app: str = "observability"
+) -> dict[str, Any] | None:
+    if not request.user.has_perm(f"{app}.view_{model}"):
         return None
-    return {"title": title, "icon": icon, "link": reverse(f"admin:observability_{model}_changelist")}
+    return {"title": title, "icon": icon, "link": reverse(f"admin:{app}_{model}_changelist")}
 
 
 def start_page(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """What fires, what is not delivered, whether the pipeline is alive."""
-    context |= {"title": "Start", "refresh_seconds": REFRESH_SECONDS, "may_see": overview.may_see(request)}
-    return context | overview.overview() if context["may_see"] else context
+    """What fires, what is not delivered, whether the pipeline is alive; who waits for a decision."""
+    sees_alerts, sees_cases = overview.may_see(request), kyc_overview.may_see(request)
+    context |= {
+        "title": "Start",
+        "now": timezone.now(),
+        "refresh_seconds": REFRESH_SECONDS,
+        "may_see": sees_alerts,
+        "may_see_kyc": sees_cases,
+    }
+    context |= overview.overview() if sees_alerts else {}
+    return context | kyc_overview.overview() if sees_cases else context

@@ -1,1 +1,5 @@
 """What operators see of KYC: the review queue, one case, limits, what providers said."""
+
+from kyc.admin import queue
+
+__all__ = ["queue"]

@@ -79,6 +79,10 @@ class HistoryAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
         row = self.get_object(request, object_id)
         if row is None:
             raise Http404(f"There is no {self.opts.verbose_name} {object_id}.")
+        return self.page_of(request, row)
+
+    def page_of(self, request: HttpRequest, row: Any, **more: Any) -> TemplateResponse:
+        """The row's page; `more` is for its template, too."""
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
@@ -86,6 +90,7 @@ class HistoryAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
             "original": row,
             "row": row,
             **self.page_context(request, row),
+            **more,
         }
         request.current_app = self.admin_site.name
         return TemplateResponse(request, self.page_template, context)

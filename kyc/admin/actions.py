@@ -1,0 +1,165 @@
+"""What an operator may do to a case: buttons drawn from kyc/states.py, and the one way to carry them out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.db import transaction
+from django.utils import timezone
+
+from accounts.models import User
+from kyc import cases
+from kyc.errors import KycError
+from kyc.models import Case, RejectionReason, State
+from kyc.states import Event, Who, events_for
+from kyc.transitions import has_lapsed, lock_case
+from kyc.words import STATE_MARKS
+from observability.errors import Conflict
+
+FOR_THE_PERSON = "What should the person know? They read these words."
+REASONS = [(code, label) for code, label in RejectionReason.choices if code != RejectionReason.PROVIDER]
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One button. `key` is what it answers to on the keyboard; `done` is said afterwards.
+
+    With a `question` it opens a form that asks for a text, with `reasons` also for a code.
+    """
+
+    event: Event
+    permission: str
+    key: str
+    icon: str
+    label: str
+    done: str
+    question: str = ""
+    reasons: bool = False
+    button: str = ""
+    tone: str = ""
+
+
+ACTIONS = {
+    action.event: action
+    for action in (
+        Action(Event.CLAIM, "review_case", "c", "back_hand", "Claim", "You have it.", tone="primary"),
+        Action(
+            Event.APPROVE,
+            "review_case",
+            "a",
+            "verified",
+            "Approve",
+            "Approved.",
+            question="Anything for the record? (may stay empty)",
+            button="Approve",
+            tone="primary",
+        ),
+        Action(
+            Event.REJECT,
+            "review_case",
+            "r",
+            "block",
+            "Reject",
+            "Rejected.",
+            question=FOR_THE_PERSON,
+            reasons=True,
+            button="Reject",
+            tone="danger",
+        ),
+        Action(
+            Event.ASK_FOR_MORE,
+            "review_case",
+            "m",
+            "contact_support",
+            "Ask for more",
+            "Sent back: the person is asked for more.",
+            question=FOR_THE_PERSON,
+            reasons=True,
+            button="Send it back",
+        ),
+        Action(
+            Event.RELEASE,
+            "review_case",
+            "u",
+            "front_hand",
+            "Release",
+            "Released: it waits for somebody else.",
+        ),
+        Action(
+            Event.REVOKE,
+            "revoke_case",
+            "v",
+            "gpp_bad",
+            "Revoke",
+            "Revoked: the approval no longer counts.",
+            question=FOR_THE_PERSON,
+            reasons=True,
+            button="Revoke the approval",
+            tone="danger",
+        ),
+    )
+}
+
+
+class MovedOn(KycError, Conflict):
+    """The form was made for an earlier version of the case."""
+
+    code = "case_moved_on"
+
+    def __init__(self, case: Case) -> None:
+        now = STATE_MARKS[State(case.state)][2].lower()
+        super().__init__(
+            f"Nothing was done: the case has changed since you opened it, it is now “{now}”. Look again."
+        )
+
+
+def parts_of(user: User, case: Case) -> set[Who]:
+    """In which parts of kyc/states.py `user` may act on `case`."""
+    if case.person_id == user.pk:
+        return set()
+    parts: set[Who] = set()
+    if user.has_perm("kyc.review_case"):
+        parts |= {Who.REVIEWER} | ({Who.CLAIMER} if case.claimed_by_id == user.pk else set())
+    if user.has_perm("kyc.revoke_case"):
+        parts.add(Who.REVOKER)
+    return parts
+
+
+def offered(user: User, case: Case) -> list[Action]:
+    """The buttons of the page, in their usual order."""
+    taken_over = has_lapsed(case, timezone.now()) and case.claimed_by_id != user.pk
+    state = State.SUBMITTED if taken_over else State(case.state)
+    possible = {event for who in parts_of(user, case) for event in events_for(state, who)}
+    return [action for event, action in ACTIONS.items() if event in possible]
+
+
+def decide(
+    *, event: Event, case_id: int, actor: User, version: str, reason_code: str = "", reason: str = ""
+) -> None:
+    """Does it if the case is still at `version`, the one that the operator saw.
+
+    Raises MovedOn otherwise, and what kyc/cases.py raises.
+    """
+    with transaction.atomic():
+        case = lock_case(case_id)
+        if str(case.version) != version:
+            raise MovedOn(case)
+        carry_out(event, case_id, actor, reason_code, reason)
+
+
+def carry_out(event: Event, case_id: int, actor: User, reason_code: str, reason: str) -> None:
+    match event:
+        case Event.CLAIM:
+            cases.claim(case_id=case_id, reviewer=actor)
+        case Event.RELEASE:
+            cases.release(case_id=case_id, reviewer=actor)
+        case Event.APPROVE:
+            cases.approve(case_id=case_id, reviewer=actor, reason=reason)
+        case Event.REJECT:
+            cases.reject(case_id=case_id, reviewer=actor, reason_code=reason_code, reason=reason)
+        case Event.ASK_FOR_MORE:
+            cases.ask_for_more(case_id=case_id, reviewer=actor, reason_code=reason_code, reason=reason)
+        case Event.REVOKE:
+            cases.revoke(case_id=case_id, actor=actor, reason_code=reason_code, reason=reason)
+        case _:
+            raise ValueError(f"No operator does {event} to a case.")

@@ -1,0 +1,90 @@
+"""Everything about one case, in a number of queries that does not grow with its history."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import Any, NamedTuple
+
+from django.db.models import QuerySet
+
+from accounts.models import User
+from kyc.admin import actions
+from kyc.admin.next_case import neighbours
+from kyc.models import Case, Document, DocumentAccess, NumberAccess, Side
+from kyc.selectors import masked_number, same_number
+from kyc.words import check_mark, due, event_mark, provider_name
+
+MOST_EVENTS = 200
+MOST_OTHERS = 10
+MOST_ACCESSES = 30
+MOST_CHECKS = 10
+
+
+class Look(NamedTuple):
+    """Somebody saw something personal of the case."""
+
+    row: DocumentAccess | NumberAccess
+    what: str
+
+
+def page_context(case: Case, user: User) -> dict[str, Any]:
+    previous_case, next_case = neighbours(case)
+    checks = case.checks.order_by("-id")[:MOST_CHECKS]
+    return {
+        "due": due(case),
+        "actions": actions.offered(user, case),
+        "reasons": actions.REASONS,
+        "is_own": case.person_id == user.pk,
+        "has_it": case.claimed_by_id == user.pk,
+        "masked_number": masked_number(case),
+        "duplicates": duplicates(case),
+        "checks": [(check, provider_name(check.provider), *check_mark(check)) for check in checks],
+        "earlier": list(others_of_the_person(case)[:MOST_OTHERS]),
+        "timeline": timeline(case),
+        "previous_case": previous_case,
+        "next_case": next_case,
+    }
+
+
+def duplicates(case: Case) -> list[tuple[Case, str]]:
+    """Other people's claims to the same number, and every other case that shows the same image."""
+    numbers = [(other, "same number") for other in same_number(case).order_by("-id")[:MOST_OTHERS]]
+    return numbers + [(other, "same image") for other in same_image(case)[:MOST_OTHERS]]
+
+
+def same_image(case: Case) -> QuerySet[Case]:
+    mine = case.documents.values("sha256")
+    found = Document.objects.filter(sha256__in=mine).exclude(case=case).order_by().values("case_id")
+    return Case.objects.filter(pk__in=found).order_by("-id")
+
+
+def others_of_the_person(case: Case) -> QuerySet[Case]:
+    return Case.objects.filter(person_id=case.person_id).exclude(pk=case.pk).order_by("-id")
+
+
+def timeline(case: Case) -> list[Any]:
+    events = case.events.select_related("actor").order_by("-id")[:MOST_EVENTS]
+    return [(event, *event_mark(event.event)) for event in events]
+
+
+def images_context(case: Case) -> dict[str, Any]:
+    """For those who may see images."""
+    documents = list(case.documents.order_by("id"))
+    shown = [document for document in documents if not document.replaced_at and not document.deleted_at]
+    order = list(Side.values)
+    return {
+        "images": sorted(shown, key=lambda document: order.index(document.side)),
+        "replaced": [document for document in documents if document.replaced_at and not document.deleted_at],
+        "deleted": [document for document in documents if document.deleted_at],
+    }
+
+
+def looks_at(case: Case) -> list[Look]:
+    """Who saw images or the whole number, the newest first."""
+    images = DocumentAccess.objects.filter(document__case=case).select_related("actor", "document")
+    numbers = NumberAccess.objects.filter(case=case).select_related("actor")
+    found = chain(
+        (Look(row, row.document.get_side_display()) for row in images.order_by("-id")[:MOST_ACCESSES]),
+        (Look(row, "number") for row in numbers.order_by("-id")[:MOST_ACCESSES]),
+    )
+    return sorted(found, key=lambda look: look.row.at, reverse=True)[:MOST_ACCESSES]

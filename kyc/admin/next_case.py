@@ -1,0 +1,53 @@
+"""Which case a reviewer looks at next."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from accounts.models import User
+from kyc import cases
+from kyc.errors import ClaimedByAnother, NotInThisState
+from kyc.models import Case, State
+from kyc.selectors import waiting
+
+CANDIDATES = 20  # so many reviewers may press the button in the same moment and each gets one
+
+
+def review_next(*, reviewer: User, besides: int | None = None) -> Case | None:
+    """The case that `reviewer` has claimed already, else the oldest that nobody has, claimed now.
+
+    `besides` is the case they come from. None when nothing is left for them. Raises what cases.claim raises.
+    """
+    now = timezone.now()
+    others = waiting() if besides is None else waiting().exclude(pk=besides)
+    held = others.filter(claimed_by=reviewer, claimed_until__gt=now).first()
+    if held is not None:
+        return held
+    for case_id in list(free_for(reviewer, others, now).values_list("pk", flat=True)[:CANDIDATES]):
+        try:
+            return cases.claim(case_id=case_id, reviewer=reviewer)
+        except (ClaimedByAnother, NotInThisState):
+            continue
+    return None
+
+
+def free_for(reviewer: User, cases_in_queue: QuerySet[Case], now: datetime) -> QuerySet[Case]:
+    """Nobody's, or whose claim has lapsed; never the reviewer's own."""
+    nobodys = Q(state=State.SUBMITTED) | Q(claimed_until__lte=now)
+    return cases_in_queue.filter(nobodys).exclude(person=reviewer)
+
+
+def neighbours(case: Case) -> tuple[int | None, int | None]:
+    """(previous, next): the waiting cases before and after `case` in the queue's order."""
+    if case.submitted_at is None:
+        return None, waiting().values_list("pk", flat=True).first()
+    moment = case.submitted_at
+    before = waiting().filter(submitted_at__lte=moment).exclude(submitted_at=moment, pk__gte=case.pk)
+    after = waiting().filter(submitted_at__gte=moment).exclude(submitted_at=moment, pk__lte=case.pk)
+    return (
+        before.order_by("-submitted_at", "-pk").values_list("pk", flat=True).first(),
+        after.values_list("pk", flat=True).first(),
+    )

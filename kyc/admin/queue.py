@@ -1,0 +1,238 @@
+"""The review queue and the page of one case. Who waited longest comes first; a button opens the next one."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import Prefetch, QuerySet, prefetch_related_objects
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST
+
+from accounts.models import User
+from kyc import access
+from kyc.admin import actions, case_page, filters, next_case
+from kyc.errors import CaseNotFound
+from kyc.models import Case, Check, State
+from kyc.selectors import with_duplicate_flag
+from kyc.states import Event
+from kyc.words import STATE_MARKS, check_mark, claim_is_held, due, provider_name, target
+from observability import words
+from observability.console.history import CappedChangeList, HistoryAdmin, actor_of, posted_reason, see_other
+from observability.errors import AmaniError
+
+LONGEST_TERM = 100
+LARGE_COLUMNS = ("number_encrypted", "reason")
+NOTHING_FOUND = "Nothing was found by that id, beginning of an e-mail address, or whole number."
+NOTHING_LEFT = "Nothing is left for you to review: every waiting case is somebody's, or your own."
+
+
+class CaseList(CappedChangeList):
+    """Beside the rows only the checks are asked for: one query, however many rows."""
+
+    result_list: Any
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        self.result_list = list(self.result_list)
+        newest = Prefetch("checks", queryset=Check.objects.order_by("-id"), to_attr="checks_newest_first")
+        prefetch_related_objects(self.result_list, newest)
+
+
+@admin.register(Case)
+class CaseAdmin(HistoryAdmin):
+    page_template = "kyc/console/case.html"
+    list_display = ("case", "standing", "waits", "owner", "checked")
+    list_display_links = ("case",)
+    list_filter = (filters.StateFilter, "document_type", filters.FlagFilter)
+    list_max_show_all = 0
+    sortable_by = ()
+
+    class Media:
+        css = {"all": ["kyc/review.css"]}
+        js = ["kyc/review.js"]
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[CaseList]:
+        return CaseList
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Case]:
+        cases = Case.objects.select_related("claimed_by").defer(*LARGE_COLUMNS)
+        return with_duplicate_flag(cases)
+
+    def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
+        return ("submitted_at", "id") if filters.is_in_the_queues_order(request) else ("-id",)
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Case | None:
+        if not object_id.isdecimal():
+            return None
+        cases = Case.objects.select_related("person", "claimed_by", "decided_by")
+        return cases.filter(pk=object_id).first()
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        context = {
+            "title": "KYC cases",
+            "may_review": self.may(request, "review_case"),
+            "target": words.duration(target()),
+            **(extra_context or {}),
+        }
+        page: HttpResponse = super().changelist_view(request, context)
+        return page
+
+    # --- The list's columns ---
+
+    @admin.display(description="case")
+    def case(self, case: Case) -> SafeString:
+        flag = words.mark("warning", "content_copy", "Number claimed twice") if is_duplicate(case) else ""
+        return format_html(
+            '<span class="am-name">Case {}</span><span class="am-second">{} · {}</span>{}',
+            case.pk,
+            case.get_document_type_display(),
+            case.country,
+            flag,
+        )
+
+    @admin.display(description="state")
+    def standing(self, case: Case) -> SafeString:
+        return words.mark(*STATE_MARKS[State(case.state)])
+
+    @admin.display(description="waits")
+    def waits(self, case: Case) -> SafeString:
+        standing = due(case)
+        if standing is None or case.submitted_at is None:
+            return decided_when(case)
+        return format_html(
+            '<span class="am-first">{}</span><span class="am-word am-small am-ink-{}">{}</span>',
+            words.time_tag(case.submitted_at, words.duration(timezone.now() - case.submitted_at)),
+            standing.tone,
+            standing.text,
+        )
+
+    @admin.display(description="who has it")
+    def owner(self, case: Case) -> SafeString:
+        if case.claimed_by is None or case.claimed_until is None:
+            return format_html(
+                '<span class="am-second">{}</span>', "Nobody" if case.state == State.SUBMITTED else "—"
+            )
+        until = "until {}" if claim_is_held(case) else "claim ran out at {}"
+        moment = words.time_tag(case.claimed_until, words.clock(case.claimed_until))
+        return format_html(
+            '<span class="am-first">{}</span><span class="am-second">{}</span>',
+            case.claimed_by.get_full_name(),
+            format_html(until, moment),
+        )
+
+    @admin.display(description="provider")
+    def checked(self, case: Case) -> SafeString:
+        checks: list[Check] = getattr(case, "checks_newest_first")  # noqa: B009  (set by Prefetch)
+        if not checks:
+            return format_html('<span class="am-second">{}</span>', "—")
+        tone, icon, text = check_mark(checks[0])
+        return words.mark(tone, icon, f"{provider_name(checks[0].provider)} {text}")
+
+    # --- What is posted ---
+
+    def get_urls(self) -> list[URLPattern]:
+        decisions = [
+            self.action_path(event, action.permission, partial(self.decide, event))
+            for event, action in actions.ACTIONS.items()
+        ]
+        return [
+            *decisions,
+            self.action_path("number", "review_case", never_cache(self.show_number)),
+            path("next/", self.admin_site.admin_view(require_POST(self.review_next)), name="kyc_case_next"),
+            path("find/", self.admin_site.admin_view(require_POST(self.find)), name="kyc_case_find"),
+            *super().get_urls(),
+        ]
+
+    def decide(self, event: Event, request: HttpRequest, pk: int) -> HttpResponse:
+        self.perform(
+            request,
+            actions.ACTIONS[event].done,
+            lambda: actions.decide(
+                event=event,
+                case_id=pk,
+                actor=operator(request),
+                version=request.POST.get("version", ""),
+                reason_code=request.POST.get("reason_code", ""),
+                reason=posted_reason(request),
+            ),
+        )
+        return see_other(self.page_url(pk))
+
+    def show_number(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """The whole number: as text for the script of the page, without it as the page again."""
+        try:
+            number = access.show_number(case_id=pk, actor=operator(request))
+        except CaseNotFound as problem:
+            raise Http404(str(problem)) from problem
+        except AmaniError as problem:
+            messages.error(request, str(problem))
+            return see_other(self.page_url(pk))
+        if request.headers.get("X-Requested-With") == "fetch":
+            return HttpResponse(number, "text/plain")
+        return self.page_of(request, self.get_object(request, str(pk)), number=number)
+
+    def review_next(self, request: HttpRequest) -> HttpResponse:
+        if not self.may(request, "review_case"):
+            raise PermissionDenied
+        besides = request.POST.get("besides", "")
+        case = next_case.review_next(
+            reviewer=operator(request), besides=int(besides) if besides.isdecimal() else None
+        )
+        if case is None:
+            messages.info(request, NOTHING_LEFT)
+            return see_other(reverse(self.url_name("changelist")))
+        return see_other(self.page_url(case.pk))
+
+    def find(self, request: HttpRequest) -> HttpResponse:
+        """One case, or the list of what was found; what was typed stands in neither address nor log."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        term = request.POST.get("term", "").strip()[:LONGEST_TERM]
+        found = filters.find(term) if term else ""
+        cases = reverse(self.url_name("changelist"))
+        match found:
+            case None:
+                messages.info(
+                    request, "Nothing was found. Try a case's id, an e-mail's start or a whole number."
+                )
+                return see_other(cases)
+            case int():
+                return see_other(self.page_url(found))
+        return see_other(f"{cases}?{found}" if found else cases)
+
+    def page_context(self, request: HttpRequest, row: Case) -> dict[str, Any]:
+        user = operator(request)
+        context = {**case_page.page_context(row, user), "may_review": self.may(request, "review_case")}
+        if self.may(request, "view_document") and not context["is_own"]:
+            context |= case_page.images_context(row)
+        if self.may(request, "view_documentaccess"):
+            context["looks"] = case_page.looks_at(row)
+        return context
+
+
+def operator(request: HttpRequest) -> User:
+    user = actor_of(request)
+    if not isinstance(user, User):
+        raise PermissionDenied
+    return user
+
+
+def is_duplicate(case: Case) -> bool:
+    return bool(getattr(case, "is_duplicate"))  # noqa: B009  (annotated by with_duplicate_flag)
+
+
+def decided_when(case: Case) -> SafeString:
+    if case.decided_at is None:
+        return format_html('<span class="am-second">{}</span>', "—")
+    decided = words.time_tag(case.decided_at, words.ago(case.decided_at))
+    return format_html('<span class="am-second">decided {}</span>', decided)

@@ -1,0 +1,86 @@
+"""How a case stands, and until when it should be decided: the words of the queue and of a case's page."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.utils import timezone
+
+from kyc.models import Case, Check, State
+from kyc.models.cases import WAITING
+from kyc.states import Event
+from observability import words
+from observability.words import Standing
+
+STATE_MARKS = {
+    State.DRAFT: ("quiet", "edit_document", "Draft"),
+    State.SUBMITTED: ("waiting", "hourglass_top", "Waiting"),
+    State.IN_REVIEW: ("info", "visibility", "In review"),
+    State.APPROVED: ("good", "verified", "Approved"),
+    State.REJECTED: ("bad", "block", "Rejected"),
+    State.EXPIRED: ("quiet", "event_busy", "Expired"),
+    State.REVOKED: ("bad", "gpp_bad", "Revoked"),
+}
+EVENT_MARKS = {
+    Event.SUBMIT: ("info", "upload_file", "Submitted"),
+    Event.RESUBMIT: ("info", "upload_file", "Submitted again"),
+    Event.WITHDRAW: ("quiet", "undo", "Withdrawn"),
+    Event.CLAIM: ("info", "back_hand", "Claimed"),
+    Event.RELEASE: ("quiet", "front_hand", "Released"),
+    Event.LAPSE: ("waiting", "timer_off", "Claim ran out"),
+    Event.APPROVE: ("good", "verified", "Approved"),
+    Event.REJECT: ("bad", "block", "Rejected"),
+    Event.ASK_FOR_MORE: ("waiting", "contact_support", "Asked for more"),
+    Event.REVOKE: ("bad", "gpp_bad", "Revoked"),
+    Event.EXPIRE: ("quiet", "event_busy", "Expired"),
+}
+RESULT_MARKS = {
+    Check.Result.APPROVED: ("good", "check_circle", "says yes"),
+    Check.Result.REJECTED: ("bad", "cancel", "says no"),
+    Check.Result.UNCLEAR: ("warning", "help", "can't tell"),
+}
+CHECK_MARKS = {
+    Check.State.PENDING: ("waiting", "schedule", "not asked yet"),
+    Check.State.SENT: ("waiting", "hourglass_top", "no answer yet"),
+    Check.State.DONE: ("quiet", "check", "done"),
+    Check.State.FAILED: ("bad", "error", "given up"),
+    Check.State.CANCELLED: ("quiet", "do_not_disturb_on", "cancelled"),
+}
+PROVIDER_NAMES = {"manual": "Manual", "smile_id": "Smile ID"}
+
+
+def provider_name(provider: str) -> str:
+    return PROVIDER_NAMES.get(provider, provider)
+
+
+def target() -> timedelta:
+    return timedelta(hours=settings.KYC_REVIEW_TARGET_HOURS)
+
+
+def due(case: Case, now: datetime | None = None) -> Standing | None:
+    """How a waiting case stands against the target; None when nobody waits for it."""
+    if case.state not in WAITING or case.submitted_at is None:
+        return None
+    left = case.submitted_at + target() - (now or timezone.now())
+    if left < timedelta(0):
+        return Standing("bad", "alarm", f"{words.duration(-left)} over target")
+    tone = "warning" if left < target() / 4 else "quiet"
+    return Standing(tone, "alarm", f"{words.duration(left)} to target")
+
+
+def claim_is_held(case: Case, now: datetime | None = None) -> bool:
+    return case.claimed_until is not None and case.claimed_until > (now or timezone.now())
+
+
+def check_mark(check: Check) -> tuple[str, str, str]:
+    """(tone, symbol, words) of what a provider said, or why it has said nothing."""
+    if check.result:
+        return RESULT_MARKS[Check.Result(check.result)]
+    return CHECK_MARKS[Check.State(check.state)]
+
+
+def event_mark(event: str) -> tuple[str, str, str]:
+    if event in set(Event):
+        return EVENT_MARKS[Event(event)]
+    return ("quiet", "circle", event.replace("_", " ").capitalize())
