@@ -1,0 +1,85 @@
+"""Tiers: how well Amani knows a person, as data. What a person may move follows from it (kyc/limits/)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple
+
+from django.utils import timezone
+
+from kyc.models import Case, DocumentType, State
+
+
+class Evidence(StrEnum):
+    """What an approved document is good for. It may be good for several things."""
+
+    NUMBER = "number"  # NIN or BVN: found in a register of Nigeria
+    PHOTO = "photo"  # a document with a photo, of any country
+    FOREIGN_PHOTO = "foreign_photo"  # of another country, whose people have neither NIN nor BVN
+
+
+class Tier(NamedTuple):
+    """`ways`: what has to be approved, any one of them. `how`: the same, for the person to read."""
+
+    number: int
+    name: str
+    ways: tuple[Counter[Evidence], ...]
+    how: str
+
+
+NUMBERS = frozenset({DocumentType.NIN, DocumentType.BVN})
+HOME = "NG"
+TIERS = (
+    Tier(0, "nobody checked", (Counter(),), "Sign up."),
+    Tier(
+        1,
+        "known by a number",
+        (Counter({Evidence.NUMBER: 1}), Counter({Evidence.FOREIGN_PHOTO: 1})),
+        "Verify your NIN or BVN (a document of another country: one with a photo).",
+    ),
+    Tier(
+        2,
+        "known by a document",
+        (Counter({Evidence.NUMBER: 1, Evidence.PHOTO: 1}), Counter({Evidence.FOREIGN_PHOTO: 2})),
+        "Verify a document with a photo beside your NIN or BVN "
+        "(of another country: two documents with a photo).",
+    ),
+    Tier(
+        3,
+        "fully known",
+        (Counter({Evidence.NUMBER: 2, Evidence.PHOTO: 1}),),
+        "Verify NIN, BVN and a document with a photo.",
+    ),
+)
+HIGHEST = TIERS[-1].number
+
+
+def tier_of(*, person_id: int, at: datetime | None = None) -> int:
+    """The person's tier, in one query, by the clock: an approval ends on time, not when the task has run.
+
+    `at` moves the clock, not history: what was revoked since counts nowhere.
+    """
+    approvals = Case.objects.filter(
+        person_id=person_id, state=State.APPROVED, expires_at__gt=at or timezone.now()
+    )
+    return tier_from(approvals.order_by().values_list("document_type", "country"))
+
+
+def tier_from(documents: Iterable[tuple[str, str]]) -> int:
+    """The highest tier that approved documents, (type, country), are enough for. Types don't repeat."""
+    evidence = Counter(piece for document in documents for piece in evidence_of(*document))
+    return max(tier.number for tier in TIERS if any(way <= evidence for way in tier.ways))
+
+
+def evidence_of(document_type: str, country: str) -> tuple[Evidence, ...]:
+    if document_type in NUMBERS:
+        return (Evidence.NUMBER,)
+    return (Evidence.PHOTO,) if country == HOME else (Evidence.PHOTO, Evidence.FOREIGN_PHOTO)
+
+
+def next_tier(tier: int) -> Tier | None:
+    """What comes after `tier`, to tell people how to get there; None after the highest."""
+    return TIERS[tier + 1] if tier < HIGHEST else None
