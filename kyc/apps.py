@@ -6,4 +6,6 @@ class KycConfig(AppConfig):
     verbose_name = "KYC"
 
     def ready(self) -> None:
-        from kyc import metrics  # noqa: F401  (each process shows them from its start, at zero)
+        from kyc import checks, erasure, metrics  # noqa: F401  (metrics: shown from the start, at zero)
+
+        erasure.register()

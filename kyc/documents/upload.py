@@ -32,7 +32,7 @@ class BoundedUploadHandler(FileUploadHandler):
         content_length: int,
         boundary: str,
         encoding: str | None = None,
-    ) -> tuple[QueryDict, MultiValueDict[str, UploadedFile]] | None:
+    ) -> tuple[QueryDict, MultiValueDict[str, UploadedFile[bytes]]] | None:
         if content_length > settings.FILE_UPLOAD_MAX_MEMORY_SIZE:
             record_file_refused("too_large")
             raise BodyTooLarge(settings.FILE_UPLOAD_MAX_MEMORY_SIZE)
@@ -48,7 +48,7 @@ class BoundedUploadHandler(FileUploadHandler):
         self.content.write(raw_data)
         return None
 
-    def file_complete(self, file_size: int) -> UploadedFile:
+    def file_complete(self, file_size: int) -> UploadedFile[bytes]:
         self.content.seek(0)
         return InMemoryUploadedFile(
             file=self.content,
@@ -61,9 +61,9 @@ class BoundedUploadHandler(FileUploadHandler):
         )
 
 
-def received(*, upload: UploadedFile, side: Side) -> bytes:
+def received(*, upload: UploadedFile[bytes], side: Side) -> bytes:
     """The upload's content, if its name and declared type agree with it. Raises a FileRefused."""
-    content = upload.read()
+    content: bytes = upload.read()
     with counting_refusals():
         refuse_size(len(content), side)
         try:

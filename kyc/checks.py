@@ -1,0 +1,53 @@
+"""System checks of KYC: a key that can't encrypt is said at start, not at the first submission."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from cryptography.fernet import Fernet
+from django.apps import AppConfig
+from django.conf import settings
+from django.core import checks
+from django.core.checks import CheckMessage, Error, register
+
+HOW_TO_MAKE = (
+    "Make one: python3 -c 'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'"
+)
+SHORTEST_SEARCH_KEY = 32
+
+
+@register
+def encryption_keys(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> Iterable[CheckMessage]:
+    """Names a key by its place: its text belongs in no log."""
+    for place, key in enumerate(settings.KYC_ENCRYPTION_KEYS, start=1):
+        if not is_key(key):
+            yield Error(
+                f"KYC_ENCRYPTION_KEYS: key {place} is not a Fernet key (32 bytes in URL-safe base64).",
+                hint=HOW_TO_MAKE,
+                id="kyc.E001",
+            )
+    if len(set(settings.KYC_ENCRYPTION_KEYS)) != len(settings.KYC_ENCRYPTION_KEYS):
+        yield checks.Warning(
+            "KYC_ENCRYPTION_KEYS names a key twice.",
+            hint="The first encrypts; list each once.",
+            id="kyc.W001",
+        )
+
+
+@register(deploy=True)
+def search_key(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> Iterable[CheckMessage]:
+    if len(settings.KYC_SEARCH_KEY) < SHORTEST_SEARCH_KEY:
+        yield Error(
+            f"KYC_SEARCH_KEY is shorter than {SHORTEST_SEARCH_KEY} characters: numbers could be guessed.",
+            hint="Make one: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'",
+            id="kyc.E002",
+        )
+
+
+def is_key(text: str) -> bool:
+    try:
+        Fernet(text)
+    except ValueError:
+        return False
+    return True

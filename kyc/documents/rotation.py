@@ -1,0 +1,93 @@
+"""Encrypts everything again with the first key, while the application runs. Afterwards the others can go.
+
+A file's name says which key made it, so an interrupted rotation goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import NamedTuple, TypeVar
+
+from django.db import transaction
+from django.db.models import Model, QuerySet
+
+from kyc.documents import storage
+from kyc.documents.errors import DocumentNotFound, FileDamaged
+from kyc.documents.files import read
+from kyc.documents.sweep import sweep_orphans
+from kyc.encryption import is_current, key_fingerprint, rotate
+from kyc.errors import CannotDecrypt
+from kyc.models import Case, Document
+
+BATCH = 200
+Report = Callable[[str], None]
+Row = TypeVar("Row", bound=Model)
+
+
+class Rotated(NamedTuple):
+    numbers: int = 0
+    files: int = 0
+    failed: int = 0  # neither key nor file is there: nothing that waiting would mend
+    swept: int = 0
+
+
+def rotate_keys(*, report: Report) -> Rotated:
+    """Raises StorageUnavailable; what was done until then stays done."""
+    numbers = files = failed = 0
+    for case in in_batches(Case.objects.exclude(number_encrypted=b"").only("number_encrypted")):
+        outcome = tried(partial(rotate_number, case), f"The number of case {case.pk}", report)
+        numbers, failed = numbers + (outcome is True), failed + (outcome is None)
+    for document in in_batches(with_old_key()):
+        outcome = tried(partial(rotate_file, document), f"The file of document {document.pk}", report)
+        files, failed = files + (outcome is True), failed + (outcome is None)
+    return Rotated(numbers, files, failed, sweep_orphans(everything=True))
+
+
+def with_old_key() -> QuerySet[Document]:
+    return Document.objects.filter(deleted_at=None).exclude(stored_as__endswith=f".{key_fingerprint()}")
+
+
+def in_batches(rows: QuerySet[Row]) -> Iterator[Row]:
+    last = 0
+    while batch := list(rows.filter(pk__gt=last).order_by("pk")[:BATCH]):
+        yield from batch
+        last = batch[-1].pk
+
+
+def tried(step: Callable[[], bool], what: str, report: Report) -> bool | None:
+    """True when it was rotated, False when there was nothing to do, None when it can't be done."""
+    try:
+        return step()
+    except (CannotDecrypt, FileDamaged) as error:
+        report(f"{what}: {error}")
+        return None
+
+
+def rotate_number(case: Case) -> bool:
+    """Only if nobody has written another number in the meantime: that one has the first key already."""
+    old = bytes(case.number_encrypted)
+    if is_current(old):
+        return False
+    same = Case.objects.filter(pk=case.pk, number_encrypted=old)
+    return same.update(number_encrypted=rotate(old)) == 1
+
+
+def rotate_file(document: Document) -> bool:
+    """A new file, then the row, then the old file goes: whoever reads meanwhile finds one of the two."""
+    old = document.stored_as
+    try:
+        content = read(document)
+    except DocumentNotFound:
+        return False
+    new = storage.new_name()
+    storage.put(new, content)
+    with transaction.atomic():
+        row = Document.objects.select_for_update(no_key=True).get(pk=document.pk)
+        if row.stored_as != old or row.deleted_at is not None:
+            transaction.on_commit(partial(storage.delete, new))
+            return False
+        row.stored_as = new
+        row.save(update_fields=["stored_as"])
+        transaction.on_commit(partial(storage.delete, old))
+    return True

@@ -1,0 +1,78 @@
+"""What KYC tells a person about themselves, and what of it goes when they leave."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from accounts import erasure, export
+from accounts.models import User
+from kyc.cases import withdraw
+from kyc.documents.retention import ENDED, erase_locked
+from kyc.models import Case, CaseEvent, Document, State
+from kyc.models.cases import WAITING
+from kyc.selectors import masked_number
+
+ERASED = "the person left"
+# What was approved, now or once, is kept by law until KYC_RETENTION_DAYS after its end.
+KEPT = (State.APPROVED, *ENDED)
+KEPT_WHY = (
+    "The documents of an approved identity check are kept for the time that the law asks for, also when the "
+    "account is deleted; nobody but a reviewer with a reason sees them, and then they are deleted."
+)
+
+
+def register() -> None:
+    export.register(name="kyc", collect=collect)
+    erasure.register(name="kyc", erase=erase)
+
+
+def collect(person: User) -> dict[str, Any]:
+    """Cases, what happened to them, and what is known of their images: no reviewer, no whole number."""
+    cases = Case.objects.filter(person_id=person.pk).order_by("pk").prefetch_related("events", "documents")
+    return {"kept": KEPT_WHY, "cases": [collected(case) for case in cases]}
+
+
+def collected(case: Case) -> dict[str, Any]:
+    return {
+        "id": str(case.public_id),
+        "document_type": case.document_type,
+        "country": case.country,
+        "number": masked_number(case),
+        "state": case.state,
+        "created_at": case.created_at,
+        "submitted_at": case.submitted_at,
+        "decided_at": case.decided_at,
+        "expires_at": case.expires_at,
+        "reason_code": case.reason_code,
+        "reason": "" if case.state == State.APPROVED else case.reason,
+        "erased_at": case.erased_at,
+        "events": [collected_event(event) for event in case.events.all()],
+        "documents": [collected_document(document) for document in case.documents.all()],
+    }
+
+
+def collected_event(event: CaseEvent) -> dict[str, Any]:
+    """Without who did it. What a reviewer notes on an approval is for other reviewers."""
+    reason = "" if event.to_state == State.APPROVED else event.reason
+    return {"at": event.at, "event": event.event, "state": event.to_state, "reason": reason}
+
+
+def collected_document(document: Document) -> dict[str, Any]:
+    return {
+        "id": str(document.public_id),
+        "side": document.side,
+        "content_type": document.content_type,
+        "size": document.size,
+        "created_at": document.created_at,
+        "replaced_at": document.replaced_at,
+        "deleted_at": document.deleted_at,
+    }
+
+
+def erase(person: User) -> None:
+    """In the erasure's transaction, which has locked the person. A case that waits leaves the queue first."""
+    own = Case.objects.filter(person_id=person.pk).order_by("pk")
+    for case in own.filter(state__in=WAITING):
+        withdraw(person=person, public_id=case.public_id)
+    for case in own.select_for_update(no_key=True).filter(erased_at=None).exclude(state__in=KEPT):
+        erase_locked(case, ERASED)

@@ -1,0 +1,32 @@
+"""`manage.py rotate_kyc_keys`: numbers and files are encrypted again with the first key."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from kyc.documents.errors import StorageUnavailable
+from kyc.documents.rotation import rotate_keys
+
+
+class Command(BaseCommand):
+    help = (
+        "Encrypts numbers and files again with the first of KYC_ENCRYPTION_KEYS, while Amani runs. "
+        "Interrupted, it goes on where it stopped. Afterwards the other keys can be removed."
+    )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            done = rotate_keys(report=self.stderr.write)
+        except StorageUnavailable as error:
+            raise CommandError(f"{error} Run this again to go on.") from error
+        self.stdout.write(
+            f"Encrypted again: {done.numbers} numbers, {done.files} files. "
+            f"Deleted: {done.swept} files that nothing refers to."
+        )
+        if done.failed:
+            raise CommandError(
+                f"{done.failed} could not be read (see above). Keep the old keys, or give these up."
+            )
+        self.stdout.write("Only the first key is needed now.")
