@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from allauth.account.adapter import get_adapter
 from allauth.headless.account.inputs import SignupInput
 from allauth.headless.account.views import SignupView
-from allauth.headless.constants import Client
+from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.forms import CharField
 from django.http import HttpRequest, HttpResponse
-from django.urls import path
 
 from accounts import profile
 from accounts.errors import InvalidProfile
@@ -25,13 +25,26 @@ class SignUpInput(SignupInput):  # type: ignore[misc]  # allauth ships no types
 
     def clean(self) -> dict[str, Any]:
         data: dict[str, Any] = super().clean()
+        self.profile = self.cleaned_profile(data)
+        if "password" in data:
+            self.refuse_password_like_person(data)
+        return data
+
+    def cleaned_profile(self, data: dict[str, Any]) -> dict[str, str]:
         given = {name: data[name] for name in profile.FIELDS if data.get(name)}
         try:
-            self.profile = profile.cleaned(given, User())
+            return profile.cleaned(given, User())
         except InvalidProfile as problem:
             for name, messages in problem.fields.items():
-                self.add_error(name, messages)
-        return data
+                self.add_error(name, [ValidationError(message, code="invalid") for message in messages])
+        return {}
+
+    def refuse_password_like_person(self, data: dict[str, Any]) -> None:
+        """allauth looks at the password before it knows whose it is."""
+        try:
+            get_adapter().clean_password(data["password"], User(email=data.get("email", "")))
+        except ValidationError as problem:
+            self.add_error("password", problem)
 
     def try_save(self, request: HttpRequest) -> tuple[User | None, HttpResponse | None]:
         """The new account, or the answer for a taken address, which looks the same; its owner gets a mail."""
@@ -59,9 +72,3 @@ class SignUpInput(SignupInput):  # type: ignore[misc]  # allauth ships no types
 
 class SignUpView(SignupView):  # type: ignore[misc]  # allauth ships no types
     input_class = {"POST": SignUpInput}
-
-
-# Below /_allauth/, before django-allauth's own.
-urlpatterns = [
-    path(f"{client.value}/v1/auth/signup", SignUpView.as_api_view(client=client)) for client in Client
-]

@@ -17,8 +17,7 @@ urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
     path("admin/", admin.site.urls),
     path("accounts/", include("accounts.urls")),
-    path("_allauth/", include("accounts.sign_up")),
-    path("_allauth/", include("allauth.headless.urls")),
+    path("_allauth/", include("accounts.headless")),
     # Both spellings: a redirect would turn Alertmanager's POST into a GET and lose the alert.
     path("api/v1/alerts/webhook", webhook, name="alert-webhook"),
     path("api/v1/alerts/webhook/", webhook),
