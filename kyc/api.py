@@ -14,6 +14,7 @@ from pydantic import ConfigDict, Field
 from accounts.api import person_of
 from kyc import cases, selectors
 from kyc.document_types import described
+from kyc.documents import received
 from kyc.errors import ImageIsNoFile
 from kyc.models import Case, Document, DocumentType, RejectionReason, Side, State
 from kyc.states import Event, Who, events_for
@@ -113,7 +114,9 @@ def contents(request: HttpRequest, uploads: Mapping[Side, UploadedFile | None]) 
     for side in Side:
         if side in request.POST:
             raise ImageIsNoFile(side)
-    return {side: upload.read() for side, upload in uploads.items() if upload is not None}
+    return {
+        side: received(upload=upload, side=side) for side, upload in uploads.items() if upload is not None
+    }
 
 
 @router.post(
