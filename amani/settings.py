@@ -309,6 +309,16 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": timedelta(seconds=15),
         "options": {"expires": 15},
     },
+    "kyc-run-checks": {
+        "task": "kyc.tasks.run_checks",
+        "schedule": timedelta(seconds=10),
+        "options": {"expires": 10},
+    },
+    "kyc-forget-old-callbacks": {
+        "task": "kyc.tasks.forget_old_callbacks",
+        "schedule": timedelta(hours=1),
+        "options": {"expires": 3600},
+    },
     "kyc-lapse-claims": {
         "task": "kyc.tasks.lapse_claims",
         "schedule": timedelta(seconds=60),

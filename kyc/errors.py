@@ -125,6 +125,12 @@ class ImageIsNoFile(KycError, Invalid):
         super().__init__(message, fields={side: [message]})
 
 
+class CannotProcessAgain(KycError, Conflict):
+    """A provider's callback that can't be looked into once more."""
+
+    code = "cannot_process_again"
+
+
 class CannotDecrypt(KycError, Unavailable):
     """None of the keys in KYC_ENCRYPTION_KEYS made it."""
 

@@ -7,6 +7,7 @@ from celery import shared_task
 from kyc import cases, snapshot
 from kyc.documents.retention import delete_due
 from kyc.documents.sweep import sweep_orphans
+from kyc.providers import events, work
 
 
 @shared_task
@@ -32,3 +33,14 @@ def delete_due_documents() -> None:
 @shared_task
 def sweep_document_files() -> None:
     sweep_orphans()
+
+
+@shared_task
+def run_checks() -> None:
+    """Asks providers what is due: rung for by a submission or a callback, and by beat."""
+    work.run_due()
+
+
+@shared_task
+def forget_old_callbacks() -> None:
+    events.forget_old()

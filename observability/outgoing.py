@@ -1,7 +1,7 @@
 """Requests to other people's servers, for the apps above: bounded in time and size, certain what was sent.
 
-The notifiers' own way (notifiers/http.py) sends JSON and keeps the beginning of the answer; this one sends any
-body and takes only whole answers.
+The notifiers have their own way (notifiers/http.py), which sends JSON and keeps the beginning of the answer.
+Here any body is sent and only a whole answer is taken.
 """
 
 from __future__ import annotations

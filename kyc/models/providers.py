@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pgtrigger
+from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
@@ -56,6 +57,11 @@ class Check(models.Model):
                 name="check_due",
                 condition=models.Q(state__in=["pending", "sent"]),
             ),
+            models.Index(
+                fields=["lease_until"],
+                name="check_leased",
+                condition=models.Q(lease_until__isnull=False),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -63,10 +69,14 @@ class Check(models.Model):
 
 
 class ProviderEvent(models.Model):
-    """A callback, byte for byte, stored before anything is done about it; also those with a bad signature."""
+    """A callback, byte for byte, stored before anything is done about it; also some with a bad signature.
+
+    It names people and shows their photographs, so the body is encrypted, and the row is deleted after
+    KYC_REJECTED_RETENTION_DAYS.
+    """
 
     class State(models.TextChoices):
-        PENDING = "pending", "to be processed"
+        PENDING = "pending", "to be looked into"
         DONE = "done"
         IGNORED = "ignored", "told nothing new"
         REFUSED = "refused", "signature wrong"
@@ -75,7 +85,7 @@ class ProviderEvent(models.Model):
     provider = models.CharField(max_length=16)
     event_id = models.CharField(max_length=128, help_text="The provider's id, or the hash of the body.")
     received_at = models.DateTimeField(default=timezone.now, editable=False)
-    body = models.BinaryField(help_text="As received.")
+    body = models.BinaryField(help_text="As received, encrypted by kyc/encryption.py.")
     signature_ok = models.BooleanField()
     state = models.CharField(max_length=8, choices=State, default=State.PENDING)
     reason = models.TextField(blank=True)
@@ -86,6 +96,16 @@ class ProviderEvent(models.Model):
     next_attempt_at = models.DateTimeField(default=timezone.now, null=True, blank=True)
     processed_at = models.DateTimeField(null=True, blank=True)
     request_id = models.CharField(max_length=64, blank=True)
+    asked_again_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_index=False,
+        help_text="The operator who last had it processed again.",
+    )
+    asked_again_because = models.TextField(blank=True, db_default="")
 
     class Meta:
         default_permissions = ("view",)
@@ -102,6 +122,12 @@ class ProviderEvent(models.Model):
             models.Index(
                 fields=["next_attempt_at"], name="provider_event_due", condition=models.Q(state="pending")
             ),
+            models.Index(
+                fields=["provider", "received_at"],
+                name="provider_event_refused",
+                condition=models.Q(state="refused"),
+            ),
+            models.Index(fields=["received_at"], name="provider_event_by_age"),
         ]
         triggers = [
             pgtrigger.ReadOnly(

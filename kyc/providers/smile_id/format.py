@@ -157,7 +157,7 @@ def status_request(reference: str, partner_id: str, signature: Mapping[str, str]
 
 
 def verdict_of(answer: Mapping[str, Any], document_type: str) -> Verdict:
-    """What a genuine answer of /job_status says. Doubt is UNCLEAR, as is an answer that contradicts itself."""
+    """What a genuine answer of /job_status says. Doubt and contradiction are UNCLEAR."""
     result = answer.get("result")
     if not is_true(answer.get("job_complete")) or not isinstance(result, Mapping):
         return Verdict(Result.PENDING, "Smile ID is still at work.")

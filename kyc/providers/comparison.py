@@ -1,0 +1,51 @@
+"""Is what the provider confirmed what the person claimed? It knows the document, not the account."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import replace
+
+from kyc.errors import WrongNumber
+from kyc.numbers import normalise
+from kyc.providers.base import Result, Verdict
+
+FEWEST_NAMES = 2
+
+
+def compared(verdict: Verdict, *, number: str, full_name: str) -> Verdict:
+    """An approval of another number, or of another person's document, is left to people."""
+    if verdict.result is not Result.APPROVED:
+        return verdict
+    if not numbers_agree(verdict, number):
+        return doubted(verdict, "the number it read is not the one on the case")
+    if not names_agree(verdict.name, full_name):
+        return doubted(verdict, "the name it read is not the account's")
+    return verdict
+
+
+def doubted(verdict: Verdict, why: str) -> Verdict:
+    return replace(verdict, result=Result.UNCLEAR, text=f"{verdict.text} (but {why})")
+
+
+def numbers_agree(verdict: Verdict, number: str) -> bool:
+    if not verdict.number:
+        return verdict.number_was_looked_up
+    try:
+        return bool(number) and normalise(verdict.number) == number
+    except WrongNumber:
+        return False
+
+
+def names_agree(read: str, full_name: str) -> bool:
+    """At least two names in common and none that the document lacks; in any order, with any accents."""
+    claimed, shown = names_in(full_name), names_in(read)
+    return len(claimed & shown) >= FEWEST_NAMES and claimed <= shown
+
+
+def names_in(text: str) -> set[str]:
+    plain = "".join(
+        character
+        for character in unicodedata.normalize("NFKD", text.casefold())
+        if not unicodedata.combining(character)
+    )
+    return set("".join(character if character.isalnum() else " " for character in plain).split())

@@ -1,0 +1,118 @@
+"""Asks providers what is due: claims a check, asks outside any transaction, writes down what came of it."""
+
+from __future__ import annotations
+
+import time
+
+import structlog
+from django.conf import settings
+from django.urls import reverse
+
+from kyc import documents, metrics
+from kyc.models import Case
+from kyc.providers import registry
+from kyc.providers.base import (
+    CheckFacts,
+    Image,
+    Provider,
+    Rejected,
+    RetryLater,
+    StartOver,
+    Submission,
+    Submitted,
+    Verdict,
+)
+from kyc.providers.claim import Claim, claim
+from kyc.providers.comparison import compared
+from kyc.providers.record import record_no_answer, record_submission
+from kyc.providers.verdicts import apply
+from kyc.selectors import number_of
+from observability.outgoing import redact
+from observability.sentry import capture_exception
+
+LONGEST_RUN_SECONDS = 20.0  # then the next sweep goes on: a task may take no longer than 110 s
+LONGEST_REASON = 300
+
+log = structlog.get_logger(__name__)
+
+
+def run_due() -> int:
+    """Attempts made, until nothing is due or the time is up."""
+    until = time.monotonic() + LONGEST_RUN_SECONDS
+    attempts = 0
+    while time.monotonic() < until:
+        claimed = claim()
+        if claimed is None:
+            break
+        attempt(claimed)
+        attempts += 1
+    return attempts
+
+
+def attempt(claimed: Claim) -> None:
+    """Hands the check in, or asks for its result."""
+    provider = registry.get(claimed.check.provider)
+    began = time.monotonic()
+    operation = "submit" if claimed.submits else "fetch"
+    try:
+        outcome = ask(claimed, provider)
+    except Exception as problem:
+        # One check that can't be put into words must not stop the others; it is recorded and tried again.
+        log.exception("kyc_check_not_asked", check=claimed.check.pk)
+        capture_exception(problem, context={"check": claimed.check.pk, "provider": provider.name})
+        outcome = RetryLater(None, f"Internal error: {type(problem).__name__}.")
+    if provider.is_configured():
+        metrics.record_provider_request(provider.name, operation, meaning(outcome), time.monotonic() - began)
+    record(claimed, provider, outcome)
+    log.info("kyc_check_attempt", check=claimed.check.pk, operation=operation, outcome=meaning(outcome))
+
+
+def ask(claimed: Claim, provider: Provider) -> Submission | Verdict:
+    if not provider.is_configured():
+        return RetryLater(None, f"{provider.label} is off: its id or key is not set.")
+    case = Case.objects.select_related("person").get(pk=claimed.check.case_id)
+    if claimed.submits:
+        return provider.submit(facts_of(case, claimed, provider))
+    reference = claimed.check.reference
+    outcome = provider.fetch(reference=reference, document_type=case.document_type)
+    if isinstance(outcome, Verdict):
+        return compared(outcome, number=number_of(case), full_name=case.person.full_name)
+    return outcome
+
+
+def facts_of(case: Case, claimed: Claim, provider: Provider) -> CheckFacts:
+    current = case.documents.filter(replaced_at=None, deleted_at=None)
+    return CheckFacts(
+        reference=claimed.check.reference,
+        document_type=case.document_type,
+        country=case.country,
+        number=number_of(case),
+        images={row.side: Image(documents.read(row), row.content_type) for row in current},
+        callback_url=settings.PUBLIC_URL + reverse("kyc-provider-webhook", args=[provider.name]),
+    )
+
+
+def record(claimed: Claim, provider: Provider, outcome: Submission | Verdict) -> None:
+    """The reasons of providers hold no personal data; a key that slipped into one is hidden here."""
+    if isinstance(outcome, Verdict):
+        apply(claimed, outcome, provider.secrets())
+    elif isinstance(outcome, RetryLater):
+        reason = redact(outcome.reason, provider.secrets())[:LONGEST_REASON]
+        safe = RetryLater(outcome.after, reason)
+        if claimed.submits:
+            record_submission(claimed, safe)
+        else:
+            record_no_answer(claimed, safe)
+    else:
+        record_submission(claimed, outcome)
+
+
+def meaning(outcome: Submission | Verdict) -> str:
+    """For the metric: it went well, it may later, or it never will."""
+    match outcome:
+        case Submitted() | Verdict():
+            return "ok"
+        case RetryLater() | StartOver():
+            return "retry"
+        case Rejected():
+            return "rejected"
