@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from django.contrib import admin
+from allauth.account.models import EmailAddress
+from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
+from django.views.decorators.http import require_POST
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
-from accounts import roles
+from accounts import operators, roles, second_factor
 from accounts.models import User
+from observability.console.history import posted_reason, see_other
+from observability.errors import AmaniError
 
 admin.site.unregister(Group)  # the roles are code: accounts/roles.py
 
@@ -28,7 +34,7 @@ class CreateUserForm(UserCreationForm):  # type: ignore[misc]  # unfold ships no
         field_classes: ClassVar[dict[str, type]] = {}
 
     def clean_email(self) -> str:
-        return lower_case_email(self.cleaned_data["email"])
+        return free_email(self.cleaned_data["email"], self.instance)
 
 
 class ChangeUserForm(UserChangeForm):  # type: ignore[misc]  # unfold ships no types
@@ -38,11 +44,15 @@ class ChangeUserForm(UserChangeForm):  # type: ignore[misc]  # unfold ships no t
         field_classes: ClassVar[dict[str, type]] = {}
 
     def clean_email(self) -> str:
-        return lower_case_email(self.cleaned_data["email"])
+        return free_email(self.cleaned_data["email"], self.instance)
 
 
-def lower_case_email(email: str) -> str:
-    return email.strip().lower()
+def free_email(email: str, user: User) -> str:
+    """The address as it is stored. Somebody who is just changing theirs to it may have proved it already."""
+    email = email.strip().lower()
+    if EmailAddress.objects.filter(email=email, verified=True).exclude(user_id=user.pk).exists():
+        raise ValidationError("Another account has proved that it owns this address.", code="taken")
+    return email
 
 
 @admin.register(User)
@@ -57,6 +67,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc,type-arg]  # 
     show_full_result_count = False
     filter_horizontal = ()
     readonly_fields = ("last_login", "date_joined")
+    change_form_outer_after_template = "accounts/second_factor_of_user.html"
     fieldsets = (
         (None, {"fields": ("email", "full_name", "password")}),
         ("Access", {"fields": ("is_active", "is_staff", "groups", "is_superuser")}),
@@ -81,6 +92,43 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc,type-arg]  # 
         names = [group.name for group in user.groups.all()]
         names += ["superuser"] if user.is_superuser else []
         return format_html_join(", ", "{}", ((name,) for name in names)) or "—"
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: Any) -> None:
+        super().save_model(request, obj, form, change)
+        operators.settle(user=obj, changed=form.changed_data)
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        user = self.get_object(request, object_id)
+        shown = {"factors": second_factor.of(user), "resets": operators.resets_of(user)[:5]} if user else {}
+        response: HttpResponse = super().change_view(
+            request, object_id, form_url, {**(extra_context or {}), **shown}
+        )
+        return response
+
+    def get_urls(self) -> list[URLPattern]:
+        reset = self.admin_site.admin_view(require_POST(self.reset_second_factor))
+        own = [path("<int:pk>/reset-second-factor/", reset, name="accounts_user_reset_second_factor")]
+        return own + super().get_urls()
+
+    def reset_second_factor(self, request: HttpRequest, pk: int) -> HttpResponse:
+        actor = request.user
+        if not isinstance(actor, User) or not is_superuser(request):
+            raise PermissionDenied
+        try:
+            user = operators.reset_second_factor(user_id=pk, actor=actor, reason=posted_reason(request))
+        except User.DoesNotExist as problem:
+            raise Http404("There is no such account.") from problem
+        except AmaniError as problem:
+            messages.error(request, str(problem))
+        else:
+            messages.success(request, f"{user} has no second factor now, and is signed out everywhere.")
+        return see_other(reverse("admin:accounts_user_change", args=[pk]))
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return is_superuser(request)

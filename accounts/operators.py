@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import structlog
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.errors import CannotResetSecondFactor
 from accounts.models import User
 
+RESET = "Reset the second factor: "
 log = structlog.get_logger(__name__)
 
 
@@ -27,10 +31,17 @@ def vouch(*, user: User) -> None:
             rows.update_or_create(user=user, email=user.email, defaults={"verified": True, "primary": True})
 
 
-def follow_address(*, user: User) -> None:
-    """After a superuser changed an address: the old one is over; a buyer has to prove the new one."""
-    EmailAddress.objects.filter(user=user).exclude(email=user.email).delete()
+def settle(*, user: User, changed: Collection[str]) -> None:
+    """After a superuser made or changed an account: `changed` names its fields.
+
+    The old address is over; whoever is no operator has to prove the new one. Sessions that were opened with
+    other rights end.
+    """
+    if "email" in changed:
+        EmailAddress.objects.filter(user=user).exclude(email=user.email).delete()
     vouch(user=user)
+    if {"is_staff", "is_superuser"} & set(changed):
+        end_sessions(user=user)
 
 
 def end_sessions(*, user: User) -> None:
@@ -57,6 +68,12 @@ def reset_second_factor(*, user_id: int, actor: User, reason: str) -> User:
         if not removed:
             raise CannotResetSecondFactor("This account has no second factor.")
         end_sessions(user=user)
-        LogEntry.objects.log_actions(actor.pk, [user], CHANGE, f"Reset the second factor: {reason}")
+        LogEntry.objects.log_actions(actor.pk, [user], CHANGE, f"{RESET}{reason}")
         transaction.on_commit(lambda: log.warning("second_factor_reset", user_id=user.pk, actor_id=actor.pk))
     return user
+
+
+def resets_of(user: User) -> QuerySet[LogEntry]:
+    """When the person's factor was reset, by whom and why; newest first."""
+    entries = LogEntry.objects.filter(object_id=str(user.pk), change_message__startswith=RESET)
+    return entries.filter(content_type__app_label="accounts").select_related("user").order_by("-id")

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.templatetags.static import static
+from django.urls import reverse_lazy
 
 INDIGO = {
     "50": "oklch(96.2% .018 272.314)",
@@ -40,6 +41,12 @@ UNFOLD: dict[str, Any] = {
     "STYLES": [static_file("observability/console.css")],
     "COLORS": {"primary": INDIGO},
     "BORDER_RADIUS": "8px",
+    "ACCOUNT": {
+        "navigation": [
+            {"title": "Second factor", "link": reverse_lazy("mfa_index")},
+            {"title": "Change password", "link": reverse_lazy("account_change_password")},
+        ]
+    },
     "SIDEBAR": {
         "show_search": False,
         "show_all_applications": False,
