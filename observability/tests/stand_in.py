@@ -37,6 +37,9 @@ def serve(answer: Callable[[BaseHTTPRequestHandler], None]) -> ThreadingHTTPServ
         def do_POST(self) -> None:
             answer(self)
 
+        def do_PUT(self) -> None:
+            answer(self)
+
         def log_message(self, *args: Any) -> None:
             """Quiet."""
 
