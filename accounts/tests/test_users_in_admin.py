@@ -1,6 +1,11 @@
 """Superusers make operators; nobody else sees accounts; nobody deletes one."""
 
+import html
+
 import pytest
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group
 from django.db import connection
 from django.test import Client
@@ -101,18 +106,100 @@ def test_list_takes_as_many_queries_for_fifty_accounts_as_for_one(root: Client) 
     assert response.content.decode().count("viewer") >= 50
 
 
-def test_operator_signs_in_with_the_email_address(client: Client) -> None:
-    User.objects.create_user("ada@example.com", "correct horse battery", is_staff=True)
-    page = client.get("/admin/login/").content.decode()
-    assert "E-mail address" in page
-    fields = {"username": "Ada@Example.com ", "password": "correct horse battery", "next": "/admin/"}
-    response = client.post("/admin/login/", fields)
-    assert (response.status_code, response.headers["Location"]) == (302, "/admin/")
+def test_operators_address_counts_as_verified_and_follows_a_change(root: Client) -> None:
+    ada = User.objects.create_user("old@example.com", is_staff=True)
+    EmailAddress.objects.create(user=ada, email="old@example.com", verified=True, primary=True)
+    root.post(f"{USERS}{ada.pk}/change/", {"email": "new@example.com", "is_active": "on", "is_staff": "on"})
+    rows = EmailAddress.objects.values_list("user", "email", "verified", "primary")
+    assert list(rows) == [(ada.pk, "new@example.com", True, True)]
 
 
-def test_wrong_password_and_buyers_are_kept_out(client: Client) -> None:
-    User.objects.create_user("buyer@example.com", "correct horse battery")
-    for password in ("wrong", "correct horse battery"):
-        response = client.post("/admin/login/", {"username": "buyer@example.com", "password": password})
-        assert response.status_code == 200
-        assert "_auth_user_id" not in client.session
+def test_buyer_has_to_prove_an_address_that_a_superuser_wrote(root: Client) -> None:
+    buyer = User.objects.create_user("old@example.com")
+    EmailAddress.objects.create(user=buyer, email="old@example.com", verified=True, primary=True)
+    root.post(f"{USERS}{buyer.pk}/change/", {"email": "new@example.com", "is_active": "on"})
+    assert User.objects.get(pk=buyer.pk).email == "new@example.com"
+    assert not EmailAddress.objects.filter(user=buyer).exists()
+
+
+def test_address_that_somebody_else_proved_is_refused(root: Client) -> None:
+    ada = User.objects.create_user("ada@example.com")
+    other = User.objects.create_user("other@example.com")
+    EmailAddress.objects.create(user=other, email="shared@example.com", verified=True)
+    page = root.post(f"{USERS}{ada.pk}/change/", {"email": "Shared@example.com", "is_active": "on"})
+    assert "Another account has proved that it owns this address." in page.content.decode()
+    assert User.objects.get(pk=ada.pk).email == "ada@example.com"
+
+
+def test_sessions_end_when_somebody_becomes_an_operator(root: Client) -> None:
+    ada = User.objects.create_user("ada@example.com")
+    browser = Client()
+    browser.force_login(ada)
+    root.post(f"{USERS}{ada.pk}/change/", {"email": "ada@example.com", "is_active": "on"})
+    assert is_signed_in(browser)
+    fields = {"email": "ada@example.com", "is_active": "on", "is_staff": "on"}
+    root.post(f"{USERS}{ada.pk}/change/", fields)
+    assert not is_signed_in(browser)
+
+
+def is_signed_in(browser: Client) -> bool:
+    return (
+        browser.get("/accounts/password/set/").headers.get("Location", "").split("?")[0] != "/accounts/login/"
+    )
+
+
+# --- A lost telephone ---
+
+
+@pytest.fixture
+def enrolled() -> User:
+    ada = User.objects.create_user("ada@example.com", "correct horse battery", is_staff=True)
+    Authenticator.objects.create(user=ada, type="totp", data={"secret": "A" * 32})
+    Authenticator.objects.create(user=ada, type="recovery_codes", data={"seed": "seed"})
+    return ada
+
+
+def test_superuser_resets_a_second_factor_and_says_why(root: Client, enrolled: User) -> None:
+    elsewhere = Client()
+    elsewhere.force_login(enrolled)
+    page = root.get(f"{USERS}{enrolled.pk}/change/").content.decode()
+    assert "TOTP Authenticator" in page
+    answer = root.post(f"{USERS}{enrolled.pk}/reset-second-factor/", {"reason": " lost in a taxi "})
+    assert (answer.status_code, answer.headers["Location"]) == (303, f"{USERS}{enrolled.pk}/change/")
+    assert not Authenticator.objects.exists()
+    assert not is_signed_in(elsewhere)
+    entry = LogEntry.objects.get()
+    assert (entry.user.email, entry.object_id) == ("root@example.com", str(enrolled.pk))
+    assert entry.change_message == "Reset the second factor: lost in a taxi"
+    assert "lost in a taxi" in root.get(f"{USERS}{enrolled.pk}/change/").content.decode()
+
+
+def test_reset_without_a_reason_or_by_an_operator_changes_nothing(root: Client, enrolled: User) -> None:
+    url = f"{USERS}{enrolled.pk}/reset-second-factor/"
+    page = root.post(url, {"reason": "  "}, follow=True).content.decode()
+    assert "Say why the second factor is reset." in page
+    operator = Client()
+    operator.force_login(enrolled)
+    assert operator.post(url, {"reason": "mine"}).status_code == 403
+    assert root.get(url).status_code == 405
+    assert Authenticator.objects.count() == 2
+    assert is_signed_in(operator)
+    assert not LogEntry.objects.exists()
+
+
+def test_nobody_resets_their_own_second_factor(root: Client) -> None:
+    me = User.objects.get(email="root@example.com")
+    Authenticator.objects.create(user=me, type="totp", data={"secret": "A" * 32})
+    assert b"reset-second-factor" not in root.get(f"{USERS}{me.pk}/change/").content
+    page = root.post(f"{USERS}{me.pk}/reset-second-factor/", {"reason": "mine"}, follow=True)
+    assert "Your own second factor is reset by another superuser." in html.unescape(page.content.decode())
+    assert Authenticator.objects.count() == 1
+
+
+def test_reset_of_an_account_without_a_factor_or_of_nobody_is_refused(root: Client) -> None:
+    ada = User.objects.create_user("ada@example.com", is_staff=True)
+    page = root.post(f"{USERS}{ada.pk}/reset-second-factor/", {"reason": "lost"}, follow=True)
+    assert "This account has no second factor." in page.content.decode()
+    assert root.post(f"{USERS}999999/reset-second-factor/", {"reason": "lost"}).status_code == 404
+    ada.refresh_from_db()
+    assert ada.sessions_from is None
