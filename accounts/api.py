@@ -9,7 +9,7 @@ from allauth.account.internal.flows.reauthentication import did_recently_reauthe
 from allauth.account.models import EmailAddress
 from allauth.mfa.utils import is_mfa_enabled
 from django.http import HttpRequest, HttpResponse
-from ninja import Router, Schema
+from ninja import Router, Schema, Status
 from pydantic import ConfigDict, Field
 
 from accounts.erasure import erase_account
@@ -39,14 +39,16 @@ class ProfileChange(Schema):
 
     model_config = ConfigDict(extra="forbid")
 
-    full_name: str = Field("", min_length=1, max_length=400, examples=["Ada Obi"])
+    full_name: str = Field(default_factory=str, min_length=1, max_length=400, examples=["Ada Obi"])
     phone_number: str = Field(
-        "",
+        default_factory=str,
         max_length=40,
         description='With +, or one of your country. "" for none.',
         examples=["08031234567"],
     )
-    country: str = Field("", max_length=2, description='ISO 3166-1 alpha-2. "" for none.', examples=["NG"])
+    country: str = Field(
+        default_factory=str, max_length=2, description='ISO 3166-1 alpha-2. "" for none.', examples=["NG"]
+    )
 
 
 class Export(Schema):
@@ -95,7 +97,7 @@ def export(request: HttpRequest, response: HttpResponse) -> dict[str, Any]:
 
 
 @router.delete("", response={204: None}, operation_id="erase_account", summary="Erase your account")
-def erase(request: HttpRequest) -> tuple[int, None]:
+def erase(request: HttpRequest) -> Status[None]:
     """Deletes what names you, for good, and signs you out everywhere.
 
     Confirm who you are just before (`auth/reauthenticate` below `/_allauth/`). Refused with 409 while
@@ -105,4 +107,4 @@ def erase(request: HttpRequest) -> tuple[int, None]:
         raise SignInAgain
     erase_account(user_id=person_of(request).pk)
     request.session.flush()
-    return 204, None
+    return Status(204, None)

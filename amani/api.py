@@ -15,6 +15,7 @@ from amani import errors, openapi
 from amani.authentication import SessionCookie, SessionToken
 from amani.frame import framed
 from amani.parsing import StrictParser
+from kyc.api import router as kyc_router
 from observability.errors import AmaniError
 
 
@@ -57,3 +58,4 @@ api.add_exception_handler(HttpError, errors.refusal)
 api.add_exception_handler(Http404, lambda _request, _error: errors.not_found())
 
 api.add_router("/me", accounts_router, tags=["account"])
+api.add_router("/kyc", kyc_router, tags=["kyc"])

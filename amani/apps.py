@@ -12,4 +12,4 @@ class AmaniConfig(AppConfig):
     verbose_name = "Amani"
 
     def ready(self) -> None:
-        from amani import checks  # noqa: F401  (registers the system checks)
+        from amani import checks, metrics  # noqa: F401  (registers the system checks; shows zero as zero)

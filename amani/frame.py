@@ -26,8 +26,8 @@ def framed(view: View) -> View:
             throttling.count_address(request)
         except TooManyRequests as refusal:
             return problem_of(request, refusal)
-        if body_size(request) > settings.FILE_UPLOAD_MAX_MEMORY_SIZE:
-            return too_large()  # Django would leave out the files without a word
+        if body_size(request) > largest_body(request):
+            return too_large()
         response = view(request, *args, **values)
         if response.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
             return not_allowed(response.headers["Allow"])
@@ -35,6 +35,13 @@ def framed(view: View) -> View:
         return response
 
     return framed_view
+
+
+def largest_body(request: HttpRequest) -> int:
+    """Of a larger form, Django would leave out the files without a word."""
+    if request.content_type == "multipart/form-data":
+        return int(settings.FILE_UPLOAD_MAX_MEMORY_SIZE)
+    return int(settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
 
 
 def body_size(request: HttpRequest) -> int:

@@ -1,0 +1,160 @@
+"""Counted in a real Valkey, by all processes at once; when it is gone, everybody passes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import redis
+from django.test import RequestFactory
+
+from amani import metrics, throttling
+from amani.errors import TooManyRequests
+from amani.tests.people import ME, Api, make_person
+from local.ports import find_free_port
+from local.services import PrivateValkey
+
+NOON = 1_800_000_000.0 - 1_800_000_000.0 % 60
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch, settings: Any) -> Iterator[list[float]]:
+    """The time of day, 20 s into a minute; and no key of an earlier test."""
+    now = [NOON + 20]
+    monkeypatch.setattr("amani.throttling.time.time", lambda: now[0])
+    settings.API_REQUESTS_PER_MINUTE_PER_USER = 3
+    settings.API_REQUESTS_PER_MINUTE_PER_ADDRESS = 5
+    server = redis.Redis.from_url(settings.REDIS_URL)
+    yield now
+    for key in server.scan_iter("amani:throttle:*"):
+        server.delete(key)
+    server.close()
+
+
+def value(child: Any) -> float:
+    return float(child._value.get())
+
+
+def try_often(times: int, **count: Any) -> int:
+    """How many of `times` pass."""
+    passed = 0
+    for _ in range(times):
+        try:
+            throttling.count(**count)
+        except TooManyRequests:
+            continue
+        passed += 1
+    return passed
+
+
+@pytest.mark.django_db
+def test_a_person_has_a_number_of_requests_a_minute(clock: list[float]) -> None:
+    api, other = Api(make_person()), Api(make_person())
+    before = value(metrics.throttled["user"])
+    assert [api("GET", ME).status_code for _ in range(4)] == [200, 200, 200, 429]
+    assert value(metrics.throttled["user"]) == before + 1
+    assert other("GET", ME).status_code == 200
+    clock[0] += 40
+    assert api("GET", ME).status_code == 200
+
+
+@pytest.mark.django_db
+def test_a_refusal_says_when_to_come_back() -> None:
+    api = Api(make_person())
+    answer: Any = [api("GET", ME) for _ in range(4)][-1]
+    assert (answer["Retry-After"], answer["Content-Type"]) == ("40", "application/problem+json")
+    assert answer.json()["code"] == "too_many_requests"
+    assert answer.json()["message"] == "More than 3 requests in a minute. Try again in 40 s."
+
+
+@pytest.mark.django_db
+def test_strangers_are_counted_by_address() -> None:
+    api = Api()
+    before = value(metrics.throttled["address"])
+    assert [api("GET", ME).status_code for _ in range(7)] == [401] * 5 + [429] * 2
+    assert value(metrics.throttled["address"]) == before + 2
+    assert api("GET", ME, REMOTE_ADDR="192.0.2.7").status_code == 401
+
+
+@pytest.mark.django_db
+def test_an_address_can_not_be_made_up(settings: Any) -> None:
+    def ask(forwarded: str) -> int:
+        return int(Api()("GET", ME, headers={"X-Forwarded-For": forwarded}).status_code)
+
+    assert [ask(f"192.0.2.{number}") for number in range(6)] == [401] * 5 + [429]
+    settings.TRUSTED_PROXY_COUNT = settings.ALLAUTH_TRUSTED_PROXY_COUNT = 1
+    assert [ask(f"192.0.2.{number}, 198.51.100.7") for number in range(6)] == [401] * 5 + [429]
+    assert ask("192.0.2.1, 198.51.100.8") == 401
+
+
+@pytest.mark.parametrize(
+    ("proxies", "forwarded", "peer", "address"),
+    [
+        (0, "", "192.0.2.1", "192.0.2.1"),
+        (0, "198.51.100.7", "192.0.2.1", "192.0.2.1"),
+        (1, "198.51.100.7", "192.0.2.1", "198.51.100.7"),
+        (2, "203.0.113.9, 198.51.100.7, 192.0.2.2", "192.0.2.1", "198.51.100.7"),
+        (2, "198.51.100.7", "192.0.2.1", "192.0.2.1"),
+        (1, "no address", "192.0.2.1", "192.0.2.1"),
+        (0, "", "2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+        (0, "", "", "unknown"),
+    ],
+)
+def test_the_address_is_the_one_that_the_trusted_proxies_saw(
+    proxies: int, forwarded: str, peer: str, address: str, settings: Any
+) -> None:
+    settings.ALLAUTH_TRUSTED_PROXY_COUNT = proxies
+    headers = {"X-Forwarded-For": forwarded} if forwarded else {}
+    request = RequestFactory().get(ME, headers=headers, REMOTE_ADDR=peer)
+    assert throttling.address_of(request) == address
+
+
+def test_requests_at_once_can_not_pass_together() -> None:
+    with ThreadPoolExecutor(8) as pool:
+        passed = pool.map(lambda _: try_often(25, scope="user", whose="race", limit=50), range(8))
+    assert sum(passed) == 50
+
+
+def test_no_counter_stays_behind(settings: Any) -> None:
+    throttling.count("user", "ttl", 5)
+    server = redis.Redis.from_url(settings.REDIS_URL)
+    keys = list(server.scan_iter("amani:throttle:user:ttl:*"))
+    assert [server.ttl(key) for key in keys] == [120]
+    server.close()
+
+
+def test_zero_is_no_limit() -> None:
+    assert try_often(20, scope="user", whose="zero", limit=0) == 20
+
+
+@pytest.fixture
+def fresh_counters(monkeypatch: pytest.MonkeyPatch) -> throttling.Counters:
+    counters = throttling.Counters()
+    monkeypatch.setattr(throttling, "counters", counters)
+    return counters
+
+
+def test_without_redis_everybody_passes_and_it_is_counted(
+    settings: Any, fresh_counters: throttling.Counters
+) -> None:
+    settings.REDIS_URL = f"redis://127.0.0.1:{find_free_port()}/0"
+    before = value(metrics.throttle_unavailable)
+    assert try_often(10, scope="user", whose="nobody", limit=3) == 10
+    assert value(metrics.throttle_unavailable) == before + 10
+
+
+def test_redis_is_asked_again_after_a_rest(
+    private_valkey: Callable[[], PrivateValkey],
+    settings: Any,
+    fresh_counters: throttling.Counters,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server = private_valkey()
+    good, settings.REDIS_URL = server.url, f"redis://127.0.0.1:{find_free_port()}/0"
+    assert try_often(2, scope="user", whose="rest", limit=1) == 2
+    settings.REDIS_URL = good
+    assert try_often(2, scope="user", whose="rest", limit=1) == 2
+    fresh_counters.rest_until = 0.0
+    assert try_often(2, scope="user", whose="rest", limit=1) == 1
