@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 
 
 class KycConfig(AppConfig):
@@ -7,5 +8,7 @@ class KycConfig(AppConfig):
 
     def ready(self) -> None:
         from kyc import checks, erasure, metrics  # noqa: F401  (metrics: shown from the start, at zero)
+        from kyc.limits.shipped import ensure_limits
 
         erasure.register()
+        post_migrate.connect(ensure_limits, sender=self, dispatch_uid="kyc.ensure_limits")

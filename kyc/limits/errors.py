@@ -1,0 +1,74 @@
+"""What may be wrong with a use of money, or with a limit that somebody sets."""
+
+from __future__ import annotations
+
+from kyc.errors import KycError
+from kyc.limits.money import shown
+from kyc.models import LimitKind
+from kyc.tiers import next_tier
+from observability.errors import Conflict, Invalid
+
+OF_WHAT = {
+    LimitKind.SINGLE: "for one payment",
+    LimitKind.DAILY: "for a day (UTC)",
+    LimitKind.MONTHLY: "for a calendar month (UTC)",
+    LimitKind.BALANCE: "for what may be held at one time",
+}
+
+
+class LimitExceeded(KycError, Conflict):
+    """Nothing was used. Amounts are in the smallest unit of `currency`."""
+
+    code = "limit_exceeded"
+
+    def __init__(
+        self, *, tier: int, kind: LimitKind, currency: str, limit_minor: int, remaining_minor: int
+    ) -> None:
+        limit, rest = shown(limit_minor, currency), shown(remaining_minor, currency)
+        super().__init__(f"Your limit {OF_WHAT[kind]} is {limit}; {rest} of it is left. {how_to_raise(tier)}")
+        self.tier = tier
+        self.kind = kind
+        self.currency = currency
+        self.limit_minor = limit_minor
+        self.remaining_minor = remaining_minor
+
+
+class NoLimitSet(KycError, Conflict):
+    """Without a limit nothing may be moved: a currency is opened by setting limits for it."""
+
+    code = "no_limit_set"
+
+    def __init__(self, *, tier: int, kind: LimitKind, currency: str) -> None:
+        super().__init__(f"{currency} can't be used at your tier ({tier}): no limit is set {OF_WHAT[kind]}.")
+        self.tier = tier
+        self.kind = kind
+        self.currency = currency
+
+
+class WrongLimit(KycError, Invalid):
+    """`fields` names what is wrong."""
+
+    code = "wrong_limit"
+
+
+class LimitTaken(KycError, Conflict):
+    code = "limit_taken"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This limit is set from that moment already, and what is set stays. Choose another moment."
+        )
+
+
+class LimitUnchanged(KycError, Conflict):
+    code = "limit_unchanged"
+
+    def __init__(self) -> None:
+        super().__init__("This limit has that amount at that moment already: nothing to set.")
+
+
+def how_to_raise(tier: int) -> str:
+    better = next_tier(tier)
+    if better is None:
+        return "You have the highest tier: wait, or write to us."
+    return f"To raise it: {better.how[0].lower()}{better.how[1:]}"

@@ -1,0 +1,117 @@
+"""Dated rules: which limit holds when, and the one way to set another."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+
+import structlog
+from django.db import connection, transaction
+from django.utils import timezone
+
+from accounts.models import User
+from kyc.errors import NotAllowed, ReasonMissing
+from kyc.limits.errors import LimitTaken, LimitUnchanged, WrongLimit
+from kyc.limits.money import CURRENCIES
+from kyc.models import LimitKind, LimitRule
+from kyc.tiers import HIGHEST
+
+log = structlog.get_logger(__name__)
+
+MAY_SET = "kyc.change_limits"
+HIGHEST_AMOUNT = 10**17  # minor units; far below bigint's end, so that sums have room
+LONGEST_REASON = 2_000
+
+
+def rule_at(*, tier: int, currency: str, kind: LimitKind, at: datetime | None = None) -> LimitRule | None:
+    """The rule that holds at that moment; None when there is none, and then nothing may be moved."""
+    return rules_at(tier=tier, currency=currency, kinds=[kind], at=at or timezone.now()).get(kind)
+
+
+def rules_at(
+    *, tier: int, currency: str, kinds: Collection[LimitKind], at: datetime
+) -> dict[LimitKind, LimitRule]:
+    rules = LimitRule.objects.filter(tier=tier, currency=currency, kind__in=kinds, valid_from__lte=at)
+    newest = rules.order_by("kind", "-valid_from").distinct("kind")
+    return {LimitKind(rule.kind): rule for rule in newest}
+
+
+def set_limit(
+    *,
+    tier: int,
+    currency: str,
+    kind: str,
+    amount_minor: int,
+    actor: User,
+    reason: str,
+    valid_from: datetime | None = None,
+) -> LimitRule:
+    """A new limit from `valid_from` on (now, if not given). Nobody's usage is touched: a lower limit only
+    refuses what comes next.
+
+    Raises NotAllowed, ReasonMissing, WrongLimit, LimitTaken, LimitUnchanged.
+    """
+    if not actor.has_perm(MAY_SET):
+        raise NotAllowed
+    refuse_wrong(tier, currency, kind, amount_minor)
+    if not reason.strip():
+        raise ReasonMissing("A limit needs a reason.", fields={"reason": ["Say why it changes."]})
+    with transaction.atomic():
+        lock_cell(tier, currency, kind)
+        start = moment_from(valid_from)
+        refuse_pointless(tier, currency, LimitKind(kind), amount_minor, start)
+        rule = LimitRule.objects.create(
+            tier=tier,
+            currency=currency,
+            kind=kind,
+            amount_minor=amount_minor,
+            valid_from=start,
+            created_by_id=actor.pk,
+            reason=reason.strip()[:LONGEST_REASON],
+        )
+        transaction.on_commit(lambda: log.info("limit_set", rule_id=rule.pk, actor_id=actor.pk))
+        return rule
+
+
+def refuse_wrong(tier: int, currency: str, kind: str, amount_minor: int) -> None:
+    fields = {}
+    if not 0 <= tier <= HIGHEST:
+        fields["tier"] = [f"Use 0 to {HIGHEST}."]
+    if currency not in CURRENCIES:
+        fields["currency"] = ["Use an ISO 4217 code, for example NGN."]
+    if kind not in LimitKind.values:
+        fields["kind"] = [f"Use one of {', '.join(LimitKind.values)}."]
+    if not 0 <= amount_minor <= HIGHEST_AMOUNT:
+        fields["amount_minor"] = [f"Use 0 to {HIGHEST_AMOUNT:,}."]
+    if fields:
+        raise WrongLimit("This can't be a limit.", fields=fields)
+
+
+def moment_from(valid_from: datetime | None) -> datetime:
+    """After the lock, so that two limits set at once don't fall into the same moment."""
+    now = timezone.now()
+    if valid_from is not None and valid_from < now:
+        raise WrongLimit(
+            "A limit can't begin in the past: it would change what was refused and allowed.",
+            fields={"valid_from": ["Choose a moment that is still to come, or leave it empty for now."]},
+        )
+    return valid_from or now
+
+
+def refuse_pointless(
+    tier: int, currency: str, kind: LimitKind, amount_minor: int, valid_from: datetime
+) -> None:
+    before = rule_at(tier=tier, currency=currency, kind=kind, at=valid_from)
+    if before is None:
+        return
+    if before.valid_from == valid_from:
+        raise LimitTaken
+    if before.amount_minor == amount_minor:
+        raise LimitUnchanged
+
+
+def lock_cell(tier: int, currency: str, kind: str) -> None:
+    """There may be no row to lock yet; an advisory lock needs none. Ends with the transaction."""
+    with connection.cursor() as cursor:
+        key = f"limit:{tier}:{currency}:{kind}"
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [key])

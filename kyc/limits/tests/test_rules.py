@@ -1,0 +1,136 @@
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import DatabaseError, connection, transaction
+from django.utils import timezone
+
+from kyc.errors import KycError, NotAllowed, ReasonMissing
+from kyc.limits import rule_at, set_limit
+from kyc.limits.errors import LimitTaken, LimitUnchanged, WrongLimit
+from kyc.limits.shipped import SHIPPED, ensure_limits
+from kyc.limits.tests.amounts import CURRENCY, limit
+from kyc.models import LimitKind, LimitRule
+from kyc.tests.people import make_approver, make_operator
+
+pytestmark = pytest.mark.django_db
+
+
+def asked(**changes: Any) -> dict[str, Any]:
+    return {
+        "tier": 1,
+        "currency": CURRENCY,
+        "kind": "daily",
+        "amount_minor": 500,
+        "reason": "A new circular.",
+        **changes,
+    }
+
+
+def amount_at(moment: Any) -> int | None:
+    rule = rule_at(tier=1, currency=CURRENCY, kind=LimitKind.DAILY, at=moment)
+    return rule.amount_minor if rule else None
+
+
+def test_a_limit_holds_from_its_moment_until_the_next() -> None:
+    now = timezone.now()
+    limit(100, LimitKind.DAILY, tier=1, since=now - timedelta(days=2))
+    limit(200, LimitKind.DAILY, tier=1, since=now + timedelta(days=1))
+    assert amount_at(now - timedelta(days=3)) is None
+    assert amount_at(now - timedelta(days=2)) == 100
+    assert amount_at(None) == 100
+    assert amount_at(now + timedelta(days=1)) == 200
+    assert rule_at(tier=2, currency=CURRENCY, kind=LimitKind.DAILY) is None
+    assert rule_at(tier=1, currency="NGN", kind=LimitKind.DAILY) is not None
+
+
+def test_an_approver_sets_a_limit_from_now_or_from_a_moment_on() -> None:
+    approver = make_approver()
+    rule = set_limit(**asked(), actor=approver)
+    soon = timezone.now() + timedelta(days=1)
+    set_limit(**asked(amount_minor=0, reason="  Closed. "), actor=approver, valid_from=soon)
+    assert (rule.created_by, rule.reason) == (approver, "A new circular.")
+    assert [amount_at(None), amount_at(soon)] == [500, 0]
+    assert LimitRule.objects.get(valid_from=soon).reason == "Closed."
+
+
+@pytest.mark.parametrize("role", ["viewer", "responder", "kyc reviewer", "finance"])
+def test_nobody_else_sets_a_limit(role: str) -> None:
+    with pytest.raises(NotAllowed):
+        set_limit(**asked(), actor=make_operator(role))
+    assert not LimitRule.objects.filter(currency=CURRENCY).exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "field"),
+    [
+        ({"tier": 4}, WrongLimit, "tier"),
+        ({"tier": -1}, WrongLimit, "tier"),
+        ({"currency": "ABC"}, WrongLimit, "currency"),
+        ({"currency": "ngn"}, WrongLimit, "currency"),
+        ({"kind": "yearly"}, WrongLimit, "kind"),
+        ({"amount_minor": -1}, WrongLimit, "amount_minor"),
+        ({"amount_minor": 10**17 + 1}, WrongLimit, "amount_minor"),
+        ({"reason": " "}, ReasonMissing, "reason"),
+        ({"valid_from": timezone.now() - timedelta(minutes=1)}, WrongLimit, "valid_from"),
+    ],
+)
+def test_what_can_be_no_limit_is_refused_by_its_field(
+    changes: dict[str, Any], error: type[KycError], field: str
+) -> None:
+    with pytest.raises(error) as refused:
+        set_limit(**asked(**changes), actor=make_approver())
+    assert list(refused.value.fields) == [field]
+    assert not LimitRule.objects.exclude(currency__in=["NGN", "USD"]).exists()
+
+
+def test_what_is_set_stays() -> None:
+    approver, soon = make_approver(), timezone.now() + timedelta(days=1)
+    set_limit(**asked(), actor=approver, valid_from=soon)
+    with pytest.raises(LimitTaken):
+        set_limit(**asked(amount_minor=600), actor=approver, valid_from=soon)
+    with pytest.raises(LimitUnchanged):
+        set_limit(**asked(), actor=approver, valid_from=soon + timedelta(days=1))
+    assert LimitRule.objects.filter(currency=CURRENCY).count() == 1
+
+
+@pytest.mark.parametrize("sql", ["UPDATE kyc_limitrule SET amount_minor = 1", "DELETE FROM kyc_limitrule"])
+def test_the_database_refuses_to_change_a_limit(sql: str) -> None:
+    before = list(LimitRule.objects.values_list("pk", "amount_minor"))
+    with pytest.raises(DatabaseError, match="Cannot update or delete"), transaction.atomic():
+        connection.cursor().execute(sql)
+    assert list(LimitRule.objects.values_list("pk", "amount_minor")) == before
+
+
+def test_the_limits_of_the_circular_are_there_after_migrate() -> None:
+    rules = LimitRule.objects.filter(currency="NGN", tier__in=[1, 2], kind__in=["single", "balance"])
+    shipped = {(rule.tier, rule.kind): rule.amount_minor for rule in rules}
+    assert shipped == {
+        (1, "single"): 50_000_00,
+        (1, "balance"): 300_000_00,
+        (2, "single"): 100_000_00,
+        (2, "balance"): 500_000_00,
+    }
+
+
+def test_nobody_whom_nobody_checked_may_move_money() -> None:
+    assert set(LimitRule.objects.filter(tier=0).values_list("amount_minor", flat=True)) == {0}
+
+
+def test_a_higher_tier_never_has_a_lower_limit_and_longer_windows_no_smaller_one() -> None:
+    for currency in ("NGN", "USD"):
+        rows = [shipped.amounts for shipped in SHIPPED if shipped.currency == currency]
+        assert [sorted(column) for column in zip(*rows, strict=True)] == [
+            list(column) for column in zip(*rows, strict=True)
+        ]
+        assert all(single <= daily <= monthly for single, daily, monthly, _ in rows)
+
+
+def test_migrating_again_adds_nothing_and_changes_nothing() -> None:
+    set_limit(**asked(currency="NGN", amount_minor=7), actor=make_approver())
+    before = list(LimitRule.objects.order_by("pk").values_list("pk", "amount_minor"))
+    ensure_limits()
+    assert list(LimitRule.objects.order_by("pk").values_list("pk", "amount_minor")) == before
+    rule = rule_at(tier=1, currency="NGN", kind=LimitKind.DAILY)
+    assert rule is not None
+    assert rule.amount_minor == 7

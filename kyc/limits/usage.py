@@ -1,0 +1,153 @@
+"""A limit is a balance: it is used and given back, and the database refuses what would go beyond it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any
+
+from django.db import connection, transaction
+from django.utils import timezone
+
+from kyc.limits.errors import LimitExceeded, NoLimitSet
+from kyc.limits.rules import rules_at
+from kyc.limits.windows import COUNTED, window_start
+from kyc.metrics import record_limit_denied
+from kyc.models import LimitKind, LimitUsage
+from kyc.tiers import tier_of
+
+PAYMENT = (LimitKind.SINGLE, LimitKind.DAILY, LimitKind.MONTHLY)
+
+# A row that has no room is not returned. One statement, its rows locked in the order of COUNTED. The
+# comparison subtracts, so that no sum can leave bigint.
+TAKE = """
+INSERT INTO kyc_limitusage AS usage (person_id, currency, kind, window_start, used_minor, cap_minor)
+SELECT %(person)s, %(currency)s, kind, window_start, %(amount)s, cap
+FROM unnest(%(kinds)s::varchar[], %(windows)s::date[], %(caps)s::bigint[]) AS asked (kind, window_start, cap)
+ON CONFLICT (person_id, currency, kind, window_start) DO UPDATE
+SET used_minor = usage.used_minor + excluded.used_minor, cap_minor = excluded.cap_minor
+WHERE usage.used_minor <= excluded.cap_minor - excluded.used_minor
+RETURNING kind
+"""
+# cap_minor stays: it is the limit of the last use, above which nothing that is given back can bring it.
+GIVE_BACK = """
+WITH locked AS MATERIALIZED (
+    SELECT id FROM kyc_limitusage
+    WHERE person_id = %(person)s AND currency = %(currency)s
+      AND (kind, window_start) IN (SELECT * FROM unnest(%(kinds)s::varchar[], %(windows)s::date[]))
+    ORDER BY array_position(%(kinds)s::varchar[], kind)
+    FOR NO KEY UPDATE
+)
+UPDATE kyc_limitusage AS usage SET used_minor = greatest(used_minor - %(amount)s, 0)
+FROM locked WHERE usage.id = locked.id
+"""
+
+
+def use(
+    *,
+    person_id: int,
+    currency: str,
+    amount_minor: int,
+    kinds: Collection[LimitKind] = PAYMENT,
+    at: datetime | None = None,
+) -> None:
+    """Uses `amount_minor` of the person's limits, or raises LimitExceeded (NoLimitSet) and uses nothing.
+
+    Call it inside the transaction that moves the money: both happen or neither. After a refusal that
+    transaction is usable, and holds no lock of this. Ask for all `kinds` at once, and for several people in
+    the order of their ids: then nobody waits in a circle. Keep `at`; `give_back` wants the same moment.
+    """
+    refuse_misuse(amount_minor, kinds)
+    at = at or timezone.now()
+    tier = tier_of(person_id=person_id, at=at)
+    try:
+        with transaction.atomic():
+            take(person_id, currency, amount_minor, caps_of(tier, currency, kinds, at), tier, at)
+    except (LimitExceeded, NoLimitSet) as refusal:
+        record_limit_denied(tier, refusal.kind)  # at once: the caller's transaction is likely to end here
+        raise
+
+
+def give_back(
+    *,
+    person_id: int,
+    currency: str,
+    amount_minor: int,
+    kinds: Collection[LimitKind] = PAYMENT,
+    at: datetime,
+) -> None:
+    """The inverse of a `use` at the moment `at`: the move failed, was refunded, or a balance was paid out.
+
+    In the same windows; never below zero; always possible, also when the limit has been lowered. It does not
+    know what was given back before: giving back once is the caller's matter, by the state of what it moves.
+    """
+    refuse_misuse(amount_minor, kinds)
+    counted = counted_among(kinds)
+    if counted:
+        with connection.cursor() as cursor:
+            cursor.execute(GIVE_BACK, parameters(person_id, currency, amount_minor, counted, at))
+
+
+def refuse_misuse(amount_minor: int, kinds: Collection[LimitKind]) -> None:
+    """Errors of the program, not of a person."""
+    if not connection.in_atomic_block:
+        raise RuntimeError("Limits are used inside the transaction that moves the money.")
+    if amount_minor <= 0:
+        raise ValueError(f"An amount of {amount_minor} uses nothing: it has to be positive.")
+    if not kinds:
+        raise ValueError("Name the kinds of limits to use.")
+
+
+def caps_of(tier: int, currency: str, kinds: Collection[LimitKind], at: datetime) -> dict[LimitKind, int]:
+    rules = rules_at(tier=tier, currency=currency, kinds=kinds, at=at)
+    for kind in LimitKind:
+        if kind in kinds and kind not in rules:
+            raise NoLimitSet(tier=tier, kind=kind, currency=currency)
+    return {kind: rules[kind].amount_minor for kind in LimitKind if kind in kinds}
+
+
+def take(
+    person_id: int, currency: str, amount_minor: int, caps: dict[LimitKind, int], tier: int, at: datetime
+) -> None:
+    for kind, cap in caps.items():
+        if amount_minor > cap:
+            raise refusal(person_id, currency, kind, cap, tier, at)
+    counted = counted_among(caps)
+    if not counted:
+        return
+    asked = parameters(person_id, currency, amount_minor, counted, at)
+    with connection.cursor() as cursor:
+        cursor.execute(TAKE, asked | {"caps": [caps[kind] for kind in counted]})
+        taken = {kind for (kind,) in cursor.fetchall()}
+    for kind in counted:
+        if kind not in taken:
+            raise refusal(person_id, currency, kind, caps[kind], tier, at)
+
+
+def counted_among(kinds: Collection[LimitKind]) -> list[LimitKind]:
+    return [kind for kind in COUNTED if kind in kinds]
+
+
+def parameters(
+    person_id: int, currency: str, amount_minor: int, counted: list[LimitKind], at: datetime
+) -> dict[str, Any]:
+    return {
+        "person": person_id,
+        "currency": currency,
+        "amount": amount_minor,
+        "kinds": [kind.value for kind in counted],
+        "windows": [window_start(kind, at) for kind in counted],
+    }
+
+
+def refusal(
+    person_id: int, currency: str, kind: LimitKind, cap: int, tier: int, at: datetime
+) -> LimitExceeded:
+    """Says how much is left; read in the savepoint that holds the row, so that it is true."""
+    usage = LimitUsage.objects.filter(
+        person_id=person_id, currency=currency, kind=kind, window_start=window_start(kind, at)
+    )
+    used = 0 if kind == LimitKind.SINGLE else usage.values_list("used_minor", flat=True).first() or 0
+    return LimitExceeded(
+        tier=tier, kind=kind, currency=currency, limit_minor=cap, remaining_minor=max(cap - used, 0)
+    )
