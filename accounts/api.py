@@ -52,15 +52,14 @@ class ProfileChange(Schema):
 
 
 class Export(Schema):
-    """The account, and a part for whatever else keeps something about the person."""
-
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="forbid")
 
     exported_at: datetime
     account: dict[str, Any]
     email_addresses: list[dict[str, Any]]
     sessions: list[dict[str, Any]]
     authenticators: list[dict[str, Any]]
+    parts: dict[str, Any] = Field(description="What the rest of Amani keeps, by its name: `kyc`.")
 
 
 def person_of(request: HttpRequest) -> User:

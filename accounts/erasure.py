@@ -74,7 +74,6 @@ def forget_sign_in(person: User) -> None:
     """Sessions that are not listed end with the password, on which their hash depends."""
     for session in UserSession.objects.filter(user=person):
         session.end()
-        session.delete()
     EmailAddress.objects.filter(user=person).delete()
     Authenticator.objects.filter(user=person).delete()
     person.groups.clear()

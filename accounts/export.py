@@ -39,7 +39,7 @@ def export_account(person: User) -> dict[str, Any]:
             .values("created_at", "last_seen_at", "ip", "user_agent")
         ),
         "authenticators": [authenticator(row) for row in Authenticator.objects.filter(user=person)],
-        **{name: collect(person) for name, collect in collectors.items()},
+        "parts": {name: collect(person) for name, collect in collectors.items()},
     }
 
 
