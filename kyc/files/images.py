@@ -73,11 +73,7 @@ def opaque(picture: Image.Image) -> Image.Image:
     if picture.mode in ("1", "L"):
         return picture.convert("L")
     if picture.mode.startswith("I"):
-        return (
-            picture.point([value >> 8 for value in range(65536)], "L")
-            if picture.mode == "I;16"
-            else (picture.convert("L"))
-        )
+        return picture.convert("I").point(lambda value: value * (1 / 256)).convert("L")
     if "A" in picture.mode or "transparency" in picture.info:
         layers = picture.convert("RGBA")
         white = Image.new("RGB", layers.size, "white")
