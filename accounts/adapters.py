@@ -8,7 +8,7 @@ from allauth.account.adapter import DefaultAccountAdapter
 from allauth.core import context as current
 from allauth.core.internal.httpkit import clean_client_ip, is_headless_request
 from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.core.exceptions import ImproperlyConfigured, PermissionDenied, ValidationError
 from django.core.mail import EmailMessage
 from django.http import HttpRequest, HttpResponse
 
@@ -52,7 +52,10 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
         try:
             return str(super().get_client_ip(request))
         except ImproperlyConfigured:
-            return clean_client_ip(request.META.get("REMOTE_ADDR") or "") or ""
+            address: str | None = clean_client_ip(request.META.get("REMOTE_ADDR") or "")
+        if not address:
+            raise PermissionDenied("The request has no address.")
+        return address
 
     def pre_login(self, request: HttpRequest, user: User, **values: Any) -> HttpResponse | None:
         operators.vouch(user=user)

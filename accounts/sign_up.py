@@ -19,6 +19,7 @@ from accounts.models import User
 
 
 class SignUpInput(SignupInput):  # type: ignore[misc]  # allauth ships no types
+    account_already_exists: bool
     full_name = CharField(required=False)
     phone_number = CharField(required=False)
     country = CharField(required=False)

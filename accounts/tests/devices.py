@@ -38,7 +38,7 @@ class App:
 
     base = "/_allauth/app/v1/"
 
-    def __init__(self, **environment: str) -> None:
+    def __init__(self, **environment: Any) -> None:
         self.client = Client(enforce_csrf_checks=True, raise_request_exception=False)
         self.environment = environment
         self.token = ""
@@ -110,6 +110,6 @@ def make_person(email: str = EMAIL, password: str = PASSWORD, **fields: Any) -> 
 
 
 def code_in_mail(number: int = -1) -> str:
-    found = CODE.search(mail.outbox[number].body)
+    found = CODE.search(str(mail.outbox[number].body))
     assert found is not None, mail.outbox[number].body
     return found[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -33,9 +34,10 @@ def test_who_signs_up_while_mail_is_down_has_an_account_and_asks_again(
     assert ada.sign_up().pending == ["verify_email"]
     assert User.objects.get().email == EMAIL
     assert (sent(), failed()) == (0, 1)
-    line = next(record for record in caplog.records if isinstance(record.msg, dict))
-    assert (line.msg["event"], line.msg["kind"]) == ("mail_not_sent", "email_confirmation_signup")
-    assert EMAIL not in Formatter("json").format(line)
+    line = next(record for record in caplog.records if record.name == "accounts.mail")
+    told = json.loads(Formatter("json").format(line))
+    assert (told["event"], told["kind"]) == ("mail_not_sent", "email_confirmation_signup")
+    assert EMAIL not in str(told)
 
     settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
     cache.clear()  # ten seconds later
@@ -64,9 +66,10 @@ def test_a_mail_names_amani_and_never_the_host_header(settings: Any) -> None:
     bob.post("account/password/change", current_password=password, new_password="staple battery horse")
     assert len(mail.outbox) == 4
     for message in mail.outbox:
-        assert message.body.rstrip().endswith(f"Amani\n{settings.FRONTEND_URL}")
-        assert "evil.example" not in message.body + message.subject
-        assert "+1 900" not in message.body
+        text = f"{message.subject}\n{message.body}"
+        assert text.rstrip().endswith(f"Amani\n{settings.FRONTEND_URL}")
+        assert "evil.example" not in text
+        assert "+1 900" not in text
 
 
 def test_the_mail_of_a_sign_up_holds_the_code_and_what_to_do() -> None:
