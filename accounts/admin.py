@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from allauth.usersessions.models import UserSession
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
@@ -24,7 +26,9 @@ from accounts.models import User
 from observability.console.history import posted_reason, see_other
 from observability.errors import AmaniError
 
-admin.site.unregister(Group)  # the roles are code: accounts/roles.py
+# The roles are code (accounts/roles.py). The others are django-allauth's: their pages would show the secrets
+# of second factors, and take factors, addresses and sessions away without a reason.
+admin.site.unregister([Group, Authenticator, EmailAddress, UserSession])
 
 
 class CreateUserForm(UserCreationForm):  # type: ignore[misc]  # unfold ships no types
