@@ -43,11 +43,12 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
 
 
 def kyc_pages(request: HttpRequest) -> list[dict[str, Any]]:
-    """The review queue, with the number of cases that wait."""
+    """The review queue, with the number of cases that wait; the limits."""
     cases = page(request, "Cases", "badge", "case", app="kyc")
     if cases and (waiting := kyc_overview.waiting_count()):
         cases["badge"] = kyc_overview.at_most(waiting)
-    return [found for found in (cases,) if found]
+    limits = page(request, "Limits", "tune", "limitrule", app="kyc")
+    return [found for found in (cases, limits) if found]
 
 
 def page(

@@ -58,6 +58,10 @@ def target() -> timedelta:
     return timedelta(hours=settings.KYC_REVIEW_TARGET_HOURS)
 
 
+def target_in_words() -> str:
+    return f"{settings.KYC_REVIEW_TARGET_HOURS} h"
+
+
 def due(case: Case, now: datetime | None = None) -> Standing | None:
     """How a waiting case stands against the target; None when nobody waits for it."""
     if case.state not in WAITING or case.submitted_at is None:

@@ -1,5 +1,5 @@
 """What operators see of KYC: the review queue, one case, limits, what providers said."""
 
-from kyc.admin import queue
+from kyc.admin import limits, queue
 
-__all__ = ["queue"]
+__all__ = ["limits", "queue"]

@@ -38,6 +38,10 @@ class Action:
     button: str = ""
     tone: str = ""
 
+    @property
+    def url_name(self) -> str:
+        return f"admin:kyc_case_{self.event}"
+
 
 ACTIONS = {
     action.event: action

@@ -18,6 +18,7 @@ MOST_EVENTS = 200
 MOST_OTHERS = 10
 MOST_ACCESSES = 30
 MOST_CHECKS = 10
+SAME_NUMBER, SAME_IMAGE = "same number", "same image"
 
 
 class Look(NamedTuple):
@@ -28,6 +29,7 @@ class Look(NamedTuple):
 
 
 def page_context(case: Case, user: User) -> dict[str, Any]:
+    found_again = duplicates(case)
     previous_case, next_case = neighbours(case)
     checks = case.checks.order_by("-id")[:MOST_CHECKS]
     return {
@@ -37,7 +39,8 @@ def page_context(case: Case, user: User) -> dict[str, Any]:
         "is_own": case.person_id == user.pk,
         "has_it": case.claimed_by_id == user.pk,
         "masked_number": masked_number(case),
-        "duplicates": duplicates(case),
+        "duplicates": [(other, ", ".join(why)) for other, why in found_again.items()],
+        "must_say_why": any(SAME_NUMBER in why for why in found_again.values()),
         "checks": [(check, provider_name(check.provider), *check_mark(check)) for check in checks],
         "earlier": list(others_of_the_person(case)[:MOST_OTHERS]),
         "timeline": timeline(case),
@@ -46,16 +49,19 @@ def page_context(case: Case, user: User) -> dict[str, Any]:
     }
 
 
-def duplicates(case: Case) -> list[tuple[Case, str]]:
-    """Other people's claims to the same number, and every other case that shows the same image."""
-    numbers = [(other, "same number") for other in same_number(case).order_by("-id")[:MOST_OTHERS]]
-    return numbers + [(other, "same image") for other in same_image(case)[:MOST_OTHERS]]
+def duplicates(case: Case) -> dict[Case, list[str]]:
+    """Other people's claims to the same number, and every other case that shows the same image, with why."""
+    found: dict[Case, list[str]] = {}
+    for why, others in ((SAME_NUMBER, same_number(case)), (SAME_IMAGE, same_image(case))):
+        for other in others.order_by("-id")[:MOST_OTHERS]:
+            found.setdefault(other, []).append(why)
+    return found
 
 
 def same_image(case: Case) -> QuerySet[Case]:
     mine = case.documents.values("sha256")
     found = Document.objects.filter(sha256__in=mine).exclude(case=case).order_by().values("case_id")
-    return Case.objects.filter(pk__in=found).order_by("-id")
+    return Case.objects.filter(pk__in=found)
 
 
 def others_of_the_person(case: Case) -> QuerySet[Case]:

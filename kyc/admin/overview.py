@@ -11,8 +11,7 @@ from django.utils import timezone
 from kyc.models import Case, CaseEvent, State
 from kyc.selectors import waiting, with_duplicate_flag
 from kyc.states import Event
-from kyc.words import due, target
-from observability import words
+from kyc.words import due, event_mark, target, target_in_words
 
 COUNT_AT_MOST = 1_000
 MOST_WAITING = 8
@@ -41,10 +40,16 @@ def overview() -> dict[str, Any]:
         "kyc_in_review": at_most(count_in(State.IN_REVIEW)),
         "kyc_late": at_most(late[:COUNT_AT_MOST].count()),
         "kyc_decided": sum(decided.values()),
-        "kyc_decided_as": [(event.replace("_", " "), count) for event, count in decided.items() if count],
+        "kyc_decided_as": [
+            (event_mark(event)[2].lower(), count) for event, count in decided.items() if count
+        ],
         "kyc_oldest": [(case, due(case, now)) for case in oldest()],
-        "kyc_target": words.duration(target()),
+        "kyc_target": target_in_words(),
     }
+
+
+def in_words(event: str) -> str:
+    return event_mark(event)[2].lower()
 
 
 def count_in(state: State) -> int:

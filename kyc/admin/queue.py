@@ -23,7 +23,7 @@ from kyc.errors import CaseNotFound
 from kyc.models import Case, Check, State
 from kyc.selectors import with_duplicate_flag
 from kyc.states import Event
-from kyc.words import STATE_MARKS, check_mark, claim_is_held, due, provider_name, target
+from kyc.words import STATE_MARKS, check_mark, claim_is_held, due, provider_name, target_in_words
 from observability import words
 from observability.console.history import CappedChangeList, HistoryAdmin, actor_of, posted_reason, see_other
 from observability.errors import AmaniError
@@ -81,11 +81,11 @@ class CaseAdmin(HistoryAdmin):
         context = {
             "title": "KYC cases",
             "may_review": self.may(request, "review_case"),
-            "target": words.duration(target()),
+            "target": target_in_words(),
+            "is_queue": filters.is_queue(request),
             **(extra_context or {}),
         }
-        page: HttpResponse = super().changelist_view(request, context)
-        return page
+        return super().changelist_view(request, context)
 
     # --- The list's columns ---
 
@@ -202,9 +202,7 @@ class CaseAdmin(HistoryAdmin):
         cases = reverse(self.url_name("changelist"))
         match found:
             case None:
-                messages.info(
-                    request, "Nothing was found. Try a case's id, an e-mail's start or a whole number."
-                )
+                messages.info(request, NOTHING_FOUND)
                 return see_other(cases)
             case int():
                 return see_other(self.page_url(found))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import pycountry
 from django import template
 from django.utils.safestring import SafeString
@@ -35,3 +37,8 @@ def country(code: str) -> str:
     """`Nigeria (NG)`; a code that is none stays as it is."""
     found = pycountry.countries.get(alpha_2=code)
     return f"{found.name} ({code})" if found else code
+
+
+@register.filter
+def to_the_minute(moment: datetime) -> SafeString:
+    return words.time_tag(moment, words.clock(moment))

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import BadRequest, PermissionDenied
 from django.db.models import Model, Q
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -59,6 +59,14 @@ class HistoryAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        if any("\0" in value for value in request.GET.values()):
+            raise BadRequest("An address can't hold a NUL character.")  # the database would refuse it
+        page: HttpResponse = super().changelist_view(request, extra_context)
+        return page
 
     def page_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         """What the page's template needs beyond the row itself."""

@@ -1,0 +1,85 @@
+"""The form that sets a limit. It asks twice: first what, then whether it is meant."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.utils import timezone
+
+from accounts.models import User
+from kyc.limits import rule_at, set_limit
+from kyc.limits.money import minor_from
+from kyc.limits.rules import LONGEST_REASON, checked
+from kyc.models import LimitKind, LimitRule
+from kyc.tiers import TIERS
+from observability.errors import AmaniError
+
+FIELD_OF = {"amount_minor": "amount"}
+
+
+class LimitForm(forms.Form):
+    tier = forms.TypedChoiceField(
+        coerce=int, choices=[(tier.number, f"{tier.number}: {tier.name}") for tier in TIERS]
+    )
+    currency = forms.CharField(max_length=3, min_length=3, help_text="ISO 4217, for example NGN.")
+    kind = forms.ChoiceField(choices=LimitKind.choices, label="Limit for")
+    amount = forms.CharField(max_length=24, help_text="In the currency's main unit, for example 50,000.")
+    valid_from = forms.DateTimeField(
+        required=False,
+        label="From (UTC)",
+        help_text="Empty: from the moment you confirm.",
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}),
+    )
+    reason = forms.CharField(
+        max_length=LONGEST_REASON,
+        help_text="It stays beside the limit for ever.",
+        widget=forms.Textarea(attrs={"rows": 2}),
+    )
+    seen = forms.IntegerField(required=False, widget=forms.HiddenInput)
+
+    def clean_currency(self) -> str:
+        return str(self.cleaned_data["currency"]).strip().upper()
+
+    def clean(self) -> dict[str, Any]:
+        """All that `set_limit` would refuse, said before anybody is asked to confirm."""
+        data = self.cleaned_data
+        if {"amount", "currency"} <= data.keys():
+            data["amount_minor"] = minor_from(data["amount"], data["currency"])
+            if data["amount_minor"] is None:
+                self.add_error("amount", "Type an amount, with no more decimals than the currency has.")
+        if not self.errors:
+            self.asks(lambda: checked(**self.limit()))
+        return data
+
+    def limit(self) -> dict[str, Any]:
+        names = ("tier", "currency", "kind", "amount_minor", "reason", "valid_from")
+        return {name: self.cleaned_data[name] for name in names}
+
+    def asks(self, question: Any) -> Any:
+        """What `question` answers; what it refuses becomes an error of the field it is about."""
+        try:
+            return question()
+        except AmaniError as refused:
+            if not refused.fields:
+                self.add_error(None, str(refused))
+            for field, messages in refused.fields.items():
+                self.add_error(FIELD_OF.get(field, field), messages)
+            return None
+
+    def rule_before(self) -> LimitRule | None:
+        data = self.cleaned_data
+        return rule_at(
+            tier=data["tier"],
+            currency=data["currency"],
+            kind=LimitKind(data["kind"]),
+            at=data["valid_from"] or timezone.now(),
+        )
+
+    def has_seen(self, before: LimitRule | None) -> bool:
+        """Whether the operator confirms a change of the limit that still holds."""
+        return bool(self.cleaned_data["seen"] == (before.pk if before else None))
+
+    def save(self, actor: User) -> LimitRule | None:
+        rule: LimitRule | None = self.asks(lambda: set_limit(actor=actor, **self.limit()))
+        return rule

@@ -1,0 +1,121 @@
+"""Limits: what each tier may move, what was set when, by whom and why. Rows are added, never edited."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+from django.utils import timezone
+from django.views.decorators.http import require_http_methods
+
+from accounts.models import User
+from kyc.admin.limit_form import LimitForm
+from kyc.limits.matrix import history, matrix
+from kyc.models import LimitKind, LimitRule
+from kyc.tiers import TIERS
+from observability.console.history import HistoryAdmin, actor_of, see_other
+
+MOST_RULES = 200
+MAY_SET = "change_limits"
+CELL_FIELDS = ("tier", "currency", "kind")
+
+
+@admin.register(LimitRule)
+class LimitRuleAdmin(HistoryAdmin):
+    page_template = "kyc/console/limit.html"
+
+    class Media:
+        css = {"all": ["kyc/limits.css"]}
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(require_http_methods(["GET", "HEAD", "POST"])(self.set_limit))
+        return [path("set/", view, name=self.url_name("set").removeprefix("admin:")), *super().get_urls()]
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Not a list of rows: the limits that hold, side by side."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        context = {
+            "title": "Limits",
+            "currencies": matrix().items(),
+            "kinds": LimitKind.choices,
+            "may_set": self.may(request, MAY_SET),
+        }
+        return self.page(request, "kyc/console/limits.html", context)
+
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> LimitRule | None:
+        if not object_id.isdecimal():
+            return None
+        return LimitRule.objects.select_related("created_by").filter(pk=object_id).first()
+
+    def page_context(self, request: HttpRequest, row: LimitRule) -> dict[str, Any]:
+        rules = list(history(row)[:MOST_RULES])
+        now = timezone.now()
+        return {
+            "title": str(row),
+            "tier": TIERS[row.tier],
+            "rules": rules,
+            "holds": next((rule for rule in rules if rule.valid_from <= now), None),
+            "now": now,
+            "may_set": self.may(request, MAY_SET),
+        }
+
+    # --- Setting one: a form, a page that asks whether it is meant, then it is done ---
+
+    def set_limit(self, request: HttpRequest) -> HttpResponse:
+        if not self.may(request, MAY_SET):
+            raise PermissionDenied
+        if request.method != "POST":
+            return self.form_page(
+                request, LimitForm(initial={name: request.GET.get(name) for name in CELL_FIELDS})
+            )
+        form = LimitForm(request.POST)
+        if not form.is_valid() or "back" in request.POST:
+            return self.form_page(request, form)
+        before = form.rule_before()
+        if "confirmed" not in request.POST:
+            return self.confirm_page(request, form, before)
+        if not form.has_seen(before):
+            messages.warning(request, "Nothing was set: this limit changed while you looked. Look again.")
+            return self.confirm_page(request, form, before)
+        rule = form.save(operator(request))
+        if rule is None:
+            return self.form_page(request, form)
+        messages.success(request, "The limit is set.")
+        return see_other(self.page_url(rule.pk))
+
+    def form_page(self, request: HttpRequest, form: LimitForm) -> HttpResponse:
+        return self.page(request, "kyc/console/limit_form.html", {"title": "Set a limit", "form": form})
+
+    def confirm_page(self, request: HttpRequest, form: LimitForm, before: LimitRule | None) -> HttpResponse:
+        data = form.cleaned_data
+        context = {
+            "title": "Set a limit",
+            "form": form,
+            "data": data,
+            "tier": TIERS[data["tier"]],
+            "kind": LimitKind(data["kind"]).label,
+            "before": before,
+            "is_lower": before is not None and data["amount_minor"] < before.amount_minor,
+        }
+        return self.page(request, "kyc/console/limit_confirm.html", context)
+
+    def page(self, request: HttpRequest, template: str, context: dict[str, Any]) -> HttpResponse:
+        request.current_app = self.admin_site.name
+        frame = {**self.admin_site.each_context(request), "opts": self.opts, "media": self.media}
+        return TemplateResponse(request, template, {**frame, **context})
+
+
+def operator(request: HttpRequest) -> User:
+    user = actor_of(request)
+    if not isinstance(user, User):
+        raise PermissionDenied
+    return user
