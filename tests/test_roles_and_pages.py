@@ -106,7 +106,8 @@ def rows() -> dict[str, Any]:
     LimitUsage.objects.create(
         person=user, currency="XAF", kind="daily", window_start="2026-01-01", cap_minor=1
     )
-    found = {model._meta.label_lower.replace(".", "_"): model._default_manager.first() for model in apps.get_models()}
+    models = {model._meta.label_lower.replace(".", "_"): model for model in apps.get_models()}
+    found = {name: model._default_manager.first() for name, model in models.items()}
     return found | {"accounts_user": user, "auth_user": user}
 
 
