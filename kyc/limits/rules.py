@@ -53,13 +53,16 @@ def set_limit(
     """
     if not actor.has_perm(MAY_SET):
         raise NotAllowed
-    refuse_wrong(tier, currency, kind, amount_minor)
-    if not reason.strip():
-        raise ReasonMissing("A limit needs a reason.", fields={"reason": ["Say why it changes."]})
     with transaction.atomic():
         lock_cell(tier, currency, kind)
-        start = moment_from(valid_from)
-        refuse_pointless(tier, currency, LimitKind(kind), amount_minor, start)
+        start = checked(
+            tier=tier,
+            currency=currency,
+            kind=kind,
+            amount_minor=amount_minor,
+            reason=reason,
+            valid_from=valid_from,
+        )
         rule = LimitRule.objects.create(
             tier=tier,
             currency=currency,
@@ -71,6 +74,18 @@ def set_limit(
         )
         transaction.on_commit(lambda: log.info("limit_set", rule_id=rule.pk, actor_id=actor.pk))
         return rule
+
+
+def checked(
+    *, tier: int, currency: str, kind: str, amount_minor: int, reason: str, valid_from: datetime | None
+) -> datetime:
+    """From when such a limit would hold. Raises what `set_limit` raises, and changes nothing."""
+    refuse_wrong(tier, currency, kind, amount_minor)
+    if not reason.strip():
+        raise ReasonMissing("A limit needs a reason.", fields={"reason": ["Say why it changes."]})
+    start = moment_from(valid_from)
+    refuse_pointless(tier, currency, LimitKind(kind), amount_minor, start)
+    return start
 
 
 def refuse_wrong(tier: int, currency: str, kind: str, amount_minor: int) -> None:

@@ -1,0 +1,191 @@
+import re
+from datetime import timedelta
+from http import HTTPStatus
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts.models import User
+from kyc.limits import set_limit
+from kyc.limits.tests.amounts import CURRENCY, limit
+from kyc.models import LimitKind, LimitRule
+from kyc.tests.people import make_approver, make_operator
+
+pytestmark = pytest.mark.django_db
+LIMITS, SET = "admin:kyc_limitrule_changelist", "admin:kyc_limitrule_set"
+
+
+@pytest.fixture
+def approver(client: Client) -> User:
+    operator = make_approver("ada")
+    operator.full_name = "Ada Approver"
+    operator.save()
+    client.force_login(operator)
+    return operator
+
+
+def typed(**changes: str) -> dict[str, str]:
+    return {
+        "tier": "1",
+        "currency": "xts",
+        "kind": "daily",
+        "amount": "1,500.50",
+        "valid_from": "",
+        "reason": "A new circular.",
+        **changes,
+    }
+
+
+def page_of(rule: LimitRule) -> str:
+    return reverse("admin:kyc_limitrule_change", args=[rule.pk])
+
+
+def rule_of(**fields: Any) -> LimitRule:
+    return LimitRule.objects.get(currency=CURRENCY, **fields)
+
+
+def confirmation(response: Any) -> dict[str, str]:
+    """What the confirming page posts."""
+    text = response.content.decode()
+    fields = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', text))
+    return {**fields, "confirmed": "yes"}
+
+
+def test_limits_are_shown_by_currency_tier_and_kind(client: Client, approver: User) -> None:
+    limit(123_456, LimitKind.DAILY, tier=1)
+    limit(
+        200_000, LimitKind.DAILY, tier=1, since=timezone.now().replace(hour=0, minute=0) + timedelta(days=9)
+    )
+    text = client.get(reverse(LIMITS)).content.decode()
+    assert "XTS 1,234.56" in text
+    assert "XTS 2,000 from" in text
+    assert "NGN 50,000" in text
+    assert "none: refused" in text
+
+
+def test_limits_take_the_same_queries_however_many_there_are(
+    client: Client, approver: User, django_assert_max_num_queries: Any
+) -> None:
+    for number in range(60):
+        limit(number, since=timezone.now() - timedelta(days=number))
+    with django_assert_max_num_queries(9) as queries:
+        client.get(reverse(LIMITS))
+    assert sum("kyc_limitrule" in query["sql"] for query in queries) == 2
+    rule = LimitRule.objects.filter(currency=CURRENCY).latest("valid_from")
+    with django_assert_max_num_queries(9) as queries:
+        client.get(page_of(rule))
+    assert sum("kyc_limitrule" in query["sql"] for query in queries) == 2
+
+
+def test_a_limit_has_its_history_with_who_and_why(client: Client, approver: User) -> None:
+    limit(100, LimitKind.DAILY, tier=1)
+    rule = set_limit(
+        tier=1, currency=CURRENCY, kind="daily", amount_minor=900, actor=approver, reason="<b>Festive</b>"
+    )
+    text = client.get(page_of(rule)).content.decode()
+    assert [word in text for word in ("In force", "XTS 9", "XTS 1<", "Ada Approver", "For a test.")] == [
+        True
+    ] * 5
+    assert "&lt;b&gt;Festive&lt;/b&gt;" in text
+    assert "<b>Festive</b>" not in text
+
+
+def test_a_limit_is_set_after_being_asked_twice(client: Client, approver: User) -> None:
+    limit(200_000, LimitKind.DAILY, tier=1)
+    asked = client.post(reverse(SET), typed())
+    assert LimitRule.objects.filter(currency=CURRENCY).count() == 1
+    text = asked.content.decode()
+    assert [
+        word in text for word in ("Is this what you mean?", "XTS 2,000", "XTS 1,500.50", "becomes lower")
+    ] == [True] * 4
+    done = client.post(reverse(SET), confirmation(asked))
+    rule = rule_of(amount_minor=150_050)
+    assert (done.status_code, done["Location"]) == (HTTPStatus.SEE_OTHER, page_of(rule))
+    assert (rule.created_by, rule.reason, rule.tier, rule.kind) == (approver, "A new circular.", 1, "daily")
+
+
+def test_a_limit_may_be_planned(client: Client, approver: User) -> None:
+    soon = (timezone.now() + timedelta(days=3)).replace(second=0, microsecond=0)
+    asked = client.post(reverse(SET), typed(valid_from=f"{soon:%Y-%m-%dT%H:%M}"))
+    assert client.post(reverse(SET), confirmation(asked)).status_code == HTTPStatus.SEE_OTHER
+    assert rule_of().valid_from == soon
+
+
+def test_confirming_twice_sets_one_limit(client: Client, approver: User) -> None:
+    answer = confirmation(client.post(reverse(SET), typed()))
+    client.post(reverse(SET), answer)
+    again = client.post(reverse(SET), answer)
+    assert "has that amount at that moment already" in again.content.decode()
+    assert LimitRule.objects.filter(currency=CURRENCY).count() == 1
+
+
+def test_what_was_confirmed_must_still_be_the_change_that_was_shown(client: Client, approver: User) -> None:
+    answer = confirmation(client.post(reverse(SET), typed()))
+    limit(7_700, LimitKind.DAILY, tier=1)
+    again = client.post(reverse(SET), answer)
+    text = again.content.decode()
+    assert "this limit changed while you looked" in text
+    assert "XTS 77" in text
+    assert LimitRule.objects.filter(currency=CURRENCY).count() == 1
+    assert client.post(reverse(SET), confirmation(again)).status_code == HTTPStatus.SEE_OTHER
+    assert LimitRule.objects.filter(currency=CURRENCY).count() == 2
+
+
+def test_one_may_go_back_and_change_it(client: Client, approver: User) -> None:
+    answer = confirmation(client.post(reverse(SET), typed()))
+    del answer["confirmed"]
+    text = client.post(reverse(SET), {**answer, "back": "yes"}).content.decode()
+    assert 'value="1,500.50"' in text
+    assert "Check it" in text
+    assert not LimitRule.objects.filter(currency=CURRENCY).exists()
+
+
+@pytest.mark.parametrize("confirmed", [{}, {"confirmed": "yes"}])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"tier": "4"}, "Select a valid choice"),
+        ({"currency": "ABC"}, "Use an ISO 4217 code"),
+        ({"kind": "yearly"}, "Select a valid choice"),
+        ({"amount": "a lot"}, "Type an amount"),
+        ({"amount": "-5"}, "Type an amount"),
+        ({"amount": "1.234"}, "no more decimals than the currency has"),
+        ({"amount": "9" * 16}, "Type an amount"),
+        ({"reason": " "}, "This field is required"),
+        ({"valid_from": "2020-01-01T00:00"}, "Choose a moment that is still to come"),
+        ({"valid_from": "soon"}, "Enter a valid date/time"),
+    ],
+)
+def test_what_can_be_no_limit_is_said_at_its_field(
+    client: Client, approver: User, changes: dict[str, str], message: str, confirmed: dict[str, str]
+) -> None:
+    response = client.post(reverse(SET), {**typed(**changes), **confirmed})
+    assert response.status_code == HTTPStatus.OK
+    assert message in response.content.decode()
+    assert not LimitRule.objects.filter(currency=CURRENCY).exists()
+
+
+@pytest.mark.parametrize("role", ["finance", "viewer", "responder", "kyc reviewer"])
+def test_only_an_approver_may_set_a_limit(client: Client, role: str) -> None:
+    client.force_login(make_operator(role))
+    limit(100, LimitKind.DAILY, tier=1)
+    sees = HTTPStatus.OK if role == "finance" else HTTPStatus.FORBIDDEN
+    pages = [client.get(reverse(LIMITS)), client.get(page_of(rule_of()))]
+    assert [page.status_code for page in pages] == [sees, sees]
+    assert b"Set a" not in pages[0].content + pages[1].content
+    assert client.get(reverse(SET)).status_code == HTTPStatus.FORBIDDEN
+    assert client.post(reverse(SET), {**typed(), "confirmed": "yes"}).status_code == HTTPStatus.FORBIDDEN
+    assert LimitRule.objects.filter(currency=CURRENCY).count() == 1
+
+
+def test_nobody_edits_adds_or_deletes_a_row(admin_client: Client) -> None:
+    limit(100, LimitKind.DAILY, tier=1)
+    page = page_of(rule_of())
+    assert admin_client.post(page, {"amount_minor": "1"}).status_code == HTTPStatus.METHOD_NOT_ALLOWED
+    assert admin_client.get(reverse("admin:kyc_limitrule_add")).status_code == HTTPStatus.FORBIDDEN
+    delete = reverse("admin:kyc_limitrule_delete", args=[rule_of().pk])
+    assert admin_client.post(delete, {"post": "yes"}).status_code == HTTPStatus.FORBIDDEN
+    assert rule_of().amount_minor == 100
