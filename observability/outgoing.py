@@ -92,6 +92,8 @@ def _answer_to(
 
 def _whole_body(response: requests.Response, limit_bytes: int) -> bytes:
     """Raises OutcomeUnknown when it is longer: half an answer must not be taken for one."""
+    if response.is_redirect:  # requests has read it to look where it leads
+        return b""
     received = b""
     while part := response.raw.read1(64 * 1024, decode_content=False):
         received += part
