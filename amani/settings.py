@@ -456,15 +456,26 @@ def kyc_storage() -> dict[str, Any]:
             "directory_permissions_mode": 0o700,
         }
         return {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": options}
+    from boto3.s3.transfer import TransferConfig  # type: ignore[import-untyped]
+    from botocore.config import Config  # type: ignore[import-untyped]
+
+    client = Config(
+        connect_timeout=3,
+        read_timeout=10,
+        retries={"mode": "standard", "total_max_attempts": 2},
+        request_checksum_calculation="when_required",  # other stores than Amazon's don't know its newer sums
+        response_checksum_validation="when_required",
+    )
     options = {
+        "client_config": client,
+        "transfer_config": TransferConfig(multipart_threshold=8 * KYC_MAX_FILE_BYTES, use_threads=False),
         "bucket_name": KYC_S3_BUCKET,
         "endpoint_url": KYC_S3_ENDPOINT_URL or None,
         "region_name": KYC_S3_REGION or None,
         "access_key": KYC_S3_ACCESS_KEY_ID or None,
         "secret_key": KYC_S3_SECRET_ACCESS_KEY or None,
-        "default_acl": "private",
+        # No ACL: an object is private without one, and buckets that have them switched off refuse any.
         "file_overwrite": False,
-        "querystring_auth": True,
     }
     return {"BACKEND": "storages.backends.s3.S3Storage", "OPTIONS": options}
 

@@ -46,9 +46,6 @@ def serve(answer: Callable[[BaseHTTPRequestHandler], None]) -> ThreadingHTTPServ
         def do_DELETE(self) -> None:
             answer(self)
 
-        def do_PUT(self) -> None:
-            answer(self)
-
         def log_message(self, *args: Any) -> None:
             """Quiet."""
 
