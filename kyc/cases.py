@@ -20,7 +20,7 @@ from kyc import decisions, documents, metrics, numbers, providers, submission
 from kyc.constraints import constraints_named
 from kyc.decisions import reason_from, shortened
 from kyc.models import Case, RejectionReason, Side, State
-from kyc.selectors import own_case
+from kyc.selectors import approvals_over, claims_lapsed, own_case
 from kyc.states import Event, Who
 from kyc.transitions import (
     NO_REASON,
@@ -204,8 +204,8 @@ def revoke_by_provider(*, case_id: int, provider: str, reason: str) -> Case:
 
 def expire_due() -> int:
     """Ends approvals whose time is over; how many. One transaction each: none waits for the others."""
-    due = Case.objects.filter(state=State.APPROVED, expires_at__lte=timezone.now()).order_by("expires_at")
-    return sum(expire_if_due(case_id) for case_id in due.values_list("pk", flat=True)[:SWEPT_AT_ONCE])
+    due = approvals_over(timezone.now()).values_list("pk", flat=True)
+    return sum(expire_if_due(case_id) for case_id in due[:SWEPT_AT_ONCE])
 
 
 @transaction.atomic
@@ -219,8 +219,7 @@ def expire_if_due(case_id: int) -> bool:
 
 def lapse_claims() -> int:
     """Puts cases whose reviewer stayed away back into the queue; how many."""
-    lapsed = Case.objects.filter(state=State.IN_REVIEW, claimed_until__lte=timezone.now())
-    due = lapsed.order_by("claimed_until").values_list("pk", flat=True)
+    due = claims_lapsed(timezone.now()).values_list("pk", flat=True)
     return sum(lapse_if_due(case_id) for case_id in due[:SWEPT_AT_ONCE])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from uuid import UUID
 
 from django.db.models import Exists, OuterRef, QuerySet
@@ -47,6 +48,14 @@ def live() -> QuerySet[Case]:
 def waiting() -> QuerySet[Case]:
     """The queue: who waited longest comes first."""
     return Case.objects.filter(state__in=WAITING).order_by("submitted_at", "id")
+
+
+def claims_lapsed(now: datetime) -> QuerySet[Case]:
+    return Case.objects.filter(state=State.IN_REVIEW, claimed_until__lte=now).order_by("claimed_until")
+
+
+def approvals_over(now: datetime) -> QuerySet[Case]:
+    return Case.objects.filter(state=State.APPROVED, expires_at__lte=now).order_by("expires_at")
 
 
 def by_number(text: str) -> QuerySet[Case]:

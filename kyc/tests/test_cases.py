@@ -78,7 +78,7 @@ def test_a_missing_image_is_named_and_nothing_is_stored() -> None:
     with pytest.raises(ImagesMissing) as refusal:
         cases.submit(
             person=make_person(),
-            **submission(document_type="drivers_licence", number="ABC12345", images={Side.FRONT: picture()}),
+            **submission(document_type="drivers_licence", number="ABC123456", images={Side.FRONT: picture()}),
         )
     assert set(refusal.value.fields) == {"back", "selfie"}
     assert (Case.objects.count(), Document.objects.count()) == (0, 0)
