@@ -304,6 +304,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": timedelta(seconds=10),
         "options": {"expires": 10},
     },
+    "accounts-forget-ended-sessions": {
+        "task": "accounts.tasks.forget_ended_sessions",
+        "schedule": timedelta(hours=1),
+        "options": {"expires": 3600},
+    },
     "kyc-snapshot": {
         "task": "kyc.tasks.take_snapshot",
         "schedule": timedelta(seconds=15),
