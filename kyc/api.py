@@ -135,11 +135,11 @@ def submit_case(
     front: Image = None,
     back: Image = None,
     selfie: Image = None,
-) -> tuple[int, CaseShown]:
+) -> CaseShown:
     images = contents(request, {Side.FRONT: front, Side.BACK: back, Side.SELFIE: selfie})
     case = cases.submit(person=person_of(request), images=images, **submission_.model_dump())
     response.headers["Location"] = f"{request.path}/{case.public_id}"
-    return 201, shown(case)
+    return shown(case)
 
 
 @router.get("/cases", response=CasePage, operation_id="list_cases", summary="Your cases, the newest first")
