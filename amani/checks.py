@@ -150,6 +150,16 @@ def mail(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> Iterable[Che
         )
 
 
+@register(deploy=True)
+def second_factor(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> Iterable[CheckMessage]:
+    if not settings.STAFF_MFA_REQUIRED:
+        yield checks.Warning(
+            "STAFF_MFA_REQUIRED is off: whoever learns an operator's password is an operator.",
+            hint="Take STAFF_MFA_REQUIRED=false away; operators enrol when they next sign in.",
+            id="amani.W008",
+        )
+
+
 @register
 def kyc_provider(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> Iterable[CheckMessage]:
     if settings.KYC_PROVIDER == "smile_id" and not (
