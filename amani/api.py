@@ -22,6 +22,8 @@ from observability.errors import AmaniError
 class AmaniAPI(NinjaAPI):
     """Ninja's, with a frame around each view and with the errors in its document."""
 
+    document: OpenAPISchema | None = None
+
     def _get_urls(self) -> list[URLResolver | URLPattern]:
         patterns = super()._get_urls()
         for pattern in patterns:
@@ -30,9 +32,11 @@ class AmaniAPI(NinjaAPI):
         return patterns
 
     def get_openapi_schema(self, **options: Any) -> OpenAPISchema:
-        document = super().get_openapi_schema(**options)
-        openapi.complete(document)
-        return document
+        """Made once: anybody may ask for it, and making it takes as long as ten requests."""
+        if self.document is None:
+            self.document = super().get_openapi_schema(**options)
+            openapi.complete(self.document)
+        return self.document
 
 
 def raise_again(_request: HttpRequest, error: Any) -> HttpResponse:

@@ -11,6 +11,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from amani.errors import MEDIA_TYPE, Problem
+from amani.parsing import FORMS
 
 DESCRIPTION = """\
 The API of buyers and sellers.
@@ -28,11 +29,10 @@ TAGS = [
     {"name": "account", "description": "The person who is signed in."},
     {"name": "kyc", "description": "Proving who you are: cases, their documents, what became of them."},
 ]
-# Always possible; then with a body, with an id in the path, and for whatever changes something.
+# Always possible; then with a body, with parameters (which may name what is not there), and for changes.
 ALWAYS = (401, 403, 429, 500, 503)
 WITH_BODY = (400, 413, 415, 422)
-WITH_PARAMETERS = (422,)
-WITH_PATH = (404,)
+WITH_PARAMETERS = (404, 422)
 WITH_CHANGE = (409,)
 SAFE = ("get",)
 # Swagger's page sets styles by script; nothing comes from elsewhere, and no script stands in the page.
@@ -56,6 +56,8 @@ def complete(document: Document) -> Document:
             reference = {"$ref": f"#/components/responses/Problem{status}"}
             responses.setdefault(str(status), reference)
         operation["responses"] = dict(sorted(responses.items()))
+        for schema in forms_of(operation):
+            schema["properties"] = {name: without_null(one) for name, one in schema["properties"].items()}
     return document
 
 
@@ -64,17 +66,28 @@ def operations(document: Document) -> Iterator[tuple[str, Document]]:
         yield from path.items()
 
 
+def forms_of(operation: Document) -> list[Document]:
+    content = operation.get("requestBody", {}).get("content", {})
+    return [content[kind]["schema"] for kind in FORMS if kind in content]
+
+
+def without_null(schema: Document) -> Document:
+    """A form has no null; and Swagger's page offers to choose a file only where nothing else is possible."""
+    kinds = [kind for kind in schema.get("anyOf", []) if kind.get("type") != "null"]
+    if len(kinds) != 1:
+        return schema
+    return {**{name: value for name, value in schema.items() if name not in {"anyOf", "default"}}, **kinds[0]}
+
+
 def errors_of(method: str, operation: Document) -> set[int]:
-    parameters = operation.get("parameters", [])
     expected = set(ALWAYS)
     expected |= set(WITH_BODY if "requestBody" in operation else ())
-    expected |= set(WITH_PARAMETERS if parameters else ())
-    expected |= set(WITH_PATH if any(one["in"] == "path" for one in parameters) else ())
+    expected |= set(WITH_PARAMETERS if operation.get("parameters") else ())
     return expected | set(() if method in SAFE else WITH_CHANGE)
 
 
 def every_status() -> set[int]:
-    return {*ALWAYS, *WITH_BODY, *WITH_PARAMETERS, *WITH_PATH, *WITH_CHANGE}
+    return {*ALWAYS, *WITH_BODY, *WITH_PARAMETERS, *WITH_CHANGE}
 
 
 def described(status: int) -> Document:
