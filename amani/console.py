@@ -43,12 +43,13 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
 
 
 def kyc_pages(request: HttpRequest) -> list[dict[str, Any]]:
-    """The review queue, with the number of cases that wait; the limits."""
+    """The review queue, with the number of cases that wait; the limits; what providers said."""
     cases = page(request, "Cases", "badge", "case", app="kyc")
     if cases and (waiting := kyc_overview.waiting_count()):
         cases["badge"] = kyc_overview.at_most(waiting)
     limits = page(request, "Limits", "tune", "limitrule", app="kyc")
-    return [found for found in (cases, limits) if found]
+    callbacks = page(request, "Callbacks", "webhook", "providerevent", app="kyc")
+    return [found for found in (cases, limits, callbacks) if found]
 
 
 def page(

@@ -13,7 +13,8 @@ from django.utils import timezone
 from kyc import cases
 from kyc.errors import NotInThisState
 from kyc.models import Case, Check
-from kyc.providers import claim, work
+from kyc.providers import claim, registry, work
+from kyc.providers.base import Submitted
 from kyc.providers.claim import next_look
 from kyc.providers.tests.conftest import NAME, a_day_passes, make_due, nin, run, sent, state_of, submitted
 from kyc.providers.tests.smile_stand_in import Fault, SmileStandIn
@@ -233,8 +234,13 @@ def test_an_error_of_ours_is_recorded_and_the_next_check_goes_on(
     smile: SmileStandIn, monkeypatch: Pytest
 ) -> None:
     broken, fine = submitted(), submitted()
-    real = work.number_of
-    monkeypatch.setattr(work, "number_of", lambda case: 1 // 0 if case.pk == broken.case_id else real(case))
+
+    def number_or_fault(case: Case) -> str:
+        if case.pk == broken.case_id:
+            raise ZeroDivisionError
+        return number_of(case)
+
+    monkeypatch.setattr("kyc.providers.work.number_of", number_or_fault)
     run()
     assert state_of(fine) == ("sent", "", "submitted")
     assert state_of(broken) == ("pending", "", "submitted")
@@ -254,7 +260,7 @@ def test_a_case_that_is_withdrawn_while_it_is_sent_stays_withdrawn(smile: SmileS
     claimed = claim.claim()
     assert claimed is not None
     cases.withdraw(person=check.case.person, public_id=check.case.public_id)
-    work.record(claimed, work.registry.get("smile_id"), work.Submitted("0000001897"))
+    work.record(claimed, registry.get("smile_id"), Submitted("0000001897"))
     assert state_of(check) == ("cancelled", "", "draft")
     assert (check.provider_reference, check.lease_until) == ("0000001897", None)
 

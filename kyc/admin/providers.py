@@ -1,0 +1,105 @@
+"""What providers called back with, and what became of it; a callback can be looked into again.
+
+The bodies show people's names, numbers and faces, so nobody sees them here: what a provider said of a case
+stands on the case's page.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from accounts.models import User
+from kyc.models import ProviderEvent
+from kyc.providers import events
+from kyc.words import provider_name
+from observability import words
+from observability.console.history import HistoryAdmin, actor_of, posted_reason, see_other
+
+State = ProviderEvent.State
+MARKS = {
+    State.PENDING: ("waiting", "hourglass_top", "To be looked into"),
+    State.DONE: ("good", "check", "Done"),
+    State.IGNORED: ("quiet", "do_not_disturb_on", "Told nothing new"),
+    State.REFUSED: ("warning", "gpp_bad", "Refused"),
+    State.FAILED: ("bad", "error", "Given up"),
+}
+MAY_PROCESS = "reprocess_providerevent"
+
+
+@admin.register(ProviderEvent)
+class ProviderEventAdmin(HistoryAdmin):
+    page_template = "kyc/console/provider_event.html"
+    list_display = ("received", "standing", "why", "of_provider", "about")
+    list_display_links = ("received",)
+    list_filter = ("state", "provider")
+    ordering = ("-id",)
+    list_max_show_all = 0
+    sortable_by = ()
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ProviderEvent]:
+        rows: QuerySet[ProviderEvent] = super().get_queryset(request)
+        return rows.defer("body").select_related("check_row")
+
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> ProviderEvent | None:
+        if not object_id.isdecimal():
+            return None
+        rows = ProviderEvent.objects.defer("body").select_related("check_row", "asked_again_by")
+        return rows.filter(pk=object_id).first()
+
+    @admin.display(description="received")
+    def received(self, event: ProviderEvent) -> SafeString:
+        return format_html(
+            '<span class="am-name">{}</span><span class="am-second">{}</span>',
+            words.time_tag(event.received_at, words.ago(event.received_at)),
+            f"callback {event.pk}",
+        )
+
+    @admin.display(description="outcome")
+    def standing(self, event: ProviderEvent) -> SafeString:
+        return words.mark(*MARKS[State(event.state)])
+
+    @admin.display(description="why")
+    def why(self, event: ProviderEvent) -> SafeString:
+        return format_html('<span class="am-second am-wrap">{}</span>', words.short(event.reason, 160) or "—")
+
+    @admin.display(description="provider")
+    def of_provider(self, event: ProviderEvent) -> str:
+        return provider_name(event.provider)
+
+    @admin.display(description="about")
+    def about(self, event: ProviderEvent) -> str:
+        return f"case {event.check_row.case_id}" if event.check_row else "—"
+
+    def page_context(self, request: HttpRequest, row: ProviderEvent) -> dict[str, Any]:
+        is_about_a_check = row.signature_ok and row.check_row_id is not None
+        return {
+            "title": str(row),
+            "mark": words.mark(*MARKS[State(row.state)]),
+            "provider": provider_name(row.provider),
+            "may_process": is_about_a_check and self.may(request, MAY_PROCESS),
+            "may_see_case": request.user.has_perm("kyc.view_case"),
+        }
+
+    def get_urls(self) -> list[URLPattern]:
+        return [self.action_path("again", MAY_PROCESS, self.process_again), *super().get_urls()]
+
+    def process_again(self, request: HttpRequest, pk: int) -> HttpResponse:
+        actor = actor_of(request)
+        if not isinstance(actor, User):
+            raise PermissionDenied
+        self.perform(
+            request,
+            "The provider is asked about it again now.",
+            lambda: events.process_again(event_id=pk, actor=actor, reason=posted_reason(request)),
+        )
+        return see_other(self.page_url(pk))
