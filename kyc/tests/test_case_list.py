@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from kyc import cases
-from kyc.models import Case, Check
+from kyc.models import Case, Check, State
 from kyc.tests import people
 
 pytestmark = pytest.mark.django_db
@@ -117,13 +117,13 @@ def test_filters_find_every_state_and_what_is_mine(browser: Client, reviewer: Us
     approver = people.make_approver()
     by_state = {
         state: people.case_in(state, person=people.make_person(), reviewer=reviewer, approver=approver)
-        for state in people.State
+        for state in State
     }
     others = people.in_review(people.make_reviewer("tom"))
     for state, case in by_state.items():
         expected = [case, others] if state == "in_review" else [case]
         assert rows(browser, f"state={state}") == expected, state
-    assert rows(browser, "state=mine") == [by_state[people.State.IN_REVIEW]]
+    assert rows(browser, "state=mine") == [by_state[State.IN_REVIEW]]
     assert rows(browser, "state=all") == [others, *reversed(by_state.values())]
     licence = people.submitted(document_type="drivers_licence", number="ABC1234567")
     assert rows(browser, "document_type__exact=drivers_licence") == [licence]
@@ -196,12 +196,16 @@ def test_nonsense_in_the_address_is_no_error(browser: Client, query: str) -> Non
     assert browser.get(f"{CASES}?{query}").status_code in (200, 302, 400)
 
 
+def press_next(client: Client, **fields: Any) -> Any:
+    return client.post(f"{CASES}next/", fields)
+
+
 def test_review_next_claims_the_oldest_that_nobody_has(browser: Client, reviewer: User) -> None:
     waits_since(people.in_review(people.make_reviewer("tom")), 9)
     waits_since(people.submitted(reviewer), 8)
     oldest = waits_since(people.submitted(), 7)
     waits_since(people.submitted(), 6)
-    response = browser.post(f"{CASES}next/")
+    response = press_next(browser)
     assert (response.status_code, response.url) == (303, f"{CASES}{oldest.pk}/change/")
     oldest.refresh_from_db()
     assert (oldest.state, oldest.claimed_by) == ("in_review", reviewer)
@@ -210,23 +214,23 @@ def test_review_next_claims_the_oldest_that_nobody_has(browser: Client, reviewer
 def test_review_next_goes_back_to_what_one_has_already(browser: Client, reviewer: User) -> None:
     mine = people.in_review(reviewer)
     other = waits_since(people.submitted(), 30)
-    assert browser.post(f"{CASES}next/").url == f"{CASES}{mine.pk}/change/"
+    assert press_next(browser).url == f"{CASES}{mine.pk}/change/"
     other.refresh_from_db()
     assert other.state == "submitted"
-    assert browser.post(f"{CASES}next/", {"besides": mine.pk}).url == f"{CASES}{other.pk}/change/"
+    assert press_next(browser, besides=mine.pk).url == f"{CASES}{other.pk}/change/"
 
 
 def test_review_next_takes_over_a_claim_that_ran_out(browser: Client, reviewer: User) -> None:
     case = people.in_review(people.make_reviewer("tom"))
     Case.objects.filter(pk=case.pk).update(claimed_until=timezone.now() - timedelta(minutes=1))
-    assert browser.post(f"{CASES}next/").url == f"{CASES}{case.pk}/change/"
+    assert press_next(browser).url == f"{CASES}{case.pk}/change/"
     case.refresh_from_db()
     assert case.claimed_by == reviewer
 
 
 def test_review_next_with_nothing_left_says_so(browser: Client, reviewer: User) -> None:
     own = people.submitted(reviewer)
-    response = browser.post(f"{CASES}next/")
+    response = press_next(browser)
     assert (response.status_code, response.url) == (303, CASES)
     assert said(response) == [
         "Nothing is left for you to review: every waiting case is somebody's, or your own."

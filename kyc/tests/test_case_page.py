@@ -53,7 +53,7 @@ def page(client: Client, case: Case) -> Any:
 
 
 def text_of(client: Client, case: Case) -> str:
-    html = page(client, case).content.decode()
+    html = str(page(client, case).content.decode())
     html = re.sub(r'<span class="material-symbols-outlined"[^>]*>[^<]*</span>', "", html)
     html = html[html.index("kyc-hero") :]
     return " ".join(re.sub(r"<[^>]+>", " ", html).split()).replace("&#x27;", "'")
@@ -377,7 +377,7 @@ def test_number_that_cannot_be_decrypted_is_said_and_not_shown(
 ) -> None:
     case = people.submitted()
     Case.objects.filter(pk=case.pk).update(number_encrypted=b"nonsense")
-    response = browser.post(f"{CASES}{case.pk}/number/")
+    response: Any = browser.post(f"{CASES}{case.pk}/number/")
     assert (response.status_code, response.url) == (303, f"{CASES}{case.pk}/change/")
     assert "encrypted with a key that Amani no longer has" in said(response)[0]
     assert NumberAccess.objects.count() == 0
