@@ -16,7 +16,7 @@ from kyc import cases, selectors
 from kyc.document_types import described
 from kyc.documents import received
 from kyc.errors import ImageIsNoFile
-from kyc.models import Case, Document, DocumentType, RejectionReason, Side, State
+from kyc.models import Case, Document, DocumentType, LimitKind, RejectionReason, Side, State
 from kyc.states import Event, Who, events_for
 from kyc.status import Next, Status, status_of
 
@@ -75,12 +75,24 @@ class CasePage(Strict):
     next: UUID | None = Field(description="The `cursor` of the next page; null on the last.")
 
 
+class LimitShown(Strict):
+    """Amounts in the currency's smallest unit: kobo, cent."""
+
+    currency: str = Field(examples=["NGN"])
+    kind: LimitKind = Field(description="One payment, a day or a calendar month (UTC), held at one time.")
+    limit_minor: int
+    used_minor: int
+    remaining_minor: int
+
+
 class StatusShown(Strict):
     tier: int = Field(description="What limits follow from: 0 until a document is approved.")
     case: UUID | None = Field(description="The case that `next` is about.")
     next: Next
     message: str = Field(description="`next` in words.")
     valid_until: datetime | None = Field(description="When your last approval ends.")
+    next_tier: str = Field(description="How to reach the next tier; empty at the highest.")
+    limits: list[LimitShown] = Field(description="How much money you may move in your tier.")
 
 
 def shown(case: Case) -> CaseShown:

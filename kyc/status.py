@@ -10,9 +10,10 @@ from uuid import UUID
 from django.utils import timezone
 
 from accounts.models import User
+from kyc.limits import Standing, limits_of
 from kyc.models import Case, State
 from kyc.models.cases import OPEN
-from kyc.tiers import tier_of
+from kyc.tiers import next_tier, tier_of
 
 
 class Next(StrEnum):
@@ -28,7 +29,7 @@ WORDS = {
     Next.WAIT: "Your document is being checked. There is nothing to do.",
     Next.COMPLETE: "Read the case's reason, then send what is missing: POST /api/v1/kyc/cases.",
     Next.RESUBMIT: "Read the case's reason, then send it again: POST /api/v1/kyc/cases/{id}/resubmit.",
-    Next.NOTHING: "You have proved who you are. Another type of document may raise your tier.",
+    Next.NOTHING: "Your document is approved. There is nothing to do.",
 }
 
 
@@ -38,10 +39,15 @@ class Status(NamedTuple):
     next: Next
     message: str
     valid_until: datetime | None
+    next_tier: str
+    limits: list[Standing]
 
 
 def status_of(person: User) -> Status:
-    """`case`: the one that `next` is about. `valid_until`: when the last approval ends."""
+    """`case`: the one that `next` is about. `valid_until`: when the last approval ends.
+
+    `next_tier`: how to get there, in words; "" from the highest.
+    """
     now = timezone.now()
     cases = Case.objects.filter(person_id=person.pk)
     latest = cases.filter(state__in=OPEN).first() or cases.first()
@@ -49,7 +55,10 @@ def status_of(person: User) -> Status:
     valid_until = approvals.values_list("expires_at", flat=True).first()
     step = next_step(latest, is_approved=valid_until is not None)
     about = latest.public_id if latest and step in {Next.WAIT, Next.COMPLETE, Next.RESUBMIT} else None
-    return Status(tier_of(person_id=person.pk, at=now), about, step, WORDS[step], valid_until)
+    tier = tier_of(person_id=person.pk, at=now)
+    further = next_tier(tier)
+    limits = limits_of(person_id=person.pk, at=now)
+    return Status(tier, about, step, WORDS[step], valid_until, further.how if further else "", limits)
 
 
 def next_step(latest: Case | None, *, is_approved: bool) -> Next:
