@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from kyc.documents.removal import delete_documents, delete_files_of
 from kyc.models import Case, CaseEvent, Document, RejectionReason, State
+from kyc.providers import events
 from kyc.transitions import lock_case
 from observability.request_id import current_request_id
 
@@ -63,6 +64,7 @@ def erase_case(case_id: int, why: str, unmoved_since: datetime | None = None) ->
 def erase_locked(case: Case, why: str) -> None:
     """In the caller's transaction; the files go on commit."""
     delete_files_of(case)
+    events.forget(case=case)
     erased: dict[str, Any] = {"number_encrypted": b"", "number_last": ""}
     if not keeps_hash(case):
         erased["number_hash"] = ""

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kyc import cases, metrics
+from kyc.documents import retention
 from kyc.errors import CannotProcessAgain, NotAllowed, ReasonMissing
 from kyc.models import Check, ProviderEvent
 from kyc.providers import events, work
@@ -275,6 +276,15 @@ def test_old_callbacks_are_deleted_and_those_that_wait_are_kept(
     assert events.forget_old() == 1
     assert ProviderEvent.objects.get() == waiting
     assert events.forget(case=check.case) == 1
+
+
+def test_with_a_case_go_the_callbacks_about_it(smile: SmileStandIn, call_back: CallBack) -> None:
+    erased, kept = sent(), sent()
+    heard(call_back, smile, erased)
+    other = heard(call_back, smile, kept)
+    cases.withdraw(person=erased.case.person, public_id=erased.case.public_id)
+    assert retention.erase_case(erased.case_id, "the person left")
+    assert ProviderEvent.objects.get() == other
 
 
 # --- Any order, any number of times ---
