@@ -55,7 +55,7 @@ def token(db: None, kept_connection: None) -> str:
     return token_of(make_person(country="NG"))
 
 
-def ask(case: Case, token: str) -> Any:
+def ask(case: Case[Any], token: str) -> Any:
     headers = {"X-Session-Token": token} if token else {}
     answer = case.call(headers=headers)
     case.validate_response(answer, checks=CHECKS, headers=headers)
@@ -70,7 +70,7 @@ def ask(case: Case, token: str) -> Any:
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-def test_every_operation_keeps_to_the_document(case: Case, token: str) -> None:
+def test_every_operation_keeps_to_the_document(case: Case[Any], token: str) -> None:
     ask(case, token)
 
 
