@@ -69,3 +69,13 @@ def find(source: State | str, event: Event) -> Transition | None:
 def events_for(source: State | str, who: Who) -> list[Event]:
     """What `who` may do to a case in that state, in the table's order."""
     return [row.event for row in TRANSITIONS if row.source == source and who in row.who]
+
+
+def diagram() -> str:
+    """The table as a Mermaid diagram, for docs/kyc.md. Steps between the same two states share an arrow."""
+    arrows: dict[tuple[State, State], list[str]] = {}
+    for row in TRANSITIONS:
+        who = ", ".join(sorted(row.who))
+        arrows.setdefault((row.source, row.target), []).append(f"{row.event.replace('_', ' ')} ({who})")
+    lines = [f"    {source} --> {target}: {', '.join(steps)}" for (source, target), steps in arrows.items()]
+    return "\n".join(["stateDiagram-v2", "    [*] --> draft", *lines])

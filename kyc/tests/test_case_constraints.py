@@ -14,7 +14,7 @@ from kyc.tests.people import approved, make_person, make_reviewer, submitted
 pytestmark = pytest.mark.django_db
 
 
-def refused(sql: str, parameters: list[object], match: str) -> None:
+def refused(sql: str, parameters: list[int], match: str) -> None:
     with pytest.raises(DatabaseError, match=match), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(sql, parameters)
 

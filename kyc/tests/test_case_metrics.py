@@ -74,9 +74,9 @@ def test_decisions_are_counted_by_whose_they_were() -> None:
     cases.revoke(case_id=newer.pk, actor=approver, **REFUSAL)
     by_machine = submitted()
     Case.objects.filter(pk=by_machine.pk).update(provider="smile_id")
-    words = {"case_id": by_machine.pk, "provider": "smile_id", "reason": "x"}
-    cases.decide_by_provider(approved=True, **words)
-    cases.revoke_by_provider(**words)
+    machine = {"provider": "smile_id", "reason": "x"}
+    cases.decide_by_provider(case_id=by_machine.pk, approved=True, **machine)
+    cases.revoke_by_provider(case_id=by_machine.pk, **machine)
     assert grown(before, decided()) == {
         ("asked_for_more", "manual"): 1,
         ("approved", "manual"): 2,

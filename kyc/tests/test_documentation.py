@@ -1,0 +1,23 @@
+"""docs/kyc.md shows the table that the code goes by."""
+
+import re
+
+from django.conf import settings
+
+from kyc.document_types import described
+from kyc.states import diagram
+
+
+def page() -> str:
+    text: str = (settings.BASE_DIR / "docs" / "kyc.md").read_text()
+    return text
+
+
+def test_the_page_draws_the_states_as_they_are() -> None:
+    drawn = re.search(r"```mermaid\n(.*?)\n```", page(), re.DOTALL)
+    assert drawn is not None
+    assert drawn[1] == diagram()
+
+
+def test_the_page_lists_what_each_document_needs() -> None:
+    assert described() in page()
