@@ -19,6 +19,7 @@ pytestmark = pytest.mark.django_db
 def redis_is_down(settings: Any, free_port: Callable[[], int], monkeypatch: pytest.MonkeyPatch) -> None:
     url = f"redis://127.0.0.1:{free_port()}/0"
     settings.REDIS_URL = url
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     settings.CACHES = {"default": {**settings.CACHES["default"], "LOCATION": url}}
     monkeypatch.setattr(throttling, "counters", throttling.Counters())
 
