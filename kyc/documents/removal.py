@@ -27,7 +27,7 @@ def delete_files_of(case: Case) -> int:
 
 def delete_documents(ids: list[int]) -> int:
     count = Document.objects.filter(pk__in=ids, deleted_at=None).update(deleted_at=timezone.now())
-    transaction.on_commit(partial(delete_files, ids))
+    transaction.on_commit(partial(delete_files, ids), robust=True)
     return count
 
 

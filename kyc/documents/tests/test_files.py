@@ -170,8 +170,7 @@ def test_a_case_s_images_are_gone_for_everybody_at_once_and_their_files_on_commi
 
     for callback in callbacks:
         callback()
-    row.refresh_from_db()
-    assert row.file_deleted_at is not None
+    assert Document.objects.get(pk=row.pk).file_deleted_at is not None
     assert files_in(folder) == []
     assert documents.delete_files_of(case) == 0
 
