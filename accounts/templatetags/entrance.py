@@ -12,7 +12,7 @@ register = template.Library()
 @register.simple_tag
 def entry(field: BoundField, has_cursor: bool = False) -> SafeString:  # noqa: FBT001, FBT002  (a template's word)
     """The field's input, tied to what is wrong with it."""
-    attributes: dict[str, object] = {"placeholder": ""}
+    attributes: dict[str, str | bool] = {"placeholder": ""}
     if has_cursor:
         attributes["autofocus"] = True
     if field.errors:
