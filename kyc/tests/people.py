@@ -49,7 +49,7 @@ def picture(side: str = "front") -> bytes:
     """A small JPEG, of another colour for each side."""
     colours = {"front": "red", "back": "green", "selfie": "blue"}
     buffer = BytesIO()
-    Image.new("RGB", (320, 320), colours[side]).save(buffer, "JPEG")
+    Image.new("RGB", (200, 200), colours[side]).save(buffer, "JPEG")
     return buffer.getvalue()
 
 

@@ -235,8 +235,8 @@ def test_any_sequence_of_events_keeps_the_invariants() -> None:
     run_state_machine_as_test(
         CaseMachine,
         settings=settings(
-            max_examples=15,
-            stateful_step_count=30,
+            max_examples=12,
+            stateful_step_count=25,
             deadline=None,
             derandomize=True,
             suppress_health_check=list(HealthCheck),
