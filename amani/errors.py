@@ -114,7 +114,11 @@ def problem(
 
 
 def problem_of(_request: HttpRequest, error: Any) -> HttpResponse:
-    """The answer for one of Amani's own errors."""
+    """Ninja's handler of Amani's own errors."""
+    return answer_to(error)
+
+
+def answer_to(error: AmaniError) -> HttpResponse:
     headers = {}
     if isinstance(error, TooManyRequests):
         headers["Retry-After"] = str(error.seconds)
@@ -148,16 +152,20 @@ def name_of(location: tuple[str | int, ...]) -> str:
     return ".".join(map(str, parts))[:LONGEST_FIELD] or str(source)
 
 
-def refusal(request: HttpRequest, error: Any) -> HttpResponse:
+def refusal(_request: HttpRequest, error: Any) -> HttpResponse:
     """401, and a body that can't be read; what a parser refused with an error of its own is its cause."""
     refused: HttpError = error
     if isinstance(refused.__cause__, AmaniError):
-        return problem_of(request, refused.__cause__)
+        return answer_to(refused.__cause__)
     if refused.status_code == HTTPStatus.UNAUTHORIZED:
         return not_signed_in()
     if refused.status_code == HTTPStatus.BAD_REQUEST:
-        return problem(400, "unreadable_body", "The body is no JSON in UTF-8. Correct it.")
+        return unreadable()
     return problem(refused.status_code, "refused", str(refused))
+
+
+def unreadable() -> HttpResponse:
+    return problem(400, "unreadable_body", "The body is no JSON in UTF-8. Correct it.")
 
 
 def not_signed_in() -> HttpResponse:

@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from amani import throttling
-from amani.errors import TooManyRequests, not_allowed, problem_of, too_large
+from amani.errors import TooManyRequests, answer_to, not_allowed, too_large
 
 View = Callable[..., HttpResponseBase]
 
@@ -25,7 +25,7 @@ def framed(view: View) -> View:
         try:
             throttling.count_address(request)
         except TooManyRequests as refusal:
-            return problem_of(request, refusal)
+            return answer_to(refusal)
         if body_size(request) > largest_body(request):
             return too_large()
         response = view(request, *args, **values)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from functools import wraps
 from http import HTTPStatus
 from typing import Any
 
+from django.db import OperationalError
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
+from amani import errors
 from amani.errors import MEDIA_TYPE, Problem
-from amani.parsing import FORMS
+from amani.parsing import FORMS, UnsupportedBody
 
 DESCRIPTION = """\
 The API of buyers and sellers.
@@ -35,6 +38,20 @@ WITH_BODY = (400, 413, 415, 422)
 WITH_PARAMETERS = (404, 422)
 WITH_CHANGE = (409,)
 SAFE = ("get",)
+TOO_LONG = {"country": ["String should have at most 2 characters"]}
+EXAMPLES = {
+    400: errors.unreadable(),
+    401: errors.not_signed_in(),
+    403: errors.answer_to(errors.EmailNotVerified()),
+    404: errors.not_found(),
+    409: errors.problem(409, "case_open", "You have a case that is open. Wait for it, or withdraw it."),
+    413: errors.too_large(),
+    415: errors.answer_to(UnsupportedBody("application/json")),
+    422: errors.problem(422, "invalid_input", "Correct the fields named here.", TOO_LONG),
+    429: errors.answer_to(errors.TooManyRequests(300, 40)),
+    500: errors.failure(None),
+    503: errors.failure(OperationalError()),
+}
 # Swagger's page sets styles by script; nothing comes from elsewhere, and no script stands in the page.
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
@@ -92,9 +109,10 @@ def every_status() -> set[int]:
 
 def described(status: int) -> Document:
     schema = {"$ref": "#/components/schemas/Problem"}
+    example = json.loads(EXAMPLES[status].content) | {"request_id": "4f0f6f0c8f2e4d1b9a7c5e3d2b1a0f9e"}
     answer: Document = {
         "description": HTTPStatus(status).phrase,
-        "content": {MEDIA_TYPE: {"schema": schema}},
+        "content": {MEDIA_TYPE: {"schema": schema, "example": example}},
     }
     if status in {429, 503}:
         answer["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}

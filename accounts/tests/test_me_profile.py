@@ -21,7 +21,7 @@ ME = "/api/v1/me"
 
 @pytest.fixture
 def person() -> User:
-    person = User.objects.create_user("ada@example.com", "correct horse", full_name="Ada Obi", country="NG")
+    person = User.objects.create_user("ada@example.com", full_name="Ada Obi", country="NG")
     EmailAddress.objects.create(user=person, email=person.email, verified=True, primary=True)
     return person
 
@@ -103,7 +103,7 @@ def test_nothing_else_of_an_account_can_be_set(field: str, app: Client, person: 
 
 
 def test_nobody_changes_another_account(app: Client, person: User) -> None:
-    other = User.objects.create_user("eve@example.com", "x", full_name="Eve")
+    other = User.objects.create_user("eve@example.com", full_name="Eve")
     assert change(app, full_name="Ada Eze").json()["id"] == person.pk
     assert (
         app.patch(f"{ME}/{other.pk}", {"full_name": "X"}, content_type="application/json").status_code == 404

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+from functools import cache
 from itertools import count
 from typing import Any
 
 from allauth.account.models import EmailAddress
+from django.contrib.auth.hashers import make_password
 from django.test import Client
 
 from accounts.models import User
@@ -19,9 +21,17 @@ numbers = count(1)
 
 def make_person(email: str = "", *, verified: bool = True, **fields: Any) -> User:
     email = email or f"person-{next(numbers)}@example.com"
-    person = User.objects.create_user(email, PASSWORD, **fields)
+    person = User.objects.create_user(email, **fields)
+    person.password = hashed()
+    person.save()
     EmailAddress.objects.create(user=person, email=person.email, verified=verified, primary=True)
     return person
+
+
+@cache
+def hashed() -> str:
+    """Once for all: hashing is slow on purpose."""
+    return make_password(PASSWORD)
 
 
 class Api:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from amani.errors import MEDIA_TYPE
+from amani.errors import MEDIA_TYPE, Problem
 from amani.openapi import without_null
 
 DOCUMENT = "/api/v1/openapi.json"
@@ -40,13 +40,19 @@ def test_every_operation_has_a_name_of_its_own_words_and_a_tag(
 def test_every_operation_documents_its_errors_as_problems(operations: dict[str, Any], document: Any) -> None:
     schema = {"$ref": "#/components/schemas/Problem"}
     for answer in document["components"]["responses"].values():
-        assert answer["content"] == {MEDIA_TYPE: {"schema": schema}}
+        assert answer["content"][MEDIA_TYPE]["schema"] == schema
     for operation in operations.values():
         errors = {status: answer for status, answer in operation["responses"].items() if status >= "400"}
         assert errors.keys() >= {"401", "403", "429", "500", "503"}
         assert set(map(str, errors.values())) == {
             str({"$ref": f"#/components/responses/Problem{status}"}) for status in errors
         }
+
+
+def test_every_error_has_an_example_of_its_own(document: Any) -> None:
+    for name, answer in document["components"]["responses"].items():
+        example = Problem.model_validate(answer["content"][MEDIA_TYPE]["example"])
+        assert name == f"Problem{example.status}"
 
 
 def test_the_errors_of_an_operation_are_those_it_can_have(operations: dict[str, Any]) -> None:
