@@ -108,6 +108,7 @@ class ProviderEvent(models.Model):
     asked_again_because = models.TextField(blank=True, db_default="")
 
     class Meta:
+        verbose_name = "callback"
         default_permissions = ("view",)
         permissions = [("reprocess_providerevent", "Can process a provider's callback again")]
         ordering = ["-id"]
@@ -137,4 +138,4 @@ class ProviderEvent(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.provider} event {self.pk}"
+        return f"Callback {self.pk}"
