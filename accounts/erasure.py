@@ -52,6 +52,8 @@ def erase_account(*, user_id: int) -> User:
     """
     with transaction.atomic():
         person = User.objects.select_for_update().get(pk=user_id)
+        if person.erased_at is not None:
+            return person  # by another request at the same time
         if person.is_staff or person.is_superuser:
             raise OperatorsStay
         if reasons := reasons_to_stay(person):

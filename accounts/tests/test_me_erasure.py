@@ -132,6 +132,14 @@ def test_a_browser_is_signed_out_as_well(person: User) -> None:
     assert Session.objects.count() == 0
 
 
+def test_a_person_is_erased_once(person: User) -> None:
+    erased: list[str] = []
+    erasure.register(name="kyc", erase=lambda who: erased.append(who.email))
+    first = erase_account(user_id=person.pk)
+    assert erase_account(user_id=person.pk).erased_at == first.erased_at
+    assert erased == ["ada@example.com"]
+
+
 @pytest.mark.parametrize("flag", ["is_staff", "is_superuser"])
 def test_operators_stay(flag: str, person: User) -> None:
     setattr(person, flag, True)
