@@ -95,7 +95,8 @@ def test_every_query_asks_for_label_values_that_the_code_records(query: str, set
 
 def is_closed(matcher: Matcher) -> bool:
     """Whether all values of the label are exported from the start. Tasks are known when they run."""
-    return matcher.metric.startswith("amani_alert") and matcher.label not in TARGET_LABELS
+    closed = ("amani_alert", "amani_kyc", "amani_limit", "kyc_submissions")
+    return matcher.metric.startswith(closed) and matcher.label not in TARGET_LABELS
 
 
 def asked_values(matcher: Matcher) -> set[str]:
