@@ -1,15 +1,13 @@
 """How a case changes its state: always locked, along the table in kyc/states.py, with a row that says who.
 
-One locking order everywhere: the person, then their cases by id, then the number (an advisory lock). So no
-two changes of one person's cases run at once, and nothing waits in a circle.
+One locking order everywhere: the person, then their cases. So no two changes of one person's cases run at
+once, and nothing waits in a circle.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Any, NamedTuple
-
-from django.db import connection
 
 from accounts.models import User
 from kyc.errors import CaseNotFound, ClaimedByAnother, NotAllowed, NotInThisState, OwnCase
@@ -61,12 +59,6 @@ def lock_for_operator(case_id: int, operator: User, permission: str) -> Case:
     if case.person_id == operator.pk:
         raise OwnCase
     return case
-
-
-def lock_number(case: Case) -> None:
-    """Until the transaction's end nobody else decides on a claim to the same number."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"kyc:{case.number_hash}"])
 
 
 def require(case: Case, event: Event, by: By, why: str = "") -> Transition:
