@@ -21,11 +21,10 @@ from observability.request_id import current_request_id
 from observability.sentry import capture_exception
 
 NOT_SHOWN = (CannotDecrypt, FileDamaged, StorageUnavailable)
-# Nothing may run, load or frame it elsewhere, should a browser ever take it for a page. Chromium's viewer of
-# PDFs does not start in a sandbox without rights; scripts and links were removed when the file was taken in.
-POLICY = "default-src 'none'; frame-ancestors 'self'; base-uri 'none'; form-action 'none'"
-IMAGE_POLICY = f"{POLICY}; sandbox"
-PDF_POLICY = f"{POLICY}; object-src 'self'; style-src 'unsafe-inline'"
+# Nothing may run, load or frame it elsewhere, should a browser ever take it for a page. Firefox shows no PDF
+# in a sandbox (Chromium does); scripts and links were removed when the file was taken in.
+PDF_POLICY = "default-src 'none'; frame-ancestors 'self'; base-uri 'none'; form-action 'none'"
+IMAGE_POLICY = f"{PDF_POLICY}; sandbox"
 
 
 @require_GET  # also HEAD would tell of a document without a row

@@ -47,7 +47,7 @@ def test_what_is_encrypted_is_readable_with_any_of_the_keys_and_unreadable_witho
     assert encryption.encrypt(b"A12345678") != token
 
     settings.KYC_ENCRYPTION_KEYS = [NEW, OLD]
-    assert encryption.decrypt(token) == encryption.decrypt(memoryview(token)) == b"A12345678"
+    assert encryption.decrypt(token) == b"A12345678"
     assert not encryption.is_current(token)
     assert encryption.is_current(encryption.rotate(token))
 
@@ -127,7 +127,8 @@ def test_an_interrupted_rotation_goes_on_where_it_stopped(
     for _ in range(2):
         submitted()
     settings.KYC_ENCRYPTION_KEYS = [NEW, OLD]
-    put, written = storage.put, []
+    put = storage.put
+    written: list[str] = []
 
     def breaks_at_the_third(name: str, content: bytes) -> None:
         if len(written) == 2:
