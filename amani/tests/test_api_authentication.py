@@ -44,6 +44,23 @@ def test_every_operation_asks_who_calls(method: str, path: str, headers: dict[st
     assert answer["WWW-Authenticate"] == 'Session realm="Amani"'
 
 
+HOSTILE = ["abcdefgh\0", "\udce9" * 9, "x" * 100_000, "' OR 1=1 --", "../../../../etc", "\u0661" * 32]
+
+
+@pytest.mark.parametrize("key", HOSTILE, ids=range(len(HOSTILE)))
+@pytest.mark.parametrize(("path", "status"), [(ME, 401), ("/_allauth/app/v1/auth/session", 410)])
+def test_a_key_that_no_session_can_have_is_a_wrong_key(key: str, path: str, status: int) -> None:
+    assert Client().get(path, HTTP_X_SESSION_TOKEN=key).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [(ME, 401), ("/_allauth/browser/v1/config", 200), ("/admin/", 302)]
+)
+def test_a_cookie_that_no_session_can_have_is_a_wrong_cookie(path: str, status: int) -> None:
+    quoted_nul = 'sessionid="abcdefgh\\000"'
+    assert Client().get(path, HTTP_COOKIE=quoted_nul).status_code == status
+
+
 def test_every_operation_says_how_to_sign_in() -> None:
     paths = ninja_api.get_openapi_schema(path_prefix="/api/v1/")["paths"]
     found = [operation["security"] for path in paths.values() for operation in path.values()]
