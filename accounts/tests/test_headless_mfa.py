@@ -190,11 +190,7 @@ def old_challenge(key: SoftKey, options: dict[str, Any]) -> dict[str, Any]:
     return key.signed({"publicKey": {**options["publicKey"], "challenge": "AAAA"}})
 
 
-def no_answer(_: SoftKey, options: dict[str, Any]) -> dict[str, Any]:
-    return options
-
-
-REFUSED = [key_on_another_site, another_key, same_name_other_key, old_challenge, no_answer]
+REFUSED = [key_on_another_site, another_key, same_name_other_key, old_challenge]
 
 
 @pytest.mark.parametrize("answer", REFUSED)
