@@ -68,7 +68,8 @@ def said(response: Any) -> list[str]:
 
 
 def everything() -> str:
-    return serializers.serialize("json", [*Case.objects.order_by("pk"), *CaseEvent.objects.order_by("pk")])
+    rows = [*Case.objects.order_by("pk"), *CaseEvent.objects.order_by("pk")]
+    return str(serializers.serialize("json", rows))
 
 
 def offered(client: Client, case: Case) -> list[str]:
