@@ -104,12 +104,13 @@ function choose(pane) {
   pane.figure.classList.add("kyc-chosen");
 }
 
-const panes = [...document.querySelectorAll("[data-pane]:has([data-stage])")].map((figure) => new Pane(figure));
+const figures = [...document.querySelectorAll("[data-pane]")]; // a PDF is a figure, but the browser's own viewer zooms it
+const panes = figures.filter((figure) => figure.querySelector("[data-stage]")).map((figure) => new Pane(figure));
 const IMAGE_KEYS = { "+": "in", "=": "in", "-": "out", o: "turn", 0: "reset", z: "whole" };
 
 function imageKey(key) {
   const seen = panes.filter((pane) => pane.isSeen);
-  const wanted = seen[Number(key) - 1];
+  const wanted = seen.find((pane) => pane.figure === figures[Number(key) - 1]);
   if (wanted) {
     wanted.stage.focus();
     return true;
