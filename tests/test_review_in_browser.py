@@ -23,6 +23,7 @@ pytestmark = [pytest.mark.needs("chromium"), pytest.mark.django_db(transaction=T
 
 @pytest.fixture(autouse=True)
 def second_factor_required(settings: Any) -> None:
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # quick
     storage = {"BACKEND": "django.core.files.storage.InMemoryStorage"}
     settings.STORAGES = {**settings.STORAGES, "kyc": storage}
     settings.STAFF_MFA_REQUIRED = True
