@@ -12,6 +12,13 @@ class InvalidProfile(errors.Invalid):
         super().__init__(f"Nothing was changed. Correct {', '.join(sorted(fields))}.", fields=fields)
 
 
+class NameIsFixed(errors.Conflict):
+    code = "name_is_fixed"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason, fields={"full_name": [reason]})
+
+
 class CannotErase(errors.Conflict):
     """`reasons`: whole sentences from the apps that still need the account."""
 

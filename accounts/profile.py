@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import phonenumbers
 import pycountry
 from django.db import transaction
 
-from accounts.errors import InvalidProfile
+from accounts.errors import InvalidProfile, NameIsFixed
 from accounts.models import User
 
 LONGEST_NAME = 200
@@ -20,6 +20,15 @@ INVISIBLE = frozenset("\u115f\u1160\u3164\uffa0\u2800\u034f\u17b4\u17b5")
 FIELDS = ("full_name", "phone_number", "country")
 
 
+RefuseName = Callable[[User], str | None]
+guards: dict[str, RefuseName] = {}
+
+
+def register(*, name: str, refuse_name: RefuseName) -> None:
+    """Called from an app's `ready()`. `refuse_name(person)`: why the name must stay now, as a sentence."""
+    guards[name] = refuse_name
+
+
 class Refused(ValueError):
     """One field's value; the message is for the person."""
 
@@ -27,16 +36,24 @@ class Refused(ValueError):
 def update_profile(*, user_id: int, changes: Mapping[str, str]) -> User:
     """Writes the given fields and no others, so that two changes at once don't undo each other.
 
-    Raises InvalidProfile with every field that is wrong; then nothing is changed.
+    Raises InvalidProfile with every field that is wrong, or NameIsFixed; then nothing is changed.
     """
     with transaction.atomic():
         person = User.objects.select_for_update().get(pk=user_id)
         changed = cleaned(changes, person)
+        if changed.get("full_name", person.full_name) != person.full_name:
+            refuse_new_name(person)
         for name, value in changed.items():
             setattr(person, name, value)
         if changed:
             person.save(update_fields=list(changed))
         return person
+
+
+def refuse_new_name(person: User) -> None:
+    for guard in guards.values():
+        if reason := guard(person):
+            raise NameIsFixed(reason)
 
 
 def cleaned(changes: Mapping[str, str], person: User) -> dict[str, str]:

@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.views import defaults
+from django.views import csrf, defaults
 
 from amani import errors
 
@@ -26,6 +26,10 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponseBase:
     return errors.forbidden() if is_for_programs(request) else defaults.permission_denied(request, exception)
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponseBase:
+    return errors.csrf_failure() if is_for_programs(request) else csrf.csrf_failure(request, reason)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:

@@ -199,6 +199,10 @@ def not_found() -> HttpResponse:
     return problem(404, "not_found", "There is nothing here, or you may not know that there is.")
 
 
+def csrf_failure() -> HttpResponse:
+    return problem_of(None, CsrfFailed())
+
+
 def forbidden() -> HttpResponse:
     return problem(403, "forbidden", "You may not do this.")
 

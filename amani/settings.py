@@ -155,6 +155,7 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+CSRF_FAILURE_VIEW = "amani.error_pages.csrf_failure"
 LOGIN_URL = reverse_lazy("account_login")
 LOGIN_REDIRECT_URL = reverse_lazy("admin:index")
 SESSION_ENGINE = "accounts.session_store"
@@ -175,6 +176,7 @@ ACCOUNT_EMAIL_VERIFICATION = "mandatory"
 ACCOUNT_EMAIL_VERIFICATION_BY_CODE_ENABLED = True
 ACCOUNT_EMAIL_VERIFICATION_SUPPORTS_RESEND = True
 ACCOUNT_PASSWORD_RESET_BY_CODE_ENABLED = True
+ACCOUNT_PASSWORD_RESET_BY_CODE_TIMEOUT = 15 * 60  # seconds; mail may take some of them
 ACCOUNT_CHANGE_EMAIL = True
 ACCOUNT_EMAIL_NOTIFICATIONS = True  # tells people that their password or second factor changed
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
@@ -190,13 +192,11 @@ MFA_ADAPTER = "accounts.second_factor.MFAAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_TOTP_ISSUER = "Amani"
 MFA_TOTP_TOLERANCE = 1  # a telephone's clock may be half a minute off
-MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = DEBUG
 
 # --- The API ---
 
 API_REQUESTS_PER_MINUTE_PER_USER = env.int("API_REQUESTS_PER_MINUTE_PER_USER", 300)
 API_REQUESTS_PER_MINUTE_PER_ADDRESS = env.int("API_REQUESTS_PER_MINUTE_PER_ADDRESS", 600)
-NINJA_NUM_PROXIES = TRUSTED_PROXY_COUNT
 
 # --- KYC ---
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from accounts.models import User
 from kyc import numbers
 from kyc.encryption import decrypt
 from kyc.errors import CaseNotFound
 from kyc.models import Case, Document, State
-from kyc.models.cases import OPEN, WAITING
+from kyc.models.cases import FRAUD, OPEN, WAITING
 
 MASK = "•" * 7
-# A claim that stands, or may come to stand. A refused or ended one is history.
-LIVE = (*OPEN, State.APPROVED)
+# A claim that stands, may come to stand, or stood once; one that was refused counts if it was a fraud.
+CLAIMED = (*OPEN, State.APPROVED, State.EXPIRED, State.REVOKED)
 
 
 def number_of(case: Case) -> str:
@@ -29,20 +29,20 @@ def masked_number(case: Case) -> str:
 
 
 def same_number(case: Case) -> QuerySet[Case]:
-    """Other people's live claims to the same number: the flag that a reviewer has to look at."""
+    """Other people's claims to the same number: the flag that a reviewer has to look at."""
     if not case.number_hash:
         return Case.objects.none()
-    return live().filter(number_hash=case.number_hash).exclude(person_id=case.person_id)
+    return claims().filter(number_hash=case.number_hash).exclude(person_id=case.person_id)
 
 
 def with_duplicate_flag(cases: QuerySet[Case]) -> QuerySet[Case]:
     """Each case with `is_duplicate`: whether `same_number` would find any. One query for a whole list."""
-    others = live().filter(number_hash=OuterRef("number_hash")).exclude(person_id=OuterRef("person_id"))
+    others = claims().filter(number_hash=OuterRef("number_hash")).exclude(person_id=OuterRef("person_id"))
     return cases.annotate(is_duplicate=Exists(others.exclude(number_hash="")))
 
 
-def live() -> QuerySet[Case]:
-    return Case.objects.filter(state__in=LIVE)
+def claims() -> QuerySet[Case]:
+    return Case.objects.filter(Q(state__in=CLAIMED) | Q(reason_code__in=FRAUD))
 
 
 def waiting() -> QuerySet[Case]:

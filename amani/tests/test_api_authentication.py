@@ -124,6 +124,14 @@ def test_a_browser_changes_nothing_without_the_csrf_token() -> None:
     assert person.full_name == "Ada Obi"
 
 
+def test_signing_in_from_a_browser_without_the_csrf_token_is_a_problem_too() -> None:
+    browser = Client(enforce_csrf_checks=True)
+    login = {"email": "ada@example.com", "password": "wrong"}
+    url = "/_allauth/browser/v1/auth/login"
+    refused: Any = browser.post(url, login, content_type="application/json")
+    assert (refused.status_code, refused.json()["code"]) == (403, "csrf_failed")
+
+
 def test_a_browser_changes_things_with_the_csrf_token() -> None:
     browser = browser_of(make_person())
     browser.get("/api/v1/docs")

@@ -15,7 +15,8 @@ from django.db.models import Max, Q, QuerySet
 from django.utils import timezone
 
 from kyc.documents.removal import delete_documents, delete_files_of
-from kyc.models import Case, CaseEvent, Document, RejectionReason, State
+from kyc.models import Case, CaseEvent, Document, State
+from kyc.models.cases import FRAUD
 from kyc.providers import events
 from kyc.transitions import lock_case
 from observability.request_id import current_request_id
@@ -23,7 +24,6 @@ from observability.request_id import current_request_id
 BATCH = 200
 ENDED = (State.EXPIRED, State.REVOKED)
 UNFINISHED = (State.DRAFT, State.REJECTED)
-FRAUD = (RejectionReason.SUSPECTED_FRAUD, RejectionReason.DUPLICATE)
 ERASE = "erase"
 
 

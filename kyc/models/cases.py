@@ -48,6 +48,9 @@ class RejectionReason(models.TextChoices):
     OTHER = "other"
 
 
+FRAUD = (RejectionReason.SUSPECTED_FRAUD, RejectionReason.DUPLICATE)
+
+
 class Case(models.Model):
     """Its state changes only through kyc/cases.py, along the table in kyc/states.py."""
 

@@ -10,6 +10,7 @@ import pytest
 from django.utils import timezone
 
 from kyc import cases, documents, selectors
+from kyc.documents.retention import erase_case
 from kyc.errors import (
     CaseNotFound,
     CaseOpen,
@@ -26,6 +27,7 @@ from kyc.models import Case, CaseEvent, Document, Side, State
 from kyc.tests.people import (
     REFUSAL,
     approved,
+    case_in,
     in_review,
     make_approver,
     make_operator,
@@ -282,7 +284,23 @@ def test_a_number_that_another_account_claims_is_flagged_on_both() -> None:
     assert [case.is_duplicate for case in flagged] == [True, True, False]  # type: ignore[attr-defined]
 
 
-def test_the_same_person_or_an_ended_claim_is_no_duplicate() -> None:
+@pytest.mark.parametrize("state", [State.EXPIRED, State.REVOKED])
+def test_a_claim_that_was_good_once_is_flagged(state: State) -> None:
+    known = case_in(state, person=make_person(), reviewer=make_reviewer(), approver=make_approver())
+    again = submitted(number=selectors.number_of(known))
+    assert [case.pk for case in selectors.same_number(again)] == [known.pk]
+
+
+def test_a_claim_that_was_refused_as_a_fraud_is_flagged_also_when_it_is_erased() -> None:
+    reviewer, number = make_reviewer(), new_number()
+    fraud = in_review(reviewer, number=number)
+    cases.reject(case_id=fraud.pk, reviewer=reviewer, reason_code="suspected_fraud", reason="Forged.")
+    erase_case(fraud.pk, "retention time over")
+    again = submitted(number=number)
+    assert [case.pk for case in selectors.same_number(again)] == [fraud.pk]
+
+
+def test_the_same_person_or_a_claim_that_was_refused_is_no_duplicate() -> None:
     reviewer, person, number = make_reviewer(), make_person(), new_number()
     rejected(reviewer, number=number)
     approved(reviewer, person, number=number)
