@@ -215,6 +215,7 @@ class Launcher:
         if self.configuration.is_development:
             shown["demo login"] = f"{DEMO_LOGIN}  {demo_password()}"
             shown["read only"] = f"viewer-{DEMO_LOGIN}, same password"
+            shown["kyc review"] = f"kyc-{DEMO_LOGIN}, same password; also finance-…, approver-…"
         return shown
 
     # --- run ---
