@@ -47,3 +47,14 @@ class SignInAgain(errors.Forbidden):
 
 class CannotResetSecondFactor(errors.Conflict):
     code = "cannot_reset_second_factor"
+
+
+class CannotDecrypt(errors.Unavailable):
+    """None of the keys in ENCRYPTION_KEYS made it."""
+
+    code = "cannot_decrypt"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This was encrypted with a key that Amani no longer has. Add the key to ENCRYPTION_KEYS."
+        )

@@ -26,7 +26,7 @@ from django.dispatch import receiver
 from django.http import HttpRequest
 from django.urls import reverse
 
-from accounts import operators
+from accounts import encryption, operators
 from accounts.models import User
 from accounts.sign_in import record_failure
 
@@ -42,6 +42,12 @@ class MFAAdapter(DefaultMFAAdapter):  # type: ignore[misc]  # allauth ships no t
     def can_delete_authenticator(self, authenticator: Authenticator) -> bool:
         others = of(authenticator.user).exclude(pk=authenticator.pk)
         return not is_required_of(authenticator.user) or others.exists()
+
+    def encrypt(self, text: str) -> str:
+        return encryption.encrypt(text.encode()).decode()
+
+    def decrypt(self, encrypted_text: str) -> str:
+        return encryption.decrypt(encrypted_text.encode()).decode()
 
     def get_public_key_credential_rp_entity(self) -> dict[str, str]:
         """A key belongs to the site that people see, not to what a request's Host header says."""
@@ -65,6 +71,21 @@ def is_answer_of_key(request: HttpRequest) -> bool:
 def of(user: Any) -> Any:
     """The person's factors, as rows."""
     return Authenticator.objects.filter(user=user, type__in=FACTORS)
+
+
+def secrets_of_factors() -> Any:
+    """Rows that hold something secret. A security key's row holds its public half."""
+    return Authenticator.objects.exclude(type=Authenticator.Type.WEBAUTHN)
+
+
+def rotate_secret(row: Authenticator) -> bool:
+    """Encrypts it with the first key, unless it is, or has changed in the meantime; whether it did."""
+    name = "secret" if row.type == Authenticator.Type.TOTP else "seed"
+    old = row.data[name].encode()
+    if encryption.is_current(old):
+        return False
+    new = row.data | {name: encryption.rotate(old).decode()}
+    return bool(Authenticator.objects.filter(pk=row.pk, data=row.data).update(data=new))
 
 
 def is_required_of(user: Any) -> bool:

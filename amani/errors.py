@@ -200,7 +200,7 @@ def not_found() -> HttpResponse:
 
 
 def csrf_failure() -> HttpResponse:
-    return problem_of(None, CsrfFailed())
+    return answer_to(CsrfFailed())
 
 
 def forbidden() -> HttpResponse:

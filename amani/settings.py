@@ -200,11 +200,11 @@ API_REQUESTS_PER_MINUTE_PER_ADDRESS = env.int("API_REQUESTS_PER_MINUTE_PER_ADDRE
 
 # --- KYC ---
 
-KYC_ENCRYPTION_KEYS: list[str] = env.list("KYC_ENCRYPTION_KEYS", [])
-required_in_production("KYC_ENCRYPTION_KEYS", "".join(KYC_ENCRYPTION_KEYS))
+ENCRYPTION_KEYS: list[str] = env.list("ENCRYPTION_KEYS", [])
+required_in_production("ENCRYPTION_KEYS", "".join(ENCRYPTION_KEYS))
 KYC_SEARCH_KEY = required_in_production("KYC_SEARCH_KEY", env.str("KYC_SEARCH_KEY", ""))
-if not KYC_ENCRYPTION_KEYS:
-    KYC_ENCRYPTION_KEYS = [urlsafe_b64encode(b"development-only".ljust(32, b"0")).decode()]
+if not ENCRYPTION_KEYS:
+    ENCRYPTION_KEYS = [urlsafe_b64encode(b"development-only".ljust(32, b"0")).decode()]
 if not KYC_SEARCH_KEY:
     KYC_SEARCH_KEY = "development-only-" + "0" * 40
 KYC_MAX_FILE_BYTES = env.int("KYC_MAX_FILE_BYTES", 8 * 1024 * 1024)

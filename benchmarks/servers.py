@@ -160,7 +160,7 @@ def amani_environment(stage: Stage, name: str, database_url: str, **changes: str
         "DEBUG": "false",
         "ENVIRONMENT": "benchmark",
         "SECRET_KEY": secrets.token_urlsafe(40),
-        "KYC_ENCRYPTION_KEYS": urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+        "ENCRYPTION_KEYS": urlsafe_b64encode(secrets.token_bytes(32)).decode(),
         "KYC_SEARCH_KEY": secrets.token_urlsafe(32),
         "ALLOWED_HOSTS": "127.0.0.1",
         "DATABASE_URL": database_url,

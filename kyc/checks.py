@@ -20,16 +20,16 @@ SHORTEST_SEARCH_KEY = 32
 @register
 def encryption_keys(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> Iterable[CheckMessage]:
     """Names a key by its place: its text belongs in no log."""
-    for place, key in enumerate(settings.KYC_ENCRYPTION_KEYS, start=1):
+    for place, key in enumerate(settings.ENCRYPTION_KEYS, start=1):
         if not is_key(key):
             yield Error(
-                f"KYC_ENCRYPTION_KEYS: key {place} is not a Fernet key (32 bytes in URL-safe base64).",
+                f"ENCRYPTION_KEYS: key {place} is not a Fernet key (32 bytes in URL-safe base64).",
                 hint=HOW_TO_MAKE,
                 id="kyc.E001",
             )
-    if len(set(settings.KYC_ENCRYPTION_KEYS)) != len(settings.KYC_ENCRYPTION_KEYS):
+    if len(set(settings.ENCRYPTION_KEYS)) != len(settings.ENCRYPTION_KEYS):
         yield checks.Warning(
-            "KYC_ENCRYPTION_KEYS names a key twice.",
+            "ENCRYPTION_KEYS names a key twice.",
             hint="The first encrypts; list each once.",
             id="kyc.W001",
         )

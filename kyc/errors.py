@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from observability.errors import AmaniError, Conflict, Forbidden, Invalid, NotFound, Unavailable
+from observability.errors import AmaniError, Conflict, Forbidden, Invalid, NotFound
 
 
 class KycError(AmaniError):
@@ -129,14 +129,3 @@ class CannotProcessAgain(KycError, Conflict):
     """A provider's callback that can't be looked into once more."""
 
     code = "cannot_process_again"
-
-
-class CannotDecrypt(KycError, Unavailable):
-    """None of the keys in KYC_ENCRYPTION_KEYS made it."""
-
-    code = "cannot_decrypt"
-
-    def __init__(self) -> None:
-        super().__init__(
-            "This was encrypted with a key that Amani no longer has. Add the key to KYC_ENCRYPTION_KEYS."
-        )

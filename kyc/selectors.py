@@ -7,9 +7,9 @@ from uuid import UUID
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
+from accounts.encryption import decrypt
 from accounts.models import User
 from kyc import numbers
-from kyc.encryption import decrypt
 from kyc.errors import CaseNotFound
 from kyc.models import Case, Document, State
 from kyc.models.cases import FRAUD, OPEN, WAITING

@@ -14,11 +14,11 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from accounts.encryption import encrypt
 from accounts.models import User
 from kyc import documents, metrics, numbers, providers
 from kyc.document_types import missing_images
 from kyc.documents import CleanImage, StoredImages
-from kyc.encryption import encrypt
 from kyc.errors import CaseOpen, ImagesMissing, NotAllowed, NotInThisState, WrongNumber
 from kyc.models import Case, Document, DocumentType, Side, State
 from kyc.numbers import Identity

@@ -92,7 +92,7 @@ class Configuration:
         values = {
             "DEBUG": "true",
             "SECRET_KEY": kept_secret(secrets / "secret_key", random_bytes=40),
-            "KYC_ENCRYPTION_KEYS": kept_secret(secrets / "kyc_encryption_key", random_bytes=32) + "=",
+            "ENCRYPTION_KEYS": kept_secret(secrets / "encryption_key", random_bytes=32) + "=",
             "KYC_SEARCH_KEY": kept_secret(secrets / "kyc_search_key"),
             "ALERT_WEBHOOK_TOKEN": kept_secret(secrets / "alert_webhook_token"),
             "PUBLIC_URL": self.public_url,

@@ -13,7 +13,7 @@ def configured_secrets() -> Iterator[str]:
     yield settings.ALERT_WEBHOOK_TOKEN
     yield settings.ALERT_WEBHOOK_TOKEN_PREVIOUS
     yield settings.METRICS_TOKEN
-    yield from settings.KYC_ENCRYPTION_KEYS
+    yield from settings.ENCRYPTION_KEYS
     yield settings.KYC_SEARCH_KEY
     yield settings.KYC_S3_SECRET_ACCESS_KEY
     yield settings.SMILE_ID_API_KEY

@@ -57,7 +57,7 @@ class Installation:
             "DJANGO_SETTINGS_MODULE": "tests.installation_settings",
             "ENVIRONMENT": "test",
             "SECRET_KEY": "x" * 60,
-            "KYC_ENCRYPTION_KEYS": "eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHg=",
+            "ENCRYPTION_KEYS": "eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHg=",
             "KYC_SEARCH_KEY": "x" * 43,
             "KYC_STORAGE_ROOT": str(self.folder / "kyc"),
             "STAFF_MFA_REQUIRED": "false",

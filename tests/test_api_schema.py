@@ -94,7 +94,8 @@ def test_a_whole_story_keeps_to_the_document(token: str, django_capture_on_commi
     assert call("POST", "/api/v1/kyc/cases/{id}/resubmit", token, **here, **form).status_code == 409
     assert call("POST", "/api/v1/kyc/cases", token, **form).status_code == 201
     assert call("GET", "/api/v1/kyc/status", token).status_code == 200
-    assert call("PATCH", "/api/v1/me", token, body={"full_name": "Ada Obi"}).status_code == 200
+    assert call("PATCH", "/api/v1/me", token, body={"full_name": "Ada Obi"}).status_code == 409
+    assert call("PATCH", "/api/v1/me", token, body={"country": "NG"}).status_code == 200
     assert call("GET", "/api/v1/me/export", token).status_code == 200
     assert call("DELETE", "/api/v1/me", token).status_code == 403
 

@@ -13,7 +13,7 @@ from amani.settings import load_env_file
 ROOT = Path(__file__).resolve().parent.parent
 SECRETS = {
     "SECRET_KEY": "k" * 20 + "0123456789abcdefghijklmnopqrstuvwxyzABCD",
-    "KYC_ENCRYPTION_KEYS": "eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHg=",
+    "ENCRYPTION_KEYS": "eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHg=",
     "KYC_SEARCH_KEY": "s" * 43,
     "DATABASE_URL": "postgresql://amani:secret@127.0.0.1:1/amani",
     "REDIS_URL": "redis://127.0.0.1:1/0",
@@ -58,7 +58,7 @@ def test_check_deploy_is_clean_with_the_production_example() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["SECRET_KEY", "DATABASE_URL", "REDIS_URL", "KYC_ENCRYPTION_KEYS", "KYC_SEARCH_KEY"]
+    "name", ["SECRET_KEY", "DATABASE_URL", "REDIS_URL", "ENCRYPTION_KEYS", "KYC_SEARCH_KEY"]
 )
 def test_production_refuses_to_start_and_names_what_is_missing(name: str) -> None:
     environment = {key: value for key, value in production_example().items() if key != name}

@@ -5,6 +5,7 @@ A file's name says which key made it, so an interrupted rotation goes on where i
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple, TypeVar
@@ -12,12 +13,13 @@ from typing import NamedTuple, TypeVar
 from django.db import transaction
 from django.db.models import Model, QuerySet
 
+from accounts.encryption import is_current, key_fingerprint, rotate
+from accounts.errors import CannotDecrypt
+from accounts.second_factor import rotate_secret, secrets_of_factors
 from kyc.documents import storage
 from kyc.documents.errors import DocumentNotFound, FileDamaged
 from kyc.documents.files import read
 from kyc.documents.sweep import sweep_orphans
-from kyc.encryption import is_current, key_fingerprint, rotate
-from kyc.errors import CannotDecrypt
 from kyc.models import Case, Document
 
 BATCH = 200
@@ -26,6 +28,7 @@ Row = TypeVar("Row", bound=Model)
 
 
 class Rotated(NamedTuple):
+    factors: int = 0
     numbers: int = 0
     files: int = 0
     failed: int = 0  # neither key nor file is there: nothing that waiting would mend
@@ -34,14 +37,23 @@ class Rotated(NamedTuple):
 
 def rotate_keys(*, report: Report) -> Rotated:
     """Raises StorageUnavailable; what was done until then stays done."""
-    numbers = files = failed = 0
-    for case in in_batches(Case.objects.exclude(number_encrypted=b"").only("number_encrypted")):
-        outcome = tried(partial(rotate_number, case), f"The number of case {case.pk}", report)
-        numbers, failed = numbers + (outcome is True), failed + (outcome is None)
-    for document in in_batches(with_old_key()):
-        outcome = tried(partial(rotate_file, document), f"The file of document {document.pk}", report)
-        files, failed = files + (outcome is True), failed + (outcome is None)
-    return Rotated(numbers, files, failed, sweep_orphans(everything=True))
+    numbered = Case.objects.exclude(number_encrypted=b"").only("number_encrypted")
+    factors = tally(secrets_of_factors(), rotate_secret, "The second factor", report)
+    numbers = tally(numbered, rotate_number, "The number of case", report)
+    files = tally(with_old_key(), rotate_file, "The file of document", report)
+    return Rotated(
+        factors=factors[True],
+        numbers=numbers[True],
+        files=files[True],
+        failed=factors[None] + numbers[None] + files[None],
+        swept=sweep_orphans(everything=True),
+    )
+
+
+def tally(
+    rows: QuerySet[Row], step: Callable[[Row], bool], what: str, report: Report
+) -> Counter[bool | None]:
+    return Counter(tried(partial(step, row), f"{what} {row.pk}", report) for row in in_batches(rows))
 
 
 def with_old_key() -> QuerySet[Document]:

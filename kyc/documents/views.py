@@ -10,13 +10,14 @@ from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.http import require_GET
 
+from accounts.errors import CannotDecrypt
 from accounts.models import User
 from kyc.documents.errors import DocumentNotFound, FileDamaged, StorageUnavailable
 from kyc.documents.files import read
-from kyc.errors import CannotDecrypt, KycError
 from kyc.files.kinds import EXTENSIONS, PDF
 from kyc.metrics import record_document_failure, record_document_view
 from kyc.models import Document, DocumentAccess
+from observability.errors import AmaniError
 from observability.request_id import current_request_id
 from observability.sentry import capture_exception
 
@@ -86,7 +87,7 @@ NOBODY_KEEPS_IT = {
 }
 
 
-def not_shown(error: KycError, row: Document) -> HttpResponse:
+def not_shown(error: AmaniError, row: Document) -> HttpResponse:
     record_document_failure(error.code)
     capture_exception(error, context={"document_id": row.pk})
     return HttpResponse(

@@ -45,7 +45,7 @@ class Migration(migrations.Migration):
                 ("country", models.CharField(help_text="ISO 3166-1 alpha-2.", max_length=2)),
                 (
                     "number_encrypted",
-                    models.BinaryField(help_text="The document's number, by kyc/encryption.py."),
+                    models.BinaryField(help_text="The document's number, by accounts/encryption.py."),
                 ),
                 (
                     "number_hash",

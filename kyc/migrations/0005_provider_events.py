@@ -26,7 +26,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='providerevent',
             name='body',
-            field=models.BinaryField(help_text='As received, encrypted by kyc/encryption.py.'),
+            field=models.BinaryField(help_text='As received, encrypted by accounts/encryption.py.'),
         ),
         migrations.AlterField(
             model_name='providerevent',

@@ -11,10 +11,10 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from accounts.encryption import encrypt
 from accounts.models import User
 from kyc import metrics
 from kyc.constraints import constraint_of
-from kyc.encryption import encrypt
 from kyc.errors import CannotProcessAgain, NotAllowed, ReasonMissing
 from kyc.models import Case, Check, ProviderEvent
 from kyc.providers import doorbell

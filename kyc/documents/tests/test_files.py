@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from django.db import OperationalError, transaction
 
+from accounts.encryption import encrypt
+from accounts.errors import CannotDecrypt
 from kyc import documents
 from kyc.documents import StoredImages, storage
 from kyc.documents.errors import DocumentNotFound, FileDamaged, StorageUnavailable
 from kyc.documents.files import read
-from kyc.encryption import encrypt
-from kyc.errors import CannotDecrypt
 from kyc.files.tests import made
 from kyc.models import Case, Document, Side
 from kyc.tests.people import make_person, submitted
@@ -215,9 +215,9 @@ def test_a_missing_file_is_said_to_be_damaged(folder: Path) -> None:
 
 def test_without_its_key_a_file_cannot_be_decrypted(folder: Path, settings: Any) -> None:
     (row,) = attached(a_case())
-    settings.KYC_ENCRYPTION_KEYS = ["A" * 43 + "="]
+    settings.ENCRYPTION_KEYS = ["A" * 43 + "="]
 
-    with pytest.raises(CannotDecrypt, match="KYC_ENCRYPTION_KEYS"):
+    with pytest.raises(CannotDecrypt, match="ENCRYPTION_KEYS"):
         read(row)
 
 

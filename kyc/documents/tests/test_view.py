@@ -158,7 +158,7 @@ def test_a_file_that_cannot_be_shown_is_said_so_without_a_traceback(
     before = metrics.document_failures[reason]._value.get()
     shown_before = views_counted()
     if reason == "cannot_decrypt":
-        settings.KYC_ENCRYPTION_KEYS = ["A" * 43 + "="]
+        settings.ENCRYPTION_KEYS = ["A" * 43 + "="]
     else:
         for file in files_in(folder):
             file.write_bytes(b"other")

@@ -13,8 +13,8 @@ from django.db import OperationalError
 from django.http import UnreadablePostError
 from django.test import Client
 
+from accounts.encryption import decrypt
 from kyc import metrics
-from kyc.encryption import decrypt
 from kyc.models import ProviderEvent
 from kyc.providers import events, webhook
 from kyc.providers.tests.conftest import WEBHOOK, sent, state_of

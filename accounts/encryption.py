@@ -1,7 +1,7 @@
-"""What KYC keeps is encrypted in the application: neither database nor storage sees it in clear.
+"""Documents and second factors are kept encrypted: neither database nor storage sees them in clear.
 
-KYC_ENCRYPTION_KEYS holds Fernet keys, newest first: the first encrypts, all of them decrypt.
-`manage.py rotate_kyc_keys` encrypts everything again with the first; after it the others can be removed.
+ENCRYPTION_KEYS holds Fernet keys, newest first: the first encrypts, all of them decrypt.
+`manage.py rotate_encryption_keys` encrypts everything again with the first; then the others can go.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from hashlib import sha256
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 
-from kyc.errors import CannotDecrypt
+from accounts.errors import CannotDecrypt
 
 FINGERPRINT_LENGTH = 8
 
 
 def encrypt(plain: bytes) -> bytes:
-    return ciphers(tuple(settings.KYC_ENCRYPTION_KEYS)).encrypt(plain)
+    return ciphers(tuple(settings.ENCRYPTION_KEYS)).encrypt(plain)
 
 
 def decrypt(token: bytes) -> bytes:
     """Raises CannotDecrypt when no key fits, or when the token was changed: it is signed."""
     try:
-        return ciphers(tuple(settings.KYC_ENCRYPTION_KEYS)).decrypt(bytes(token))
+        return ciphers(tuple(settings.ENCRYPTION_KEYS)).decrypt(bytes(token))
     except InvalidToken:
         raise CannotDecrypt from None
 
@@ -37,7 +37,7 @@ def rotate(token: bytes) -> bytes:
 def is_current(token: bytes) -> bool:
     """Whether the first key made it."""
     try:
-        ciphers(tuple(settings.KYC_ENCRYPTION_KEYS[:1])).decrypt(bytes(token))
+        ciphers(tuple(settings.ENCRYPTION_KEYS[:1])).decrypt(bytes(token))
     except InvalidToken:
         return False
     return True
@@ -45,7 +45,7 @@ def is_current(token: bytes) -> bool:
 
 def key_fingerprint() -> str:
     """Names the first key without telling anything of it: the key is random."""
-    return sha256(settings.KYC_ENCRYPTION_KEYS[0].encode()).hexdigest()[:FINGERPRINT_LENGTH]
+    return sha256(settings.ENCRYPTION_KEYS[0].encode()).hexdigest()[:FINGERPRINT_LENGTH]
 
 
 @lru_cache(maxsize=4)

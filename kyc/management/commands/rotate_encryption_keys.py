@@ -1,4 +1,4 @@
-"""`manage.py rotate_kyc_keys`: numbers and files are encrypted again with the first key."""
+"""`manage.py rotate_encryption_keys`: all that is encrypted is encrypted again with the first key."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kyc.documents.rotation import rotate_keys
 
 class Command(BaseCommand):
     help = (
-        "Encrypts numbers and files again with the first of KYC_ENCRYPTION_KEYS, while Amani runs. "
+        "Encrypts second factors, numbers and files with the first of ENCRYPTION_KEYS, while Amani runs. "
         "Interrupted, it goes on where it stopped. Afterwards the other keys can be removed."
     )
 
@@ -22,7 +22,7 @@ class Command(BaseCommand):
         except StorageUnavailable as error:
             raise CommandError(f"{error} Run this again to go on.") from error
         self.stdout.write(
-            f"Encrypted again: {done.numbers} numbers, {done.files} files. "
+            f"Encrypted again: {done.factors} second factors, {done.numbers} numbers, {done.files} files. "
             f"Deleted: {done.swept} files that nothing refers to."
         )
         if done.failed:
