@@ -48,8 +48,9 @@ def kyc_pages(request: HttpRequest) -> list[dict[str, Any]]:
     if cases and (waiting := kyc_overview.waiting_count()):
         cases["badge"] = kyc_overview.at_most(waiting)
     limits = page(request, "Limits", "tune", "limitrule", app="kyc")
+    usage = page(request, "Limit usage", "speed", "limitusage", app="kyc")
     callbacks = page(request, "Callbacks", "webhook", "providerevent", app="kyc")
-    return [found for found in (cases, limits, callbacks) if found]
+    return [found for found in (cases, limits, usage, callbacks) if found]
 
 
 def page(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ def test_an_approver_sets_a_limit_and_reads_it_in_the_history(live_server: Any, 
     page = browser.new_page()
     complaints = watch(page, live_server.url)
     sign_in(page, live_server.url)
-    page.get_by_role("link", name="Limits").click()
+    page.get_by_role("link", name=re.compile("Limits$")).click()
     page.locator("tr", has_text="known by a document").get_by_role("link", name="NGN 200,000").click()
     page.get_by_role("link", name="Set another").click()
     page.get_by_label("Amount").fill("150,000")

@@ -65,6 +65,7 @@ class LimitUsage(models.Model):
     cap_minor = models.BigIntegerField(help_text="The limit when it was last used.")
 
     class Meta:
+        verbose_name = "used limit"
         default_permissions = ("view",)
         constraints = [
             models.UniqueConstraint(
@@ -77,4 +78,4 @@ class LimitUsage(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.used_minor} of {self.cap_minor} {self.currency}"
+        return f"Person {self.person_id}"

@@ -1,0 +1,76 @@
+from http import HTTPStatus
+from typing import Any
+
+import pytest
+from django.db import transaction
+from django.test import Client
+from django.urls import reverse
+
+from kyc.limits import use
+from kyc.limits.tests.amounts import CURRENCY, limit
+from kyc.models import LimitKind, LimitUsage
+from kyc.tests.people import make_operator, make_person
+
+pytestmark = pytest.mark.django_db
+USAGE = "admin:kyc_limitusage_changelist"
+
+
+def used_by_somebody(name: str, amount_minor: int, *kinds: LimitKind) -> LimitUsage:
+    person = make_person(name)
+    with transaction.atomic():
+        use(person_id=person.pk, currency=CURRENCY, amount_minor=amount_minor, kinds=kinds)
+    return LimitUsage.objects.get(person=person)
+
+
+def test_finance_sees_how_much_is_used_without_seeing_who(client: Client) -> None:
+    limit(10_000)
+    client.force_login(make_operator("finance"))
+    plenty = used_by_somebody("adaeze", 4_000, LimitKind.DAILY)
+    nearly = used_by_somebody("tunde", 9_000, LimitKind.BALANCE)
+    text = client.get(reverse(USAGE)).content.decode()
+    for word in (f"Person {plenty.person_id}", "XTS 40", "of XTS 100", "40% used", "90% used", "am-warning"):
+        assert word in text
+    assert "adaeze" not in text
+    assert "tunde" not in text
+    found = client.get(reverse(USAGE), {"q": str(nearly.person_id)}).content.decode()
+    assert "90% used" in found
+    assert "40% used" not in found
+
+
+def test_a_persons_page_says_what_is_left_of_every_limit(client: Client) -> None:
+    limit(10_000)
+    client.force_login(make_operator("finance"))
+    row = used_by_somebody("adaeze", 9_999, LimitKind.DAILY)
+    text = client.get(reverse("admin:kyc_limitusage_change", args=[row.pk])).content.decode()
+    for word in ("Adaeze", "Tier 0", "Verify your NIN or BVN", "XTS 99.99", "XTS 0.01", "nearly used up"):
+        assert word in text
+
+
+def test_the_list_takes_the_same_queries_for_one_row_and_for_fifty(
+    client: Client, django_assert_num_queries: Any
+) -> None:
+    limit(10_000)
+    client.force_login(make_operator("finance"))
+    for names in (["one"], [f"person-{number}" for number in range(49)]):
+        for name in names:
+            used_by_somebody(name, 1, LimitKind.DAILY)
+        with django_assert_num_queries(7):
+            assert client.get(reverse(USAGE)).status_code == HTTPStatus.OK
+
+
+@pytest.mark.parametrize("role", ["viewer", "responder", "kyc reviewer"])
+def test_nobody_else_sees_usage(client: Client, role: str) -> None:
+    limit(10_000)
+    client.force_login(make_operator(role))
+    row = used_by_somebody("adaeze", 1, LimitKind.DAILY)
+    pages = [reverse(USAGE), reverse("admin:kyc_limitusage_change", args=[row.pk])]
+    assert {client.get(page).status_code for page in pages} == {HTTPStatus.FORBIDDEN}
+
+
+def test_nobody_edits_usage(admin_client: Client) -> None:
+    limit(10_000)
+    row = used_by_somebody("adaeze", 1, LimitKind.DAILY)
+    page = reverse("admin:kyc_limitusage_change", args=[row.pk])
+    assert admin_client.post(page, {"used_minor": "0"}).status_code == HTTPStatus.METHOD_NOT_ALLOWED
+    row.refresh_from_db()
+    assert row.used_minor == 1
