@@ -15,7 +15,7 @@ def main() -> int:
     from django_migration_linter import MigrationLinter
 
     linter = MigrationLinter(
-        include_apps=["accounts", "observability"], no_cache=True, all_warnings_as_errors=True
+        include_apps=["accounts", "kyc", "observability"], no_cache=True, all_warnings_as_errors=True
     )
     linter.lint_all_migrations()
     linter.print_summary()

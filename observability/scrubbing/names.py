@@ -18,7 +18,8 @@ SECRET = re.compile(
       _?keys?(?![a-z])
     | (?:account|acct|card|bank|phone|mobile|telephone|passport|licen[cs]e|national|tax|identity)
       _?(?:number|num|nr|no|nos|id_number)(?![a-z])
-    | (?:security|verification|auth|sort|reset|confirmation|recovery|backup|unused|one_?time|log_?in|sign_?in|mfa)
+    | (?:security|verification|auth|sort|reset|confirmation|recovery|backup|unused|one_?time|log_?in|sign_?in
+        |mfa)
       _?codes?(?![a-z])
     | session_?(?:id|data|hash) | date_?of_?birth | birth_?da(?:te|y)
     | (?:tokens?|secrets?|cookies?|signature|pwd|jwt)\d*(?=_|$)

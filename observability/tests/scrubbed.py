@@ -115,7 +115,8 @@ SECRET_NAMES = """
     account_number accountNumber acct_no account-no bank_account nuban iban IBAN recipient_iban
     sort_code passport passport_number phone phoneNumber mobile msisdn email emailAddress user.email
     date_of_birth dob credentials jwt id_token verification_code mnemonic password2 token_1
-    X-Session-Token X-Email-Verification-Key X-Password-Reset-Key recovery_codes unused_codes mfa_code login_code
+    X-Session-Token X-Email-Verification-Key X-Password-Reset-Key recovery_codes unused_codes
+    mfa_code login_code
 """.split()  # noqa: SIM905
 
 HARMLESS_NAMES = """

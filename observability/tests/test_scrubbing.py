@@ -8,7 +8,7 @@ from collections import UserDict
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
-from re import _parser  # type: ignore[attr-defined]  # where `re` keeps the structure of a pattern
+from re import _parser
 from typing import Any
 from uuid import UUID
 
