@@ -63,6 +63,10 @@ checks_oldest = children(
     ),
     PROVIDERS,
 )
+review_target = snapshot_gauge(
+    "amani_kyc_review_target_seconds",
+    "Within what time a case should be decided (KYC_REVIEW_TARGET_HOURS), in seconds.",
+)
 snapshot_timestamp = snapshot_gauge(
     "amani_kyc_snapshot_timestamp_seconds", "When KYC's gauges were taken, Unix time; 0 when never."
 )
@@ -77,6 +81,11 @@ def record_checks_oldest(ages: Mapping[str, float]) -> None:
     """Seconds by provider; a provider that is missing waits for nothing."""
     for provider, gauge in checks_oldest.items():
         gauge.set(max(ages.get(provider, 0.0), 0.0))
+
+
+def record_review_target(seconds: float) -> None:
+    """A rule can't read settings; it compares the oldest case with this."""
+    review_target.set(seconds)
 
 
 def record_snapshot_taken() -> None:

@@ -11,6 +11,7 @@ from kyc import metrics
 from kyc.models import Check
 from kyc.models.cases import WAITING
 from kyc.selectors import waiting
+from kyc.words import target
 
 
 def take_snapshot() -> None:
@@ -18,6 +19,7 @@ def take_snapshot() -> None:
     for state, (count, oldest) in queue().items():
         metrics.record_queue(state, count, age(oldest, now))
     metrics.record_checks_oldest({provider: age(oldest, now) for provider, oldest in running_checks()})
+    metrics.record_review_target(target().total_seconds())
     metrics.record_snapshot_taken()
 
 

@@ -18,6 +18,7 @@ NAMES = sorted({alert["alert"] for alert in alerts()})
 SENT_BY_ALERTMANAGER = {
     "ApplicationDown",
     "DatabaseConnectionIssues",
+    "RedisUnavailable",
     "AlertWorkerGone",
     "AlertsUndelivered",
     "AlertDeliveriesFailing",

@@ -10,6 +10,7 @@ from django.db import connection, transaction
 from django.db.models import Count
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from pytest_django import Settings
 
 from kyc import cases, metrics
 from kyc.errors import CaseOpen, NotInThisState
@@ -134,6 +135,13 @@ def test_the_snapshot_of_nothing_is_zero() -> None:
     assert sample("amani_kyc_queue", state="submitted") == 0
     assert sample("amani_kyc_oldest_seconds", state="submitted") == 0
     assert sample("amani_kyc_checks_oldest_seconds", provider="smile_id") == 0
+
+
+@pytest.mark.django_db
+def test_the_snapshot_says_what_the_rule_compares_with(settings: Settings) -> None:
+    settings.KYC_REVIEW_TARGET_HOURS = 6
+    take_snapshot()
+    assert sample("amani_kyc_review_target_seconds") == 6 * 3600
 
 
 @pytest.mark.django_db
