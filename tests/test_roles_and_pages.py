@@ -7,9 +7,12 @@ from typing import Any, NamedTuple
 
 import pytest
 from django.apps import apps
+from django.contrib import auth
 from django.contrib.auth.models import Group
+from django.http import HttpRequest
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
+from pytest_django import Settings
 
 from accounts.models import User
 from accounts.roles import ROLES
@@ -111,6 +114,21 @@ class Address(NamedTuple):
     url: str
 
 
+@pytest.fixture(autouse=True)
+def each_session_is_read_once(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
+    """Whose a session is, and what they may: asked with its first request, not at a thousand addresses."""
+    known: dict[str, Any] = {}
+    get_user = auth.get_user
+
+    def get_known_user(request: HttpRequest) -> Any:
+        session = request.COOKIES.get(settings.SESSION_COOKIE_NAME, "")
+        if session not in known:
+            known[session] = get_user(request)
+        return known[session]
+
+    monkeypatch.setattr(auth, "get_user", get_known_user)
+
+
 @pytest.fixture
 def rows() -> dict[str, Any]:
     """One row of each model that has a page, by "app_model"."""
@@ -139,6 +157,7 @@ def patterns(found: list[Any], before: str = "") -> Iterator[tuple[str, URLPatte
 
 def addresses(rows: dict[str, Any]) -> Iterator[Address]:
     """Every address of the console that has a name. Django's few without one lead to these, or nowhere."""
+    image = str(Document.objects.get(side="front").public_id)
     for route, pattern in patterns(get_resolver().url_patterns):
         if pattern.name == "app_list":
             yield from (
@@ -147,7 +166,7 @@ def addresses(rows: dict[str, Any]) -> Iterator[Address]:
         elif pattern.name:
             row = rows.get("_".join(pattern.name.split("_")[:2]))
             values = {name: str(row.pk) for name in ("object_id", "pk", "id") if row is not None}
-            values |= {"public_id": str(Document.objects.get(side="front").public_id), "name": "Watchdog"}
+            values |= {"public_id": image, "name": "Watchdog"}
             values |= {"content_type_id": "1", "object_id": values.get("object_id", "1")}
             yield Address(pattern.name, "/" + filled(route, pattern, values))
 
