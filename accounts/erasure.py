@@ -12,6 +12,8 @@ import structlog
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.usersessions.models import UserSession
+from django.contrib.admin.models import LogEntry
+from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
 from django.utils import timezone
 
@@ -63,6 +65,7 @@ def erase_account(*, user_id: int) -> User:
                 keeper.erase(person)
         forget_sign_in(person)
         anonymise(person)
+        anonymise_log(person)
         transaction.on_commit(lambda: log.info("account_erased", user_id=user_id))
         return person
 
@@ -90,3 +93,9 @@ def anonymise(person: User) -> None:
     person.last_login = None
     person.set_unusable_password()
     person.save()
+
+
+def anonymise_log(person: User) -> None:
+    """The admin's log of what was done to the account stays; it calls the account what it is called now."""
+    account = ContentType.objects.get_for_model(User)
+    LogEntry.objects.filter(content_type=account, object_id=str(person.pk)).update(object_repr=str(person))

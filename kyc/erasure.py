@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db.models import Count
+
 from accounts import erasure, export
 from accounts.models import User
 from kyc.cases import withdraw
 from kyc.documents.retention import ENDED, erase_locked
-from kyc.models import Case, CaseEvent, Document, State
+from kyc.models import Case, CaseEvent, Document, LimitKind, LimitUsage, State
 from kyc.models.cases import WAITING
 from kyc.selectors import masked_number
 
@@ -27,9 +29,15 @@ def register() -> None:
 
 
 def collect(person: User) -> dict[str, Any]:
-    """Cases, what happened to them, and what is known of their images: no reviewer, no whole number."""
-    cases = Case.objects.filter(person_id=person.pk).order_by("pk").prefetch_related("events", "documents")
-    return {"kept": KEPT_WHY, "cases": [collected(case) for case in cases]}
+    """Cases with what happened to them, and what was used of limits: no operator, no whole number."""
+    own = Case.objects.filter(person_id=person.pk).order_by("pk").prefetch_related("events", "documents")
+    cases = own.annotate(number_views=Count("number_accesses"))
+    usage = LimitUsage.objects.filter(person_id=person.pk).order_by("pk")
+    return {
+        "kept": KEPT_WHY,
+        "cases": [collected(case) | {"number_views": case.number_views} for case in cases],
+        "limits_used": [collected_usage(row) for row in usage],
+    }
 
 
 def collected(case: Case) -> dict[str, Any]:
@@ -66,6 +74,17 @@ def collected_document(document: Document) -> dict[str, Any]:
         "created_at": document.created_at,
         "replaced_at": document.replaced_at,
         "deleted_at": document.deleted_at,
+    }
+
+
+def collected_usage(usage: LimitUsage) -> dict[str, Any]:
+    """Amounts in the currency's smallest unit; `since` is the window's first day, null for what is held."""
+    return {
+        "currency": usage.currency,
+        "limit_for": usage.kind,
+        "since": None if usage.kind == LimitKind.BALANCE else usage.window_start,
+        "used_minor": usage.used_minor,
+        "limit_minor": usage.cap_minor,
     }
 
 

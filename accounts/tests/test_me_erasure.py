@@ -9,6 +9,8 @@ import pytest
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.usersessions.models import UserSession
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.auth.models import Group
 from django.contrib.sessions.models import Session
 from django.test import Client
 
@@ -130,6 +132,20 @@ def test_a_browser_is_signed_out_as_well(person: User) -> None:
     assert browser.delete(ME).status_code == 204
     assert browser.cookies["sessionid"].value == ""
     assert Session.objects.count() == 0
+
+
+def test_the_log_of_the_admin_keeps_what_was_done_but_not_to_whom(person: User) -> None:
+    root = User.objects.create_user("root@example.com", is_staff=True, is_superuser=True)
+    other = User.objects.create_user("eve@example.com")
+    LogEntry.objects.log_actions(root.pk, [person, other], CHANGE, "Changed Active.")
+    group = Group.objects.create(pk=person.pk, name="a group with the person's number")
+    LogEntry.objects.log_actions(root.pk, [group], CHANGE, "Changed Name.")
+    erase_account(user_id=person.pk)
+    assert list(LogEntry.objects.order_by("pk").values_list("object_repr", "change_message", "user_id")) == [
+        (f"erased-{person.pk}@erased.invalid", "Changed Active.", root.pk),
+        ("eve@example.com", "Changed Active.", root.pk),
+        ("a group with the person's number", "Changed Name.", root.pk),
+    ]
 
 
 def test_a_person_is_erased_once(person: User) -> None:

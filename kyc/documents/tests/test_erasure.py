@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,12 @@ from django.db import transaction
 from accounts import erasure, export
 from accounts.erasure import erase_account
 from kyc import cases, documents
+from kyc.access import show_number
 from kyc.documents.tests.test_files import files_in
 from kyc.erasure import KEPT, collect
-from kyc.models import Case, Check, State
+from kyc.limits import use
+from kyc.limits.tests.amounts import CURRENCY, limit
+from kyc.models import Case, Check, LimitKind, State
 from kyc.tests.people import case_in, make_approver, make_person, make_reviewer, rejected, submitted
 
 pytestmark = pytest.mark.django_db
@@ -134,6 +138,40 @@ def test_what_a_reviewer_notes_on_an_approval_is_not_told() -> None:
     assert "twin" not in json.dumps(collect(person), cls=DjangoJSONEncoder)
 
 
+def test_the_export_tells_how_often_operators_saw_the_whole_number() -> None:
+    person, reviewer = make_person(), make_reviewer("chidi")
+    seen, unseen = rejected(reviewer, person, number="A12345678"), submitted(person)
+    for _ in range(2):
+        assert show_number(case_id=seen.pk, actor=reviewer) == "A12345678"
+
+    told = collect(person)
+
+    views = {case["id"]: case["number_views"] for case in told["cases"]}
+    assert views == {str(seen.public_id): 2, str(unseen.public_id): 0}
+    assert "chidi" not in json.dumps(told, cls=DjangoJSONEncoder)
+
+
+def test_the_export_tells_what_was_used_of_limits() -> None:
+    at = datetime(2026, 3, 14, 9, tzinfo=UTC)
+    limit(20_000, since=at)
+    person, other = make_person(), make_person()
+    for who, amount, kind in (
+        (person, 500, LimitKind.DAILY),
+        (person, 700, LimitKind.BALANCE),
+        (other, 900, LimitKind.DAILY),
+    ):
+        with transaction.atomic():
+            use(person_id=who.pk, currency=CURRENCY, amount_minor=amount, kinds=[kind], at=at)
+
+    told = collect(person)["limits_used"]
+
+    one = {"currency": CURRENCY, "limit_minor": 20_000}
+    assert told == [
+        one | {"limit_for": "daily", "since": date(2026, 3, 14), "used_minor": 500},
+        one | {"limit_for": "balance", "since": None, "used_minor": 700},
+    ]
+
+
 def test_the_export_asks_the_same_number_of_queries_for_any_number_of_cases(
     django_assert_num_queries: Any,
 ) -> None:
@@ -141,5 +179,5 @@ def test_the_export_asks_the_same_number_of_queries_for_any_number_of_cases(
     for _ in range(3):
         rejected(reviewer, person)
 
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(4):
         assert len(collect(person)["cases"]) == 3
