@@ -89,10 +89,19 @@ def found_case(term: str) -> int | None:
 
 
 def found_people(term: str) -> str | None:
-    if len(term) < SHORTEST_PREFIX:
-        return None
-    people = User.objects.filter(email__startswith=term.lower()).order_by("email")
-    ids = list(people.values_list("pk", flat=True)[:MOST_PEOPLE])
+    return list_of(people_by_email(term))
+
+
+def people_by_email(term: str) -> QuerySet[User]:
+    """Whose address begins like that; a letter or two find nobody."""
+    if len(term) < SHORTEST_PREFIX or "\0" in term:
+        return User.objects.none()
+    return User.objects.filter(email__startswith=term.lower()).order_by("email")
+
+
+def list_of(people: QuerySet[User]) -> str | None:
+    """The query string of the list of what belongs to the first of these people."""
+    ids = people.values_list("pk", flat=True)[:MOST_PEOPLE]
     return urlencode({PERSON: ",".join(map(str, ids))}, safe=",") if ids else None
 
 

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib import admin
-from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import Exists, OuterRef, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.views.decorators.http import require_POST
 
+from accounts.models import User
+from kyc.admin.filters import list_of, people_by_email
 from kyc.limits import limits_of
 from kyc.limits.money import shown
 from kyc.models import LimitKind, LimitUsage
 from kyc.tiers import TIERS, next_tier, tier_of
 from observability import words
-from observability.console.history import HistoryAdmin
+from observability.console.history import HistoryAdmin, see_other
 
 NEARLY_PERCENT = 90
+LONGEST_TERM = 100
+NOTHING_FOUND = "Nobody with that number or beginning of an e-mail address has used any limit."
 
 
 @admin.register(LimitUsage)
@@ -28,11 +35,27 @@ class LimitUsageAdmin(HistoryAdmin):
     list_display = ("who", "window", "used", "room")
     list_display_links = ("who",)
     list_filter = ("kind",)
-    search_fields = ("=person__id",)
-    search_help_text = "Number of a person"
     ordering = ("-id",)
     sortable_by = ()
     list_max_show_all = 0
+
+    class Media:
+        css = {"all": ["kyc/review.css"]}
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(require_POST(self.find))
+        return [path("find/", view, name="kyc_limitusage_find"), *super().get_urls()]
+
+    def find(self, request: HttpRequest) -> HttpResponse:
+        """The list of what was found; an e-mail address stands in neither the page's address nor the log."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        term = request.POST.get("term", "").strip()[:LONGEST_TERM]
+        found = list_of(found_people(term)) if term else ""
+        if found is None:
+            messages.info(request, NOTHING_FOUND)
+        usage = reverse(self.url_name("changelist"))
+        return see_other(f"{usage}?{found}" if found else usage)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[LimitUsage]:
         return LimitUsage.objects.all()
@@ -84,6 +107,13 @@ class LimitUsageAdmin(HistoryAdmin):
             "limits": limits,
             "nearly": NEARLY_PERCENT,
         }
+
+
+def found_people(term: str) -> QuerySet[User]:
+    """By their number or the beginning of their address; only those of whom there is something to list."""
+    is_number = term.isascii() and term.isdecimal() and len(term) < 10
+    people = User.objects.filter(pk=term) if is_number else people_by_email(term)
+    return people.filter(Exists(LimitUsage.objects.filter(person_id=OuterRef("pk"))))
 
 
 def window_in_words(usage: LimitUsage) -> str:

@@ -167,7 +167,9 @@ def test_search_finds_a_whole_number_however_it_is_spelled(browser: Client, revi
     assert "12312312" not in response.url
 
 
-@pytest.mark.parametrize("term", ["A12312399", "nobody@", "7\u202e7", "999999999", "ab", "%", "x" * 5_000])
+@pytest.mark.parametrize(
+    "term", ["A12312399", "nobody@", "7\u202e7", "999999999", "ab", "%", "x" * 5_000, "a12\0"]
+)
 def test_search_that_finds_nothing_says_so(browser: Client, term: str) -> None:
     people.submitted(number="A12312312")
     response = find(browser, term)

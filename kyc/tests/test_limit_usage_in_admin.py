@@ -2,6 +2,7 @@ from http import HTTPStatus
 from typing import Any
 
 import pytest
+from django.contrib.messages import get_messages
 from django.db import transaction
 from django.test import Client
 from django.urls import reverse
@@ -26,15 +27,62 @@ def test_finance_sees_how_much_is_used_without_seeing_who(client: Client) -> Non
     limit(10_000)
     client.force_login(make_operator("finance"))
     plenty = used_by_somebody("adaeze", 4_000, LimitKind.DAILY)
-    nearly = used_by_somebody("tunde", 9_000, LimitKind.BALANCE)
+    used_by_somebody("tunde", 9_000, LimitKind.BALANCE)
     text = client.get(reverse(USAGE)).content.decode()
     for word in (f"Person {plenty.person_id}", "XTS 40", "of XTS 100", "40% used", "90% used", "am-warning"):
         assert word in text
     assert "adaeze" not in text
     assert "tunde" not in text
-    found = client.get(reverse(USAGE), {"q": str(nearly.person_id)}).content.decode()
-    assert "90% used" in found
-    assert "40% used" not in found
+
+
+def find(client: Client, term: str) -> Any:
+    return client.post(reverse("admin:kyc_limitusage_find"), {"term": term})
+
+
+def test_people_are_found_by_number_or_by_the_beginning_of_their_address(client: Client) -> None:
+    limit(10_000)
+    client.force_login(make_operator("finance"))
+    plenty = used_by_somebody("adaeze.one", 4_000, LimitKind.DAILY)
+    nearly = used_by_somebody("adaeze.two", 9_000, LimitKind.DAILY)
+    used_by_somebody("tunde.adaeze", 1_000, LimitKind.DAILY)
+    make_person("adaeze.three")  # has used nothing
+    for term, rows in (
+        (f" {nearly.person_id} ", [nearly]),
+        ("Adaeze.T", [nearly]),
+        ("adaeze.", [plenty, nearly]),
+    ):
+        answer = find(client, term)
+        people = ",".join(str(row.person_id) for row in rows)
+        assert (answer.status_code, answer.url) == (303, f"{reverse(USAGE)}?person__in={people}")
+        found = client.get(answer.url).content.decode()
+        shown = [row for row in LimitUsage.objects.order_by("pk") if f"Person {row.person_id}<" in found]
+        assert shown == rows
+
+
+@pytest.mark.parametrize("term", ["nobody@", "ad", "%", "999999999", "9" * 100, "ada\0", "adaeze.idle"])
+def test_a_search_that_finds_nothing_says_so(client: Client, term: str) -> None:
+    limit(10_000)
+    client.force_login(make_operator("finance"))
+    used_by_somebody("adaeze", 1, LimitKind.DAILY)
+    make_person("adaeze.idle")
+    answer = find(client, term)
+    assert (answer.status_code, answer.url) == (303, reverse(USAGE))
+    assert [str(message) for message in get_messages(answer.wsgi_request)] == [
+        "Nobody with that number or beginning of an e-mail address has used any limit."
+    ]
+
+
+def test_whom_finance_looks_for_stands_in_no_log_and_no_address(
+    client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    limit(10_000)
+    client.force_login(make_operator("finance"))
+    used_by_somebody("secret.person", 1, LimitKind.DAILY)
+    caplog.clear()
+    client.get(find(client, "secret.person@").url)
+    written = str([vars(record) for record in caplog.records])
+    assert "/admin/kyc/limitusage/find/" in written
+    assert "secret.person" not in written
 
 
 def test_a_persons_page_says_what_is_left_of_every_limit(client: Client) -> None:
