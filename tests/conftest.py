@@ -12,6 +12,7 @@ import pytest
 from django.db import connections
 from playwright.sync_api import Browser, sync_playwright
 
+from kyc.providers.tests.smile_stand_in import API_KEY, PARTNER_ID, SmileStandIn
 from local.ports import find_free_port
 from local.services import PrivatePostgres, PrivateValkey
 from observability.tests.vendors import PAGERDUTY_OK, SLACK_OK, Vendor
@@ -69,11 +70,26 @@ def pagerduty(vendors: tuple[Vendor, Vendor]) -> Iterator[Vendor]:
 
 
 @pytest.fixture(scope="session")
+def smile_id() -> Iterator[SmileStandIn]:
+    stand_in = SmileStandIn()
+    yield stand_in
+    stand_in.close()
+
+
+@pytest.fixture
+def smile(smile_id: SmileStandIn) -> Iterator[SmileStandIn]:
+    smile_id.reset()
+    yield smile_id
+    smile_id.reset()
+
+
+@pytest.fixture(scope="session")
 def running_installation(
     installation_folder: Path,
     own_postgres: PrivatePostgres,
     own_valkey: PrivateValkey,
     vendors: tuple[Vendor, Vendor],
+    smile_id: SmileStandIn,
 ) -> Iterator[Installation]:
     with psycopg.connect(own_postgres.superuser_url, autocommit=True) as connection:
         connection.execute("CREATE DATABASE installation OWNER amani")
@@ -85,6 +101,10 @@ def running_installation(
         "installation",
         SLACK_WEBHOOK_URL=slack.url,
         PAGERDUTY_EVENTS_URL=pagerduty.url,
+        KYC_PROVIDER="smile_id",
+        SMILE_ID_PARTNER_ID=PARTNER_ID,
+        SMILE_ID_API_KEY=API_KEY,
+        SMILE_ID_BASE_URL=smile_id.url,
     )
     migrated = run_command(installation, "migrate")
     assert migrated.returncode == 0, migrated.stderr
@@ -103,6 +123,9 @@ def installation(
         vendor.reset()  # of what an earlier test left behind
     yield running_installation
     for name in ("web", "worker", "beat"):  # pytest shows this when the test failed
+        import shutil
+
+        shutil.copy(running_installation.folder / f"{name}.log", f"/tmp/w1_{name}.log")
         sys.stdout.write(f"--- {name}\n{running_installation.log(name)}\n")
 
 

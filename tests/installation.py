@@ -72,6 +72,7 @@ class Installation:
             "ALERT_DIGEST_THRESHOLD": "100000",
             "SLACK_MESSAGES_PER_SECOND": "0",
             "PAGERDUTY_EVENTS_PER_MINUTE": "0",
+            "API_REQUESTS_PER_MINUTE_PER_ADDRESS": "0",
             "PAGERDUTY_API_KEY": "R0123456789ABCDEFGHIJKLMNOPQRSTU",
             "NOTIFIER_READ_TIMEOUT": "4",
         }
@@ -237,6 +238,12 @@ def kill(program: Program) -> None:
     signal_group(pid_of(program), signal.SIGKILL)
     assert program.process is not None
     program.process.wait()
+
+
+def kill_children(program: Program) -> None:
+    """kill -9 of what does its work; the program itself lives on and starts others."""
+    for child in children_of(pid_of(program)):
+        os.kill(child, signal.SIGKILL)
 
 
 def pause(program: Program) -> None:

@@ -4,6 +4,7 @@ from django.contrib.auth.models import Group
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 
+from amani.urls import handler400, handler403, handler404, handler429, handler500  # noqa: F401  (Django's)
 from amani.urls import urlpatterns as product_urlpatterns
 from tests.installation_tasks import call_and_fail
 from tests.leaky import urlpatterns as leaky_urlpatterns

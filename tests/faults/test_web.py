@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,7 +13,7 @@ import pytest
 from local.processes import wait_until
 from observability.tests.vendors import Vendor
 from tests.faults.told import doubled, firing, lost, triggers
-from tests.installation import Installation, children_of, pid_of
+from tests.installation import Installation, kill_children
 
 pytestmark = [pytest.mark.faults, pytest.mark.processes]
 
@@ -23,12 +21,6 @@ BUSY = (
     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
     " AND pid <> pg_backend_pid() AND query LIKE '%%WITH receipt_id AS%%' AND state = 'active'"
 )
-
-
-def kill_web_workers(installation: Installation) -> None:
-    """gunicorn itself lives on and starts others."""
-    for child in children_of(pid_of(installation.web)):
-        os.kill(child, signal.SIGKILL)
 
 
 @contextmanager
@@ -56,7 +48,7 @@ def test_kill_9_in_the_middle_of_the_statement(
     with ThreadPoolExecutor(1) as pool, receipts_held(installation):
         answer: Future[bool] = pool.submit(installation.is_taken, body)
         assert wait_until(lambda: is_storing(installation), 10)
-        kill_web_workers(installation)
+        kill_children(installation.web)
         assert answer.result(timeout=10) is False
 
     # PostgreSQL may finish what the dead worker asked for: then all of it is there.
@@ -77,7 +69,7 @@ def test_kill_9_at_any_moment(installation: Installation, slack: Vendor, pagerdu
         with ThreadPoolExecutor(1) as pool:
             answer: Future[bool] = pool.submit(installation.is_taken, body)
             threading.Event().wait(number * 0.05)
-            kill_web_workers(installation)
+            kill_children(installation.web)
             taken = answer.result(timeout=30)
         assert wait_until(lambda: not is_storing(installation), 10)
         stored = installation.count("episode") - number * size

@@ -47,13 +47,19 @@ class Job:
 
 class SmileStandIn(StandIn):
     def __init__(self) -> None:
+        self.released = threading.Event()  # lets go of what hangs
+        self.reset()
+        super().__init__()
+
+    def reset(self) -> None:
+        """As new: knows no job, and works."""
+        self.released.set()
+        self.released = threading.Event()
         self.jobs: dict[str, Job] = {}
         self.faults: dict[str, deque[Fault]] = defaultdict(deque)  # by operation: upload, put, job_status
         self.requests: list[str] = []
         self.forges = False  # signs with another key
         self.upload_host = ""  # another address than this server's, for the zip
-        self.released = threading.Event()  # lets go of what hangs
-        super().__init__()
 
     @property
     def url(self) -> str:
