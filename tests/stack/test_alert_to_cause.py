@@ -106,7 +106,8 @@ def open_page(session: requests.Session, address: str, user: str, password: str)
     login = session.get(address, timeout=10)
     token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', login.text)
     assert token is not None, login.text
-    sign_in = {"username": user, "password": password, "csrfmiddlewaretoken": token[1]}
+    name = "login" if 'name="login"' in login.text else "username"  # Amani's field, Bugsink's
+    sign_in = {name: user, "password": password, "csrfmiddlewaretoken": token[1]}
     page = session.post(login.url, data=sign_in, headers={"Referer": login.url}, timeout=10)
     assert (page.status_code, page.url != login.url) == (200, True), page.text
     return page.text
