@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from io import BytesIO
+from random import Random
 
 import pytest
 
@@ -63,6 +64,9 @@ def test_an_empty_file_is_refused() -> None:
         (made.jpeg(comment=b"<script>alert(1)</script>"), JPEG),
         (made.jpeg(comment=b"<?php system($_GET[0]); ?>"), JPEG),
         (made.with_chunk(made.png(), b"tEXt", b"x\x00<HTML ><body onload=x>"), PNG),
+        (made.jpeg(comment=b"<?=`$_GET[0]`?>"), JPEG),
+        (made.jpeg(comment=b'<%@ page import="java.io.*" %>'), JPEG),
+        (made.jpeg(comment=b"<svg/onload=alert(1)>"), JPEG),
         (made.jpeg(comment=b"%PDF-1.7"), JPEG),
         (made.png() + made.pdf(), PNG),
         (made.pdf() + b"<script>alert(1)</script>", PDF),
@@ -74,6 +78,13 @@ def test_a_file_that_is_something_else_besides_is_refused(content: bytes, kind: 
     with pytest.raises(Refused, match="something else besides") as caught:
         kinds.refuse_other_faces(content, kind)
     assert caught.value.reason == Reason.ACTIVE_CONTENT
+
+
+def test_what_looks_like_a_program_by_chance_does_not_make_a_photograph_one() -> None:
+    chance = Random(0).randbytes(8 * 2**20)  # noqa: S311  (packed pixels look like this)
+    assert b"<?=" in chance
+    assert b"<%@" in chance
+    kinds.refuse_other_faces(made.jpeg()[:-2] + chance + b"<svg \x00\xff" + b"\xff\xd9", JPEG)
 
 
 @pytest.mark.parametrize(
