@@ -26,6 +26,8 @@ cookie, and sends the cookie `csrftoken` as the header `X-CSRFToken` with whatev
 **Errors** have one shape, `Problem`, with the media type `application/problem+json` (RFC 9457).
 Go by `code`, show `message`, and name `request_id` when you ask for help.
 
+**HEAD** answers like GET, without the body.
+
 **Too many requests** get 429 with `Retry-After`, counted each minute for each person and each address.
 """
 TAGS = [

@@ -145,8 +145,8 @@ def test_a_form_where_json_was_sent_is_refused(api: Api) -> None:
 
 def test_a_method_that_a_route_does_not_have_names_those_it_has(api: Api) -> None:
     answer = api("POST", ME)
-    assert problem(answer, 405)["message"] == "Use DELETE, GET, PATCH."
-    assert answer["Allow"] == "DELETE, GET, PATCH"
+    assert problem(answer, 405)["message"] == "Use DELETE, GET, HEAD, PATCH."
+    assert answer["Allow"] == "DELETE, GET, HEAD, PATCH"
 
 
 @pytest.mark.parametrize("path", ["/api/v1/nothing", "/api/v1/", "/api/nothing", "/api/v1/me/"])
