@@ -29,7 +29,7 @@ class LimitForm(forms.Form):
         required=False,
         label="From (UTC)",
         help_text="Empty: from the moment you confirm.",
-        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}),
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local", "step": "1"}),
     )
     reason = forms.CharField(
         max_length=LONGEST_REASON,

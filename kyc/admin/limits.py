@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
@@ -15,13 +17,14 @@ from django.views.decorators.http import require_http_methods
 from accounts.models import User
 from kyc.admin.limit_form import LimitForm
 from kyc.limits.matrix import history, matrix
+from kyc.limits.money import shown
 from kyc.models import LimitKind, LimitRule
 from kyc.tiers import TIERS
 from observability.console.history import HistoryAdmin, actor_of, see_other
 
 MOST_RULES = 200
 MAY_SET = "change_limits"
-CELL_FIELDS = ("tier", "currency", "kind")
+FIELDS = ("tier", "currency", "kind", "amount", "valid_from")  # of the form, that a link may fill in
 
 
 @admin.register(LimitRule)
@@ -65,6 +68,7 @@ class LimitRuleAdmin(HistoryAdmin):
             "rules": rules,
             "holds": next((rule for rule in rules if rule.valid_from <= now), None),
             "now": now,
+            "take_back": taking_back(row, rules, now),
             "may_set": self.may(request, MAY_SET),
         }
 
@@ -75,7 +79,7 @@ class LimitRuleAdmin(HistoryAdmin):
             raise PermissionDenied
         if request.method != "POST":
             return self.form_page(
-                request, LimitForm(initial={name: request.GET.get(name) for name in CELL_FIELDS})
+                request, LimitForm(initial={name: request.GET.get(name) for name in FIELDS})
             )
         form = LimitForm(request.POST)
         if not form.is_valid() or "back" in request.POST:
@@ -112,6 +116,22 @@ class LimitRuleAdmin(HistoryAdmin):
         request.current_app = self.admin_site.name
         frame = {**self.admin_site.each_context(request), "opts": self.opts, "media": self.media}
         return TemplateResponse(request, template, {**frame, **context})
+
+
+def taking_back(planned: LimitRule, rules: list[LimitRule], now: datetime) -> str:
+    """What fills in the form that takes back a planned limit; "" when there is nothing to take back.
+
+    Rows stay, so what held before it is set again a second after it begins.
+    """
+    after = (planned.valid_from + timedelta(seconds=1)).replace(microsecond=0)
+    if planned.valid_from <= now or any(planned.valid_from < rule.valid_from <= after for rule in rules):
+        return ""
+    before = next((rule.amount_minor for rule in rules if rule.valid_from < planned.valid_from), 0)
+    if before == planned.amount_minor:
+        return ""
+    cell = {"tier": planned.tier, "currency": planned.currency, "kind": planned.kind}
+    amount = shown(before, planned.currency).removeprefix(f"{planned.currency} ")
+    return urlencode({**cell, "amount": amount, "valid_from": f"{after.astimezone(UTC):%Y-%m-%dT%H:%M:%S}"})
 
 
 def operator(request: HttpRequest) -> User:

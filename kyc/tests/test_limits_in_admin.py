@@ -1,3 +1,4 @@
+import html
 import re
 from datetime import timedelta
 from http import HTTPStatus
@@ -9,7 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import User
-from kyc.limits import set_limit
+from kyc.limits import rule_at, set_limit
 from kyc.limits.tests.amounts import CURRENCY, limit
 from kyc.models import LimitKind, LimitRule
 from kyc.tests.people import make_approver, make_operator
@@ -112,6 +113,54 @@ def test_a_limit_may_be_planned(client: Client, approver: User) -> None:
     asked = client.post(reverse(SET), typed(valid_from=f"{soon:%Y-%m-%dT%H:%M}"))
     assert client.post(reverse(SET), confirmation(asked)).status_code == HTTPStatus.SEE_OTHER
     assert rule_of().valid_from == soon
+
+
+def link_to_take_back(client: Client, rule: LimitRule) -> str:
+    found = re.search(
+        r'<a href="([^"]+)">(?:<span[^>]*>undo</span>)Take back', client.get(page_of(rule)).content.decode()
+    )
+    return html.unescape(found[1]) if found else ""
+
+
+@pytest.mark.parametrize(("held", "amount"), [(123_456, "1,234.56"), (None, "0")])
+def test_a_planned_limit_is_taken_back_a_second_after_it_begins(
+    client: Client, approver: User, held: int | None, amount: str
+) -> None:
+    if held is not None:
+        limit(held, LimitKind.DAILY, tier=1)
+    begins = (timezone.now() + timedelta(days=3)).replace(microsecond=0)
+    limit(900_000, LimitKind.DAILY, tier=1, since=begins)
+    planned = rule_of(valid_from=begins)
+    form = client.get(link_to_take_back(client, planned)).context["form"]
+    filled = {name: str(form[name].value() or "") for name in typed()}
+    assert filled == {
+        **typed(reason="", currency=CURRENCY, amount=amount),
+        "valid_from": f"{begins + timedelta(seconds=1):%Y-%m-%dT%H:%M:%S}",
+    }
+    asked = client.post(reverse(SET), {**filled, "reason": "Typed one nought too many."})
+    assert client.post(reverse(SET), confirmation(asked)).status_code == HTTPStatus.SEE_OTHER
+    later = begins + timedelta(seconds=1)
+    back = rule_at(tier=1, currency=CURRENCY, kind=LimitKind.DAILY, at=later)
+    assert back is not None
+    assert (back.amount_minor, back.valid_from) == (held or 0, later)
+    assert link_to_take_back(client, planned) == ""  # it is done
+    assert link_to_take_back(client, back) != ""  # and may be thought better of
+
+
+def test_what_holds_or_held_and_what_changes_nothing_is_not_taken_back(
+    client: Client, approver: User
+) -> None:
+    limit(100, LimitKind.DAILY, tier=1, since=timezone.now() - timedelta(days=2))
+    limit(200, LimitKind.DAILY, tier=1)
+    limit(200, LimitKind.DAILY, tier=1, since=timezone.now() + timedelta(days=2))
+    rules = LimitRule.objects.filter(currency=CURRENCY)
+    assert [link_to_take_back(client, rule) for rule in rules] == ["", "", ""]
+
+
+def test_who_only_sees_limits_is_not_offered_to_take_them_back(client: Client) -> None:
+    client.force_login(make_operator("finance"))
+    limit(200, LimitKind.DAILY, tier=1, since=timezone.now() + timedelta(days=2))
+    assert link_to_take_back(client, rule_of()) == ""
 
 
 def test_confirming_twice_sets_one_limit(client: Client, approver: User) -> None:
