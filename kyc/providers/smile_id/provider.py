@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from hashlib import sha256
 from http import HTTPStatus
@@ -32,7 +33,7 @@ from observability.outgoing import Answer, DeliveryError
 ANSWER_LIMIT_BYTES = 4 * 1024 * 1024  # a result may hold photographs in base64
 ASK_SECONDS = 15.0
 UPLOAD_SECONDS = 45.0
-LONGEST_REFERENCE = 64
+REFERENCE = re.compile(r"[!-~]{1,64}")  # ours are hex; the database takes no NUL and no half character
 PASSING = frozenset({401, 403, 408, 425, 429})  # 401 and 403: our key is wrong, which says nothing of the job
 
 
@@ -75,7 +76,7 @@ class SmileId(Provider):
             return None
         params = callback.get("PartnerParams")
         reference = params.get("job_id") if isinstance(params, Mapping) else None
-        if not isinstance(reference, str) or not 0 < len(reference) <= LONGEST_REFERENCE:
+        if not isinstance(reference, str) or not REFERENCE.fullmatch(reference):
             raise Malformed("The body has no PartnerParams.job_id.")
         return Callback(event_id=sha256(body).hexdigest(), reference=reference)
 

@@ -33,6 +33,8 @@ def is_genuine(*, timestamp: object, signature: object, partner_id: str, api_key
     """In constant time. Without a key of ours nothing is genuine."""
     if not (api_key and partner_id and isinstance(timestamp, str) and isinstance(signature, str)):
         return False
+    if not (timestamp.isascii() and signature.isascii()):  # JSON can name half characters, which no bytes are
+        return False
     expected = signature_of(timestamp=timestamp, partner_id=partner_id, api_key=api_key)
     return hmac.compare_digest(expected.encode(), signature.encode())
 

@@ -40,6 +40,8 @@ def test_the_signature_is_what_openssl_makes_of_it() -> None:
         {"signature": None},
         {"signature": ["x"]},
         {"signature": "é" * 44},
+        {"signature": "\ud800"},
+        {"timestamp": "\ud800"},
         {"partner_id": "2469"},
         {"api_key": KEY + "x"},
     ],

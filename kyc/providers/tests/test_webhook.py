@@ -81,6 +81,8 @@ def test_an_unknown_reference_is_stored_and_ignored(smile: SmileStandIn, call_ba
         {"signature": "AAAA"},
         {"signature": None},
         {"timestamp": "2026-01-02T03:04:05.678Z"},
+        {"signature": "\ud800"},
+        {"timestamp": "\ud800"},
         signed_at(datetime.now(UTC), "another key"),
         signed_at(datetime.now(UTC) - timedelta(days=4)),
         signed_at(datetime.now(UTC) + timedelta(hours=1)),
@@ -107,6 +109,8 @@ def test_a_forged_or_old_callback_is_refused_and_kept_as_such(
         (signed_body(PartnerParams=None), "The body has no PartnerParams.job_id."),
         (signed_body(PartnerParams={"job_id": 7}), "The body has no PartnerParams.job_id."),
         (signed_body(PartnerParams={"job_id": "x" * 65}), "The body has no PartnerParams.job_id."),
+        (signed_body(PartnerParams={"job_id": "x\x00"}), "The body has no PartnerParams.job_id."),
+        (signed_body(PartnerParams={"job_id": "\ud800"}), "The body has no PartnerParams.job_id."),
     ],
 )
 def test_what_is_no_callback_is_refused(
@@ -157,6 +161,11 @@ def test_a_body_that_is_too_long_is_not_read(
     response = call_back(b"x" * 101)
     assert (response.status_code, response.json()["code"]) == (413, "too_large")
     assert not ProviderEvent.objects.exists()
+
+
+def test_a_length_beyond_all_numbers_is_too_long(smile: SmileStandIn, client: Client) -> None:
+    response = client.generic("POST", WEBHOOK, b"{}", CONTENT_LENGTH="9" * 5_000)
+    assert (response.status_code, response.json()["code"]) == (413, "too_large")
 
 
 def test_a_body_without_length_is_refused(smile: SmileStandIn, client: Client) -> None:
