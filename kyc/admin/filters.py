@@ -25,6 +25,7 @@ MOST_PEOPLE = 20
 SHORTEST_PREFIX = 3
 UUID = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)
 PERSON, NUMBER = "person__in", "number_hash__in"  # Django's own lookups, taken from the address
+LOOKUPS = frozenset({"state", "flag", "document_type__exact", PERSON, NUMBER})
 MINE, EVERYTHING = "mine", "all"
 IN_THE_QUEUES_ORDER = (MINE, *WAITING)
 

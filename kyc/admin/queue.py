@@ -29,6 +29,7 @@ from observability.console.history import CappedChangeList, HistoryAdmin, actor_
 from observability.errors import AmaniError
 
 LONGEST_TERM = 100
+LONGEST_ID = 19
 LARGE_COLUMNS = ("number_encrypted", "reason")
 NOTHING_FOUND = "Nothing was found by that id, beginning of an e-mail address, or whole number."
 NOTHING_LEFT = "Nothing is left for you to review: every waiting case is somebody's, or your own."
@@ -65,6 +66,10 @@ class CaseAdmin(HistoryAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Case]:
         cases = Case.objects.select_related("claimed_by").defer(*LARGE_COLUMNS)
         return with_duplicate_flag(cases)
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """What the page itself links to. Django would take any condition on any column."""
+        return lookup in filters.LOOKUPS
 
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
         return ("submitted_at", "id") if filters.is_in_the_queues_order(request) else ("-id",)
@@ -184,7 +189,7 @@ class CaseAdmin(HistoryAdmin):
     def review_next(self, request: HttpRequest) -> HttpResponse:
         if not self.may(request, "review_case"):
             raise PermissionDenied
-        besides = request.POST.get("besides", "")
+        besides = request.POST.get("besides", "")[:LONGEST_ID]
         case = next_case.review_next(
             reviewer=operator(request), besides=int(besides) if besides.isdecimal() else None
         )

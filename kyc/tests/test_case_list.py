@@ -198,6 +198,8 @@ def test_what_is_searched_stands_in_no_log_and_no_address(
         ("person__in=x", 302),
         ("number_hash__in=%00", 400),
         ("state=%00", 400),
+        ("number_hash__regex=(", 400),
+        ("submitted_at__year=99999", 400),
         ("state=x", 200),
         ("flag=x", 200),
         ("p=x", 200),
@@ -206,6 +208,12 @@ def test_what_is_searched_stands_in_no_log_and_no_address(
 def test_nonsense_in_the_address_is_no_error(browser: Client, query: str, status: int) -> None:
     people.submitted()
     assert browser.get(f"{CASES}?{query}").status_code == status
+
+
+@pytest.mark.parametrize("query", ["number_last=312", "number_hash__startswith=0", "reason__contains=x"])
+def test_the_list_takes_no_condition_that_it_does_not_offer(browser: Client, query: str) -> None:
+    people.submitted(number="A12312312")
+    assert browser.get(f"{CASES}?{query}").status_code == 400
 
 
 def press_next(client: Client, **fields: Any) -> Any:
@@ -230,6 +238,7 @@ def test_review_next_goes_back_to_what_one_has_already(browser: Client, reviewer
     other.refresh_from_db()
     assert other.state == "submitted"
     assert press_next(browser, besides=mine.pk).url == f"{CASES}{other.pk}/change/"
+    assert press_next(browser, besides="9" * 5_000).status_code == 303
 
 
 def test_review_next_takes_over_a_claim_that_ran_out(browser: Client, reviewer: User) -> None:

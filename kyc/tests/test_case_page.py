@@ -396,8 +396,9 @@ def test_hostile_words_are_text(browser: Client, reviewer: User) -> None:
     person.full_name = attack
     person.save()
     case = people.in_review(reviewer, person)
-    act(browser, case, "reject", reason_code="other", reason=attack)
+    act(browser, case, "reject", reason_code="other", reason=f"\0{attack}\0")
     assert attack not in page(browser, case).content.decode()
+    assert CaseEvent.objects.latest("id").reason == attack
 
 
 def test_neighbours_lead_through_the_queue(browser: Client, reviewer: User) -> None:

@@ -154,7 +154,8 @@ def actor_of(request: HttpRequest) -> AbstractBaseUser:
 
 
 def posted_reason(request: HttpRequest) -> str:
-    return request.POST.get("reason", "").strip()[:LONGEST_REASON]
+    """Without the one character that the database takes in no text."""
+    return request.POST.get("reason", "").replace("\0", "").strip()[:LONGEST_REASON]
 
 
 def see_other(url: str) -> HttpResponseRedirect:
