@@ -22,6 +22,7 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from accounts import operators, roles, second_factor
+from accounts.addresses import has_proved
 from accounts.models import User
 from observability.console.history import posted_reason, see_other
 from observability.errors import AmaniError
@@ -49,6 +50,20 @@ class ChangeUserForm(UserChangeForm):  # type: ignore[misc]  # unfold ships no t
 
     def clean_email(self) -> str:
         return free_email(self.cleaned_data["email"], self.instance)
+
+    def clean(self) -> dict[str, Any]:
+        """Anybody can sign up with a future operator's address and a password of their own."""
+        data: dict[str, Any] = super().clean()
+        is_promoted = any(
+            data.get(flag) and flag in self.changed_data for flag in ("is_staff", "is_superuser")
+        )
+        if is_promoted and not has_proved(user=self.instance, email=data.get("email", "")):
+            raise ValidationError(
+                "This account has not proved that it owns its address, so its password may be a stranger's. "
+                "Let the owner sign in first, or choose a new password with a code by mail.",
+                code="not_proved",
+            )
+        return data
 
 
 def free_email(email: str, user: User) -> str:
@@ -144,8 +159,11 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc,type-arg]  # 
         return is_superuser(request)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Whoever may change accounts may make themselves a superuser, so only superusers may."""
-        return is_superuser(request)
+        """Whoever may change accounts may make themselves a superuser, so only superusers may.
+
+        Whoever left has left: a page that was open before must not write back who they were.
+        """
+        return is_superuser(request) and (obj is None or obj.erased_at is None)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """History names people. Accounts are switched off instead."""

@@ -6,12 +6,12 @@ from datetime import datetime
 from typing import Any, cast
 
 from allauth.account.internal.flows.reauthentication import did_recently_reauthenticate
-from allauth.account.models import EmailAddress
 from allauth.mfa.utils import is_mfa_enabled
 from django.http import HttpRequest, HttpResponse
 from ninja import Router, Schema, Status
 from pydantic import ConfigDict, Field
 
+from accounts.addresses import has_proved
 from accounts.erasure import erase_account
 from accounts.errors import SignInAgain
 from accounts.export import export_account
@@ -68,11 +68,10 @@ def person_of(request: HttpRequest) -> User:
 
 
 def shown(person: User) -> dict[str, Any]:
-    verified = EmailAddress.objects.filter(user=person, email=person.email, verified=True).exists()
     fields = ("id", "email", "full_name", "phone_number", "country", "date_joined")
     return {
         **{name: getattr(person, name) for name in fields},
-        "email_verified": verified,
+        "email_verified": has_proved(user=person, email=person.email),
         "mfa_enabled": is_mfa_enabled(person),
     }
 

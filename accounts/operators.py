@@ -15,6 +15,7 @@ from django.utils import timezone
 from accounts.errors import CannotResetSecondFactor
 from accounts.models import User
 
+ACCESS = frozenset({"is_staff", "is_superuser", "is_active"})
 RESET = "Reset the second factor: "
 log = structlog.get_logger(__name__)
 
@@ -35,12 +36,12 @@ def settle(*, user: User, changed: Collection[str]) -> None:
     """After a superuser made or changed an account: `changed` names its fields.
 
     The old address is over; whoever is no operator has to prove the new one. Sessions that were opened with
-    other rights end.
+    other rights end, and those of an account that was switched off don't come back with it.
     """
     if "email" in changed:
         EmailAddress.objects.filter(user=user).exclude(email=user.email).delete()
     vouch(user=user)
-    if {"is_staff", "is_superuser"} & set(changed):
+    if ACCESS & set(changed):
         end_sessions(user=user)
 
 

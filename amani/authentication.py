@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from allauth.account.models import EmailAddress
 from allauth.headless.internal.sessionkit import authenticate_by_x_session_token
 from django.conf import settings
 from django.http import HttpRequest
 from ninja.security import APIKeyCookie, APIKeyHeader
 from ninja.utils import check_csrf
 
+from accounts.addresses import has_proved
 from accounts.models import User
 from amani import throttling
 from amani.errors import CsrfFailed, EmailNotVerified
@@ -54,7 +54,7 @@ class SessionCookie(APIKeyCookie):
 
 
 def admitted(user: User) -> User:
-    if not EmailAddress.objects.filter(user=user, email=user.email, verified=True).exists():
+    if not has_proved(user=user, email=user.email):
         raise EmailNotVerified
     throttling.count_user(user.pk)
     return user

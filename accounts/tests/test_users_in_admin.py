@@ -11,7 +11,9 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from accounts.erasure import erase_account
 from accounts.models import User
+from accounts.tests.devices import make_person
 
 pytestmark = pytest.mark.django_db
 
@@ -131,8 +133,45 @@ def test_address_that_somebody_else_proved_is_refused(root: Client) -> None:
     assert User.objects.get(pk=ada.pk).email == "ada@example.com"
 
 
+@pytest.mark.parametrize("flag", ["is_staff", "is_superuser"])
+def test_nobody_becomes_an_operator_whose_address_is_not_proved(root: Client, flag: str) -> None:
+    ada = User.objects.create_user("ada@example.com", "a stranger's password")
+    EmailAddress.objects.create(user=ada, email="ada@example.com", verified=False, primary=True)
+    fields = {"email": "ada@example.com", "is_active": "on", flag: "on"}
+    page = root.post(f"{USERS}{ada.pk}/change/", fields)
+    assert "so its password may be a stranger&#x27;s" in page.content.decode()
+    assert not getattr(User.objects.get(pk=ada.pk), flag)
+    assert not EmailAddress.objects.get(user=ada).verified
+
+
+def test_proving_another_address_makes_no_operator_of_a_new_one(root: Client) -> None:
+    ada = make_person("ada@example.com")
+    root.post(f"{USERS}{ada.pk}/change/", {"email": "op@example.com", "is_active": "on", "is_staff": "on"})
+    ada.refresh_from_db()
+    assert (ada.email, ada.is_staff) == ("ada@example.com", False)
+
+
+def test_who_left_stays_away_whatever_page_was_open(root: Client) -> None:
+    ada = make_person("ada@example.com", full_name="Ada Obi")
+    before = erase_account(user_id=ada.pk)
+    fields = {"email": "ada@example.com", "full_name": "Ada Obi", "is_active": "on"}
+    assert root.post(f"{USERS}{ada.pk}/change/", fields).status_code == 403
+    after = User.objects.get(pk=ada.pk)
+    assert (after.email, after.full_name, after.is_active) == (before.email, "", False)
+
+
+def test_sessions_of_an_account_that_was_off_do_not_come_back_with_it(root: Client) -> None:
+    ada = make_person("ada@example.com")
+    browser = Client()
+    browser.force_login(ada)
+    root.post(f"{USERS}{ada.pk}/change/", {"email": "ada@example.com"})
+    root.post(f"{USERS}{ada.pk}/change/", {"email": "ada@example.com", "is_active": "on"})
+    assert User.objects.get(pk=ada.pk).is_active
+    assert not is_signed_in(browser)
+
+
 def test_sessions_end_when_somebody_becomes_an_operator(root: Client) -> None:
-    ada = User.objects.create_user("ada@example.com")
+    ada = make_person("ada@example.com")
     browser = Client()
     browser.force_login(ada)
     root.post(f"{USERS}{ada.pk}/change/", {"email": "ada@example.com", "is_active": "on"})
