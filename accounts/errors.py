@@ -19,6 +19,13 @@ class NameIsFixed(errors.Conflict):
         super().__init__(reason, fields={"full_name": [reason]})
 
 
+class AccountClosed(errors.Forbidden):
+    code = "account_closed"
+
+    def __init__(self) -> None:
+        super().__init__("This account is closed.")
+
+
 class CannotErase(errors.Conflict):
     """`reasons`: whole sentences from the apps that still need the account."""
 

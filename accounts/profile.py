@@ -9,7 +9,7 @@ import phonenumbers
 import pycountry
 from django.db import transaction
 
-from accounts.errors import InvalidProfile, NameIsFixed
+from accounts.errors import AccountClosed, InvalidProfile, NameIsFixed
 from accounts.models import User
 
 LONGEST_NAME = 200
@@ -18,7 +18,6 @@ REFUSED_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 # Letters by category, and yet nobody sees them.
 INVISIBLE = frozenset("\u115f\u1160\u3164\uffa0\u2800\u034f\u17b4\u17b5")
 FIELDS = ("full_name", "phone_number", "country")
-
 
 RefuseName = Callable[[User], str | None]
 guards: dict[str, RefuseName] = {}
@@ -36,10 +35,13 @@ class Refused(ValueError):
 def update_profile(*, user_id: int, changes: Mapping[str, str]) -> User:
     """Writes the given fields and no others, so that two changes at once don't undo each other.
 
-    Raises InvalidProfile with every field that is wrong, or NameIsFixed; then nothing is changed.
+    Raises InvalidProfile with every field that is wrong, NameIsFixed, or AccountClosed for somebody who left
+    while the request was on its way; then nothing is changed.
     """
     with transaction.atomic():
         person = User.objects.select_for_update().get(pk=user_id)
+        if not person.is_active:
+            raise AccountClosed
         changed = cleaned(changes, person)
         if changed.get("full_name", person.full_name) != person.full_name:
             refuse_new_name(person)

@@ -11,7 +11,8 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from accounts.errors import InvalidProfile
+from accounts.erasure import erase_account
+from accounts.errors import AccountClosed, InvalidProfile
 from accounts.models import User
 from accounts.profile import Refused, clean_country, clean_name, clean_phone_number, update_profile
 
@@ -192,3 +193,10 @@ def test_telephone_numbers_that_nobody_can_call_are_refused(text: str, country: 
 def test_a_refused_change_is_an_error_of_the_profile(person: User) -> None:
     with pytest.raises(InvalidProfile, match=r"Nothing was changed\. Correct country, full_name\."):
         update_profile(user_id=person.pk, changes={"full_name": "", "country": "XX"})
+
+
+def test_a_change_on_its_way_writes_nothing_about_somebody_who_left(person: User) -> None:
+    erase_account(user_id=person.pk)
+    with pytest.raises(AccountClosed):
+        update_profile(user_id=person.pk, changes={"full_name": "Ada Obi", "country": "NG"})
+    assert (User.objects.get().full_name, User.objects.get().country) == ("", "")
