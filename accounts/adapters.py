@@ -11,8 +11,9 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied, ValidationError
 from django.core.mail import EmailMessage
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 
-from accounts import mail, operators
+from accounts import mail, operators, second_factor
 from accounts.models import User
 from accounts.sign_in import account_of, record_failure
 
@@ -36,6 +37,26 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
                 f"The e-mail address is longer than {LONGEST_EMAIL} characters.", code="max_length"
             )
         return email.strip().lower()
+
+    def set_password(self, user: User, password: str) -> None:
+        """Writes nothing else: while the password was hashed, the account may have been changed or erased."""
+        user.set_password(password)
+        User.objects.filter(pk=user.pk, is_active=True).update(password=user.password)
+
+    # --- Proving once more who one is: with the second factor where there is one ---
+
+    def reauthenticate(self, user: User, password: str) -> bool:
+        """Whoever found a session open and knows the password must not take factor or account away."""
+        if second_factor.of(user).exists():
+            raise ValidationError(
+                "You have a second factor. Confirm with that.", code="second_factor_required"
+            )
+        return bool(super().reauthenticate(user, password))
+
+    def get_reauthentication_methods(self, user: Any) -> list[dict[str, Any]]:
+        """The pages that ask for it; allauth leads to the first."""
+        methods: list[dict[str, Any]] = super().get_reauthentication_methods(user)
+        return [method for method in methods if method["url"] != reverse("account_reauthenticate")] or methods
 
     # --- Mail ---
 

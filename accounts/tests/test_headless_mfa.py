@@ -146,6 +146,22 @@ def test_who_takes_the_app_off_signs_in_with_the_password_again() -> None:
     assert App().sign_in().status == 200
 
 
+def test_with_a_factor_the_password_alone_confirms_nothing(ada: User) -> None:
+    """Somebody else holds the telephone, signed in, and knows the password."""
+    phone = App()
+    phone.sign_in()
+    secret = enrolled()[1]
+    refused = phone.post("auth/reauthenticate", password=PASSWORD)
+    assert (refused.status, refused.errors) == (400, [("second_factor_required", "password")])
+    assert phone.delete("account/authenticators/totp").status == 401
+    assert phone.post("account/email", email="thief@example.com").status == 401
+    assert phone.request("DELETE", "/api/v1/me").status_code == 403
+    assert Authenticator.objects.filter(user=ada, type="totp").exists()
+    assert User.objects.get(pk=ada.pk).erased_at is None
+    assert phone.post("auth/2fa/reauthenticate", code=totp(secret, 1)).status == 200
+    assert phone.request("DELETE", "/api/v1/me").status_code == 204
+
+
 def test_a_new_password_does_not_get_round_the_second_factor() -> None:
     enrolled()
     phone = App()

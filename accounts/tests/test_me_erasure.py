@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
 
@@ -224,3 +225,24 @@ def test_an_export_has_all_that_is_known_and_no_secret(person: User) -> None:
     assert found["parts"] == {"kyc": {"cases": ["ada@example.com"]}}
     for secret in ("SEKRIT", str(key), person.password, "eve@"):
         assert secret not in answer.content.decode()
+
+
+def test_a_code_for_a_new_password_is_worth_nothing_after_the_erasure(
+    person: User, mailoutbox: list[Any]
+) -> None:
+    app = App(person)
+    elsewhere = Client()
+    asked = elsewhere.post(
+        f"{APP}/auth/password/request", {"email": person.email}, content_type="application/json"
+    )
+    code = re.search(r"^[A-Z]{4}-[A-Z]{4}$", mailoutbox[-1].body, re.MULTILINE)
+    assert code is not None
+    app.confirm()
+    assert app.call("DELETE").status_code == 204
+    elsewhere.post(
+        f"{APP}/auth/password/reset",
+        {"key": code[0], "password": "staple battery horse"},
+        content_type="application/json",
+        headers={"X-Session-Token": asked.json()["meta"]["session_token"]},
+    )
+    assert not User.objects.get(pk=person.pk).has_usable_password()
