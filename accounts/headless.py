@@ -1,4 +1,4 @@
-"""The routes below /_allauth/: django-allauth's for apps and browsers, with Amani's own sign-up.
+"""The routes below /_allauth/: django-allauth's for apps and browsers, with Amani's own views of sign-up.
 
 Before each of them stands a look at the body, so that what can't be stored or read is refused.
 """
@@ -6,6 +6,7 @@ Before each of them stands a look at the body, so that what can't be stored or r
 from __future__ import annotations
 
 import json
+import re
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from functools import wraps
@@ -19,11 +20,12 @@ from django.urls import URLPattern, URLResolver, include, path
 from django.views.decorators.csrf import csrf_exempt
 from fido2.webauthn import AuthenticationResponse, RegistrationResponse
 
-from accounts.sign_up import SignUpView
+from accounts.sign_up import SignUpView, VerifyEmailView
 
 View = Callable[..., HttpResponseBase]
 
 LONGEST_BODY = 64 * 1024  # an answer of a security key is stored as it came
+LENGTH = re.compile(r"[0-9]{1,10}")
 # What reading the answer of a security key raises, which django-allauth would pass on.
 UNREADABLE_KEY = (AttributeError, LookupError, TypeError, ValueError, struct.error)
 NOT_OFFERED = ("phone", "phone/verify", "phone/verify/resend")  # a telephone number is only a contact here
@@ -32,8 +34,9 @@ NOT_OFFERED = ("phone", "phone/verify", "phone/verify/resend")  # a telephone nu
 def checked(view: View) -> View:
     @wraps(view)
     def checked_view(request: HttpRequest, *args: Any, **values: Any) -> HttpResponseBase:
-        length = request.META.get("CONTENT_LENGTH") or "0"
-        if not length.isdecimal() or int(length) > LONGEST_BODY:
+        if not LENGTH.fullmatch(length := request.META.get("CONTENT_LENGTH") or "0"):
+            raise BadRequest("Content-Length is no number, or too large.")
+        if int(length) > LONGEST_BODY:
             raise BadRequest("The body is too long.")
         if request.body:
             refuse_unusable(request.body)
@@ -94,6 +97,11 @@ def check_all(patterns: Iterable[URLPattern | URLResolver]) -> None:
             pattern.callback = checked(pattern.callback)
 
 
-sign_up = [path(f"{client.value}/v1/auth/signup", SignUpView.as_api_view(client=client)) for client in Client]
-urlpatterns = [*sign_up, path("", include("allauth.headless.urls"))]
+own_views: dict[str, Any] = {"auth/signup": SignUpView, "auth/email/verify": VerifyEmailView}
+own = [
+    path(f"{client.value}/v1/{route}", view.as_api_view(client=client))
+    for client in Client
+    for route, view in own_views.items()
+]
+urlpatterns: list[URLPattern | URLResolver] = [*own, path("", include("allauth.headless.urls"))]
 check_all(urlpatterns)

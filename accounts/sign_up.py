@@ -1,4 +1,7 @@
-"""Sign-up: an account and its address are stored together or not at all, and counted once."""
+"""Sign-up: an account and its address are stored together or not at all, and counted once.
+
+Then the address is confirmed with a code.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ from typing import Any
 from allauth.account.adapter import get_adapter
 from allauth.headless.account.inputs import SignupInput
 from allauth.headless.account.views import SignupView
+from allauth.headless.account.views import VerifyEmailView as AllauthVerifyEmailView
+from allauth.headless.base.response import ConflictResponse
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.forms import CharField
@@ -43,7 +48,8 @@ class SignUpInput(SignupInput):  # type: ignore[misc]  # allauth ships no types
     def refuse_password_like_person(self, data: dict[str, Any]) -> None:
         """allauth looks at the password before it knows whose it is."""
         try:
-            get_adapter().clean_password(data["password"], User(email=data.get("email", "")))
+            person = User(email=data.get("email", ""), full_name=data.get("full_name", ""))
+            get_adapter().clean_password(data["password"], person)
         except ValidationError as problem:
             self.add_error("password", problem)
 
@@ -73,3 +79,14 @@ class SignUpInput(SignupInput):  # type: ignore[misc]  # allauth ships no types
 
 class SignUpView(SignupView):  # type: ignore[misc]  # allauth ships no types
     input_class = {"POST": SignUpInput}
+
+
+class VerifyEmailView(AllauthVerifyEmailView):  # type: ignore[misc]  # allauth ships no types
+    def post(self, request: HttpRequest, *args: Any, **values: Any) -> HttpResponse:
+        """Who confirmed the address on another device meanwhile has nothing pending here, and signs in."""
+        if self.process and self.process.email_address.verified:
+            self.process.abort()
+            conflict: HttpResponse = ConflictResponse(request)
+            return conflict
+        response: HttpResponse = super().post(request, *args, **values)
+        return response

@@ -102,6 +102,12 @@ def test_a_body_longer_than_any_client_s_is_refused() -> None:
     assert (answer.status_code, answer.json()["code"]) == (400, "bad_request")
 
 
+@pytest.mark.parametrize("length", ["9" * 5000, "-1", "1e3", "\u0663"])
+def test_a_length_that_is_no_number_is_refused(length: str) -> None:
+    answer = App(CONTENT_LENGTH=length).request("POST", App.base + "auth/login", {})
+    assert (answer.status_code, answer.json()["code"]) == (400, "bad_request")
+
+
 @pytest.mark.parametrize("device", DEVICES)
 def test_telephone_numbers_are_no_way_in(device: type[App]) -> None:
     phone = device()

@@ -80,6 +80,12 @@ def test_the_password_may_not_be_the_address() -> None:
     assert not User.objects.exists()
 
 
+def test_the_password_may_not_be_the_name() -> None:
+    answer = App().sign_up(EMAIL, "chidinmaokonkwo", full_name="Chidinma Okonkwo")
+    assert answer.errors == [("password_too_similar", "password")]
+    assert not User.objects.exists()
+
+
 UNREADABLE = [
     *(b"[]", b"null", b"{", b"\xff", b'"a"', b"1", b"[" * 60_000, b"[" * 900 + b"]" * 900, b"a=b"),
     *(b'{"email": "ada@example.com", "password": "long enough \\ud800"}', b'{"\\ud800": 1}'),
@@ -211,6 +217,17 @@ def test_who_never_confirmed_gets_a_new_code_by_signing_in() -> None:
     assert (answer.status, answer.pending, ada.me()) == (401, ["verify_email"], 401)
     assert ada.post("auth/email/verify", key=code_in_mail(1)).status == 200
     assert ada.me() == 200
+
+
+def test_who_confirmed_on_another_device_signs_in_on_the_first() -> None:
+    telephone, laptop = App(), App()
+    telephone.sign_up()
+    cache.clear()
+    laptop.sign_in()
+    assert laptop.post("auth/email/verify", key=code_in_mail(1)).status == 200
+    assert telephone.post("auth/email/verify", key=code_in_mail(0)).status == 409
+    assert (telephone.get("auth/session").pending, telephone.me()) == ([], 401)
+    assert telephone.sign_in().status == 200
 
 
 def test_nobody_signs_up_on_the_operators_pages() -> None:
