@@ -19,6 +19,7 @@ from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
+from django.views.decorators.cache import never_cache
 from django.views.generic import RedirectView
 
 from accounts import second_factor
@@ -27,8 +28,9 @@ View = Callable[..., HttpResponseBase]
 
 
 def page(view: View) -> View:
-    """The view, its page in the console's frame."""
+    """The view, its page in the console's frame; no cache keeps what it says about somebody."""
 
+    @never_cache
     @wraps(view)
     def framed(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         response = view(request, *args, **kwargs)

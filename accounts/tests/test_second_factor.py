@@ -294,6 +294,26 @@ def test_second_factor_costs_a_page_no_query(client: Client, ada: User, settings
     assert counts[0] == counts[1]
 
 
+def test_who_has_a_factor_confirms_with_it_and_not_with_the_password(
+    client: Client, ada: User, required: None
+) -> None:
+    give_second_factor(ada)
+    sign_in(client)
+    give_code(client, totp_code(SECRET))
+    assert where(client, "/accounts/2fa/totp/deactivate/").startswith("/accounts/2fa/reauthenticate/")
+    by_password = client.post("/accounts/reauthenticate/", {"password": PASSWORD})
+    assert by_password.headers["Location"] == "/accounts/2fa/reauthenticate/"
+    assert client.get("/accounts/2fa/totp/deactivate/").status_code == 302
+
+
+@pytest.mark.parametrize("path", ["2fa/", "password/change/", "reauthenticate/"])
+def test_no_cache_keeps_a_page_about_an_operator(client: Client, ada: User, path: str) -> None:
+    client.force_login(ada)
+    answer = client.get(f"/accounts/{path}")
+    assert answer.status_code == 200
+    assert "no-store" in answer.headers["Cache-Control"]
+
+
 # --- The last one ---
 
 
