@@ -15,13 +15,12 @@ from pypdf import Configuration, PdfReader, PdfWriter, apply_configuration
 from pypdf.errors import PyPdfError
 from pypdf.generic import DictionaryObject, IndirectObject, StreamObject
 
-from kyc.files import jpeg
-from kyc.files.images import MOST_PIXELS
+from kyc.files.pdf_streams import checked_stream, refuse_inflated, too_large
 from kyc.files.refusal import Reason, Refused, unreadable
 
 MOST_PAGES = 10
 MOST_OBJECTS = 20_000
-MOST_INFLATED_BYTES = 200 * 2**20  # of all streams together: what a reviewer's browser would have to hold
+MOST_WRITTEN_BYTES = 32 * 2**20
 LIMITS = Configuration(
     maximum_declared_stream_length=32 * 2**20,
     zlib_maximum_output_length=32 * 2**20,  # of one object stream or cross-reference stream
@@ -47,7 +46,6 @@ ACTIONS = frozenset(
     | {"/Sound", "/RichMediaExecute", "/GoTo3DView"}
 )
 MEDIA = frozenset({"/RichMedia", "/Screen", "/Movie", "/Sound", "/3D", "/FileAttachment"})
-FILTERS = frozenset({"/FlateDecode", "/DCTDecode", "/CCITTFaxDecode", "/ASCII85Decode", "/ASCIIHexDecode"})
 # What pypdf raises for files that are damaged, or made to look so.
 BROKEN = (
     *(PyPdfError, ValueError, TypeError, KeyError, IndexError, AttributeError, AssertionError, EOFError),
@@ -94,6 +92,8 @@ def written(pages: Iterable[Any]) -> bytes:
         writer.add_page(page)
     writer.metadata = None
     writer.write(result)
+    if result.tell() > MOST_WRITTEN_BYTES:
+        raise too_large()
     return result.getvalue()
 
 
@@ -159,43 +159,3 @@ def name_in(entries: DictionaryObject, key: str) -> str:
 def forget(entries: DictionaryObject, keys: Iterable[str]) -> None:
     for key in keys:
         entries.pop(key, None)
-
-
-def checked_stream(stream: StreamObject) -> int:
-    """How many bytes it becomes when it is inflated. A photograph in it loses its metadata."""
-    filters = filters_of(stream)
-    if not FILTERS.issuperset(filters) or len(set(filters)) != len(filters):
-        raise Refused(
-            Reason.UNREADABLE, "This PDF is packed in a way that is not taken. Send photographs instead."
-        )
-    refuse_pixels(stream)
-    if filters == ["/DCTDecode"]:
-        stream._data = jpeg.skeleton_of(stream._data).content  # noqa: SLF001  (set_data would decode it)
-    return inflated_size(stream._data) if filters[:1] == ["/FlateDecode"] else len(stream._data)  # noqa: SLF001
-
-
-def filters_of(stream: StreamObject) -> list[str]:
-    value = resolved(stream, "/Filter")
-    several = value if isinstance(value, list) else [] if value is None else [value]
-    return [str(name.get_object()) for name in several]
-
-
-def refuse_pixels(stream: StreamObject) -> None:
-    width, height = (resolved(stream, key) or 0 for key in ("/Width", "/Height"))
-    if not (isinstance(width, int) and isinstance(height, int)) or abs(width * height) > MOST_PIXELS:
-        raise Refused(Reason.BOMB, "A picture in this PDF has too many pixels. Send it smaller.")
-
-
-def inflated_size(data: bytes) -> int:
-    """Counted piece by piece; nothing is kept."""
-    inflater, total = zlib.decompressobj(), 0
-    while data and not inflater.eof:
-        total += len(inflater.decompress(data, 2**20))
-        refuse_inflated(total)
-        data = inflater.unconsumed_tail
-    return total
-
-
-def refuse_inflated(total: int) -> None:
-    if total > MOST_INFLATED_BYTES:
-        raise Refused(Reason.BOMB, "This PDF becomes far too large when it is opened. Send it smaller.")

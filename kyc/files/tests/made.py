@@ -41,6 +41,13 @@ def jpeg(orientation: int = 1, **options: Any) -> bytes:
     return result.getvalue()
 
 
+def huge_jpeg() -> bytes:
+    """Says of itself that it has 900 million pixels."""
+    content = jpeg()
+    frame = content.index(b"\xff\xc0")
+    return content[: frame + 5] + struct.pack(">HH", 30_000, 30_000) + content[frame + 9 :]
+
+
 def png(orientation: int = 1, mode: str = "RGB") -> bytes:
     result = BytesIO()
     picture(mode=mode).save(result, "PNG", exif=exif(orientation))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import sys
 import zlib
+from base64 import a85encode
 from io import BytesIO
 
 import pytest
@@ -67,6 +68,41 @@ def test_words_beside_a_picture_in_the_page_are_left_out() -> None:
 
     assert b"/Image" in result
     assert b"secret" not in result
+
+
+def with_picture(data: bytes, entries: bytes) -> bytes:
+    picture = made.stream(data, b"/Subtype /Image /Width 320 /Height 240 /ColorSpace /DeviceRGB " + entries)
+    return made.one_page({5: picture}, page=b"/Resources << /XObject << /I 5 0 R >> >>")
+
+
+@pytest.mark.parametrize(
+    ("data", "filters"),
+    [
+        (zlib.compress(made.jpeg()), b"/FlateDecode /DCTDecode"),
+        (a85encode(made.jpeg()) + b"~>", b"/ASCII85Decode /DCTDecode"),
+        (made.jpeg().hex().encode() + b">", b"/ASCIIHexDecode /DCTDecode"),
+        (a85encode(zlib.compress(made.jpeg())) + b"~>", b"/ASCII85Decode /FlateDecode /DCTDecode"),
+    ],
+)
+def test_a_photograph_that_is_wrapped_loses_the_camera_s_words_too(data: bytes, filters: bytes) -> None:
+    result = pdf.rewritten(with_picture(data, b"/Filter [%s]" % filters))
+
+    picture = PdfReader(BytesIO(result)).pages[0].images[0]
+    assert isinstance(picture.image, Image.Image)
+    assert picture.image.size == made.SIZE
+    assert made.SECRET not in picture.data
+    assert made.SECRET not in result
+
+
+def test_what_is_drawn_stays_when_its_wrapping_goes() -> None:
+    drawn = a85encode(zlib.compress(b"0 0 9 9 re f")) + b"~>"
+    content = made.stream(drawn, b"/Filter [/ASCII85Decode /FlateDecode] /DecodeParms [null null]")
+
+    result = PdfReader(BytesIO(pdf.rewritten(made.one_page({4: content}))))
+
+    page = result.pages[0].get_contents()
+    assert page is not None
+    assert page.get_data().strip() == b"0 0 9 9 re f"
 
 
 @pytest.mark.parametrize(
@@ -158,6 +194,15 @@ BUILT_TO_TAKE_LONG = {
     "a picture of a gigabyte": made.one_page(
         {5: made.stream(b"x", b"/Subtype /Image /Width 60000 /Height 60000")},
         page=b"/Resources << /XObject << /I 5 0 R >> >>",
+    ),
+    "content that inflates behind text": made.one_page(
+        {4: made.stream(a85encode(BOMB) + b"~>", b"/Filter [/ASCII85Decode /FlateDecode]")}
+    ),
+    "a photograph that inflates": with_picture(BOMB, b"/Filter [/FlateDecode /DCTDecode]"),
+    "a photograph larger than it says": with_picture(made.huge_jpeg(), b"/Filter /DCTDecode"),
+    "a predictor for packed data": with_picture(
+        zlib.compress(made.jpeg()),
+        b"/Filter [/FlateDecode /DCTDecode] /DecodeParms [<< /Predictor 2 >> null]",
     ),
     "an object stream that inflates": with_object_stream(BOMB),
     "a table that inflates": b"%PDF-1.7\n1 0 obj\n" + HUGE_TABLE + b"\nendobj\nstartxref\n9\n%%EOF\n",
