@@ -111,7 +111,7 @@ def shown(case: Case) -> CaseShown:
         reason_code=RejectionReason(case.reason_code) if case.reason_code and is_refused else None,
         reason=case.reason if is_refused else "",
         images=[image_shown(image) for image in case.documents.all() if selectors.is_current(image)],
-        steps=events_for(case.state, Who.PERSON),
+        steps=[] if selectors.is_final(case) else events_for(case.state, Who.PERSON),
     )
 
 

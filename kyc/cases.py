@@ -76,7 +76,7 @@ def resubmit(
     with refusals_counted():
         known = own_case(person, public_id)
         require(known, Event.RESUBMIT, By(Who.PERSON, person.pk))
-        submission.refuse_erased(known, Event.RESUBMIT)
+        submission.refuse_final(known, Event.RESUBMIT)
         identity = submission.identity_after(known, document_type, country, number)
         kind = identity.document_type if identity else known.document_type
         submission.refuse_missing_images(kind, submission.kept_sides(known, identity) | set(images))

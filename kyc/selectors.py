@@ -75,6 +75,14 @@ def cases_of(person: User, *, limit: int, before: UUID | None = None) -> list[Ca
     return list(cases[:limit])
 
 
+def is_final(case: Case) -> bool:
+    """A refusal that nothing can be handed in to any more.
+
+    Its images are gone; or it was a fraud, and the claimed number must stay with it, to be known again.
+    """
+    return case.state == State.REJECTED and (case.erased_at is not None or case.reason_code in FRAUD)
+
+
 def is_current(image: Document) -> bool:
     return image.replaced_at is None and image.deleted_at is None
 

@@ -13,6 +13,7 @@ from accounts.models import User
 from kyc.limits import Standing, limits_of
 from kyc.models import Case, State
 from kyc.models.cases import OPEN
+from kyc.selectors import is_final
 from kyc.tiers import next_tier, tier_of
 
 
@@ -67,6 +68,6 @@ def next_step(latest: Case | None, *, is_approved: bool) -> Next:
             return Next.WAIT
         if latest.state == State.DRAFT and latest.reason:
             return Next.COMPLETE
-        if latest.state == State.REJECTED and latest.erased_at is None and not is_approved:
+        if latest.state == State.REJECTED and not is_final(latest) and not is_approved:
             return Next.RESUBMIT
     return Next.NOTHING if is_approved else Next.SUBMIT

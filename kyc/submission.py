@@ -22,7 +22,7 @@ from kyc.documents import CleanImage, StoredImages
 from kyc.errors import CaseOpen, ImagesMissing, NotAllowed, NotInThisState, WrongNumber
 from kyc.models import Case, Document, DocumentType, Side, State
 from kyc.numbers import Identity
-from kyc.selectors import open_case_of
+from kyc.selectors import is_final, open_case_of
 from kyc.states import Event, Who
 from kyc.transitions import NO_REASON, By, change
 
@@ -101,9 +101,9 @@ def current_images(case: Case) -> QuerySet[Document]:
     return case.documents.filter(replaced_at__isnull=True, deleted_at__isnull=True)
 
 
-def refuse_erased(case: Case, event: Event) -> None:
-    if case.erased_at is not None:
-        raise NotInThisState(case.state, event, "its documents were deleted, so submit a new one")
+def refuse_final(case: Case, event: Event) -> None:
+    if is_final(case):
+        raise NotInThisState(case.state, event, "its refusal stays, so submit a document anew")
 
 
 def hand_in(
@@ -112,7 +112,7 @@ def hand_in(
     """Into the queue, in the caller's transaction."""
     status = "resubmitted" if case.version else "submitted"
     now = timezone.now()
-    refuse_erased(case, event)
+    refuse_final(case, event)
     kind = identity.document_type if identity else case.document_type
     refuse_missing_images(kind, sides | kept_sides(case, identity))
     if is_another_paper(case, identity):

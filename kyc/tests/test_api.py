@@ -196,6 +196,15 @@ def test_a_rejected_case_says_why_and_comes_back(app: App) -> None:
     assert problem["code"] == "not_in_this_state"
 
 
+def test_a_case_refused_as_a_fraud_offers_no_step_and_asks_for_a_document_anew(app: App) -> None:
+    reviewer = make_reviewer()
+    case = in_review(reviewer, app.person)
+    cases.reject(case_id=case.pk, reviewer=reviewer, reason_code="duplicate", reason="Somebody else's.")
+    assert app.get(f"{CASES}/{case.public_id}")["steps"] == []
+    assert app.get(STATUS)["next"] == "submit"
+    assert app.post(f"{CASES}/{case.public_id}/resubmit", 409)["code"] == "not_in_this_state"
+
+
 def test_a_case_is_withdrawn_once(app: App) -> None:
     case = submitted(app.person)
     shown = app.post(f"{CASES}/{case.public_id}/withdraw", 200)

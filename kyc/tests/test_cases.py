@@ -190,7 +190,7 @@ def test_what_was_erased_is_not_submitted_again() -> None:
     case = rejected(make_reviewer(), person)
     Case.objects.filter(pk=case.pk).update(erased_at=timezone.now(), number_encrypted=b"", number_hash="")
     before = everything(case)
-    with pytest.raises(NotInThisState, match="deleted"):
+    with pytest.raises(NotInThisState, match="anew"):
         cases.resubmit(person=person, public_id=case.public_id, images=pictures())
     assert everything(case) == before
 
@@ -298,6 +298,20 @@ def test_a_claim_that_was_refused_as_a_fraud_is_flagged_also_when_it_is_erased()
     erase_case(fraud.pk, "retention time over")
     again = submitted(number=number)
     assert [case.pk for case in selectors.same_number(again)] == [fraud.pk]
+
+
+@pytest.mark.parametrize("reason_code", ["suspected_fraud", "duplicate"])
+def test_the_number_of_a_fraud_can_not_be_changed_into_another(reason_code: str) -> None:
+    reviewer, person, number = make_reviewer(), make_person(), new_number()
+    fraud = in_review(reviewer, person, number=number)
+    cases.reject(case_id=fraud.pk, reviewer=reviewer, reason_code=reason_code, reason="Not yours.")
+    for changes in ({"number": new_number()}, {}):
+        with pytest.raises(NotInThisState, match="submit a document anew"):
+            cases.resubmit(person=person, public_id=fraud.public_id, images=pictures(), **changes)
+    anew = submitted(person)
+    fraud.refresh_from_db()
+    assert (fraud.state, fraud.reason_code, anew.state) == ("rejected", reason_code, "submitted")
+    assert [case.pk for case in selectors.same_number(submitted(number=number))] == [fraud.pk]
 
 
 def test_the_same_person_or_a_claim_that_was_refused_is_no_duplicate() -> None:
