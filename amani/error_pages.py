@@ -36,7 +36,7 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
     return errors.not_found() if is_for_programs(request) else defaults.page_not_found(request, exception)
 
 
-def failure(request: HttpRequest) -> HttpResponse | HttpResponseBase:
+def failure(request: HttpRequest) -> HttpResponseBase:
     """Called while the exception is handled."""
     error = sys.exc_info()[1]
     if is_for_programs(request):

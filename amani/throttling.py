@@ -12,14 +12,13 @@ from functools import cache
 
 import redis
 import structlog
-from allauth.account.adapter import get_adapter
 from allauth.core.internal.ratelimit import truncate_ip
 from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.http import HttpRequest
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from accounts import sign_in
 from amani import metrics
 from amani.errors import TooManyRequests
 
@@ -90,12 +89,6 @@ def count(scope: str, whose: str, limit: int) -> None:
 
 
 def address_of(request: HttpRequest) -> str:
-    """As sign-in sees it (TRUSTED_PROXY_COUNT); all addresses of one IPv6 network count as one.
-
-    A request that came round the proxies is counted for whoever connected.
-    """
-    try:
-        address = get_adapter().get_client_ip(request)
-    except (ImproperlyConfigured, PermissionDenied):
-        address = request.META.get("REMOTE_ADDR") or "unknown"
+    """As sign-in sees it, else whoever connected; all addresses of one IPv6 network count as one."""
+    address = sign_in.address_of(request) or request.META.get("REMOTE_ADDR") or "unknown"
     return str(truncate_ip(address))
