@@ -9,8 +9,9 @@ from django.utils import timezone
 
 from accounts.models import User
 from kyc import cases
-from kyc.errors import KycError
+from kyc.errors import DuplicateNumber, KycError
 from kyc.models import Case, RejectionReason, State
+from kyc.selectors import same_number
 from kyc.states import Event, Who, events_for
 from kyc.transitions import has_lapsed, lock_case
 from kyc.words import STATE_MARKS
@@ -138,16 +139,26 @@ def offered(user: User, case: Case) -> list[Action]:
 
 
 def decide(
-    *, event: Event, case_id: int, actor: User, version: str, reason_code: str = "", reason: str = ""
+    *,
+    event: Event,
+    case_id: int,
+    actor: User,
+    version: str,
+    saw_duplicate: bool = False,
+    reason_code: str = "",
+    reason: str = "",
 ) -> None:
     """Does it if the case is still at `version`, the one that the operator saw.
 
-    Raises MovedOn otherwise, and what kyc/cases.py raises.
+    Raises MovedOn otherwise, and what kyc/cases.py raises. A note on an approval excuses a duplicate only if
+    the operator was asked about it: another's claim does not change the case's version.
     """
     with transaction.atomic():
         case = lock_case(case_id)
         if str(case.version) != version:
             raise MovedOn(case)
+        if event == Event.APPROVE and not saw_duplicate and same_number(case).exists():
+            raise DuplicateNumber
         carry_out(event, case_id, actor, reason_code, reason)
 
 

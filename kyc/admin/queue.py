@@ -167,6 +167,7 @@ class CaseAdmin(HistoryAdmin):
                 case_id=pk,
                 actor=operator(request),
                 version=request.POST.get("version", ""),
+                saw_duplicate="saw_duplicate" in request.POST,
                 reason_code=request.POST.get("reason_code", ""),
                 reason=posted_reason(request),
             ),

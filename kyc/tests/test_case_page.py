@@ -21,7 +21,7 @@ from kyc import cases
 from kyc.admin import actions
 from kyc.admin.actions import MovedOn
 from kyc.admin.next_case import review_next
-from kyc.errors import KycError
+from kyc.errors import DuplicateNumber, KycError
 from kyc.models import Case, CaseEvent, Check, DocumentAccess, NumberAccess, State
 from kyc.states import TRANSITIONS, Event, Who
 from kyc.tests import people
@@ -210,7 +210,7 @@ def test_number_of_somebody_else_is_approved_only_with_a_reason(browser: Client,
     before = everything()
     assert "Another account claims the same document number" in said(act(browser, case, "approve"))[0]
     assert everything() == before
-    act(browser, case, "approve", reason="The other is a typo.")
+    act(browser, case, "approve", reason="The other is a typo.", saw_duplicate="yes")
     case.refresh_from_db()
     assert case.state == "approved"
     other.refresh_from_db()
@@ -333,6 +333,22 @@ def test_duplicates_by_number_and_by_image_are_listed_with_why(browser: Client) 
     case = people.submitted(number="A22222222")
     found = page(browser, case).context["duplicates"]
     assert found == [(both, "same number, same image"), (same_pictures, "same image")]
+
+
+def test_a_note_on_an_approval_excuses_no_duplicate_that_came_after_the_page(
+    browser: Client, reviewer: User
+) -> None:
+    case = people.in_review(reviewer, number="A22222222")
+    assert b"saw_duplicate" not in page(browser, case).content
+    people.submitted(number="A22222222")
+    before = everything()
+    response = act(browser, case, "approve", reason="Looks fine.")
+    assert said(response) == [str(DuplicateNumber())]
+    assert everything() == before
+    assert b'name="saw_duplicate" value="yes"' in page(browser, case).content
+    act(browser, case, "approve", reason="The other one is a thief.", saw_duplicate="yes")
+    case.refresh_from_db()
+    assert (case.state, case.reason) == ("approved", "The other one is a thief.")
 
 
 def test_checks_earlier_cases_and_reasons_are_shown(browser: Client, reviewer: User) -> None:
