@@ -133,6 +133,19 @@ def test_a_hash_depends_on_type_country_number_and_key(settings: Any) -> None:
     assert {len(value) for value in seen} == {64}
 
 
+def test_a_nin_is_known_again_on_the_national_id_card_that_bears_it() -> None:
+    def hashed(document_type: str, country: str, number: str) -> str:
+        return numbers.hash_number(document_type=document_type, country=country, number=number)
+
+    nin = hashed("nin", "NG", "12345678901")
+    assert hashed("national_id", "NG", "12345678901") == nin
+    assert nin not in {
+        hashed("bvn", "NG", "12345678901"),
+        hashed("national_id", "GH", "12345678901"),
+        hashed("national_id", "NG", "AB345678901"),
+    }
+
+
 def test_operators_find_a_number_without_saying_what_it_is() -> None:
     wanted = numbers.hash_number(document_type="passport", country="NG", number="A12345678")
     assert wanted in numbers.hashes_of("a 1234 5678")
