@@ -11,7 +11,8 @@ from django.utils import timezone
 
 from kyc import metrics
 from kyc.errors import DuplicateNumber, NotAllowed, ReasonMissing
-from kyc.models import Case, RejectionReason, State
+from kyc.models import Case, State
+from kyc.models.cases import BY_PEOPLE
 from kyc.selectors import same_number
 from kyc.states import Event, Who
 from kyc.transitions import SYSTEM, By, Reason, change, require
@@ -20,10 +21,10 @@ LONGEST_REASON = 2_000
 
 
 def reason_from(reason_code: str, reason: str) -> Reason:
-    """Both, or ReasonMissing: whoever is refused reads why."""
+    """A person's: both, or ReasonMissing, for whoever is refused reads why."""
     fields = {}
-    if reason_code not in RejectionReason.values:
-        fields["reason_code"] = [f"Use one of {', '.join(RejectionReason.values)}."]
+    if reason_code not in BY_PEOPLE:
+        fields["reason_code"] = [f"Use one of {', '.join(BY_PEOPLE)}."]
     if not reason.strip():
         fields["reason"] = ["Say it in words that the person will read."]
     if fields:

@@ -10,7 +10,8 @@ from django.utils import timezone
 from accounts.models import User
 from kyc import cases
 from kyc.errors import DuplicateNumber, KycError
-from kyc.models import Case, RejectionReason, State
+from kyc.models import Case, State
+from kyc.models.cases import BY_PEOPLE
 from kyc.selectors import same_number
 from kyc.states import Event, Who, events_for
 from kyc.transitions import has_lapsed, lock_case
@@ -18,7 +19,7 @@ from kyc.words import STATE_MARKS
 from observability.errors import Conflict
 
 FOR_THE_PERSON = "What should the person know? They read these words."
-REASONS = [(code, label) for code, label in RejectionReason.choices if code != RejectionReason.PROVIDER]
+REASONS = [(code.value, code.label) for code in BY_PEOPLE]
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,8 @@ class RejectionReason(models.TextChoices):
     OTHER = "other"
 
 
+# What a person who decides may give as a reason.
+BY_PEOPLE = tuple(code for code in RejectionReason if code != RejectionReason.PROVIDER)
 FRAUD = (RejectionReason.SUSPECTED_FRAUD, RejectionReason.DUPLICATE)
 
 

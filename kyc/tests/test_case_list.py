@@ -188,6 +188,7 @@ def test_what_is_searched_stands_in_no_log_and_no_address(
         browser.get(find(browser, term).url)
     written = str([vars(record) for record in caplog.records])
     assert "/admin/kyc/case/find/" in written
+    assert sum("kyc_cases_searched" in str(record.msg) for record in caplog.records) == 2
     assert "secret.person" not in written
     assert "12312312" not in written
 

@@ -339,6 +339,7 @@ def test_approving_a_duplicate_needs_a_reason() -> None:
     [
         ({"reason_code": "", "reason": "x"}, {"reason_code"}),
         ({"reason_code": "because", "reason": "x"}, {"reason_code"}),
+        ({"reason_code": "provider", "reason": "x"}, {"reason_code"}),
         ({"reason_code": "other", "reason": "  "}, {"reason"}),
     ],
 )
