@@ -14,13 +14,13 @@ from django.urls import URLPattern, path
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
-from accounts.models import User
 from kyc.admin.limit_form import LimitForm
+from kyc.admin.operator import operator
 from kyc.limits.matrix import history, matrix
 from kyc.limits.money import shown
 from kyc.models import LimitKind, LimitRule
 from kyc.tiers import TIERS
-from observability.console.history import HistoryAdmin, actor_of, see_other
+from observability.console.history import HistoryAdmin, see_other
 
 MOST_RULES = 200
 MAY_SET = "change_limits"
@@ -132,10 +132,3 @@ def taking_back(planned: LimitRule, rules: list[LimitRule], now: datetime) -> st
     cell = {"tier": planned.tier, "currency": planned.currency, "kind": planned.kind}
     amount = shown(before, planned.currency).removeprefix(f"{planned.currency} ")
     return urlencode({**cell, "amount": amount, "valid_from": f"{after.astimezone(UTC):%Y-%m-%dT%H:%M:%S}"})
-
-
-def operator(request: HttpRequest) -> User:
-    user = actor_of(request)
-    if not isinstance(user, User):
-        raise PermissionDenied
-    return user

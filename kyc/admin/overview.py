@@ -48,10 +48,6 @@ def overview() -> dict[str, Any]:
     }
 
 
-def in_words(event: str) -> str:
-    return event_mark(event)[2].lower()
-
-
 def count_in(state: State) -> int:
     return waiting().filter(state=state).order_by()[:COUNT_AT_MOST].count()
 

@@ -9,19 +9,18 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from accounts.models import User
+from kyc.admin.operator import operator
 from kyc.models import ProviderEvent
 from kyc.providers import events
 from kyc.words import provider_name
 from observability import words
-from observability.console.history import HistoryAdmin, actor_of, posted_reason, see_other
+from observability.console.history import HistoryAdmin, posted_reason, see_other
 
 State = ProviderEvent.State
 MARKS = {
@@ -94,12 +93,9 @@ class ProviderEventAdmin(HistoryAdmin):
         return [self.action_path("again", MAY_PROCESS, self.process_again), *super().get_urls()]
 
     def process_again(self, request: HttpRequest, pk: int) -> HttpResponse:
-        actor = actor_of(request)
-        if not isinstance(actor, User):
-            raise PermissionDenied
         self.perform(
             request,
             "The provider is asked about it again now.",
-            lambda: events.process_again(event_id=pk, actor=actor, reason=posted_reason(request)),
+            lambda: events.process_again(event_id=pk, actor=operator(request), reason=posted_reason(request)),
         )
         return see_other(self.page_url(pk))

@@ -17,16 +17,16 @@ from django.utils.safestring import SafeString
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
-from accounts.models import User
 from kyc import access
 from kyc.admin import actions, case_page, filters, next_case
+from kyc.admin.operator import operator
 from kyc.errors import CaseNotFound
 from kyc.models import Case, Check, State
 from kyc.selectors import with_duplicate_flag
 from kyc.states import Event
 from kyc.words import STATE_MARKS, check_mark, claim_is_held, due, provider_name, target_in_words
 from observability import words
-from observability.console.history import CappedChangeList, HistoryAdmin, actor_of, posted_reason, see_other
+from observability.console.history import CappedChangeList, HistoryAdmin, posted_reason, see_other
 from observability.errors import AmaniError
 
 log = structlog.get_logger(__name__)
@@ -227,13 +227,6 @@ class CaseAdmin(HistoryAdmin):
         if self.may(request, "view_documentaccess"):
             context["looks"] = case_page.looks_at(row)
         return context
-
-
-def operator(request: HttpRequest) -> User:
-    user = actor_of(request)
-    if not isinstance(user, User):
-        raise PermissionDenied
-    return user
 
 
 def is_duplicate(case: Case) -> bool:

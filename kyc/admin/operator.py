@@ -1,0 +1,16 @@
+"""Who presses a button of the console, as the services want to know them."""
+
+from __future__ import annotations
+
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest
+
+from accounts.models import User
+from observability.console.history import actor_of
+
+
+def operator(request: HttpRequest) -> User:
+    user = actor_of(request)
+    if not isinstance(user, User):
+        raise PermissionDenied
+    return user
