@@ -8,6 +8,7 @@ from typing import Any
 
 from gunicorn.config import Config  # type: ignore[import-untyped]
 from gunicorn.glogging import Logger  # type: ignore[import-untyped]
+from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -18,7 +19,6 @@ chdir = str(ROOT)
 bind = os.environ.get("WEB_BIND", f"127.0.0.1:{os.environ.get('PORT', '8000')}")
 workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
 threads = int(os.environ.get("WEB_THREADS", "4"))
-worker_class = "gthread"
 control_socket_disable = True  # nobody uses it, and it is a second way in
 keepalive = 75  # Alertmanager keeps its connection; a new one for each webhook costs five times the work
 timeout = 60
@@ -45,12 +45,22 @@ class AmaniLogger(Logger):  # type: ignore[misc]  # gunicorn ships no types
 logger_class = AmaniLogger
 
 
-def post_fork(_server: object, _worker: object) -> None:
-    """Before the application is loaded, so that its metrics live in the worker's files from the start, and
-    after fork, so that the thread that sends spans is the worker's own."""
-    from observability import processes
+class AmaniWorker(ThreadWorker):  # type: ignore[misc]
+    """Begins to be seen before the application is loaded, so that its metrics live in the worker's files from
+    the start, and after fork, so that the thread that sends spans is the worker's own.
 
-    processes.start("web")
+    Not in gunicorn's `post_fork`: until a worker has its own signal handlers, which comes after that, it drops
+    the SIGTERM of a stop, and all of Amani's imports would be within. The stop would take `graceful_timeout`.
+    """
+
+    def load_wsgi(self) -> None:
+        from observability import processes
+
+        processes.start("web")
+        super().load_wsgi()
+
+
+worker_class = AmaniWorker
 
 
 def worker_exit(_server: object, _worker: object) -> None:

@@ -123,9 +123,6 @@ def installation(
         vendor.reset()  # of what an earlier test left behind
     yield running_installation
     for name in ("web", "worker", "beat"):  # pytest shows this when the test failed
-        import shutil
-
-        shutil.copy(running_installation.folder / f"{name}.log", f"/tmp/w1_{name}.log")
         sys.stdout.write(f"--- {name}\n{running_installation.log(name)}\n")
 
 

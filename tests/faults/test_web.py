@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,9 +14,10 @@ import psycopg
 import pytest
 
 from local.processes import wait_until
+from observability.slots import directory_lock
 from observability.tests.vendors import Vendor
 from tests.faults.told import doubled, firing, lost, triggers
-from tests.installation import Installation, kill_children
+from tests.installation import Installation, children_of, kill_children, pid_of
 
 pytestmark = [pytest.mark.faults, pytest.mark.processes]
 
@@ -79,3 +83,17 @@ def test_kill_9_at_any_moment(installation: Installation, slack: Vendor, pagerdu
     assert installation.count("episode") == rounds * size
     assert installation.count("episodeevent") == rounds * size
     assert installation.count("delivery") == 0
+
+
+def test_a_worker_that_is_still_starting_hears_that_it_has_to_stop(installation: Installation) -> None:
+    web = pid_of(installation.web)
+    victim, survivor = children_of(web)
+    with directory_lock(installation.folder / "metrics", fcntl.LOCK_EX):  # the new worker wants a slot
+        os.kill(victim, signal.SIGKILL)
+        assert wait_until(lambda: len({*children_of(web)} - {victim, survivor}) == 1, 10)
+        threading.Event().wait(0.5)
+        os.kill(web, signal.SIGTERM)
+        assert wait_until(lambda: survivor not in children_of(web), 10)
+    assert installation.web.process
+    assert installation.web.process.wait(10) == 0
+    installation.restart(installation.web)
