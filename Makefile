@@ -17,7 +17,7 @@ run: install ## start Amani and all it needs; PORT, PROMETHEUS_PORT, ALERTMANAGE
 	@exec $(BIN)/python -m local.run
 
 test: install ## run the whole suite; ARGS="-k words" chooses
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest $(or $(ARGS),-n 2 --dist loadgroup)
 
 lint: install ## style, types, layers, migrations, locked requirements, known vulnerabilities
 	$(BIN)/ruff check .

@@ -6,10 +6,12 @@ The PostgreSQL and Valkey that the whole run uses are started by local/pytest_pl
 import os
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
+from schemathesis.pytest.plugin import SchemathesisFunction
 
 from local.ports import find_free_port
 from local.services import PrivatePostgres, PrivateService, PrivateValkey
@@ -32,6 +34,25 @@ def find_binary(name: str) -> str | None:
 def missing_binaries(item: pytest.Item) -> list[str]:
     names = [name for marker in item.iter_markers("needs") for name in marker.args]
     return sorted({name for name in names if find_binary(name) is None})
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With several workers (`-n`), one takes all tests that start real processes, which mostly wait and would
+    be in each other's way; the others share the rest, file by file."""
+    name_operations(items)
+    for item in items:
+        starts_processes = item.get_closest_marker("processes") or item.get_closest_marker("stack")
+        item.add_marker(pytest.mark.xdist_group("processes" if starts_processes else str(item.path)))
+    twice = [name for name, number in Counter(item.nodeid for item in items).items() if number > 1]
+    if twice:
+        raise pytest.UsageError(f"Give each test its own id; of these a worker would run one: {twice}")
+
+
+def name_operations(items: list[pytest.Item]) -> None:
+    """Schemathesis names its tests, but since pytest 9.2 their ids come without the operation."""
+    for item in items:
+        if isinstance(item, SchemathesisFunction) and item.id.params is None:
+            item._id = item.id.with_params(item.operation_label)  # noqa: SLF001  (there is no public way)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -49,8 +49,8 @@ class AmaniWorker(ThreadWorker):  # type: ignore[misc]
     """Begins to be seen before the application is loaded, so that its metrics live in the worker's files from
     the start, and after fork, so that the thread that sends spans is the worker's own.
 
-    Not in gunicorn's `post_fork`: until a worker has its own signal handlers, which comes after that, it drops
-    the SIGTERM of a stop, and all of Amani's imports would be within. The stop would take `graceful_timeout`.
+    Not in gunicorn's `post_fork`, which runs before a worker has its own signal handlers: the SIGTERM of a
+    stop would be lost all the while, and the stop would take `graceful_timeout`.
     """
 
     def load_wsgi(self) -> None:

@@ -1,8 +1,11 @@
 """Gives a test run its own PostgreSQL and Valkey, unless DATABASE_URL or REDIS_URL say which to use.
 
+Of several workers (`-n`) each has a database of its own in that PostgreSQL, and always a Valkey of its own.
+
 Loaded by `-p local.pytest_plugin` (pyproject.toml), because settings are read before any conftest.py.
 """
 
+import os
 from collections.abc import Generator
 from contextlib import ExitStack
 
@@ -16,6 +19,8 @@ services = ExitStack()
 @pytest.hookimpl(wrapper=True)
 def pytest_load_initial_conftests() -> Generator[None]:
     """A wrapper, because pytest-django reads the settings in this very hook."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        os.environ.pop("REDIS_URL", None)
     services.enter_context(temporary_services())
     return (yield)
 
