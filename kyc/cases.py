@@ -171,6 +171,14 @@ def revoke(*, case_id: int, actor: User, reason_code: str, reason: str) -> Case:
     return decisions.refuse(case, Event.REVOKE, By(Who.REVOKER, actor.pk), words)
 
 
+@transaction.atomic
+def uphold(*, case_id: int, actor: User, reason: str) -> Case:
+    """The approval stands although the provider doubts it. Whom it belongs to is not told."""
+    note = decisions.note_from(reason)
+    case = lock_for_operator(case_id, actor, REVOKE)
+    return decisions.uphold(case, By(Who.REVOKER, actor.pk), note)
+
+
 # --- Providers ---
 
 
@@ -192,11 +200,19 @@ def decide_by_provider(*, case_id: int, provider: str, approved: bool, reason: s
 
 @transaction.atomic
 def revoke_by_provider(*, case_id: int, provider: str, reason: str) -> Case:
-    """A late reversal of an approval, also of one that a person gave."""
+    """A late reversal of an approval that was the provider's own word."""
     case = lock_case(case_id)
     decisions.refuse_other_provider(case, provider)
     words = Reason(RejectionReason.PROVIDER, shortened(reason))
     return decisions.refuse(case, Event.REVOKE, By(Who.PROVIDER, provider=provider), words)
+
+
+@transaction.atomic
+def doubt_by_provider(*, case_id: int, provider: str, reason: str) -> Case:
+    """Late news against an approval that is not the provider's to take back: people have to look at it."""
+    case = lock_case(case_id)
+    decisions.refuse_other_provider(case, provider)
+    return decisions.doubt(case, By(Who.PROVIDER, provider=provider), shortened(reason))
 
 
 # --- Time ---

@@ -32,6 +32,15 @@ def reason_from(reason_code: str, reason: str) -> Reason:
     return Reason(reason_code, shortened(reason))
 
 
+def note_from(reason: str) -> str:
+    """For the record alone; or ReasonMissing."""
+    if not reason.strip():
+        raise ReasonMissing(
+            "This decision needs a reason.", fields={"reason": ["Say what was looked at, for the record."]}
+        )
+    return shortened(reason)
+
+
 def shortened(reason: str) -> str:
     return reason.strip()[:LONGEST_REASON]
 
@@ -49,8 +58,15 @@ def grant(case: Case, by: By, words: str) -> Case:
     now = timezone.now()
     end_earlier_approval(case)
     until = now + timedelta(days=settings.KYC_APPROVAL_DAYS)
-    decided = {"decided_at": now, "decided_by_id": by.actor_id, "expires_at": until}
-    change(case, Event.APPROVE, by, reason=Reason(reason=words), **decided)
+    change(
+        case,
+        Event.APPROVE,
+        by,
+        reason=Reason(reason=words),
+        decided_at=now,
+        decided_by_id=by.actor_id,
+        expires_at=until,
+    )
     count_decision("approved", by)
     return case
 
@@ -80,6 +96,18 @@ def refuse(case: Case, event: Event, by: By, reason: Reason) -> Case:
 def send_back(case: Case, by: By, reason: Reason) -> Case:
     change(case, Event.ASK_FOR_MORE, by, reason=reason)
     count_decision("asked_for_more", by)
+    return case
+
+
+def doubt(case: Case, by: By, note: str) -> Case:
+    """An approval that goes on counting until people revoke or uphold it."""
+    return change(case, Event.DOUBT, by, note=note, doubted_at=timezone.now())
+
+
+def uphold(case: Case, by: By, note: str) -> Case:
+    """From now on it is this person's approval, which no provider takes back."""
+    change(case, Event.UPHOLD, by, note=note, decided_at=timezone.now(), decided_by_id=by.actor_id)
+    count_decision("upheld", by)
     return case
 
 

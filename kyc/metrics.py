@@ -12,7 +12,7 @@ from observability.metrics import children, counter, grid, histogram, snapshot_g
 
 PROVIDERS = ("manual", "smile_id")
 WAITING_STATES = ("submitted", "in_review")
-DECISIONS = ("approved", "rejected", "asked_for_more", "revoked", "expired")
+DECISIONS = ("approved", "rejected", "asked_for_more", "revoked", "upheld", "expired")
 TIERS = ("0", "1", "2", "3")
 LIMIT_KINDS = ("single", "daily", "monthly", "balance")
 REQUEST_BUCKETS = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -63,6 +63,9 @@ checks_oldest = children(
     ),
     PROVIDERS,
 )
+doubted = snapshot_gauge(
+    "amani_kyc_doubted_approvals", "Approvals that a provider contradicts, until people revoke or uphold."
+)
 review_target = snapshot_gauge(
     "amani_kyc_review_target_seconds",
     "Within what time a case should be decided (KYC_REVIEW_TARGET_HOURS), in seconds.",
@@ -81,6 +84,10 @@ def record_checks_oldest(ages: Mapping[str, float]) -> None:
     """Seconds by provider; a provider that is missing waits for nothing."""
     for provider, gauge in checks_oldest.items():
         gauge.set(max(ages.get(provider, 0.0), 0.0))
+
+
+def record_doubted(count: int) -> None:
+    doubted.set(count)
 
 
 def record_review_target(seconds: float) -> None:

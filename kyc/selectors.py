@@ -58,6 +58,11 @@ def approvals_over(now: datetime) -> QuerySet[Case]:
     return Case.objects.filter(state=State.APPROVED, expires_at__lte=now).order_by("expires_at")
 
 
+def doubted() -> QuerySet[Case]:
+    """Approvals that a provider contradicts, until people revoke or uphold them."""
+    return Case.objects.filter(doubted_at__isnull=False).order_by("doubted_at")
+
+
 def by_number(text: str) -> QuerySet[Case]:
     """Cases of all states with this number, however it is spelled. Raises WrongNumber."""
     return Case.objects.filter(number_hash__in=numbers.hashes_of(text))

@@ -10,7 +10,7 @@ from django.utils import timezone
 from kyc import metrics
 from kyc.models import Check
 from kyc.models.cases import WAITING
-from kyc.selectors import waiting
+from kyc.selectors import doubted, waiting
 from kyc.words import target
 
 
@@ -19,6 +19,7 @@ def take_snapshot() -> None:
     for state, (count, oldest) in queue().items():
         metrics.record_queue(state, count, age(oldest, now))
     metrics.record_checks_oldest({provider: age(oldest, now) for provider, oldest in running_checks()})
+    metrics.record_doubted(doubted().count())
     metrics.record_review_target(target().total_seconds())
     metrics.record_snapshot_taken()
 

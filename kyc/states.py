@@ -12,7 +12,7 @@ class Who(StrEnum):
     PERSON = "person"  # whose case it is
     REVIEWER = "reviewer"  # an operator with review_case, never the person
     CLAIMER = "claimer"  # the reviewer who has claimed it
-    REVOKER = "revoker"  # an operator with revoke_case, never the person
+    REVOKER = "revoker"  # an operator with revoke_case, never the person; may uphold as well
     PROVIDER = "provider"  # the provider that was asked
     SYSTEM = "system"  # a periodic task
 
@@ -28,6 +28,8 @@ class Event(StrEnum):
     REJECT = "reject"
     ASK_FOR_MORE = "ask_for_more"
     REVOKE = "revoke"
+    DOUBT = "doubt"
+    UPHOLD = "uphold"
     EXPIRE = "expire"
 
 
@@ -56,6 +58,8 @@ TRANSITIONS = (
     allow(State.IN_REVIEW, Event.ASK_FOR_MORE, State.DRAFT, Who.CLAIMER),
     allow(State.REJECTED, Event.RESUBMIT, State.SUBMITTED, Who.PERSON),
     allow(State.APPROVED, Event.REVOKE, State.REVOKED, Who.REVOKER, Who.PROVIDER),
+    allow(State.APPROVED, Event.DOUBT, State.APPROVED, Who.PROVIDER),
+    allow(State.APPROVED, Event.UPHOLD, State.APPROVED, Who.REVOKER),
     allow(State.APPROVED, Event.EXPIRE, State.EXPIRED, Who.SYSTEM),
 )
 BY_STATE_AND_EVENT = {(row.source, row.event): row for row in TRANSITIONS}

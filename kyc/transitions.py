@@ -15,7 +15,8 @@ from kyc.models import Case, CaseEvent, State
 from kyc.states import Event, Transition, Who, find
 from observability.request_id import current_request_id
 
-NOT_CLAIMED: dict[str, Any] = {"claimed_by_id": None, "claimed_until": None}
+# What a step ends unless it says otherwise: a claim, and a doubt.
+ENDED: dict[str, Any] = {"claimed_by_id": None, "claimed_until": None, "doubted_at": None}
 
 
 class By(NamedTuple):
@@ -80,20 +81,22 @@ def has_lapsed(case: Case, now: datetime) -> bool:
     return case.state == State.IN_REVIEW and case.claimed_until is not None and case.claimed_until <= now
 
 
-def change(case: Case, event: Event, by: By, *, reason: Reason | None = None, **fields: Any) -> Case:
+def change(
+    case: Case, event: Event, by: By, *, reason: Reason | None = None, note: str = "", **fields: Any
+) -> Case:
     """The step itself, on a locked case in the caller's transaction. `fields`: what changes beside the state.
 
-    `reason` goes to the event's row and to the case; None leaves the case's last one. Only a claim keeps a
-    claimer.
+    `reason` goes to the event's row and to the case; None leaves the case's last one, and `note` is then what
+    the event's row says. Only a claim keeps a claimer.
     """
     before, after = case.state, require(case, event, by).target
-    changed = {**NOT_CLAIMED, **fields, "state": after, "version": case.version + 1}
+    changed = {**ENDED, **fields, "state": after, "version": case.version + 1}
     if reason is not None:
         changed |= reason._asdict()
     for name, value in changed.items():
         setattr(case, name, value)
     case.save(update_fields=changed)
-    append_event(case, event, before, by, reason or NO_REASON)
+    append_event(case, event, before, by, reason or Reason(reason=note))
     return case
 
 

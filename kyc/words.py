@@ -33,6 +33,8 @@ EVENT_MARKS = {
     Event.REJECT: ("bad", "block", "Rejected"),
     Event.ASK_FOR_MORE: ("waiting", "contact_support", "Asked for more"),
     Event.REVOKE: ("bad", "gpp_bad", "Revoked"),
+    Event.DOUBT: ("warning", "gpp_maybe", "Doubted"),
+    Event.UPHOLD: ("good", "verified_user", "Upheld"),
     Event.EXPIRE: ("quiet", "event_busy", "Expired"),
 }
 RESULT_MARKS = {

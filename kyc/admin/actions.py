@@ -103,6 +103,16 @@ ACTIONS = {
             button="Revoke the approval",
             tone="danger",
         ),
+        Action(
+            Event.UPHOLD,
+            "revoke_case",
+            "h",
+            "verified_user",
+            "Uphold",
+            "Upheld: the approval stands.",
+            question="What did you look at? (for the record; the person does not read it)",
+            button="Uphold the approval",
+        ),
     )
 }
 
@@ -136,6 +146,8 @@ def offered(user: User, case: Case) -> list[Action]:
     taken_over = has_lapsed(case, timezone.now()) and case.claimed_by_id != user.pk
     state = State.SUBMITTED if taken_over else State(case.state)
     possible = {event for who in parts_of(user, case) for event in events_for(state, who)}
+    if not case.doubted_at:
+        possible.discard(Event.UPHOLD)  # it may be done, and there is nothing to be answered
     return [action for event, action in ACTIONS.items() if event in possible]
 
 
@@ -177,5 +189,7 @@ def carry_out(event: Event, case_id: int, actor: User, reason_code: str, reason:
             cases.ask_for_more(case_id=case_id, reviewer=actor, reason_code=reason_code, reason=reason)
         case Event.REVOKE:
             cases.revoke(case_id=case_id, actor=actor, reason_code=reason_code, reason=reason)
+        case Event.UPHOLD:
+            cases.uphold(case_id=case_id, actor=actor, reason=reason)
         case _:
             raise ValueError(f"No operator does {event} to a case.")

@@ -26,7 +26,7 @@ SHORTEST_PREFIX = 3
 UUID = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)
 PERSON, NUMBER = "person__in", "number_hash__in"  # Django's own lookups, taken from the address
 LOOKUPS = frozenset({"state", "flag", "document_type__exact", PERSON, NUMBER})
-MINE, EVERYTHING = "mine", "all"
+MINE, DOUBTED, EVERYTHING = "mine", "doubted", "all"
 IN_THE_QUEUES_ORDER = (MINE, *WAITING)
 
 
@@ -37,7 +37,8 @@ class StateFilter(admin.SimpleListFilter):
     parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(MINE, "I have it"), *State.choices, (EVERYTHING, "everything")]
+        special = [(DOUBTED, "approved, but doubted"), (EVERYTHING, "everything")]
+        return [(MINE, "I have it"), *State.choices, *special]
 
     def choices(self, changelist: Any) -> Iterator[Any]:
         choices: Iterator[Any] = super().choices(changelist)
@@ -48,6 +49,8 @@ class StateFilter(admin.SimpleListFilter):
         chosen = self.value()
         if chosen == MINE:
             return queryset.filter(state=State.IN_REVIEW, claimed_by_id=request.user.pk)
+        if chosen == DOUBTED:
+            return queryset.filter(doubted_at__isnull=False)
         if chosen in State.values:
             return queryset.filter(state=chosen)
         return queryset.filter(state__in=WAITING) if is_queue(request) else queryset

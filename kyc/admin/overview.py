@@ -9,14 +9,14 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from kyc.models import Case, CaseEvent, State
-from kyc.selectors import waiting, with_duplicate_flag
+from kyc.selectors import doubted, waiting, with_duplicate_flag
 from kyc.states import Event
 from kyc.words import due, event_mark, target, target_in_words
 
 COUNT_AT_MOST = 1_000
 MOST_WAITING = 8
 EVENTS_LOOKED_AT = 5_000  # the newest: events have no index by time, and a day has fewer
-DECISIONS = (Event.APPROVE, Event.REJECT, Event.ASK_FOR_MORE, Event.REVOKE)
+DECISIONS = (Event.APPROVE, Event.REJECT, Event.ASK_FOR_MORE, Event.REVOKE, Event.UPHOLD)
 
 
 def may_see(request: HttpRequest) -> bool:
@@ -39,6 +39,7 @@ def overview() -> dict[str, Any]:
         "kyc_waiting": at_most(count_in(State.SUBMITTED)),
         "kyc_in_review": at_most(count_in(State.IN_REVIEW)),
         "kyc_late": at_most(late[:COUNT_AT_MOST].count()),
+        "kyc_doubted": at_most(doubted().order_by()[:COUNT_AT_MOST].count()),
         "kyc_decided": sum(decided.values()),
         "kyc_decided_as": [
             (event_mark(event)[2].lower(), count) for event, count in decided.items() if count

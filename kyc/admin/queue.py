@@ -110,7 +110,9 @@ class CaseAdmin(HistoryAdmin):
 
     @admin.display(description="state")
     def standing(self, case: Case) -> SafeString:
-        return words.mark(*STATE_MARKS[State(case.state)])
+        mark = words.mark(*STATE_MARKS[State(case.state)])
+        doubt = words.mark("warning", "gpp_maybe", "Doubted") if case.doubted_at else ""
+        return format_html("{}{}", mark, doubt)
 
     @admin.display(description="waits")
     def waits(self, case: Case) -> SafeString:

@@ -72,7 +72,7 @@ def tell(story: Story, person: User, team: Team, started: datetime) -> None:
         case = carry_out(step, story, person, team, case)
         move_back(case, started, started - step.ago)
         if step.event == Event.SUBMIT and story.check[0]:
-            record_check(case, story, started - step.ago)
+            record_check(case, story, started)
         if step.event == Event.CLAIM:
             look(case, team.reviewer, started - step.ago)
 
@@ -104,6 +104,8 @@ def decide(step: Step, case_id: int, team: Team) -> Case:
             return cases.ask_for_more(case_id=case_id, reviewer=reviewer, reason_code=code, reason=reason)
         case Event.REVOKE:
             return cases.revoke(case_id=case_id, actor=team.approver, reason_code=code, reason=reason)
+        case Event.DOUBT:
+            return cases.doubt_by_provider(case_id=case_id, provider=ASKED, reason=reason)
         case Event.EXPIRE:
             cases.expire_due()
             return Case.objects.get(pk=case_id)
@@ -134,8 +136,11 @@ def drawn(story: Story) -> dict[Side, bytes]:
     return {side: picture(side, *words) for side in KINDS[story.document_type].images}
 
 
-def record_check(case: Case, story: Story, at: datetime) -> None:
+def record_check(case: Case, story: Story, started: datetime) -> None:
+    """Asked as the case came in; answered two minutes later, or when the story tells of the answer."""
     result, text = story.check
+    asked = started - story.steps[0].ago
+    told = next((started - step.ago for step in story.steps if step.by_provider), None)
     Check.objects.create(
         case=case,
         provider=ASKED,
@@ -146,8 +151,8 @@ def record_check(case: Case, story: Story, at: datetime) -> None:
         result_text=text,
         attempt_count=1,
         next_attempt_at=None,
-        created_at=at,
-        finished_at=at + timedelta(minutes=2),
+        created_at=asked,
+        finished_at=told or asked + timedelta(minutes=2),
     )
 
 
@@ -179,7 +184,7 @@ def move_back(case: Case, started: datetime, at: datetime) -> None:
 
 
 def times_of(case: Case, started: datetime, at: datetime) -> dict[str, datetime]:
-    names = ("created_at", "submitted_at", "decided_at", "claimed_until", "expires_at")
+    names = ("created_at", "submitted_at", "decided_at", "claimed_until", "expires_at", "doubted_at")
     new = {name: value for name in names if (value := getattr(case, name)) and value >= started}
     later = {
         "claimed_until": timedelta(minutes=settings.KYC_CLAIM_MINUTES),

@@ -79,6 +79,7 @@ ZAINAB = Person("Zainab Sani", "NG", "+2348031234512")
 GRACE = Person("Grace Wanjiru", "KE", "+254712345613")
 OLUMIDE = Person("Olumide Johnson", "NG", "+2348031234514")
 BLESSING = Person("Blessing Okafor", "NG", "+2348031234515")
+MUSA = Person("Musa Danjuma", "NG", "+2348031234517")
 PIOTR = Person("Piotr Nowak", "PL", "+48512345616")
 
 NIN, BVN, PASSPORT = DocumentType.NIN, DocumentType.BVN, DocumentType.PASSPORT
@@ -108,6 +109,17 @@ STORIES = (
                 "The passport office does not know this number. Please visit us with the document.",
             ),
         ),
+    ),
+    Story(
+        MUSA,
+        PASSPORT,
+        "NG",
+        "B31170925",
+        (
+            *approved(days(12)),
+            Step(Event.DOUBT, hours(26), reason="Smile ID: Document reported stolen.", by_provider=True),
+        ),
+        (Check.Result.REJECTED, "Document reported stolen."),
     ),
     Story(
         ZAINAB,

@@ -89,6 +89,9 @@ class Case(models.Model):
     reason_code = models.CharField(max_length=20, choices=RejectionReason, blank=True)
     reason = models.TextField(blank=True, help_text="In words, for the person to read.")
     expires_at = models.DateTimeField(null=True, blank=True, help_text="An approval holds until then.")
+    doubted_at = models.DateTimeField(
+        null=True, blank=True, help_text="The provider contradicted this approval; people have to look."
+    )
     erased_at = models.DateTimeField(null=True, blank=True, help_text="Number and documents were deleted.")
 
     class Meta:
@@ -131,6 +134,10 @@ class Case(models.Model):
                 condition=~models.Q(state__in=["rejected", "revoked"]) | ~models.Q(reason_code=""),
                 name="a_refusal_has_a_reason",
             ),
+            models.CheckConstraint(
+                condition=models.Q(doubted_at__isnull=True) | models.Q(state="approved"),
+                name="only_an_approval_is_doubted",
+            ),
         ]
         indexes = [
             # First: the linter of migrations looks at one index, and not if it has more than one bracket.
@@ -145,6 +152,9 @@ class Case(models.Model):
                 fields=["claimed_until"], name="case_claim_to_lapse", condition=models.Q(state="in_review")
             ),
             models.Index(fields=["expires_at"], name="case_to_expire", condition=models.Q(state="approved")),
+            models.Index(
+                fields=["doubted_at"], name="case_doubted", condition=models.Q(doubted_at__isnull=False)
+            ),
             models.Index(
                 fields=["decided_at"],
                 name="case_to_erase",

@@ -72,9 +72,13 @@ def settle(case: Case, check: Check, verdict: Verdict, text: str, now: datetime)
 
 def act(case: Case, check: Check, result: Result, text: str) -> tuple[Result, str]:
     """The result that stands, and what was done about it."""
-    if check.state == Check.State.CANCELLED or is_replaced(check):
+    contradicted = contradicts(case, check, result)
+    if is_replaced(check) or (check.state == Check.State.CANCELLED and not contradicted):
         return result, "The case has moved on: nothing was done."
     try:
+        if contradicted:
+            cases.doubt_by_provider(case_id=case.pk, provider=check.provider, reason=words(check, text))
+            return result, "The approval stands and is marked as doubted: people decide."
         if result is not Result.UNCLEAR and case.state == State.SUBMITTED:
             return decide(case, check, result, text)
         if reverses(case, result):
@@ -98,6 +102,15 @@ def decide(case: Case, check: Check, result: Result, text: str) -> tuple[Result,
 def reverses(case: Case, result: Result) -> bool:
     """The provider takes back an approval that was its own word. A person's approval only people revoke."""
     return result is Result.REJECTED and case.state == State.APPROVED and case.decided_by_id is None
+
+
+def contradicts(case: Case, check: Check, result: Result) -> bool:
+    """News against an approval that it may not revoke: a person's, or its own when it is only less sure."""
+    if case.state != State.APPROVED:
+        return False
+    if result is Result.REJECTED:
+        return case.decided_by_id is not None
+    return result is Result.UNCLEAR and check.result == Result.APPROVED
 
 
 def is_replaced(check: Check) -> bool:

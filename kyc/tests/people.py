@@ -80,6 +80,12 @@ def approved(reviewer: User, person: User | None = None, **changes: Any) -> Case
     return cases.approve(case_id=in_review(reviewer, person, **changes).pk, reviewer=reviewer)
 
 
+def doubted(reviewer: User, person: User | None = None) -> Case:
+    """Approved by a person; later the provider says no."""
+    case = approved(reviewer, person)
+    return cases.doubt_by_provider(case_id=case.pk, provider="manual", reason="Reported stolen.")
+
+
 def rejected(reviewer: User, person: User | None = None, **changes: Any) -> Case:
     return cases.reject(case_id=in_review(reviewer, person, **changes).pk, reviewer=reviewer, **REFUSAL)
 

@@ -35,6 +35,7 @@ def refused(sql: str, parameters: list[int], match: str) -> None:
         ("state = 'approved'", "an_approval_has_an_end"),
         ("state = 'rejected'", "a_refusal_has_a_reason"),
         ("state = 'revoked'", "a_refusal_has_a_reason"),
+        ("doubted_at = now()", "only_an_approval_is_doubted"),
         ("person_id = %(reviewer)s", "pgtrigger"),
         ("public_id = gen_random_uuid()", "pgtrigger"),
     ],

@@ -125,6 +125,9 @@ def test_filters_find_every_state_and_what_is_mine(browser: Client, reviewer: Us
         assert rows(browser, f"state={state}") == expected, state
     assert rows(browser, "state=mine") == [by_state[State.IN_REVIEW]]
     assert rows(browser, "state=all") == [others, *reversed(by_state.values())]
+    doubted = people.doubted(people.make_reviewer())
+    assert rows(browser, "state=doubted") == [doubted]
+    assert "Doubted" in text_of(browser, "state=doubted")
     licence = people.submitted(document_type="drivers_licence", number="ABC1234567")
     assert rows(browser, "document_type__exact=drivers_licence") == [licence]
 

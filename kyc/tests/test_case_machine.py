@@ -136,12 +136,20 @@ class CaseMachine(RuleBasedStateMachine):
         self.attempt(cases.revoke, case_id=case.pk, actor=actor, **REFUSAL)
 
     @begun
-    @rule(which=WHICH, word=st.sampled_from(["yes", "no", "reversed"]))
+    @rule(who=st.sampled_from(["approver", "both"]), which=WHICH)
+    def uphold(self, who: str, which: int | None) -> None:
+        actor = self.approver if who == "approver" else self.people[-1]
+        case = self.some_case(which, State.APPROVED)
+        self.attempt(cases.uphold, case_id=case.pk, actor=actor, reason="x")
+
+    @begun
+    @rule(which=WHICH, word=st.sampled_from(["yes", "no", "reversed", "doubted"]))
     def provider(self, which: int | None, word: str) -> None:
-        meant = State.APPROVED if word == "reversed" else State.SUBMITTED
+        late = {"reversed": cases.revoke_by_provider, "doubted": cases.doubt_by_provider}
+        meant = State.APPROVED if word in late else State.SUBMITTED
         words = {"case_id": self.some_case(which, meant).pk, "provider": "manual", "reason": word}
-        if word == "reversed":
-            self.attempt(cases.revoke_by_provider, **words)
+        if word in late:
+            self.attempt(late[word], **words)
         else:
             self.attempt(cases.decide_by_provider, **words, approved=word == "yes")
 

@@ -21,6 +21,8 @@ from kyc.tasks import expire_approvals, lapse_claims
 from kyc.tasks import take_snapshot as take_snapshot_task
 from kyc.tests.people import (
     REFUSAL,
+    approved,
+    doubted,
     in_review,
     make_approver,
     make_person,
@@ -115,9 +117,12 @@ def test_the_snapshot_shows_how_many_wait_and_how_long() -> None:
     Case.objects.filter(pk=young.pk).update(submitted_at=now - timedelta(hours=1))
     Case.objects.filter(pk=claimed.pk).update(submitted_at=now - timedelta(hours=2))
     Check.objects.create(case=old, provider="smile_id", reference="r", created_at=now - timedelta(minutes=10))
+    doubted(make_reviewer())
+    approved(make_reviewer())
     with CaptureQueriesContext(connection) as queries:
         take_snapshot()
-    assert len(queries) == 2
+    assert len(queries) == 3
+    assert sample("amani_kyc_doubted_approvals") == 1
     assert sample("amani_kyc_queue", state="submitted") == 2
     assert sample("amani_kyc_queue", state="in_review") == 1
     assert sample("amani_kyc_oldest_seconds", state="submitted") == pytest.approx(30 * 3600, abs=60)

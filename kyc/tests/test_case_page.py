@@ -187,6 +187,38 @@ def test_approver_revokes_with_a_reason(reviewer: User) -> None:
     assert (case.state, case.reason_code) == ("revoked", "suspected_fraud")
 
 
+def test_approver_upholds_what_a_provider_doubts_and_says_why(reviewer: User) -> None:
+    case = people.doubted(reviewer)
+    approver = people.make_approver("ada")
+    browser = signed_in(approver)
+    assert offered(browser, case) == ["revoke", "uphold"]
+    assert "Manual doubts this approval since" in text_of(browser, case)
+
+    before = everything()
+    assert said(act(browser, case, "uphold", reason=" ")) == ["This decision needs a reason."]
+    assert everything() == before
+
+    response = act(signed_in(approver), case, "uphold", reason="The passport office knows it.")
+    assert said(response) == ["Upheld: the approval stands."]
+    case.refresh_from_db()
+    assert (case.state, case.doubted_at, case.decided_by) == ("approved", None, approver)
+    last = case.events.last()
+    assert last is not None
+    assert (last.event, last.actor, last.reason) == ("uphold", approver, "The passport office knows it.")
+    assert case.reason == ""  # the person reads nothing of it
+    assert offered(browser, case) == ["revoke"]
+    assert "doubts" not in text_of(browser, case)
+
+
+def test_nobody_upholds_their_own_approval(reviewer: User) -> None:
+    approver = people.make_approver()
+    case = people.doubted(reviewer, approver)
+    before = everything()
+    assert offered(signed_in(approver), case) == []
+    act(signed_in(approver), case, "uphold", reason="It is me.")
+    assert everything() == before
+
+
 @pytest.mark.parametrize("event", ["reject", "ask_for_more"])
 @pytest.mark.parametrize(
     "fields", [{}, {"reason_code": "other"}, {"reason": "x"}, {**WHY, "reason_code": "x"}]

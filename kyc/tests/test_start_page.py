@@ -10,7 +10,8 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import User
-from kyc.admin import overview
+from kyc import cases
+from kyc.admin import filters, overview
 from kyc.models import Case, CaseEvent, State
 from kyc.tests import people
 
@@ -59,6 +60,14 @@ def test_numbers_of_the_queue() -> None:
     }
     assert found["kyc_decided_as"] == [("approved", 2), ("rejected", 1), ("revoked", 1)]
     assert [case for case, _due in found["kyc_oldest"]][:2] == [late, mine]
+
+
+def test_a_doubted_approval_is_shown_until_somebody_has_looked() -> None:
+    case = people.doubted(people.make_reviewer())
+    for role in ("kyc reviewer", "approver"):
+        assert f"/admin/kyc/case/?state={filters.DOUBTED}" in start(role).content.decode(), role
+    cases.uphold(case_id=case.pk, actor=people.make_approver(), reason="Seen.")
+    assert filters.DOUBTED not in start("approver").content.decode()
 
 
 def test_counts_stop_at_a_thousand(monkeypatch: pytest.MonkeyPatch) -> None:

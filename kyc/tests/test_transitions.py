@@ -59,7 +59,7 @@ def lapse(cast: Cast, case: Case) -> object:
 
 
 def by(actor: str, action: Callable[..., Any], **words: str) -> Callable[[Cast, Case], object]:
-    name = "actor" if action is cases.revoke else "reviewer"
+    name = "actor" if action in (cases.revoke, cases.uphold) else "reviewer"
     return lambda cast, case: action(case_id=case.pk, **{name: getattr(cast, actor)}, **words)
 
 
@@ -75,6 +75,7 @@ def operators(who: Who, actor: str) -> dict[tuple[Event, Who], Callable[[Cast, C
         (Event.REJECT, who): by(actor, cases.reject, **REFUSAL),
         (Event.ASK_FOR_MORE, who): by(actor, cases.ask_for_more, **REFUSAL),
         (Event.REVOKE, who): by(actor, cases.revoke, **REFUSAL),
+        (Event.UPHOLD, who): by(actor, cases.uphold, reason="The passport office knows it."),
     }
 
 
@@ -90,6 +91,7 @@ ATTEMPTS: dict[tuple[Event, Who], Callable[[Cast, Case], object]] = {
     (Event.APPROVE, Who.PROVIDER): by_provider(cases.decide_by_provider, approved=True),
     (Event.REJECT, Who.PROVIDER): by_provider(cases.decide_by_provider, approved=False),
     (Event.REVOKE, Who.PROVIDER): by_provider(cases.revoke_by_provider),
+    (Event.DOUBT, Who.PROVIDER): by_provider(cases.doubt_by_provider),
     (Event.LAPSE, Who.SYSTEM): lapse,
     (Event.EXPIRE, Who.SYSTEM): expire,
 }

@@ -378,7 +378,8 @@ def test_alerts_flow_while_collector_and_sentry_are_down(traced: Traced) -> None
 
     assert slow <= len(NUMBERS) // 20
     assert told.ended == told.exported + told.dropped
-    assert told.exported == traced.received()
+    # What was taken without an answer in time counts as dropped: never is more called exported than arrived.
+    assert told.exported <= traced.received() <= told.ended
     assert told.dropped > 0
     assert told.captured == told.events_dropped > 0
 

@@ -113,4 +113,8 @@ def test_demo_verdicts_are_part_of_the_story_and_no_provider_is_asked() -> None:
     verdicts = (
         Check.objects.exclude(result="").order_by("pk").values_list("case__person__full_name", "result")
     )
-    assert list(verdicts) == [("Zainab Sani", "approved"), ("Grace Wanjiru", "unclear")]
+    assert list(verdicts) == [
+        ("Musa Danjuma", "rejected"),
+        ("Zainab Sani", "approved"),
+        ("Grace Wanjiru", "unclear"),
+    ]

@@ -23,9 +23,10 @@ from kyc.providers.smile_id.provider import SmileId
 from kyc.providers.tests.conftest import NAME, a_day_passes, run, sent, state_of, submitted
 from kyc.providers.tests.smile_stand_in import Fault, SmileStandIn
 from kyc.selectors import number_of
-from kyc.tests.people import make_approver, make_reviewer
+from kyc.tests.people import REFUSAL, make_approver, make_reviewer
 
 pytestmark = pytest.mark.django_db
+DOUBTED = "The approval stands and is marked as doubted: people decide."
 CallBack = Callable[[Any], Any]
 
 
@@ -171,7 +172,68 @@ def test_an_approval_by_people_is_not_taken_back_by_the_provider(
     event = heard(call_back, smile, check)
     run()
     assert state_of(check) == ("done", "rejected", "approved")
-    assert state_after(event) == ("done", "People decide.")
+    assert state_after(event) == ("done", DOUBTED)
+    assert doubts_of(check) == [("doubt", "smile_id")]
+
+
+def test_a_check_that_people_did_not_wait_for_may_still_raise_a_doubt(
+    smile: SmileStandIn, call_back: CallBack
+) -> None:
+    check = sent()
+    reviewer = make_reviewer()
+    cases.claim(case_id=check.case_id, reviewer=reviewer)
+    cases.approve(case_id=check.case_id, reviewer=reviewer)
+    smile.decides("0811", success=False)
+    event = heard(call_back, smile, check)
+    run()
+    assert state_of(check) == ("cancelled", "rejected", "approved")
+    assert state_after(event) == ("done", DOUBTED)
+    assert doubts_of(check) == [("doubt", "smile_id")]
+
+
+def test_an_approval_that_the_provider_is_no_longer_sure_of_is_doubted(
+    smile: SmileStandIn, call_back: CallBack
+) -> None:
+    check = approved(smile)
+    smile.decides("0814", success=False)
+    event = heard(call_back, smile, check)
+    run()
+    assert state_of(check) == ("done", "unclear", "approved")
+    assert state_after(event) == ("done", DOUBTED)
+    assert check.case.doubted_at is not None
+
+
+def test_a_doubt_is_raised_once_however_often_it_is_told(smile: SmileStandIn, call_back: CallBack) -> None:
+    check = approved(smile)
+    smile.decides("0814", success=False)
+    for number in range(3):
+        heard(call_back, smile, check, n=number)
+        run()
+    assert doubts_of(check) == [("doubt", "smile_id")]
+
+
+def test_what_people_upheld_the_provider_can_no_longer_take_back(
+    smile: SmileStandIn, call_back: CallBack
+) -> None:
+    check = approved(smile)
+    approver = make_approver()
+    smile.decides("0814", success=False)
+    heard(call_back, smile, check)
+    run()
+    cases.uphold(case_id=check.case_id, actor=approver, reason="The register has them.")
+    smile.decides("0811", success=False)
+    heard(call_back, smile, check, n=2)
+    run()
+    assert state_of(check) == ("done", "rejected", "approved")
+    assert check.case.decided_by == approver
+    assert check.case.doubted_at is not None
+    cases.revoke(case_id=check.case_id, actor=approver, **REFUSAL)
+    assert state_of(check)[2] == "revoked"
+    assert check.case.doubted_at is None
+
+
+def doubts_of(check: Check) -> list[tuple[str, str]]:
+    return list(check.case.events.filter(event="doubt").values_list("event", "provider"))
 
 
 def test_a_rejection_that_is_taken_back_is_shown_and_changes_nothing(
