@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import sys
 from http import HTTPStatus
+from typing import NamedTuple
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.views import csrf, defaults
+from django.template.loader import render_to_string
+from django.views import csrf
 
 from amani import errors
+from observability.request_id import current_request_id
 
 PROGRAMS = ("/api/", "/_allauth/")
 
@@ -18,22 +22,70 @@ def is_for_programs(request: HttpRequest) -> bool:
     return request.path_info.startswith(PROGRAMS)
 
 
+class Page(NamedTuple):
+    """What went wrong, and what a person can do about it."""
+
+    status: HTTPStatus
+    title: str
+    what: str
+
+    def response(self) -> HttpResponse:
+        """Asks nobody: what a page usually needs may be what is broken."""
+        context = {**self._asdict(), "status": self.status.value, "request_id": current_request_id()}
+        return HttpResponse(render_to_string("amani/error.html", context), status=self.status)
+
+
+BAD_REQUEST = Page(
+    HTTPStatus.BAD_REQUEST,
+    "That could not be understood",
+    "What your browser sent is not what this page takes. Go back, load the page again and repeat it.",
+)
+FORBIDDEN = Page(
+    HTTPStatus.FORBIDDEN,
+    "This is not yours to see",
+    "Your account has no role that may open this page or do this. A superuser can give you one.",
+)
+CSRF_FAILURE = Page(
+    HTTPStatus.FORBIDDEN,
+    "This form is too old",
+    "You have signed in or out since it was opened, or your browser keeps no cookies. Nothing was done. "
+    "Go back, load the page again and repeat it.",
+)
+NOT_FOUND = Page(
+    HTTPStatus.NOT_FOUND,
+    "There is nothing here",
+    "The address is wrong, or what it named is gone.",
+)
+FAILURE = Page(
+    HTTPStatus.INTERNAL_SERVER_ERROR,
+    "Amani failed",
+    "This is a fault in Amani, and it has been written down. "
+    "Look whether what you did was done before you repeat it.",
+)
+OUTAGE = Page(
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    "Not available now",
+    "Something that Amani needs, its database or Redis, does not answer. Try again in a minute.",
+)
+
+
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
-    if is_for_programs(request):
-        return errors.bad_request(exception)
-    return defaults.bad_request(request, exception)
+    return errors.bad_request(exception) if is_for_programs(request) else BAD_REQUEST.response()
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponseBase:
-    return errors.forbidden() if is_for_programs(request) else defaults.permission_denied(request, exception)
+    return errors.forbidden() if is_for_programs(request) else FORBIDDEN.response()
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponseBase:
-    return errors.csrf_failure() if is_for_programs(request) else csrf.csrf_failure(request, reason)
+    if is_for_programs(request):
+        return errors.csrf_failure()
+    # Django's page names the settings that a developer may have forgotten.
+    return csrf.csrf_failure(request, reason) if settings.DEBUG else CSRF_FAILURE.response()
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
-    return errors.not_found() if is_for_programs(request) else defaults.page_not_found(request, exception)
+    return errors.not_found() if is_for_programs(request) else NOT_FOUND.response()
 
 
 def failure(request: HttpRequest) -> HttpResponseBase:
@@ -41,11 +93,8 @@ def failure(request: HttpRequest) -> HttpResponseBase:
     error = sys.exc_info()[1]
     if is_for_programs(request):
         return errors.failure(error)
-    return outage_page() if isinstance(error, errors.OUTAGES) else defaults.server_error(request)
-
-
-def outage_page() -> HttpResponse:
-    details = "Something that Amani needs, its database or Redis, does not answer. Try again in a minute."
-    page = defaults.ERROR_PAGE_TEMPLATE % {"title": "Not available now (503)", "details": details}
-    retry = str(errors.RETRY_AFTER_SECONDS)
-    return HttpResponse(page, status=HTTPStatus.SERVICE_UNAVAILABLE, headers={"Retry-After": retry})
+    if not isinstance(error, errors.OUTAGES):
+        return FAILURE.response()
+    page = OUTAGE.response()
+    page.headers["Retry-After"] = str(errors.RETRY_AFTER_SECONDS)
+    return page
