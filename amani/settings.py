@@ -461,7 +461,7 @@ def kyc_storage() -> dict[str, Any]:
             "file_permissions_mode": 0o600,
             "directory_permissions_mode": 0o700,
         }
-        return {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": options}
+        return {"BACKEND": "kyc.documents.folder.DurableFolder", "OPTIONS": options}
     from boto3.s3.transfer import TransferConfig  # type: ignore[import-untyped]
     from botocore.config import Config  # type: ignore[import-untyped]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import threading
 from collections.abc import Callable
@@ -91,6 +92,18 @@ def test_the_folder_holds_ciphertext_that_only_its_owner_may_read(folder: Path) 
         assert not content.startswith(b"\xff\xd8")
         assert b"JFIF" not in content
         assert some_images()[Side.FRONT].content[1_000:1_100] not in content
+
+
+def test_a_file_and_the_way_to_it_are_on_the_disk_before_a_row_names_them(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr("os.fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
+
+    with documents.stored(some_images(Side.FRONT)):  # inside it the rows are written
+        (file,) = files_in(folder)
+        way = [file, file.parent, file.parent.parent, folder]
+        assert synced == [place.stat().st_ino for place in way]
 
 
 def test_names_tell_nothing_of_the_person(folder: Path) -> None:
