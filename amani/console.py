@@ -46,7 +46,7 @@ def kyc_pages(request: HttpRequest) -> list[dict[str, Any]]:
     """The review queue, with the number of cases that wait; the limits; what providers said."""
     cases = page(request, "Cases", "badge", "case", app="kyc")
     if cases and (waiting := kyc_overview.waiting_count()):
-        cases["badge"] = kyc_overview.at_most(waiting)
+        cases["badge"] = kyc_overview.at_least(waiting)
     limits = page(request, "Limits", "tune", "limitrule", app="kyc")
     usage = page(request, "Limit usage", "speed", "limitusage", app="kyc")
     callbacks = page(request, "Callbacks", "webhook", "providerevent", app="kyc")
