@@ -173,7 +173,7 @@ def revoke(*, case_id: int, actor: User, reason_code: str, reason: str) -> Case:
 
 @transaction.atomic
 def uphold(*, case_id: int, actor: User, reason: str) -> Case:
-    """The approval stands although the provider doubts it. Whom it belongs to is not told."""
+    """The approval stands although the provider doubts it. The person learns of neither."""
     note = decisions.note_from(reason)
     case = lock_for_operator(case_id, actor, REVOKE)
     return decisions.uphold(case, By(Who.REVOKER, actor.pk), note)

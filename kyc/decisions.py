@@ -105,8 +105,8 @@ def doubt(case: Case, by: By, note: str) -> Case:
 
 
 def uphold(case: Case, by: By, note: str) -> Case:
-    """From now on it is this person's approval, which no provider takes back."""
-    change(case, Event.UPHOLD, by, note=note, decided_at=timezone.now(), decided_by_id=by.actor_id)
+    """From now on it is this operator's approval, which no provider takes back. When it was given stays."""
+    change(case, Event.UPHOLD, by, note=note, decided_by_id=by.actor_id)
     count_decision("upheld", by)
     return case
 

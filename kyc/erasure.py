@@ -13,8 +13,11 @@ from kyc.documents.retention import ENDED, erase_locked
 from kyc.models import Case, CaseEvent, Document, LimitKind, LimitUsage, State
 from kyc.models.cases import WAITING
 from kyc.selectors import masked_number
+from kyc.states import Event
 
 ERASED = "the person left"
+# Whoever is suspected of something is not warned before people have looked.
+NOT_TOLD = (Event.DOUBT, Event.UPHOLD)
 # What was approved, now or once, is kept by law until KYC_RETENTION_DAYS after its end.
 KEPT = (State.APPROVED, *ENDED)
 KEPT_WHY = (
@@ -54,7 +57,7 @@ def collected(case: Case) -> dict[str, Any]:
         "reason_code": case.reason_code,
         "reason": "" if case.state == State.APPROVED else case.reason,
         "erased_at": case.erased_at,
-        "events": [collected_event(event) for event in case.events.all()],
+        "events": [collected_event(event) for event in case.events.all() if event.event not in NOT_TOLD],
         "documents": [collected_document(document) for document in case.documents.all()],
     }
 

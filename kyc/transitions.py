@@ -16,7 +16,7 @@ from kyc.states import Event, Transition, Who, find
 from observability.request_id import current_request_id
 
 # What a step ends unless it says otherwise: a claim, and a doubt.
-ENDED: dict[str, Any] = {"claimed_by_id": None, "claimed_until": None, "doubted_at": None}
+RESET: dict[str, Any] = {"claimed_by_id": None, "claimed_until": None, "doubted_at": None}
 
 
 class By(NamedTuple):
@@ -90,7 +90,7 @@ def change(
     the event's row says. Only a claim keeps a claimer.
     """
     before, after = case.state, require(case, event, by).target
-    changed = {**ENDED, **fields, "state": after, "version": case.version + 1}
+    changed = {**RESET, **fields, "state": after, "version": case.version + 1}
     if reason is not None:
         changed |= reason._asdict()
     for name, value in changed.items():

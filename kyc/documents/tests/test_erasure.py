@@ -20,7 +20,15 @@ from kyc.erasure import KEPT, collect
 from kyc.limits import use
 from kyc.limits.tests.amounts import CURRENCY, limit
 from kyc.models import Case, Check, LimitKind, State
-from kyc.tests.people import case_in, make_approver, make_person, make_reviewer, rejected, submitted
+from kyc.tests.people import (
+    approved,
+    case_in,
+    make_approver,
+    make_person,
+    make_reviewer,
+    rejected,
+    submitted,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -136,6 +144,16 @@ def test_what_a_reviewer_notes_on_an_approval_is_not_told() -> None:
     cases.approve(case_id=case.pk, reviewer=reviewer, reason="Compared with the twin's account.")
 
     assert "twin" not in json.dumps(collect(person), cls=DjangoJSONEncoder)
+
+
+def test_nobody_is_warned_that_their_approval_is_doubted() -> None:
+    person = make_person()
+    case = approved(make_reviewer(), person)
+    told = collect(person)
+    cases.doubt_by_provider(case_id=case.pk, provider="manual", reason="Reported stolen.")
+    assert collect(person) == told
+    cases.uphold(case_id=case.pk, actor=make_approver(), reason="It was not.")
+    assert collect(person) == told
 
 
 def test_the_export_tells_how_often_operators_saw_the_whole_number() -> None:
