@@ -29,7 +29,7 @@ class SessionToken(APIKeyHeader):
         user, request.session = found
         request.user = user
         request.__dict__["_cached_user"] = user  # where the access line and Sentry look
-        return admitted(user)
+        return admitted(request, user)
 
 
 class SessionCookie(APIKeyCookie):
@@ -50,11 +50,14 @@ class SessionCookie(APIKeyCookie):
             return None
         if check_csrf(request):
             raise CsrfFailed
-        return admitted(user)
+        return admitted(request, user)
 
 
-def admitted(user: User) -> User:
+def admitted(request: HttpRequest, user: User) -> User:
+    """Before anything of the body is read, so that files that are too many cost nothing."""
     if not has_proved(user=user, email=user.email):
         raise EmailNotVerified
     throttling.count_user(user.pk)
+    if request.content_type == "multipart/form-data":
+        throttling.count_upload(user.pk)
     return user

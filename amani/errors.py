@@ -34,8 +34,8 @@ OUTAGES = (OperationalError, InterfaceError, RedisError, BrokerError)
 class TooManyRequests(AmaniError):
     code = "too_many_requests"
 
-    def __init__(self, limit: int, seconds: int) -> None:
-        super().__init__(f"More than {limit} requests in a minute. Try again in {seconds} s.")
+    def __init__(self, limit: int, seconds: int, what: str = "requests") -> None:
+        super().__init__(f"More than {limit} {what} in a minute. Try again in {seconds} s.")
         self.seconds = seconds
 
 

@@ -2,7 +2,7 @@
 
 from observability.metrics import children, counter
 
-SCOPES = ("user", "address")
+SCOPES = ("user", "upload", "address")
 
 throttled = children(
     counter("amani_throttled_total", "API requests refused because there were too many, by whose.", "scope"),

@@ -28,7 +28,8 @@ Go by `code`, show `message`, and name `request_id` when you ask for help.
 
 **HEAD** answers like GET, without the body.
 
-**Too many requests** get 429 with `Retry-After`, counted each minute for each person and each address.
+**Too many requests** get 429 with `Retry-After`, counted each minute for each person and each address;
+those with files once more.
 """
 TAGS = [
     {"name": "account", "description": "The person who is signed in."},

@@ -77,8 +77,13 @@ def provide_settings() -> None:
     os.environ["ENVIRONMENT"] = "test"
     os.environ.setdefault("SECRET_KEY", secrets.token_urlsafe(40))
     os.environ.setdefault("ALERT_WEBHOOK_TOKEN", secrets.token_urlsafe(24))
-    for whose in ("USER", "ADDRESS"):  # a test run is one address with more requests than anybody may send
-        os.environ[f"API_REQUESTS_PER_MINUTE_PER_{whose}"] = "0"
+    # A test run is one address with more requests than anybody may send.
+    for limit in (
+        "REQUESTS_PER_MINUTE_PER_USER",
+        "UPLOADS_PER_MINUTE_PER_USER",
+        "REQUESTS_PER_MINUTE_PER_ADDRESS",
+    ):
+        os.environ[f"API_{limit}"] = "0"
 
 
 @contextmanager

@@ -73,6 +73,7 @@ class Installation:
             "SLACK_MESSAGES_PER_SECOND": "0",
             "PAGERDUTY_EVENTS_PER_MINUTE": "0",
             "API_REQUESTS_PER_MINUTE_PER_ADDRESS": "0",
+            "API_UPLOADS_PER_MINUTE_PER_USER": "0",
             "PAGERDUTY_API_KEY": "R0123456789ABCDEFGHIJKLMNOPQRSTU",
             "NOTIFIER_READ_TIMEOUT": "4",
         }

@@ -61,6 +61,22 @@ def test_a_person_has_a_number_of_requests_a_minute(clock: list[float]) -> None:
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("kind", ["multipart/form-data", "Multipart/Form-Data"])
+def test_files_are_counted_by_themselves_and_before_they_are_read(kind: str, settings: Any) -> None:
+    settings.API_REQUESTS_PER_MINUTE_PER_USER = 5
+    settings.API_UPLOADS_PER_MINUTE_PER_USER = 2
+    api, other = Api(make_person()), Api(make_person())
+    before = value(metrics.throttled["upload"])
+    upload = {"data": b"--x--", "content_type": f"{kind}; boundary=x"}
+    answers = [api("POST", "/api/v1/kyc/cases", **upload) for _ in range(3)]
+    assert [answer.status_code == 429 for answer in answers] == [False, False, True]
+    assert answers[-1].json()["message"] == "More than 2 uploads in a minute. Try again in 40 s."
+    assert value(metrics.throttled["upload"]) == before + 1
+    assert api("GET", ME).status_code == 200
+    assert other("POST", "/api/v1/kyc/cases", **upload).status_code != 429
+
+
+@pytest.mark.django_db
 def test_a_refusal_says_when_to_come_back() -> None:
     api = Api(make_person())
     answer: Any = [api("GET", ME) for _ in range(4)][-1]
