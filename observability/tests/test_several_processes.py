@@ -71,7 +71,7 @@ def test_a_sent_file_and_a_client_that_leaves_are_counted_once_and_no_longer_in_
             parts = response.iter_content(5)  # kept, because dropping it closes the connection
             assert next(parts) == b"more "
             # The file may be here before the server is done with it.
-            wait_until(lambda: scrape("http_requests_in_progress") == 1, "the file is sent, the stream is not")
+            wait_until(lambda: scrape("http_requests_in_progress") == 1, "only the stream goes on")
         wait_until(lambda: scrape("http_requests_in_progress") == 0, "the stream has ended")
         assert scrape("http_requests_total", endpoint="/file") == 1
         assert scrape("http_requests_total", endpoint="/endless") == 1
