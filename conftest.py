@@ -15,6 +15,7 @@ from schemathesis.pytest.plugin import SchemathesisFunction
 
 from local.ports import find_free_port
 from local.services import PrivatePostgres, PrivateService, PrivateValkey
+from observability.request_id import request_id
 
 # Debian calls it prometheus-alertmanager.
 OTHER_NAMES = {
@@ -65,6 +66,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if os.environ.get("CI"):
         pytest.fail(f"{reason}; under CI this test may not be skipped", pytrace=False)
     pytest.skip(reason)
+
+
+@pytest.fixture(autouse=True)
+def outside_of_a_request() -> None:
+    """Whatever an earlier test left in this thread."""
+    request_id.set("")
 
 
 @pytest.fixture
