@@ -169,8 +169,17 @@ def cases_held(installation: Installation) -> Iterator[None]:
         connection.close()
 
 
+OPEN_TRANSACTIONS = (
+    "SELECT count(*) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL"
+    " AND backend_type = 'client backend'"
+)
+
+
 def expect_whole(installation: Installation, storm: Storm, found: Found) -> None:
     """What was answered 201 is there with all it needs; what was not is there wholly or not at all."""
+    # PostgreSQL may still finish what somebody asked for who is dead by now.
+    assert wait_until(lambda: installation.rows(OPEN_TRANSACTIONS) == [(0,)], 10)
     there = {person: found.cases_of(person) for person in storm.people}
     assert [cases for cases in there.values() if cases not in ([], IN_QUEUE)] == []
     assert [person for person in storm.answered(201) if there[person] != IN_QUEUE] == []
@@ -195,15 +204,22 @@ def expect_sweep(installation: Installation, found: Found) -> int:
     return len(orphans)
 
 
+@contextmanager
+def all_between_file_and_row(installation: Installation, storm: Storm, found: Found) -> Iterator[None]:
+    """Every sender has stored its files, and waits with the rows."""
+    assert wait_until(lambda: len(storm.answered(201)) >= SENDERS, 30), storm.statuses
+    with cases_held(installation):
+        assert wait_until(lambda: len(found.orphans()) == FILES_IN_FLIGHT, 20), found.orphans()
+        yield
+
+
 def test_postgres_killed_while_people_submit_leaves_nothing_half_stored(
     installation: Installation, smile: SmileStandIn, applicants: Iterator[Person]
 ) -> None:
     found = Found(installation)
     storm = Storm(installation, some(applicants, 32))
     with storm.rages():
-        assert wait_until(lambda: len(storm.answered(201)) >= SENDERS, 30), storm.statuses
-        with cases_held(installation):
-            assert wait_until(lambda: len(found.orphans()) == FILES_IN_FLIGHT, 20), found.orphans()
+        with all_between_file_and_row(installation, storm, found):
             installation.postgres.kill()
             died_at = datetime.now(UTC)
             assert wait_until(lambda: len(storm.answered(503)) >= SENDERS, 30), storm.statuses
@@ -223,9 +239,7 @@ def test_web_workers_killed_while_people_submit_leave_nothing_half_stored(
     found = Found(installation)
     storm = Storm(installation, some(applicants, 32))
     with storm.rages():
-        assert wait_until(lambda: len(storm.answered(201)) >= SENDERS, 30), storm.statuses
-        with cases_held(installation):
-            assert wait_until(lambda: len(found.orphans()) == FILES_IN_FLIGHT, 20), found.orphans()
+        with all_between_file_and_row(installation, storm, found):
             kill_children(installation.web)
             assert wait_until(lambda: len(storm.answered(0)) == SENDERS, 20), storm.statuses
         # Again when new files come: shortly before they get their rows, or with them.
