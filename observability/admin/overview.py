@@ -27,6 +27,10 @@ COUNT_AT_MOST = 1_000
 MOST_FIRING = 10
 WORKER_LATE_SECONDS = 60
 RECENTLY = timedelta(hours=24)
+NEVER_HEARD = (
+    "No alert can arrive. Check in alertmanager.yml the webhook's address, its token (ALERT_WEBHOOK_TOKEN) "
+    "and the route of Watchdog, and in Prometheus the rule Watchdog and Alertmanager's address."
+)
 ORDER = list(Severity.values)
 NEEDED = ("view_episode", "view_delivery", "view_receipt", "view_channel", "view_heartbeat")
 
@@ -41,6 +45,7 @@ class Sign:
     word: str
     detail: str
     url_name: str = ""
+    runbook: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,33 +135,52 @@ def gone_wrong_since(moment: datetime) -> dict[str, int]:
 
 
 def signs_of_life(now: datetime) -> list[Sign]:
-    seen = dict(Heartbeat.objects.values_list("name", "last_seen_at"))
+    rows = {row.name: row for row in Heartbeat.objects.all()}
+    worker = rows.get(Heartbeat.WORKER)
     return [
-        worker_sign(seen.get(Heartbeat.WORKER), now),
-        watchdog_sign(seen.get(Heartbeat.WATCHDOG), now),
+        worker_sign(worker, now),
+        watchdog_sign(rows.get(Heartbeat.WATCHDOG), worker, now),
         receipt_sign(now),
     ]
 
 
-def worker_sign(seen: datetime | None, now: datetime) -> Sign:
+def worker_sign(row: Heartbeat | None, now: datetime) -> Sign:
     name = "Worker"
-    if seen is None:
+    if row is None or row.last_seen_at is None:
         return Sign(name, "bad", "error", "never seen", "Nothing is delivered until a worker and beat run.")
-    if now - seen > timedelta(seconds=WORKER_LATE_SECONDS):
-        return Sign(
-            name, "bad", "error", f"silent for {words.duration(now - seen)}", "Nothing is delivered now."
-        )
-    return Sign(name, "good", "check_circle", "alive", f"seen {words.ago(seen, now)}")
+    if not is_watching(row, now):
+        return silent(name, row.last_seen_at, now, "Nothing is delivered now.", "AlertWorkerGone")
+    return Sign(name, "good", "check_circle", "alive", f"seen {words.ago(row.last_seen_at, now)}")
 
 
-def watchdog_sign(seen: datetime | None, now: datetime) -> Sign:
-    name = "Watchdog"
-    if seen is None:
-        return Sign(name, "quiet", "help", "never seen", "Prometheus and Alertmanager have not called yet.")
-    if now - seen > timedelta(seconds=settings.WATCHDOG_TIMEOUT_SECONDS):
-        detail = "Prometheus or Alertmanager does not reach Amani: alerts may not arrive."
-        return Sign(name, "bad", "error", f"silent for {words.duration(now - seen)}", detail)
-    return Sign(name, "good", "check_circle", "barks", f"heard {words.ago(seen, now)}")
+def is_watching(worker: Heartbeat | None, now: datetime) -> bool:
+    seen = worker.last_seen_at if worker else None
+    return seen is not None and now - seen <= timedelta(seconds=WORKER_LATE_SECONDS)
+
+
+def silent(name: str, seen: datetime, now: datetime, detail: str, runbook: str) -> Sign:
+    word = f"silent for {words.duration(now - seen)}"
+    return Sign(name, "bad", "error", word, detail, runbook=runbook)
+
+
+def watchdog_sign(row: Heartbeat | None, worker: Heartbeat | None, now: datetime) -> Sign:
+    """Never heard, silent, awaited after a pause, or heard. Pauses are known only while the worker runs."""
+    name, limit = "Watchdog", timedelta(seconds=settings.WATCHDOG_TIMEOUT_SECONDS)
+    watched = timedelta(seconds=row.silent_seconds) if row else timedelta()
+    if row is None or row.last_seen_at is None:
+        if watched > limit:
+            return Sign(name, "bad", "error", "never heard", NEVER_HEARD, runbook="Watchdog")
+        return Sign(name, "quiet", "hourglass_top", "not heard yet", "Prometheus sends it every minute.")
+    if row.ended_at:
+        detail = "Prometheus no longer reaches Alertmanager: alerts may not arrive."
+        return silent(name, row.last_seen_at, now, detail, "Watchdog")
+    if now - row.last_seen_at <= limit:
+        return Sign(name, "good", "check_circle", "barks", f"heard {words.ago(row.last_seen_at, now)}")
+    if watched <= limit and is_watching(worker, now):
+        detail = f"Amani was not running; last heard {words.ago(row.last_seen_at, now)}."
+        return Sign(name, "quiet", "hourglass_top", "awaited", detail)
+    detail = "Prometheus or Alertmanager does not reach Amani: alerts may not arrive."
+    return silent(name, row.last_seen_at, now, detail, "Watchdog")
 
 
 def receipt_sign(now: datetime) -> Sign:

@@ -13,12 +13,14 @@ import structlog
 from django.conf import settings
 from django.db import Error as DatabaseError
 from django.http import HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
+from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 
 from observability import metrics
 from observability.alerts import doorbell, ingest
 from observability.alerts.ingest import Envelope
 from observability.alerts.payload import NotAPayload, Payload, read_payload
+from observability.models import Heartbeat
 from observability.request_id import current_request_id
 
 log = structlog.get_logger(__name__)
@@ -56,6 +58,8 @@ def take_in(envelope: Envelope) -> JsonResponse:
         log.warning("webhook_not_understood", receipt=receipt.pk, reason=problem.reason)
         raise Refused(400, problem.reason, str(problem)) from problem
     stored = ingest.store(payload, envelope)
+    if payload.watchdog_ended and not payload.watchdog_fires:
+        Heartbeat.end(Heartbeat.WATCHDOG, timezone.now())
     doorbell.ring_on_commit(stored.channels)
     count(payload)
     return JsonResponse(

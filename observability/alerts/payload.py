@@ -52,6 +52,7 @@ class Payload:
     alerts: list[dict[str, Any]] = field(default_factory=list)
     set_aside: list[dict[str, Any]] = field(default_factory=list)
     watchdog_fires: bool = False
+    watchdog_ended: bool = False
     received: int = 0
 
 
@@ -74,6 +75,7 @@ def read_payload(body: bytes) -> Payload:
             continue
         if row["alertname"] == WATCHDOG_ALERTNAME:
             payload.watchdog_fires |= row["status"] == "firing"
+            payload.watchdog_ended |= row["status"] == "resolved"
             continue
         key = (row["fingerprint"], row["starts_at"])
         if key not in rows or row["status"] == "resolved":

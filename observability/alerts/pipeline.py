@@ -7,7 +7,7 @@ still work. The one thing it cannot report is its own death: Alertmanager does t
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.conf import settings
 from django.db import transaction
@@ -15,8 +15,8 @@ from django.db.models import Count, Min
 from django.utils import timezone
 
 from observability import metrics
-from observability.alerts import doorbell, outbox, reopening
-from observability.models import Channel, Delivery, Episode, EpisodeEvent, Heartbeat
+from observability.alerts import doorbell, outbox, reopening, watchdog
+from observability.models import Channel, Delivery, Episode, EpisodeEvent
 from observability.models.episode import Severity
 from observability.notifiers import registry
 from observability.notifiers.base import Delivered, Outcome, Rejected
@@ -57,14 +57,19 @@ def fingerprint_of(alertname: str, subject: str) -> str:
     return f"pipeline-{alertname}-{subject}"[:64]
 
 
+def is_firing(alertname: str, *, subject: str) -> bool:
+    fingerprint = fingerprint_of(alertname, subject)
+    return Episode.objects.filter(fingerprint=fingerprint, status=Episode.Status.FIRING).exists()
+
+
 @transaction.atomic
 def open_alert(
     alertname: str, *, subject: str, severity: Severity, summary: str, not_through: str = ""
 ) -> None:
     """Fires a pipeline alert, unless it fires already. `not_through`: the channel that is the problem."""
-    fingerprint = fingerprint_of(alertname, subject)
-    if Episode.objects.filter(fingerprint=fingerprint, status=Episode.Status.FIRING).exists():
+    if is_firing(alertname, subject=subject):
         return
+    fingerprint = fingerprint_of(alertname, subject)
     now = timezone.now()
     episode = Episode.objects.create(
         fingerprint=fingerprint,
@@ -108,27 +113,24 @@ def close_alert(alertname: str, *, subject: str) -> None:
 def watch() -> None:
     """Every few seconds: sign of life, Watchdog, and the gauges of docs/metrics.md."""
     now = timezone.now()
-    Heartbeat.beat(Heartbeat.WORKER, now)
     watch_watchdog(now)
     reopening.settle_doubts(now)
     take_snapshot(now)
 
 
 def watch_watchdog(now: datetime) -> None:
-    """Silence of the Watchdog, once seen, means that Prometheus or Alertmanager no longer reach Amani."""
-    seen = Heartbeat.objects.filter(pk=Heartbeat.WATCHDOG).values_list("last_seen_at", flat=True).first()
-    metrics.record_watchdog_seen(seen.timestamp() if seen else 0.0)
-    if seen is None:
-        return
-    if now - seen > timedelta(seconds=settings.WATCHDOG_TIMEOUT_SECONDS):
+    """A Watchdog that stays away means that Prometheus or Alertmanager no longer reach Amani."""
+    heard = watchdog.listen(now)
+    metrics.record_watchdog_seen(heard.last_seen_at.timestamp() if heard.last_seen_at else 0.0)
+    if heard.is_heard:
+        close_alert("WatchdogAbsent", subject="alertmanager")
+    elif heard.is_overdue and not is_firing("WatchdogAbsent", subject="alertmanager"):
         open_alert(
             "WatchdogAbsent",
             subject="alertmanager",
             severity=Severity.CRITICAL,
-            summary=f"No Watchdog from Alertmanager since {seen:%Y-%m-%d %H:%M} UTC: alerts may not arrive.",
+            summary=watchdog.explain(heard),
         )
-    else:
-        close_alert("WatchdogAbsent", subject="alertmanager")
 
 
 def take_snapshot(now: datetime) -> None:

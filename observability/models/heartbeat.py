@@ -9,11 +9,25 @@ from django.utils import timezone
 
 
 class Heartbeat(models.Model):
+    """One row for each sign. What each field says before the first sign and after a pause of Amani stands in
+    docs/operations.md ("Signs of life")."""
+
     WORKER = "worker"  # beat -> broker -> worker -> database went round
     WATCHDOG = "watchdog"  # Prometheus -> Alertmanager -> webhook went round
 
     name = models.CharField(max_length=20, primary_key=True)
-    last_seen_at = models.DateTimeField(default=timezone.now)
+    last_seen_at = models.DateTimeField(null=True, default=timezone.now, help_text="Empty: never.")
+    silent_seconds = models.FloatField(
+        default=0.0,
+        db_default=0.0,
+        help_text="How long Amani has watched since then. Time in which Amani did not run is left out.",
+    )
+    watching_since = models.DateTimeField(
+        null=True, help_text="Worker only: since when it has watched without a long gap."
+    )
+    ended_at = models.DateTimeField(
+        null=True, help_text="Watchdog only: when Alertmanager reported that it had ended."
+    )
 
     class Meta:
         default_permissions = ("view",)
@@ -23,4 +37,13 @@ class Heartbeat(models.Model):
 
     @classmethod
     def beat(cls, name: str, at: datetime | None = None) -> None:
-        cls.objects.update_or_create(name=name, defaults={"last_seen_at": at or timezone.now()})
+        """Notes that the sign was seen at `at` (default: now)."""
+        seen = {"last_seen_at": at or timezone.now(), "silent_seconds": 0.0, "ended_at": None}
+        cls.objects.update_or_create(name=name, defaults=seen)
+
+    @classmethod
+    def end(cls, name: str, at: datetime) -> None:
+        """Notes that its sender reported the end of the sign."""
+        cls.objects.update_or_create(
+            name=name, defaults={"ended_at": at}, create_defaults={"last_seen_at": None, "ended_at": at}
+        )

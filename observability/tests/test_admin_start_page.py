@@ -62,7 +62,7 @@ def test_page_counts_what_fires_and_links_to_it(sign_in: Callable[..., Client]) 
 def test_signs_of_life_before_anything_happened() -> None:
     assert signs() == {
         "Worker": ("bad", "never seen"),
-        "Watchdog": ("quiet", "never seen"),
+        "Watchdog": ("quiet", "not heard yet"),
         "Last receipt": ("quiet", "none yet"),
     }
 
@@ -78,8 +78,7 @@ def test_signs_of_life_of_a_healthy_pipeline() -> None:
     }
 
 
-def test_silence_is_bad_and_says_how_long(settings: Any) -> None:
-    settings.WATCHDOG_TIMEOUT_SECONDS = 600
+def test_silence_is_bad_and_says_how_long() -> None:
     Heartbeat.beat(Heartbeat.WORKER, timezone.now() - timedelta(seconds=61))
     Heartbeat.beat(Heartbeat.WATCHDOG, timezone.now() - timedelta(minutes=11))
     history.receipt("failed", b"{")
@@ -88,6 +87,42 @@ def test_silence_is_bad_and_says_how_long(settings: Any) -> None:
         "Watchdog": ("bad", "silent for 11 min"),
         "Last receipt": ("bad", "not understood"),
     }
+
+
+def unheard(seconds: float) -> None:
+    """A Watchdog that has not come for so many seconds of watching since the installation."""
+    Heartbeat.objects.create(name=Heartbeat.WATCHDOG, last_seen_at=None, silent_seconds=seconds)
+
+
+def test_watchdog_that_was_never_heard_is_a_fault_with_what_to_check(
+    sign_in: Callable[..., Client], settings: Any
+) -> None:
+    unheard(settings.WATCHDOG_TIMEOUT_SECONDS + 1)
+    assert signs()["Watchdog"] == ("bad", "never heard")
+    html = sign_in("viewer").get("/admin/").content.decode()
+    for to_check in ("ALERT_WEBHOOK_TOKEN", "the route of Watchdog", "rule Watchdog", "/runbooks/Watchdog/"):
+        assert to_check in html
+
+
+def test_watchdog_is_only_awaited_in_the_first_minutes(settings: Any) -> None:
+    unheard(settings.WATCHDOG_TIMEOUT_SECONDS)
+    assert signs()["Watchdog"] == ("quiet", "not heard yet")
+
+
+def test_watchdog_is_awaited_after_a_pause_of_amani_while_the_worker_watches() -> None:
+    Heartbeat.beat(Heartbeat.WATCHDOG, timezone.now() - timedelta(hours=1))
+    assert signs()["Watchdog"] == ("bad", "silent for 1 h")
+    Heartbeat.beat(Heartbeat.WORKER)
+    assert signs()["Watchdog"] == ("quiet", "awaited")
+    Heartbeat.objects.filter(pk=Heartbeat.WATCHDOG).update(silent_seconds=241)
+    assert signs()["Watchdog"] == ("bad", "silent for 1 h")
+
+
+def test_watchdog_that_alertmanager_reports_as_ended_is_silent() -> None:
+    Heartbeat.beat(Heartbeat.WORKER)
+    Heartbeat.beat(Heartbeat.WATCHDOG, timezone.now() - timedelta(seconds=70))
+    Heartbeat.end(Heartbeat.WATCHDOG, timezone.now())
+    assert signs()["Watchdog"] == ("bad", "silent for 1 min")
 
 
 @pytest.mark.usefixtures("both_on")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from observability.alerts import episodes, pipeline, send_alert
+from observability.alerts import episodes, send_alert
 from observability.alerts.delivery import drain
 from observability.alerts.delivery.claim import claim, due
 from observability.models import Attempt, Channel, Delivery, Episode
@@ -327,20 +327,6 @@ def test_acknowledgement_is_mirrored_to_pagerduty(
     episodes.acknowledge(episode_id=Episode.objects.get().pk, actor=actor)
     drain("pagerduty")
     assert [event["event_action"] for event in pagerduty.bodies()] == ["trigger", "acknowledge"]
-
-
-def test_silent_watchdog_is_reported_and_its_return_resolves_it(
-    post_alerts: Post, pagerduty: Vendor, settings: Any
-) -> None:
-    post_alerts(alert(labels={"alertname": "Watchdog"}))
-    settings.WATCHDOG_TIMEOUT_SECONDS = -1
-    pipeline.watch()
-    pipeline.watch()
-    drain("pagerduty")
-    settings.WATCHDOG_TIMEOUT_SECONDS = 600
-    pipeline.watch()
-    drain("pagerduty")
-    assert [event["event_action"] for event in pagerduty.bodies()] == ["trigger", "resolve"]
 
 
 def test_claims_take_what_is_due_in_the_order_in_which_it_is_due(post_alerts: Post) -> None:

@@ -131,7 +131,13 @@ def test_missing_fingerprint_is_made_from_the_labels() -> None:
 def test_watchdog_is_a_sign_of_life_and_no_episode() -> None:
     read = read_payload(body(alert(labels={"alertname": "Watchdog"}), alert(1)))
     assert read.watchdog_fires
+    assert not read.watchdog_ended
     assert [row["alertname"] for row in read.alerts] == ["HighErrorRate"]
+
+
+def test_end_of_the_watchdog_is_noted_and_no_sign_of_life() -> None:
+    read = read_payload(body(alert(labels={"alertname": "Watchdog"}, status="resolved")))
+    assert (read.watchdog_fires, read.watchdog_ended, read.alerts) == (False, True, [])
 
 
 def test_integer_of_ten_thousand_digits_does_not_cost_the_payload() -> None:
