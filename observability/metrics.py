@@ -347,9 +347,9 @@ def record_task(
 # --- Traces ---
 
 spans_ended = counter("amani_tracing_spans_ended_total", "Sampled spans that ended.")
-spans_exported = counter("amani_tracing_spans_exported_total", "Spans that the collector took.")
+spans_exported = counter("amani_tracing_spans_exported_total", "Spans that the collector acknowledged.")
 spans_dropped = children(
-    counter("amani_tracing_spans_dropped_total", "Spans that no collector will see, by reason.", "reason"),
+    counter("amani_tracing_spans_dropped_total", "Spans that were given up, by reason.", "reason"),
     ("queue_full", "export_failed", "exit"),
 )
 

@@ -19,12 +19,11 @@ import grpc
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-from local.processes import wait_until
 from observability.tests.otlp_spans import Span, spans_in
+from observability.tests.waiting import PATIENCE_SECONDS, wait_until
 
 PATH = "/v1/traces"
 METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
-HELD_SECONDS = 60.0
 GRPC_THREADS = 32  # so many calls can hang at the same time
 ANSWER: bytes = ExportTraceServiceResponse().SerializeToString()
 
@@ -88,7 +87,7 @@ class OtlpReceiver:
             mode, release = self.current_mode, self.release
             self.calls.append(Received(protocol, raw, headers, mode))
         if mode == "hang":
-            release.wait(HELD_SECONDS)
+            release.wait(PATIENCE_SECONDS)
         if mode != "ok":
             return False
         try:
@@ -126,14 +125,16 @@ class OtlpReceiver:
             part for call in self.requests() for part in (call.raw, repr(call.headers).encode())
         )
 
-    def wait_for(self, condition: Callable[[list[Span]], object], seconds: float = 10.0) -> list[Span]:
+    def wait_for(
+        self, condition: Callable[[list[Span]], object], seconds: float = PATIENCE_SECONDS
+    ) -> list[Span]:
         """All spans, as soon as `condition` holds for them."""
         met = wait_until(lambda: bool(condition(self.spans())), seconds)
         found = self.spans()
         assert met, f"These spans came within {seconds} s: {[span.name for span in found]}"
         return found
 
-    def wait_for_span(self, name: str, seconds: float = 10.0) -> Span:
+    def wait_for_span(self, name: str, seconds: float = PATIENCE_SECONDS) -> Span:
         """The first span of that name."""
         self.wait_for(lambda spans: any(span.name == name for span in spans), seconds)
         return self.named(name)[0]
