@@ -1,4 +1,4 @@
-"""`python -m benchmarks [--quick] [--only ingest,history,latency,storm,request,scrape]`."""
+"""`python -m benchmarks [--quick] [--only ingest,history,latency,outages,storm,request,scrape]`."""
 
 import argparse
 import os
@@ -6,7 +6,7 @@ import sys
 import time
 from datetime import UTC, datetime
 
-from benchmarks import history, ingest, latency, peer, scrape, storm
+from benchmarks import history, ingest, latency, outages, peer, scrape, storm
 from benchmarks.plan import FULL, QUICK
 from benchmarks.request import measure as request
 from benchmarks.servers import stage
@@ -17,6 +17,7 @@ PARTS = {
     "ingest": ingest.measure,
     "history": history.measure,
     "latency": latency.measure,
+    "outages": outages.measure,
     "storm": storm.measure,
     "request": request.measure,
     "scrape": scrape.measure,
