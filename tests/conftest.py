@@ -10,12 +10,13 @@ from pathlib import Path
 import psycopg
 import pytest
 from django.db import connections
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from kyc.providers.tests.smile_stand_in import API_KEY, PARTNER_ID, SmileStandIn
 from local.ports import find_free_port
 from local.services import PrivatePostgres, PrivateValkey
 from observability.tests.vendors import PAGERDUTY_OK, SLACK_OK, Vendor
+from observability.tests.waiting import PATIENCE_SECONDS
 from tests.console_browser import QUIET
 from tests.installation import Installation, run_command
 
@@ -131,6 +132,7 @@ def browser(binary: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> It
     # Playwright runs an event loop in this thread. Django would refuse its database calls there, and
     # has another connection for them, which nobody else closes.
     monkeypatch.setitem(os.environ, "DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+    expect.set_options(timeout=PATIENCE_SECONDS * 1000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=binary("chromium"), args=QUIET)
         yield browser

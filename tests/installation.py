@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,13 +19,13 @@ import requests
 
 from local.children import Program
 from local.ports import find_free_port
-from local.processes import signal_group, wait_until
+from local.processes import signal_group
 from local.services import PrivatePostgres, PrivateValkey
+from observability.tests.waiting import ANSWER_SECONDS, PATIENCE_SECONDS, wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
 TOKEN = "token-of-the-test-installation-0123456789"
 NOBODY = "http://127.0.0.1:9"  # the discard port: nobody listens there
-READY_SECONDS = 60.0
 AS_ROOT = "ignore:You're running the worker with superuser privileges"
 TABLES = ("episode", "episodeevent", "delivery", "attempt", "receipt")
 
@@ -50,7 +49,8 @@ class Installation:
         self.beat = self.program("beat", [*celery, "beat", "--schedule", str(folder / "beat-schedule")])
 
     def defaults(self) -> dict[str, str]:
-        """As in production, but without pacing, so that a test need not wait for it."""
+        """As in production, but without pacing, so that a test need not wait for it, and with time for a busy
+        machine: a vendor's answer, a worker's graceful end."""
         passed_on = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         return passed_on | {
             "AMANI_IGNORE_ENV_FILES": "1",
@@ -75,7 +75,8 @@ class Installation:
             "API_REQUESTS_PER_MINUTE_PER_ADDRESS": "0",
             "API_UPLOADS_PER_MINUTE_PER_USER": "0",
             "PAGERDUTY_API_KEY": "R0123456789ABCDEFGHIJKLMNOPQRSTU",
-            "NOTIFIER_READ_TIMEOUT": "4",
+            "NOTIFIER_READ_TIMEOUT": "600",
+            "GUNICORN_CMD_ARGS": "--graceful-timeout=600",
         }
 
     def program(self, name: str, command: list[str]) -> Program:
@@ -94,20 +95,20 @@ class Installation:
         self.await_ready()
 
     def await_ready(self) -> None:
-        assert wait_until(self.serves, READY_SECONDS), self.log("web")
+        assert wait_until(self.serves), self.log("web")
         self.await_heartbeat()
 
     def await_heartbeat(self) -> None:
         """Until beat, broker, worker and database have worked together once more."""
         before = self.heartbeats()
-        assert wait_until(lambda: self.heartbeats() != before, READY_SECONDS), self.log("worker")
+        assert wait_until(lambda: self.heartbeats() != before), self.log("worker")
 
     def heartbeats(self) -> Any:
         return self.rows("SELECT last_seen_at FROM observability_heartbeat WHERE name = 'worker'")
 
     def serves(self) -> bool:
         try:
-            return requests.get(f"{self.url}/api/v1/readiness", timeout=5).status_code == 200
+            return requests.get(f"{self.url}/api/v1/readiness", timeout=ANSWER_SECONDS).status_code == 200
         except requests.RequestException:
             return False
 
@@ -129,7 +130,7 @@ class Installation:
     # --- what it holds ---
 
     def rows(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        with psycopg.connect(self.database_url, autocommit=True, connect_timeout=5) as connection:
+        with psycopg.connect(self.database_url, autocommit=True, connect_timeout=60) as connection:
             return connection.execute(query.encode(), parameters).fetchall()
 
     def count(self, table: str, condition: str = "true") -> int:
@@ -139,7 +140,7 @@ class Installation:
 
     def forget(self) -> None:
         """No alert, no delivery, no receipt, nothing in the broker, and channels that may send at once."""
-        assert wait_until(self.truncate, READY_SECONDS), self.states()
+        assert wait_until(self.truncate), self.states()
 
     def truncate(self) -> bool:
         """False when a sender was in the way: the two had taken each other's tables."""
@@ -159,10 +160,10 @@ class Installation:
         """Whether every planned delivery has come to its end."""
         return self.count("delivery", "state IN ('pending', 'sending', 'digested')") == 0
 
-    def await_settled(self, seconds: float) -> None:
-        assert wait_until(self.is_settled, seconds), self.states()
+    def await_settled(self) -> None:
+        assert wait_until(self.is_settled), self.states()
 
-    def await_settled_supervised(self, seconds: float) -> None:
+    def await_settled_supervised(self) -> None:
         """Starts a worker or beat that ended meanwhile, as whoever runs Amani does (kombu's Redis transport
         has several ways to fail for good when its server goes away)."""
 
@@ -172,7 +173,7 @@ class Installation:
                     program.start()
             return self.is_settled()
 
-        assert wait_until(look, seconds), self.states()
+        assert wait_until(look), self.states()
 
     def states(self) -> list[tuple[Any, ...]]:
         return self.rows(
@@ -191,9 +192,7 @@ class Installation:
 
     # --- what is sent to it ---
 
-    def post(
-        self, body: bytes, *, token: str = TOKEN, session: requests.Session | None = None, timeout: float = 30
-    ) -> int:
+    def post(self, body: bytes, *, token: str = TOKEN, session: requests.Session | None = None) -> int:
         """The status of the webhook's answer. Raises requests.RequestException when none came."""
         return (
             (session or requests)
@@ -201,18 +200,15 @@ class Installation:
                 f"{self.url}/api/v1/alerts/webhook",
                 data=body,
                 headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
-                timeout=timeout,
+                timeout=ANSWER_SECONDS,
                 allow_redirects=False,
             )
             .status_code
         )
 
-    def post_until_taken(self, body: bytes, seconds: float = 30) -> None:
+    def post_until_taken(self, body: bytes) -> None:
         """As Alertmanager does: again after 5xx and after a broken connection."""
-        until = time.monotonic() + seconds
-        while not self.is_taken(body):
-            assert time.monotonic() < until, self.log("web")
-            time.sleep(0.1)
+        assert wait_until(lambda: self.is_taken(body)), self.log("web")
 
     def is_taken(self, body: bytes) -> bool:
         try:
@@ -256,7 +252,7 @@ def resume(program: Program) -> None:
 
 
 def run_command(
-    installation: Installation, *arguments: str, seconds: float = 60, **variables: str
+    installation: Installation, *arguments: str, **variables: str
 ) -> subprocess.CompletedProcess[str]:
     """`manage.py` with the settings of the installation, and `variables` on top."""
     return subprocess.run(
@@ -265,7 +261,7 @@ def run_command(
         env=installation.environment | variables,
         capture_output=True,
         text=True,
-        timeout=seconds,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
 

@@ -18,6 +18,7 @@ from opentelemetry import trace
 from observability.alerts import send_alert
 from observability.sentry import add_breadcrumb, capture_exception
 from observability.tests.planted import PLANTED
+from observability.tests.waiting import ANSWER_SECONDS
 from observability.tracing import add_span_attributes, get_tracer
 
 logger = logging.getLogger(__name__)
@@ -99,7 +100,7 @@ def call_vendor() -> None:
         os.environ["TEST_VENDOR_URL"] + "?apikey=" + value("called url"),
         json={"apikey": value("called url")},
         headers={"Authorization": f"Bearer {value('called url')}"},
-        timeout=10,
+        timeout=ANSWER_SECONDS,
     )
     log.warning("vendor_said", body=answer.text, headers=dict(answer.headers), url=answer.url)
     add_breadcrumb(f"GET {answer.url}", category="http", data={"url": answer.url})

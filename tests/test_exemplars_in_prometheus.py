@@ -18,10 +18,10 @@ from django.conf import settings as django_settings
 from local import monitoring
 from local.children import Program
 from local.ports import find_free_port
-from local.processes import wait_until
 from observability.admin.cause.questions import Place
 from observability.admin.cause.samples import Found, look
 from observability.admin.cause.subject import Kind, Subject
+from observability.tests.waiting import ANSWER_SECONDS, wait_until
 
 pytestmark = pytest.mark.needs("prometheus")
 
@@ -133,8 +133,8 @@ def prometheus_url(target: Target, tmp_path_factory: pytest.TempPathFactory) -> 
     )
     program.start()
     url = f"http://127.0.0.1:{port}"
-    assert wait_until(lambda: len(target.accepted) > 3, 30), (folder / "log").read_text()
-    assert wait_until(lambda: bool(exemplars(url)), 30), (folder / "log").read_text()
+    assert wait_until(lambda: len(target.accepted) > 3), (folder / "log").read_text()
+    assert wait_until(lambda: bool(exemplars(url))), (folder / "log").read_text()
     yield url
     program.stop()
     os.close(output)
@@ -151,7 +151,9 @@ def write_configuration(folder: Path, port: int) -> None:
 
 def exemplars(url: str) -> list[Any]:
     query = {"query": "amani_celery_task_duration_seconds_bucket", "start": "0", "end": "9999999999"}
-    found: list[Any] = requests.get(f"{url}/api/v1/query_exemplars", params=query, timeout=5).json()["data"]
+    found: list[Any] = requests.get(
+        f"{url}/api/v1/query_exemplars", params=query, timeout=ANSWER_SECONDS
+    ).json()["data"]
     return found
 
 
@@ -169,7 +171,7 @@ def ask(prometheus_url: str, settings: Any) -> Callable[..., Found]:
             end=now + timedelta(minutes=1),
             **values | changes,
         )
-        return look(subject, budget_seconds=10)
+        return look(subject, budget_seconds=ANSWER_SECONDS)
 
     return found
 

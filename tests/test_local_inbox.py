@@ -29,6 +29,7 @@ from observability.notifiers.pagerduty.notifier import PagerDuty
 from observability.notifiers.slack.format import payload_for
 from observability.notifiers.slack.notifier import Slack
 from observability.notifiers.tests.facts import alert, message, storm
+from observability.tests.waiting import ANSWER_SECONDS
 
 # What Alertmanager 0.25 posts with deploy/alertmanager/alertmanager.yml, shortened.
 FROM_ALERTMANAGER: dict[str, Any] = {
@@ -66,7 +67,7 @@ def trigger(**changes: Any) -> dict[str, Any]:
 
 
 def shown(url: str) -> str:
-    answer = requests.get(f"{url}/", timeout=5)
+    answer = requests.get(f"{url}/", timeout=ANSWER_SECONDS)
     assert answer.status_code == 200
     return answer.text.partition("<main")[2].partition("</main>")[0]
 
@@ -75,14 +76,14 @@ def shown(url: str) -> str:
 
 
 def test_slack_takes_a_message_as_slack_does(url: str) -> None:
-    answer = requests.post(f"{url}/slack", json=payload_for(message()), timeout=5)
+    answer = requests.post(f"{url}/slack", json=payload_for(message()), timeout=ANSWER_SECONDS)
     assert (answer.status_code, answer.text) == (200, "ok")
     assert Slack().meaning_of(VendorResponse(200, answer.text)) == Delivered()
 
 
 def test_pagerduty_takes_an_event_as_pagerduty_does(url: str) -> None:
     answer = requests.post(
-        f"{url}/pagerduty", json=event_for(message(), routing_key=inbox.ROUTING_KEY), timeout=5
+        f"{url}/pagerduty", json=event_for(message(), routing_key=inbox.ROUTING_KEY), timeout=ANSWER_SECONDS
     )
     assert answer.status_code == 202
     assert answer.json() == {
@@ -97,7 +98,8 @@ def test_an_event_without_a_key_of_its_own_gets_one(url: str) -> None:
     event = trigger()
     del event["dedup_key"]
     assert re.fullmatch(
-        "[0-9a-f]{32}", requests.post(f"{url}/pagerduty", json=event, timeout=5).json()["dedup_key"]
+        "[0-9a-f]{32}",
+        requests.post(f"{url}/pagerduty", json=event, timeout=ANSWER_SECONDS).json()["dedup_key"],
     )
 
 
@@ -105,9 +107,9 @@ def test_an_event_without_a_key_of_its_own_gets_one(url: str) -> None:
     "body", [b"", b"{", b"[]", b"\xff", b"[" * 100_000, b'{"a":' * 990 + b"1" + b"}" * 990]
 )
 def test_what_is_no_json_object_is_refused_by_both(url: str, body: bytes) -> None:
-    slack = requests.post(f"{url}/slack", data=body, timeout=5)
+    slack = requests.post(f"{url}/slack", data=body, timeout=ANSWER_SECONDS)
     assert (slack.status_code, slack.text) == (400, "invalid_payload")
-    pagerduty = requests.post(f"{url}/pagerduty", data=body, timeout=5)
+    pagerduty = requests.post(f"{url}/pagerduty", data=body, timeout=ANSWER_SECONDS)
     assert pagerduty.status_code == 400
     assert pagerduty.json() == {
         "status": "invalid event",
@@ -118,7 +120,7 @@ def test_what_is_no_json_object_is_refused_by_both(url: str, body: bytes) -> Non
 
 
 def test_a_slack_message_that_says_nothing_is_refused(url: str) -> None:
-    answer = requests.post(f"{url}/slack", json={"text": "", "blocks": []}, timeout=5)
+    answer = requests.post(f"{url}/slack", json={"text": "", "blocks": []}, timeout=ANSWER_SECONDS)
     assert (answer.status_code, answer.text) == (400, "no_text")
     assert "No message yet" in shown(url)
 
@@ -135,7 +137,7 @@ def test_a_slack_message_that_says_nothing_is_refused(url: str) -> None:
 def test_what_is_no_event_is_refused_with_a_reason(
     url: str, event: dict[str, Any], errors: list[str]
 ) -> None:
-    answer = requests.post(f"{url}/pagerduty", json=event, timeout=5)
+    answer = requests.post(f"{url}/pagerduty", json=event, timeout=ANSWER_SECONDS)
     assert answer.status_code == 400
     assert answer.json()["errors"] == errors
     assert "No message yet" in shown(url)
@@ -143,25 +145,27 @@ def test_what_is_no_event_is_refused_with_a_reason(
 
 def test_a_body_over_the_limit_is_refused_and_the_next_one_taken(url: str) -> None:
     with requests.Session() as session:
-        answer = session.post(f"{url}/slack", data=b" " * (LARGEST_BODY + 1), timeout=5)
+        answer = session.post(f"{url}/slack", data=b" " * (LARGEST_BODY + 1), timeout=ANSWER_SECONDS)
         assert answer.status_code == 413
-        assert session.post(f"{url}/slack", json={"text": "after it"}, timeout=5).status_code == 200
+        assert (
+            session.post(f"{url}/slack", json={"text": "after it"}, timeout=ANSWER_SECONDS).status_code == 200
+        )
     assert "<h2>after it</h2>" in shown(url)
 
 
 def test_other_paths_are_not_there(url: str) -> None:
-    assert requests.get(f"{url}/slack", timeout=5).status_code == 404
-    assert requests.post(f"{url}/", json={"text": "x"}, timeout=5).status_code == 404
+    assert requests.get(f"{url}/slack", timeout=ANSWER_SECONDS).status_code == 404
+    assert requests.post(f"{url}/", json={"text": "x"}, timeout=ANSWER_SECONDS).status_code == 404
 
 
 # --- the page ---
 
 
 def test_the_newest_message_is_on_top_and_a_resolve_says_what_was_resolved(url: str) -> None:
-    requests.post(f"{url}/pagerduty", json=trigger(), timeout=5)
+    requests.post(f"{url}/pagerduty", json=trigger(), timeout=ANSWER_SECONDS)
     resolve = {"routing_key": "k", "event_action": "resolve", "dedup_key": "d"}
-    requests.post(f"{url}/pagerduty", json=resolve, timeout=5)
-    requests.post(f"{url}/slack", json=payload_for(message(Kind.RESOLVE)), timeout=5)
+    requests.post(f"{url}/pagerduty", json=resolve, timeout=ANSWER_SECONDS)
+    requests.post(f"{url}/slack", json=payload_for(message(Kind.RESOLVE)), timeout=ANSWER_SECONDS)
     main = shown(url)
     assert re.findall("<h2>(.*)</h2>", main) == [
         "✅ RESOLVED (critical): HighErrorRate",
@@ -177,7 +181,7 @@ def test_the_newest_message_is_on_top_and_a_resolve_says_what_was_resolved(url: 
 )
 def test_a_message_shows_what_happened_where_and_its_links(url: str, body: dict[str, Any]) -> None:
     path = "/pagerduty" if "routing_key" in body else "/slack"
-    assert requests.post(url + path, json=body, timeout=5).ok
+    assert requests.post(url + path, json=body, timeout=ANSWER_SECONDS).ok
     main = shown(url)
     assert '<article id="m' in main
     assert 'data-tone="critical">' in main
@@ -189,7 +193,7 @@ def test_a_message_shows_what_happened_where_and_its_links(url: str, body: dict[
 
 
 def test_what_alertmanager_sends_by_itself_is_readable(url: str) -> None:
-    assert requests.post(f"{url}/slack", json=FROM_ALERTMANAGER, timeout=5).text == "ok"
+    assert requests.post(f"{url}/slack", json=FROM_ALERTMANAGER, timeout=ANSWER_SECONDS).text == "ok"
     main = shown(url)
     assert "<h2>FIRING: amani, sent by Alertmanager</h2>" in main
     assert 'data-tone="critical">' in main
@@ -199,7 +203,7 @@ def test_what_alertmanager_sends_by_itself_is_readable(url: str) -> None:
 
 def test_a_digest_names_its_alerts_and_still_fires_while_one_does(url: str) -> None:
     alerts = (*storm(2), alert(status="resolved"))
-    requests.post(f"{url}/slack", json=payload_for(message(Kind.DIGEST, *alerts)), timeout=5)
+    requests.post(f"{url}/slack", json=payload_for(message(Kind.DIGEST, *alerts)), timeout=ANSWER_SECONDS)
     main = shown(url)
     assert "<h2>🔴 CRITICAL: 2 alerts firing, 1 resolved</h2>" in main
     assert 'data-tone="critical">' in main
@@ -243,7 +247,7 @@ class Tags(HTMLParser):
 @pytest.mark.parametrize("body", FORGED)
 def test_a_message_brings_no_tag_and_no_script_link_of_its_own(url: str, body: dict[str, Any]) -> None:
     path = "/pagerduty" if "event_action" in body else "/slack"
-    assert requests.post(url + path, json=body, timeout=5).ok
+    assert requests.post(url + path, json=body, timeout=ANSWER_SECONDS).ok
     main = shown(url)
     assert "alert(1)" in main
     found = Tags(main)
@@ -253,7 +257,7 @@ def test_a_message_brings_no_tag_and_no_script_link_of_its_own(url: str, body: d
 
 
 def test_the_page_runs_only_its_own_style_and_script(url: str) -> None:
-    answer = requests.get(f"{url}/", timeout=5)
+    answer = requests.get(f"{url}/", timeout=ANSWER_SECONDS)
     policy = answer.headers["Content-Security-Policy"]
     assert policy.startswith("default-src 'none'; style-src 'sha256-")
     for kind in ("style", "script"):
@@ -267,17 +271,22 @@ def test_the_page_runs_only_its_own_style_and_script(url: str) -> None:
 def test_the_201st_message_drops_the_first(url: str) -> None:
     with requests.Session() as session:
         for number in range(201):
-            assert session.post(f"{url}/slack", json={"text": f"message {number}."}, timeout=5).text == "ok"
+            assert (
+                session.post(f"{url}/slack", json={"text": f"message {number}."}, timeout=ANSWER_SECONDS).text
+                == "ok"
+            )
     main = shown(url)
     assert main.count("<article") == 200
     assert "message 200." in main
     assert "message 1." in main
     assert "message 0." not in main
-    assert "the newest 200 of 201" in requests.get(f"{url}/", timeout=5).text
+    assert "the newest 200 of 201" in requests.get(f"{url}/", timeout=ANSWER_SECONDS).text
 
 
 def test_half_a_surrogate_pair_does_not_break_the_page(url: str) -> None:
-    assert requests.post(f"{url}/slack", data=b'{"text": "half \\ud83d"}', timeout=5).text == "ok"
+    assert (
+        requests.post(f"{url}/slack", data=b'{"text": "half \\ud83d"}', timeout=ANSWER_SECONDS).text == "ok"
+    )
     assert "<h2>half ?</h2>" in shown(url)
 
 

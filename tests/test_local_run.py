@@ -19,7 +19,7 @@ import pytest
 from dotenv import dotenv_values
 
 from local.ports import find_free_port
-from local.processes import wait_until
+from observability.tests.waiting import ANSWER_SECONDS, PATIENCE_SECONDS, wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -27,8 +27,6 @@ ROOT = Path(__file__).resolve().parent.parent
 NOT_COPIED = shutil.ignore_patterns(
     ".git", ".venv*", ".run", ".env", ".*_cache", "__pycache__", "staticfiles", "docs"
 )
-START_SECONDS = 120
-STOP_SECONDS = 60
 LINUX_ONLY = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="only Linux has a parent-death signal"
 )
@@ -68,7 +66,7 @@ class Checkout:
             env=self.environment() | changes,
             capture_output=True,
             text=True,
-            timeout=START_SECONDS,
+            timeout=PATIENCE_SECONDS,
             check=False,
         )
         return done.returncode, done.stdout + done.stderr
@@ -78,7 +76,7 @@ class Checkout:
         if self.launcher is not None and self.launcher.poll() is None:
             return self.launcher
         self.launcher = launcher = self.launch()
-        wait_until(lambda: launcher.poll() is not None or "Amani is ready" in self.output(), START_SECONDS)
+        wait_until(lambda: launcher.poll() is not None or "Amani is ready" in self.output())
         assert launcher.poll() is None, self.output()
         assert "Amani is ready" in self.output(), self.output()
         return launcher
@@ -88,14 +86,14 @@ class Checkout:
         if self.launcher is None:
             return 0
         self.launcher.terminate()
-        return self.launcher.wait(timeout=STOP_SECONDS)
+        return self.launcher.wait(timeout=PATIENCE_SECONDS)
 
     def output(self) -> str:
         return (self.folder / "output").read_text()
 
     def is_ready(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.url}/api/v1/readiness", timeout=5) as answer:  # noqa: S310
+            with urllib.request.urlopen(f"{self.url}/api/v1/readiness", timeout=ANSWER_SECONDS) as answer:  # noqa: S310
                 return bool(answer.status == 200)
         except (urllib.error.URLError, OSError):
             return False
@@ -175,7 +173,7 @@ def test_a_newcomer_sees_in_the_inbox_what_slack_and_pagerduty_would_get(
     )
     assert done.returncode == 0, done.stdout + done.stderr
     address = f"http://127.0.0.1:{checkout.variables['INBOX_PORT']}/"
-    with urllib.request.urlopen(address, timeout=5) as answer:
+    with urllib.request.urlopen(address, timeout=ANSWER_SECONDS) as answer:
         page = answer.read().decode()
     channels = re.findall(r'class="mark channel"[^>]*>(\w+)<', page)
     assert sorted(channels) == ["PagerDuty", "Slack"]
@@ -235,8 +233,8 @@ def test_whoever_is_killed_is_started_again(checkout: Checkout, running: subproc
         def is_replaced(words: str = words, victim: int = victim) -> bool:
             return checkout.process(running, words) not in {None, victim}
 
-        assert wait_until(is_replaced, 60), f"{words}: {checkout.output()}"
-    assert wait_until(checkout.is_ready, 60), checkout.output()
+        assert wait_until(is_replaced), f"{words}: {checkout.output()}"
+    assert wait_until(checkout.is_ready), checkout.output()
     assert checkout.output().count(said) == said_before + len(programs)
 
 
@@ -244,8 +242,8 @@ def test_whoever_is_killed_is_started_again(checkout: Checkout, running: subproc
 def test_kill_9_of_the_launcher_leaves_no_process(checkout: Checkout, running: subprocess.Popen[str]) -> None:
     children = descendants(running.pid)
     running.kill()
-    running.wait(timeout=10)
-    assert wait_until(are_gone(children), 60), [line for pid, _, line in processes() if pid in children]
+    running.wait(timeout=PATIENCE_SECONDS)
+    assert wait_until(are_gone(children)), [line for pid, _, line in processes() if pid in children]
     assert checkout.left_over() == []
 
 

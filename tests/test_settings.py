@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from amani.settings import load_env_file
+from observability.tests.waiting import ANSWER_SECONDS
 
 ROOT = Path(__file__).resolve().parent.parent
 SECRETS = {
@@ -39,7 +40,7 @@ def manage(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
         env=clean | environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=ANSWER_SECONDS,
         check=False,
     )
 

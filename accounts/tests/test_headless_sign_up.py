@@ -16,6 +16,7 @@ from accounts.models import User
 from accounts.sign_up import SignUpInput
 from accounts.tests.devices import DEVICES, EMAIL, PASSWORD, App, code_in_mail, make_person
 from observability.tests.samples import Change
+from observability.tests.waiting import ANSWER_SECONDS
 
 pytestmark = pytest.mark.django_db
 
@@ -162,7 +163,7 @@ def test_a_sign_up_that_breaks_halfway_leaves_and_counts_nothing(monkeypatch: py
 
 @pytest.mark.django_db(transaction=True)
 def test_two_sign_ups_at_once_with_one_address_make_one_account(monkeypatch: pytest.MonkeyPatch) -> None:
-    both_found_it_free = Barrier(2, timeout=20)
+    both_found_it_free = Barrier(2, timeout=ANSWER_SECONDS)
     register = SignUpInput.register
 
     def register_together(form: SignUpInput, request: Any) -> User:

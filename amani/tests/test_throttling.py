@@ -15,14 +15,18 @@ from amani.errors import TooManyRequests
 from amani.tests.people import ME, Api, make_person
 from local.ports import find_free_port
 from local.services import PrivateValkey
+from observability.tests.waiting import ANSWER_SECONDS
 
 NOON = 1_800_000_000.0 - 1_800_000_000.0 % 60
 
 
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch, settings: Any) -> Iterator[list[float]]:
-    """The time of day, 20 s into a minute; and no key of an earlier test."""
+    """The time of day, 20 s into a minute; a Redis that may take its time; and no key of an earlier test."""
     now = [NOON + 20]
+    monkeypatch.setattr(throttling, "TIMEOUT_SECONDS", ANSWER_SECONDS)
+    monkeypatch.setattr(throttling, "REST_SECONDS", 600.0)
+    throttling.client.cache_clear()
     monkeypatch.setattr("amani.throttling.time.time", lambda: now[0])
     settings.API_REQUESTS_PER_MINUTE_PER_USER = 3
     settings.API_REQUESTS_PER_MINUTE_PER_ADDRESS = 5
@@ -31,6 +35,7 @@ def clock(monkeypatch: pytest.MonkeyPatch, settings: Any) -> Iterator[list[float
     for key in server.scan_iter("amani:throttle:*"):
         server.delete(key)
     server.close()
+    throttling.client.cache_clear()
 
 
 def value(child: Any) -> float:

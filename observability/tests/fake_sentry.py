@@ -8,8 +8,8 @@ import threading
 from http.server import BaseHTTPRequestHandler
 from typing import Any, NamedTuple
 
-from local.processes import wait_until
 from observability.tests.stand_in import StandIn
+from observability.tests.waiting import wait_until
 
 KEY = "0123456789abcdef0123456789abcdef"
 
@@ -52,7 +52,7 @@ class FakeSentry(StandIn):
 
     def events(self, count: int = 1) -> list[dict[str, Any]]:
         """The errors, once there are `count`."""
-        assert wait_until(lambda: len(self.of("event")) >= count, 10), f"{len(self.of('event'))} events came"
+        assert wait_until(lambda: len(self.of("event")) >= count), f"{len(self.of('event'))} events came"
         return self.of("event")
 
     def event(self) -> dict[str, Any]:

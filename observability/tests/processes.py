@@ -16,10 +16,11 @@ from kombu import Connection
 from prometheus_client.samples import Sample
 
 from observability.slots import live_slots
+from observability.tests.patient_exit import PATIENT
 from observability.tests.samples import scraped
+from observability.tests.waiting import ANSWER_SECONDS, PATIENCE_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE_SECONDS = 60
 
 
 class Scrape:
@@ -56,7 +57,7 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
 
 @contextmanager
 def running(command: list[str], log: Path, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
-    environment = os.environ | {"DJANGO_SETTINGS_MODULE": "tests.process_settings"} | variables
+    environment = os.environ | PATIENT | {"DJANGO_SETTINGS_MODULE": "tests.process_settings"} | variables
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
         try:
@@ -64,7 +65,7 @@ def running(command: list[str], log: Path, **variables: str) -> Iterator[subproc
         finally:
             process.terminate()
             try:
-                process.wait(10)
+                process.wait(PATIENCE_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -77,7 +78,9 @@ class Web:
 
     def get(self, path: str, **options: Any) -> requests.Response:
         """On a connection of its own, because a recycled worker closes what it holds."""
-        return requests.get(f"{self.url}{path}", headers={"Connection": "close"}, timeout=10, **options)
+        return requests.get(
+            f"{self.url}{path}", headers={"Connection": "close"}, timeout=ANSWER_SECONDS, **options
+        )
 
     def answers(self, path: str = "/api/v1/ping") -> bool:
         try:

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from observability.tests.stand_in import StandIn
 from observability.tests.vendors import Reply, reset_connection, write
+from observability.tests.waiting import PATIENCE_SECONDS
 
 
 def success(data: Any) -> Reply:
@@ -58,10 +59,10 @@ class PrometheusStandIn(StandIn):
             handler.close_connection = True  # the caller gave up
 
     def drip(self, handler: BaseHTTPRequestHandler) -> None:
-        """A byte now and then, so that no read ever times out."""
+        """A byte now and then, so that no read ever times out, until the caller gives up."""
         handler.send_response(200)
         handler.end_headers()
-        for _ in range(600):
+        for _ in range(int(PATIENCE_SECONDS / self.drip_seconds)):
             handler.wfile.write(b" ")
             handler.wfile.flush()
             time.sleep(self.drip_seconds)

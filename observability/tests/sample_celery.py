@@ -9,6 +9,7 @@ from django.db import connection
 
 from observability import celery_signals  # noqa: F401  (connects its handlers)
 from observability.request_id import current_request_id
+from observability.tests import patient_exit  # noqa: F401  (how long an end may take)
 
 app = Celery("sample", set_as_current=False)
 app.config_from_object("django.conf:settings", namespace="CELERY")

@@ -10,6 +10,7 @@ from django.http import FileResponse, Http404, HttpRequest, HttpResponse, Stream
 from django.urls import include, path, re_path
 
 from observability.request_id import current_request_id
+from observability.tests import patient_exit  # noqa: F401  (how long an end may take)
 
 
 class BrokenViewError(Exception):

@@ -5,6 +5,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from time import monotonic
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,13 +18,18 @@ from psycopg.conninfo import conninfo_to_dict
 from local.services import PrivatePostgres, PrivateValkey
 from observability import health
 from observability.models import Heartbeat
+from observability.tests.waiting import ANSWER_SECONDS
+
+USUAL_BUDGET_SECONDS = health.BUDGET_SECONDS
 
 pytestmark = pytest.mark.urls("observability.tests.sample_urls")
 
 
 @pytest.fixture(autouse=True)
 def fresh_probes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No probe still waits for another test's server, and no readiness is remembered."""
+    """No probe still waits for another test's server, no readiness is remembered, and a busy machine has time
+    to answer."""
+    monkeypatch.setattr(health, "BUDGET_SECONDS", ANSWER_SECONDS)
     monkeypatch.setattr(
         health, "database_probe", health.Probe(("database", "migrations", "worker"), health.ask_database)
     )
@@ -41,6 +47,12 @@ def use_database(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
         monkeypatch.setattr(health, "connections", {"default": default})
 
     return use
+
+
+@pytest.fixture
+def usual_budget(fresh_probes: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a server that hangs."""
+    monkeypatch.setattr(health, "BUDGET_SECONDS", USUAL_BUDGET_SECONDS)
 
 
 @pytest.fixture
@@ -73,7 +85,7 @@ def test_health_names_every_check_with_its_time(client: Client, settings: Any) -
     assert response.status_code == 200
     assert (body["status"], body["version"], body["environment"]) == ("ok", settings.VERSION, "test")
     assert statuses(response) == dict.fromkeys(("database", "migrations", "worker", "broker"), "ok")
-    assert all(0 < check["time_ms"] < 1000 for check in body["checks"].values())
+    assert all(check["time_ms"] > 0 for check in body["checks"].values())
     assert "no-store" in response["Cache-Control"]
 
 
@@ -137,6 +149,7 @@ def test_a_database_without_migrations_is_not_ready(
 
 def test_a_database_that_hangs_does_not_hang_health(
     client: Client,
+    usual_budget: None,
     use_database: Callable[[str], None],
     private_postgres: Callable[[], PrivatePostgres],
     stopped: Callable[[int], None],
@@ -144,6 +157,7 @@ def test_a_database_that_hangs_does_not_hang_health(
     server = private_postgres()
     use_database(server.url)
     stopped(server.pid)
+    assert health.BUDGET_SECONDS == 1.0
     assert details(client.get("/api/v1/readiness"))["database"] == "no answer within 1 s"
     response = client.get("/api/v1/health")
     assert response.status_code == 503
@@ -196,7 +210,7 @@ def test_a_check_that_breaks_says_so() -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_readiness_asks_at_most_once_a_second(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [1000.0]
+    now = [monotonic()]
     asked: list[str] = []
     real = psycopg.connect
 

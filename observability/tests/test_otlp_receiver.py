@@ -15,8 +15,8 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.trace import Link, SpanKind, Status, StatusCode, set_span_in_context
 
-from local.processes import wait_until
 from observability.tests.otlp import OtlpReceiver
+from observability.tests.waiting import ANSWER_SECONDS, PATIENCE_SECONDS, wait_until
 
 EXPORTERS = ("http", "http-gzip", "grpc")
 
@@ -27,7 +27,7 @@ def receiver() -> Iterator[OtlpReceiver]:
         yield running
 
 
-def exporter(name: str, receiver: OtlpReceiver, timeout: float = 5) -> SpanExporter:
+def exporter(name: str, receiver: OtlpReceiver, timeout: float = ANSWER_SECONDS) -> SpanExporter:
     headers = {"api-key": "key-of-the-test"}
     if name == "grpc":
         return GrpcExporter(receiver.grpc_url, insecure=True, headers=headers, timeout=timeout)
@@ -97,7 +97,7 @@ def test_a_receiver_that_refuses_takes_no_span_but_keeps_what_was_sent(
     name: str, receiver: OtlpReceiver
 ) -> None:
     receiver.mode = "refuse"
-    sending = exporter(name, receiver, timeout=1)
+    sending = exporter(name, receiver, timeout=2)
     assert sending.export([made_spans()[0]]) is SpanExportResult.FAILURE
     sending.shutdown()
 
@@ -110,11 +110,13 @@ def test_a_receiver_that_refuses_takes_no_span_but_keeps_what_was_sent(
 @pytest.mark.parametrize("name", ["http", "grpc"])
 def test_a_receiver_that_hangs_is_given_up_by_the_exporter(name: str, receiver: OtlpReceiver) -> None:
     receiver.mode = "hang"
-    sending = exporter(name, receiver, timeout=0.5)
+    sending = exporter(name, receiver, timeout=2)
     assert sending.export([made_spans()[0]]) is SpanExportResult.FAILURE
     assert receiver.count("hang") >= 1
+    sending.shutdown()
 
     receiver.mode = "ok"
+    sending = exporter(name, receiver)
     assert sending.export([made_spans()[1]]) is SpanExportResult.SUCCESS
     sending.shutdown()
     assert [span.name for span in receiver.spans()] == ["SELECT"]
@@ -124,21 +126,28 @@ def test_a_held_call_is_refused_as_soon_as_the_mode_changes(receiver: OtlpReceiv
     receiver.mode = "hang"
     statuses: list[int] = []
     asking = threading.Thread(
-        target=lambda: statuses.append(requests.post(receiver.traces_url, data=b"", timeout=30).status_code)
+        target=lambda: statuses.append(
+            requests.post(receiver.traces_url, data=b"", timeout=ANSWER_SECONDS).status_code
+        )
     )
     asking.start()
-    assert wait_until(lambda: receiver.count("hang") == 1, 10)
+    assert wait_until(lambda: receiver.count("hang") == 1)
     assert statuses == []
     receiver.mode = "ok"
-    asking.join(10)
+    asking.join(PATIENCE_SECONDS)
     assert statuses == [503]
 
 
 def test_what_is_no_otlp_is_refused_and_counted(receiver: OtlpReceiver) -> None:
-    assert requests.post(receiver.traces_url, data=b"\xff\xff", timeout=5).status_code == 400
+    assert requests.post(receiver.traces_url, data=b"\xff\xff", timeout=ANSWER_SECONDS).status_code == 400
     gzipped = {"Content-Encoding": "gzip"}
-    assert requests.post(receiver.traces_url, data=b"no gzip", headers=gzipped, timeout=5).status_code == 400
-    assert requests.post(receiver.http_url, data=b"", timeout=5).status_code == 404
+    assert (
+        requests.post(
+            receiver.traces_url, data=b"no gzip", headers=gzipped, timeout=ANSWER_SECONDS
+        ).status_code
+        == 400
+    )
+    assert requests.post(receiver.http_url, data=b"", timeout=ANSWER_SECONDS).status_code == 404
     assert receiver.malformed == 1
     assert receiver.spans() == []
 
@@ -153,6 +162,6 @@ def test_a_span_that_does_not_come_is_told_with_those_that_came(receiver: OtlpRe
 
 def test_forgetting_leaves_nothing(receiver: OtlpReceiver) -> None:
     receiver.mode = "refuse"
-    requests.post(receiver.traces_url, data=b"", timeout=5)
+    requests.post(receiver.traces_url, data=b"", timeout=ANSWER_SECONDS)
     receiver.forget()
     assert (receiver.requests(), receiver.spans(), receiver.mode) == ([], [], "ok")

@@ -12,6 +12,7 @@ from observability import outgoing
 from observability.outgoing import Answer, ConnectFailed, OutcomeUnknown
 from observability.request_id import request_id
 from observability.tests.stand_in import StandIn
+from observability.tests.waiting import ANSWER_SECONDS
 
 
 class Server(StandIn):
@@ -45,7 +46,7 @@ def server() -> Iterator[Server]:
     stand_in.close()
 
 
-def sent(server: Server, *, seconds: float = 5.0, limit: int = 1_000) -> Answer:
+def sent(server: Server, *, seconds: float = ANSWER_SECONDS, limit: int = 1_000) -> Answer:
     return outgoing.send(
         "PUT",
         f"http://{server.address}/path?secret",
@@ -86,7 +87,7 @@ def test_a_server_that_sends_a_byte_now_and_then_is_cut_at_the_deadline(server: 
         handler.send_response(200)
         handler.send_header("Content-Length", "1000")
         handler.end_headers()
-        for _ in range(100):
+        for _ in range(3_000):
             try:
                 handler.wfile.write(b"x")
             except OSError:
@@ -95,7 +96,7 @@ def test_a_server_that_sends_a_byte_now_and_then_is_cut_at_the_deadline(server: 
 
     server.behave = drip
     with pytest.raises(OutcomeUnknown, match="sent, but no"):
-        sent(server, seconds=0.2)
+        sent(server, seconds=1.0)
 
 
 def test_where_nobody_listens_nothing_was_sent_and_the_address_stays_secret(server: Server) -> None:

@@ -5,10 +5,12 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from observability import processes
 from observability.processes import ProcessClock, claim, clock
 from observability.slots import live_slots
 from observability.tests.samples import Change
@@ -69,12 +71,36 @@ def test_processor_time_is_added_to_the_role_and_never_twice() -> None:
     assert started <= spent() <= time.process_time()
 
 
-def test_processor_time_is_counted_once_a_second() -> None:
+def test_processor_time_is_counted_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    stand_in = SimpleNamespace(perf_counter=lambda: now[0], process_time=lambda: now[0] / 10)
+    monkeypatch.setattr("observability.processes.time", stand_in)
     own = ProcessClock()
     own.count()
-    counted = own.counted
+    now[0] += 1.0
     own.count_if_due()
-    assert own.counted == counted
+    assert own.counted == 100.0
+    now[0] += 0.5
+    own.count_if_due()
+    assert own.counted == 100.15
+
+
+def test_an_end_gives_sentry_and_the_collector_the_same_0_8_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both at the same time: the spans have begun to leave when Sentry's turn comes."""
+    now, steps = [1000.0], list[tuple[str, float]]()
+
+    def stop_sentry(timeout: float) -> None:
+        steps.append(("sentry", timeout))
+        now[0] += 0.5
+
+    monkeypatch.setattr(processes, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr("observability.tracing.begin_to_stop", lambda: steps.append(("spans leave", 0.0)))
+    monkeypatch.setattr("observability.sentry.stop", stop_sentry)
+    monkeypatch.setattr(
+        "observability.tracing.stop", lambda timeout: steps.append(("spans", round(timeout, 3)))
+    )
+    processes.stop()
+    assert steps == [("spans leave", 0.0), ("sentry", 0.8), ("spans", 0.3)]
 
 
 def test_a_command_has_no_role_of_its_own_in_the_sum(tmp_path: Path, settings: Any) -> None:

@@ -24,6 +24,7 @@ from observability.error_events import role_of
 from observability.sentry import add_breadcrumb, capture_exception
 from observability.tests.fake_sentry import KEY, FakeSentry
 from observability.tests.sample_celery import fail
+from observability.tests.waiting import PATIENCE_SECONDS
 from observability.trail import trail
 
 pytestmark = [pytest.mark.urls(__name__), pytest.mark.django_db]
@@ -107,7 +108,7 @@ def on(sentry_server: FakeSentry, settings: Any) -> Iterator[FakeSentry]:
     settings.SENTRY_SEND_EMAIL = False
     sentry.start("web")
     yield sentry_server
-    sentry.stop(5)
+    sentry.stop(PATIENCE_SECONDS)
 
 
 @pytest.fixture
@@ -117,13 +118,13 @@ def browser() -> Client:
 
 def the_event(sentry_server: FakeSentry) -> dict[str, Any]:
     """The only one, after everything that was captured has arrived."""
-    sentry.stop(5)
+    sentry.stop(PATIENCE_SECONDS)
     (event,) = sentry_server.of("event")
     return event
 
 
 def no_event(sentry_server: FakeSentry) -> bool:
-    sentry.stop(5)
+    sentry.stop(PATIENCE_SECONDS)
     return sentry_server.of("event") == []
 
 
@@ -266,7 +267,7 @@ def test_an_error_that_is_logged_with_its_traceback_is_sent(on: FakeSentry, brow
     browser.get("/logged")
     browser.get("/broken/5")  # django.request logs it too
     logging.getLogger().removeHandler(handler)
-    sentry.stop(5)
+    sentry.stop(PATIENCE_SECONDS)
     logged, broken = on.of("event")
     assert (logged["logger"], logged["exception"]["values"][0]["mechanism"]["type"]) == ("sample", "logging")
     assert broken["exception"]["values"][0]["mechanism"]["type"] == "django"
@@ -352,7 +353,7 @@ def test_starting_again_replaces_the_client_and_sends_once(
 
 
 def test_nothing_of_ours_is_left_in_the_sdk_after_the_end(on: FakeSentry) -> None:
-    sentry.stop(5)
+    sentry.stop(PATIENCE_SECONDS)
     with sentry_sdk.isolation_scope() as scope:
         scope.set_client(sentry_sdk.Client(dsn=on.dsn, default_integrations=False))
         sentry_sdk.capture_message("somebody else's")

@@ -3,7 +3,6 @@
 import logging
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,17 +10,16 @@ from typing import Any
 import pytest
 import sentry_sdk
 
-from local.processes import wait_until
 from observability import error_events, sentry
+from observability.processes import EXIT_SECONDS
 from observability.sentry import capture_exception
 from observability.sentry_transport import CountingTransport
 from observability.tests.fake_sentry import FakeSentry
 from observability.tests.samples import Change
+from observability.tests.waiting import PATIENCE_SECONDS, wait_until
 from observability.trail import trail
 
 EVENTS = "amani_sentry_events_total"
-# What a supervisor waits for Amani's errors; observability/processes.py says why.
-EXIT_SECONDS = 1.5
 
 
 @pytest.fixture
@@ -30,11 +28,11 @@ def on(sentry_server: FakeSentry, settings: Any) -> Iterator[FakeSentry]:
     settings.SENTRY_DSN = sentry_server.dsn
     sentry.start("command")
     yield sentry_server
-    sentry.stop(5)
+    sentry.stop(PATIENCE_SECONDS)
 
 
 def the_event(sentry_server: FakeSentry) -> dict[str, Any]:
-    sentry.stop(5)
+    sentry.stop(PATIENCE_SECONDS)
     (event,) = sentry_server.of("event")
     return event
 
@@ -216,20 +214,21 @@ def silent() -> Iterator[int]:
 
 @pytest.mark.parametrize("unreachable", [refusing, silent])
 def test_an_unreachable_sentry_holds_nobody_up_and_every_loss_is_counted(
-    unreachable: Any, settings: Any
+    unreachable: Any, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Nor the end: a connection that hangs would take ten minutes here."""
+    monkeypatch.setattr(CountingTransport, "TIMEOUT", 600)
     captured, dropped = Change(EVENTS, outcome="captured"), Change(EVENTS, outcome="dropped")
     with unreachable() as port:
         settings.SENTRY_DSN = f"http://key@127.0.0.1:{port}/1"
         sentry.start("web")
         for number in range(150):  # more than the queue holds
             capture_exception(raised(ValueError(str(number))))
-        began = time.monotonic()
-        sentry.stop(EXIT_SECONDS)
-        took = time.monotonic() - began
+        ending = threading.Thread(target=sentry.stop, args=(EXIT_SECONDS,), daemon=True)
+        ending.start()
+        ending.join(PATIENCE_SECONDS)
+        assert not ending.is_alive()
     assert (captured(), dropped()) == (150, 150)
-    print(f"stop took {took:.2f} s of {EXIT_SECONDS}")  # noqa: T201  (shown with -rP)
-    assert took < CountingTransport.TIMEOUT  # bounded by the budget and not by a connection that hangs
 
 
 @pytest.mark.parametrize("status", [413, 429, 500])
@@ -237,7 +236,7 @@ def test_a_refusal_is_counted(status: int, on: FakeSentry) -> None:
     captured, dropped = Change(EVENTS, outcome="captured"), Change(EVENTS, outcome="dropped")
     on.status = status
     capture_exception(raised(ValueError()))
-    sentry.stop(5)
+    sentry.stop(PATIENCE_SECONDS)
     assert (captured(), dropped()) == (1, 1)
 
 
@@ -245,10 +244,10 @@ def test_after_a_429_no_event_is_made_for_nobody(on: FakeSentry, monkeypatch: py
     captured, dropped = Change(EVENTS, outcome="captured"), Change(EVENTS, outcome="dropped")
     on.status = 429
     capture_exception(raised(ValueError()))
-    assert wait_until(lambda: dropped() == 1, 10)
+    assert wait_until(lambda: dropped() == 1)
     monkeypatch.setattr(error_events, "event_of", None)
     capture_exception(raised(ValueError()))
-    sentry.stop(5)
+    sentry.stop(PATIENCE_SECONDS)
     assert (captured(), dropped()) == (2, 2)
 
 
@@ -256,7 +255,7 @@ def test_what_arrives_is_not_counted_as_dropped(on: FakeSentry) -> None:
     captured, dropped = Change(EVENTS, outcome="captured"), Change(EVENTS, outcome="dropped")
     for _ in range(5):
         capture_exception(raised(ValueError()))
-    sentry.stop(5)
+    sentry.stop(PATIENCE_SECONDS)
     assert (captured(), dropped(), len(on.of("event"))) == (5, 0, 5)
 
 
@@ -270,7 +269,7 @@ def test_many_threads_at_once_lose_nothing(on: FakeSentry) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    sentry.stop(10)
+    sentry.stop(PATIENCE_SECONDS)
     assert len(on.of("event")) == 32
 
 
@@ -278,5 +277,5 @@ def test_the_sdk_says_nothing_in_the_log(on: FakeSentry, caplog: pytest.LogCaptu
     caplog.set_level(logging.DEBUG)
     on.status = 500
     capture_exception(raised(ValueError()))
-    sentry.stop(5)
+    sentry.stop(PATIENCE_SECONDS)
     assert [line.name for line in caplog.records if line.name.startswith("sentry")] == []

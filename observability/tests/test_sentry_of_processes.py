@@ -18,6 +18,7 @@ from observability.request_id import request_id
 from observability.tests import sample_celery
 from observability.tests.fake_sentry import FakeSentry
 from observability.tests.processes import ROOT, Scrape, celery, gunicorn, send, wait_until
+from observability.tests.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.processes
 
@@ -38,7 +39,7 @@ def manage(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str
         env=os.environ | {"DJANGO_SETTINGS_MODULE": "tests.process_settings"} | variables,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
 
@@ -83,7 +84,7 @@ def test_a_worker_that_is_told_to_stop_sends_what_it_has(
     with gunicorn(scrape, free_port(), **variables) as web:
         assert web.get("/broken").status_code == 500
         web.process.terminate()
-        web.process.wait(20)
+        web.process.wait(PATIENCE_SECONDS)
     event = main_event(sentry_server, "BrokenViewError")
     assert (event["transaction"], event["tags"]["amani.process"]) == ("/broken", "web")
 

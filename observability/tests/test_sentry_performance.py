@@ -15,6 +15,7 @@ from observability.performance import SentryTransactionMiddleware
 from observability.tests.fake_sentry import FakeSentry
 from observability.tests.sample_celery import fail, touch
 from observability.tests.test_metrics_cost import calls_per_request
+from observability.tests.waiting import PATIENCE_SECONDS
 from observability.trail import trail
 
 pytestmark = [pytest.mark.urls("observability.tests.sample_urls"), pytest.mark.django_db]
@@ -34,11 +35,11 @@ def on(sentry_server: FakeSentry, settings: Any) -> Iterator[FakeSentry]:
     settings.MIDDLEWARE = [REQUEST_LOG, TRANSACTIONS]
     sentry.start("web")
     yield sentry_server
-    sentry.stop(5)
+    sentry.stop(PATIENCE_SECONDS)
 
 
 def the_transaction(sentry_server: FakeSentry) -> dict[str, Any]:
-    sentry.stop(5)
+    sentry.stop(PATIENCE_SECONDS)
     (transaction,) = sentry_server.of("transaction")
     return transaction
 
@@ -118,7 +119,7 @@ def test_the_trace_is_opentelemetrys_and_the_rate_is_told(on: FakeSentry, browse
 def test_tasks_are_transactions(on: FakeSentry) -> None:
     touch.apply(task_id="task-1")
     fail.apply(task_id="task-2")
-    sentry.stop(5)
+    sentry.stop(PATIENCE_SECONDS)
     first, second = on.of("transaction")
     assert (first["transaction"], first["tags"]["task_id"], first["contexts"]["trace"]["status"]) == (
         "sample.touch",
@@ -137,7 +138,7 @@ def test_a_profile_arrives(sentry_server: FakeSentry, settings: Any, browser: Cl
     settings.MIDDLEWARE = [TRANSACTIONS]
     sentry.start("web")
     browser.get("/busy")
-    sentry.stop(5)
+    sentry.stop(PATIENCE_SECONDS)
     (profile,) = sentry_server.of("profile")
     names = {frame["function"] for frame in profile["profile"]["frames"]}
     assert "busy" in names
@@ -162,7 +163,7 @@ def test_sentry_adds_no_call_to_a_healthy_request(settings: Any, sentry_server: 
     settings.SENTRY_DSN = sentry_server.dsn
     sentry.start("web")
     with_sentry = calls_per_request(settings, *everything)
-    sentry.stop(1)
+    sentry.stop(PATIENCE_SECONDS)
     assert with_sentry - without < 0.5
 
 
@@ -173,6 +174,6 @@ def test_a_request_that_is_not_sampled_pays_the_middleware_and_a_random_number(
     settings.SENTRY_DSN, settings.SENTRY_TRACES_SAMPLE_RATE = sentry_server.dsn, 1e-12
     sentry.start("web")
     with_sentry = calls_per_request(settings, REQUEST_LOG, TRANSACTIONS)
-    sentry.stop(1)
+    sentry.stop(PATIENCE_SECONDS)
     # convert_exception_to_response around it, its __call__ and random().
     assert with_sentry - without <= 4

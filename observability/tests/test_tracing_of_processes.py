@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -17,7 +16,9 @@ from kombu import Connection
 
 from observability.tests import sample_celery
 from observability.tests.otlp import OtlpReceiver
+from observability.tests.patient_exit import HELD_UP
 from observability.tests.processes import Scrape, Web, celery, gunicorn, send, wait_until
+from observability.tests.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.processes
 
@@ -73,7 +74,7 @@ def test_a_web_worker_that_is_told_to_stop_sends_what_waits(
         get(web, REQUESTS)
         assert receiver.spans() == []
         web.process.terminate()
-        web.process.wait(20)
+        web.process.wait(PATIENCE_SECONDS)
     spans = receiver.named("GET /fine")
     assert len(spans) == REQUESTS
     assert accounts(scrape) == {"ended": REQUESTS, "exported": REQUESTS, "dropped": 0, "lost": 0}
@@ -95,7 +96,7 @@ def test_a_kill_loses_what_waits_and_the_metrics_say_how_much(
         wait_until(web.answers, "the next worker answers")
         get(web, 5)
         web.process.terminate()
-        web.process.wait(20)
+        web.process.wait(PATIENCE_SECONDS)
     assert len(receiver.named("GET /fine")) == 5
     assert accounts(scrape)["lost"] == REQUESTS
 
@@ -114,22 +115,20 @@ def test_a_kill_loses_at_most_what_ended_since_the_last_batch(
 
 
 @pytest.mark.parametrize("collector", ["gone", "hanging"])
-def test_a_process_ends_in_three_seconds_with_collector_and_sentry_down(
+def test_a_process_ends_while_collector_and_sentry_are_down(
     scrape: Scrape, free_port: Callable[[], int], collector: str
 ) -> None:
+    """Before an export, which may take ten minutes here, has come to its end."""
     with silent_server() as hanging:
         down = hanging if collector == "hanging" else f"http://127.0.0.1:{free_port()}"
         dsn = down.replace("//", "//key@") + "/1"
-        options = variables(down, OTEL_BSP_SCHEDULE_DELAY=LATER, SENTRY_DSN=dsn)
+        options = variables(down, OTEL_BSP_SCHEDULE_DELAY=LATER, SENTRY_DSN=dsn) | HELD_UP
         with gunicorn(scrape, free_port(), **options) as web:
             get(web, REQUESTS)
             assert web.get("/broken").status_code == 500
             (worker,) = scrape.processes("web")
-            began = time.monotonic()
             os.kill(worker, signal.SIGTERM)
             wait_until(lambda: worker not in scrape.processes("web"), "the worker has ended")
-            seconds = time.monotonic() - began
-        assert seconds < 3.0
         assert accounts(scrape)["lost"] == 0
         assert accounts(scrape)["dropped"] == REQUESTS + 1
 
@@ -144,7 +143,7 @@ def test_a_celery_child_that_is_replaced_after_every_task_loses_no_span(
     ):
         for _ in range(10):
             send(sample_celery.touch, broker)
-        receiver.wait_for(lambda spans: len(spans) == 10, 60)
+        receiver.wait_for(lambda spans: len(spans) == 10)
     assert {span.name for span in receiver.spans()} == {"run/sample.touch"}
     assert receiver.spans()[0].resource["amani.process"] == "worker"
     assert accounts(scrape) == {"ended": 10, "exported": 10, "dropped": 0, "lost": 0}
@@ -163,7 +162,7 @@ def test_a_worker_that_is_told_to_stop_sends_what_its_children_hold(
         wait_until(lambda: scrape("amani_celery_tasks_total", outcome="success") == 10, "all have run")
         assert receiver.spans() == []
         process.terminate()
-        process.wait(20)
+        process.wait(PATIENCE_SECONDS)
     assert len(receiver.named("run/sample.touch")) == 10
     assert accounts(scrape)["lost"] == 0
 

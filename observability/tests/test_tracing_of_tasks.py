@@ -15,7 +15,6 @@ from opentelemetry.instrumentation.requests import RequestsInstrumentor
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
 
-from local.processes import wait_until
 from observability import celery_signals  # noqa: F401  (connects its handlers)
 from observability.alerts import doorbell
 from observability.exposition import write_metrics
@@ -26,6 +25,7 @@ from observability.spans.tasks import TracedTask, running
 from observability.tasks import deliver_channel
 from observability.tests.recorded import Recording, is_child_of, recording, trace_id_of
 from observability.tests.vendors import SLACK_OK, Vendor
+from observability.tests.waiting import ANSWER_SECONDS, PATIENCE_SECONDS, wait_until
 from observability.tracing import current_trace, get_tracer
 
 pytestmark = pytest.mark.django_db
@@ -52,7 +52,7 @@ def run_next(app: Celery) -> None:
     from celery.app.trace import build_tracer
 
     with app.connection_for_read() as connection, connection.SimpleQueue("celery") as queue:
-        message = queue.get(timeout=5)
+        message = queue.get(timeout=PATIENCE_SECONDS)
         message.ack()
         task = app.tasks[message.headers["task"]]
         args, kwargs, _ = message.payload
@@ -145,7 +145,7 @@ def test_an_outgoing_call_is_a_span_and_carries_the_trace(recorded: Recording) -
     vendor = Vendor(SLACK_OK)
     request_id.set("request-0005")
     with get_tracer("test").start_as_current_span("request"):
-        requests.post(f"{vendor.url}/somewhere?token=hidden", json={}, timeout=5)
+        requests.post(f"{vendor.url}/somewhere?token=hidden", json={}, timeout=ANSWER_SECONDS)
     request_id.set("")
     vendor.close()
     RequestsInstrumentor().uninstrument()
@@ -191,7 +191,7 @@ def test_the_doorbell_rings_in_the_trace_of_whoever_pressed_it(
         RING(doorbell.Doorbell(), ["slack"])
     request_id.set("")
 
-    assert wait_until(lambda: bool(rung), 5)
+    assert wait_until(lambda: bool(rung))
     here, identifier = rung[0]
     assert here.trace_id == trace_id_of(recorded.named("webhook"))
     assert identifier == "request-0004"

@@ -13,8 +13,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from observability.tests.stand_in import StandIn
-
-HELD_SECONDS = 60.0
+from observability.tests.waiting import PATIENCE_SECONDS
 
 
 @dataclass
@@ -65,7 +64,7 @@ class Vendor(StandIn):
             reply = self.replies.pop(0) if self.replies else self.default
             if self.decide is not None:
                 reply = self.decide(received)
-        self.gate.wait(HELD_SECONDS)
+        self.gate.wait(PATIENCE_SECONDS)
         if reply.hang:
             time.sleep(reply.hang)
         if reply.reset:

@@ -17,6 +17,7 @@ import requests
 from cryptography.fernet import Fernet
 from PIL import Image
 
+from observability.tests.waiting import ANSWER_SECONDS
 from tests.installation import Installation, run_command
 
 NAME = "Ada Obi"
@@ -88,7 +89,7 @@ def call(installation: Installation, person: Person, method: str, path: str, **c
     headers = {"X-Session-Token": person.token}
     address = urljoin(installation.url, path)
     try:
-        response = requests.request(method, address, headers=headers, timeout=30, **content)
+        response = requests.request(method, address, headers=headers, timeout=ANSWER_SECONDS, **content)
     except requests.RequestException:
         return NONE_CAME
     is_problem = response.status_code >= 400

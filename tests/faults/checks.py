@@ -10,7 +10,7 @@ import requests
 
 from kyc.providers.claim import LEASE
 from kyc.providers.tests.smile_stand_in import Fault, Job, SmileStandIn
-from local.processes import wait_until
+from observability.tests.waiting import ANSWER_SECONDS, wait_until
 from tests.faults.applicants import NAME, Person
 from tests.installation import Installation
 
@@ -63,7 +63,7 @@ def await_checks(installation: Installation, people: list[Person], expected: str
         time_passes(installation)
         return [check for check, _ in checks(installation, people).values()] == [expected] * len(people)
 
-    assert wait_until(look, 30), checks(installation, people)
+    assert wait_until(look), checks(installation, people)
 
 
 def hold(smile: SmileStandIn, operation: str, *, after: bool) -> Callable[[], bool]:
@@ -75,7 +75,9 @@ def hold(smile: SmileStandIn, operation: str, *, after: bool) -> Callable[[], bo
 
 def call_back(installation: Installation, smile: SmileStandIn, reference: str) -> int:
     address = f"{installation.url}/api/v1/kyc/webhooks/smile_id"
-    return requests.post(address, data=json.dumps(smile.callback(reference)), timeout=10).status_code
+    return requests.post(
+        address, data=json.dumps(smile.callback(reference)), timeout=ANSWER_SECONDS
+    ).status_code
 
 
 def decide(smile: SmileStandIn, person: Person, code: str) -> str:

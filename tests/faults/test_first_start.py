@@ -9,9 +9,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from local.processes import wait_until
 from local.services import PrivatePostgres, PrivateValkey
-from tests.installation import READY_SECONDS, Installation, all_at_once, run_command
+from observability.tests.waiting import wait_until
+from tests.installation import Installation, all_at_once, run_command
 
 pytestmark = [pytest.mark.faults, pytest.mark.processes]
 
@@ -44,7 +44,7 @@ def test_both_migrate_and_both_serve(
         for one in instances:
             one.web.start()
         for one in instances:
-            assert wait_until(one.serves, READY_SECONDS), one.log("web")
+            assert wait_until(one.serves), one.log("web")
     finally:
         for one in instances:
             one.stop()

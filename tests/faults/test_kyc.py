@@ -18,8 +18,8 @@ import requests
 from celery import Celery
 
 from kyc.providers.tests.smile_stand_in import SmileStandIn
-from local.processes import wait_until
 from local.services import PrivateValkey
+from observability.tests.waiting import ANSWER_SECONDS, PATIENCE_SECONDS, wait_until
 from tests.faults.applicants import (
     SIDES,
     Answer,
@@ -80,7 +80,7 @@ def test_a_worker_that_dies_while_it_asks_makes_no_second_job_and_no_second_deci
     def held(operation: str, *, after: bool) -> None:
         is_held = hold(smile, operation, after=after)
         assert submit(installation, next(waiting), "nin").status == 201
-        assert wait_until(is_held, 20), smile.requests
+        assert wait_until(is_held), smile.requests
 
     # Two in flight: their jobs are announced and taken, and nobody hears the answers.
     held("upload", after=True)
@@ -102,7 +102,7 @@ def test_a_worker_that_dies_while_it_asks_makes_no_second_job_and_no_second_deci
     # While it asks for a result.
     is_held = hold(smile, "job_status", after=True)
     assert call_back(installation, smile, decide(smile, everybody[0], "0810")) == 200
-    assert wait_until(is_held, 20), smile.requests
+    assert wait_until(is_held), smile.requests
     kill_children(installation.worker)
     leases_run_out(installation, datetime.now(UTC))
 
@@ -148,7 +148,7 @@ class Storm:
             finally:
                 self.go_on.set()
             for sender in senders:
-                sender.result(timeout=60)
+                sender.result(timeout=PATIENCE_SECONDS)
 
     def answered(self, status: int) -> list[Person]:
         return [person for person, answer in self.answers if answer.status == status]
@@ -179,7 +179,7 @@ OPEN_TRANSACTIONS = (
 def expect_whole(installation: Installation, storm: Storm, found: Found) -> None:
     """What was answered 201 is there with all it needs; what was not is there wholly or not at all."""
     # PostgreSQL may still finish what somebody asked for who is dead by now.
-    assert wait_until(lambda: installation.rows(OPEN_TRANSACTIONS) == [(0,)], 10)
+    assert wait_until(lambda: installation.rows(OPEN_TRANSACTIONS) == [(0,)])
     there = {person: found.cases_of(person) for person in storm.people}
     assert [cases for cases in there.values() if cases not in ([], IN_QUEUE)] == []
     assert [person for person in storm.answered(201) if there[person] != IN_QUEUE] == []
@@ -198,7 +198,7 @@ def expect_sweep(installation: Installation, found: Found) -> int:
     found.make_old()
     with Celery(broker=installation.valkey.url) as app:
         app.send_task("kyc.tasks.sweep_document_files")
-    assert wait_until(lambda: found.orphans() == set(), 20), found.orphans()
+    assert wait_until(lambda: found.orphans() == set()), found.orphans()
     assert found.files() == kept
     assert found.rows_without_file() == set()
     return len(orphans)
@@ -207,9 +207,9 @@ def expect_sweep(installation: Installation, found: Found) -> int:
 @contextmanager
 def all_between_file_and_row(installation: Installation, storm: Storm, found: Found) -> Iterator[None]:
     """Every sender has stored its files, and waits with the rows."""
-    assert wait_until(lambda: len(storm.answered(201)) >= SENDERS, 30), storm.statuses
+    assert wait_until(lambda: len(storm.answered(201)) >= SENDERS), storm.statuses
     with cases_held(installation):
-        assert wait_until(lambda: len(found.orphans()) == FILES_IN_FLIGHT, 20), found.orphans()
+        assert wait_until(lambda: len(found.orphans()) == FILES_IN_FLIGHT), found.orphans()
         yield
 
 
@@ -222,7 +222,7 @@ def test_postgres_killed_while_people_submit_leaves_nothing_half_stored(
         with all_between_file_and_row(installation, storm, found):
             installation.postgres.kill()
             died_at = datetime.now(UTC)
-            assert wait_until(lambda: len(storm.answered(503)) >= SENDERS, 30), storm.statuses
+            assert wait_until(lambda: len(storm.answered(503)) >= SENDERS), storm.statuses
         installation.postgres.start()
     assert set(storm.statuses) == {201, 503}
 
@@ -241,10 +241,10 @@ def test_web_workers_killed_while_people_submit_leave_nothing_half_stored(
     with storm.rages():
         with all_between_file_and_row(installation, storm, found):
             kill_children(installation.web)
-            assert wait_until(lambda: len(storm.answered(0)) == SENDERS, 20), storm.statuses
+            assert wait_until(lambda: len(storm.answered(0)) == SENDERS), storm.statuses
         # Again when new files come: shortly before they get their rows, or with them.
         files = len(found.files())
-        assert wait_until(lambda: len(found.files()) > files, 20), storm.statuses
+        assert wait_until(lambda: len(found.files()) > files), storm.statuses
         kill_children(installation.web)
     assert set(storm.statuses) == {201, 0}
 
@@ -266,7 +266,7 @@ class Console:
         self.session.cookies.set("sessionid", reviewer.token)
 
     def get(self, path: str) -> requests.Response:
-        answer = self.session.get(f"{self.url}{path}", timeout=30)
+        answer = self.session.get(f"{self.url}{path}", timeout=ANSWER_SECONDS)
         assert answer.status_code == 200, answer.text[:500]
         return answer
 
@@ -276,13 +276,13 @@ class Console:
             f"{self.url}/admin/kyc/case/{case_id}/{button}/",
             data={"version": version, "reason": ""},
             headers=headers,
-            timeout=30,
+            timeout=ANSWER_SECONDS,
         )
         assert answer.status_code == 200, answer.text[:500]
 
 
 def metric(installation: Installation, name: str) -> float:
-    exposed = requests.get(f"{installation.url}/metrics", timeout=10).text
+    exposed = requests.get(f"{installation.url}/metrics", timeout=ANSWER_SECONDS).text
     found = re.search(rf"^{name} (\S+)$", exposed, re.MULTILINE)
     assert found is not None, exposed[:500]
     return float(found[1])
@@ -296,7 +296,7 @@ def at_the_door(installation: Installation, route: str, email: str) -> tuple[int
     answer = requests.post(
         f"{installation.url}/_allauth/app/v1/auth/{route}",
         json={"email": email, "password": "correct horse battery staple"},
-        timeout=30,
+        timeout=ANSWER_SECONDS,
     )
     return answer.status_code, answer.json()
 

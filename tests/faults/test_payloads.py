@@ -13,6 +13,7 @@ import requests
 
 from observability.tests.payloads import alert, payload
 from observability.tests.vendors import Vendor
+from observability.tests.waiting import ANSWER_SECONDS
 from tests.faults.told import doubled, firing, lost, told, triggers
 from tests.installation import TOKEN, Installation, all_at_once
 
@@ -54,7 +55,7 @@ def test_a_payload_that_comes_many_times_counts_once(
 ) -> None:
     assert post_at_once(installation, copies(8)) == {200}
     assert post_all(installation, copies(10)) == {200}
-    installation.await_settled(10)
+    installation.await_settled()
     assert installation.count("episode") == len(NUMBERS)
     assert timeline(installation) == [("fired", len(NUMBERS))]
 
@@ -62,7 +63,7 @@ def test_a_payload_that_comes_many_times_counts_once(
     mixed = copies(10, status="resolved") + copies(10)
     random.Random(SEED).shuffle(mixed)  # noqa: S311
     assert post_all(installation, mixed) == {200}
-    installation.await_settled(10)
+    installation.await_settled()
     assert installation.count("episode", "status = 'resolved'") == len(NUMBERS)
     assert timeline(installation) == [("fired", len(NUMBERS)), ("resolved", len(NUMBERS))]
     for vendor in (slack, pagerduty):
@@ -88,7 +89,7 @@ def test_one_bad_alert_spoils_nothing(installation: Installation, slack: Vendor,
         assert [
             (outcome, count, [found["position"] for found in aside]) for outcome, count, aside in kept
         ] == [("partial", 100, [50])]
-    installation.await_settled(30)
+    installation.await_settled()
     assert lost(slack, triggers(range(1, 100))) == set()
     assert told(pagerduty) == []
 
@@ -104,7 +105,7 @@ def test_what_postgresql_cannot_keep_is_left_out_of_an_alert_that_is_kept(
         ("Errors on web-1",),
         ("Errors on web-2\N{REPLACEMENT CHARACTER}",),
     ]
-    installation.await_settled(10)
+    installation.await_settled()
     assert lost(slack, triggers([1, 2])) == set()
 
 
@@ -112,7 +113,7 @@ def test_four_hundred_alerts_in_one_payload_are_all_told(installation: Installat
     numbers = range(1, 401)
     assert installation.post(firing(numbers, severity="warning")) == 200
     assert installation.count("episode") == 400
-    installation.await_settled(30)
+    installation.await_settled()
     assert lost(slack, triggers(numbers)) == set()
     assert doubled(slack) == 0
 
@@ -130,7 +131,10 @@ def test_a_stranger_is_refused_and_nothing_is_stored(
     header: dict[str, str], installation: Installation
 ) -> None:
     answer = requests.post(
-        f"{installation.url}/api/v1/alerts/webhook", data=firing(NUMBERS), headers=header, timeout=10
+        f"{installation.url}/api/v1/alerts/webhook",
+        data=firing(NUMBERS),
+        headers=header,
+        timeout=ANSWER_SECONDS,
     )
     assert answer.status_code == 401
     assert answer.json()["code"] == "bad_token"
@@ -138,7 +142,7 @@ def test_a_stranger_is_refused_and_nothing_is_stored(
 
 
 def test_a_body_over_the_limit_is_refused_and_nothing_is_stored(installation: Installation) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", installation.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", installation.port, timeout=ANSWER_SECONDS)
     connection.putrequest("POST", "/api/v1/alerts/webhook")
     connection.putheader("Authorization", f"Bearer {TOKEN}")
     connection.putheader("Content-Length", str(32 * 1024 * 1024 + 1))

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from local.processes import wait_until
 from observability.tests.vendors import Vendor
+from observability.tests.waiting import PATIENCE_SECONDS, wait_until
 from tests.faults.told import doubled, firing, lost, triggers
 from tests.installation import Installation
 
@@ -35,14 +35,14 @@ def test_nothing_that_was_answered_200_is_lost(
     with ThreadPoolExecutor(SENDERS) as pool:
         storm = [pool.submit(send, NUMBERS[first::SENDERS]) for first in range(SENDERS)]
         try:
-            assert wait_until(lambda: len(taken) >= 40, 30)
+            assert wait_until(lambda: len(taken) >= 40)
             installation.postgres.kill()
-            assert wait_until(lambda: len(refused) > 0, 30)
+            assert wait_until(lambda: len(refused) > 0)
         finally:
             installation.postgres.start()
             restarted.set()
         for sender in storm:
-            sender.result(timeout=60)
+            sender.result(timeout=PATIENCE_SECONDS)
 
     stored = {
         int(fingerprint, 16)
@@ -55,7 +55,7 @@ def test_nothing_that_was_answered_200_is_lost(
         installation.post_until_taken(firing([number]))
     assert installation.count("episode") == len(NUMBERS)
     assert installation.count("episodeevent", "kind = 'fired'") == len(NUMBERS)
-    installation.await_settled(30)
+    installation.await_settled()
     assert lost(slack, triggers(NUMBERS)) == lost(pagerduty, triggers(NUMBERS)) == set()
     # What had been sent and not yet written down is sent again.
     assert doubled(slack) + doubled(pagerduty) <= IN_FLIGHT

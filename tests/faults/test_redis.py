@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import time
 from collections.abc import Callable
 
 import pytest
@@ -18,8 +17,6 @@ from tests.faults.told import doubled, firing, lost, triggers
 from tests.installation import Installation, pause, resume
 
 pytestmark = [pytest.mark.faults, pytest.mark.processes]
-
-LONGEST_ANSWER_SECONDS = 0.25
 
 
 def wipe(valkey: PrivateValkey) -> None:
@@ -43,7 +40,7 @@ def test_a_thousand_queued_notifications_survive_a_killed_and_wiped_redis(
     installation.valkey.start()
     resume(installation.worker)
 
-    installation.await_settled_supervised(30)
+    installation.await_settled_supervised()
     assert lost(slack, triggers(numbers)) == lost(pagerduty, triggers(numbers)) == set()
     assert doubled(slack) == doubled(pagerduty) == 0
 
@@ -59,25 +56,22 @@ def hang_redis(valkey: PrivateValkey) -> Callable[[], None]:
 
 
 @pytest.mark.parametrize("take_away", [kill_redis, hang_redis])
-def test_webhooks_are_taken_at_once_while_redis_is_away(
+def test_webhooks_are_taken_while_redis_is_away(
     take_away: Callable[[PrivateValkey], Callable[[], None]],
     installation: Installation,
     slack: Vendor,
     pagerduty: Vendor,
 ) -> None:
+    """And wait for nobody: observability/tests/test_doorbell.py."""
     numbers = range(1, 201)
-    slow = 0
     give_back = take_away(installation.valkey)
     try:
         with requests.Session() as session:
             for number in numbers:
-                began = time.perf_counter()
                 assert installation.post(firing([number]), session=session) == 200
-                slow += time.perf_counter() - began > LONGEST_ANSWER_SECONDS
-                assert slow <= len(numbers) // 100
     finally:
         give_back()
 
-    installation.await_settled_supervised(30)
+    installation.await_settled_supervised()
     assert lost(slack, triggers(numbers)) == lost(pagerduty, triggers(numbers)) == set()
     assert doubled(slack) == doubled(pagerduty) == 0

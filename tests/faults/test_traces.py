@@ -9,9 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,22 +23,19 @@ import requests
 
 from local.children import Program
 from local.ports import find_free_port
-from local.processes import wait_until
 from local.services import PrivatePostgres, PrivateValkey
 from observability.tests.fake_sentry import FakeSentry
 from observability.tests.otlp import Mode, OtlpReceiver
 from observability.tests.otlp_spans import spans_in
+from observability.tests.patient_exit import HELD_UP, PATIENT
 from observability.tests.processes import Scrape
 from observability.tests.vendors import Reply, Vendor
+from observability.tests.waiting import ANSWER_SECONDS, PATIENCE_SECONDS, wait_until
 from tests.faults.told import firing, lost, triggers
-from tests.installation import READY_SECONDS, Installation, children_of, kill, pid_of, run_command
+from tests.installation import Installation, children_of, kill, pid_of, run_command
 
 pytestmark = [pytest.mark.faults, pytest.mark.processes]
 
-PATIENCE_SECONDS = 30.0
-# Of the worker's, Celery takes two for itself, which two busy cores can make three.
-EXIT_SECONDS = {"web": 3.0, "beat": 3.0, "worker": 4.0}
-LONGEST_ANSWER_SECONDS = 0.25
 CLIENTS = 4
 NUMBERS = range(1, 61)
 
@@ -89,14 +84,14 @@ class Load:
     def ask(self, identifier: str, path: str) -> None:
         headers = {"X-Request-ID": identifier, "Connection": "close"}
         try:
-            answer = requests.get(f"{self.url}{path}", headers=headers, timeout=10)
+            answer = requests.get(f"{self.url}{path}", headers=headers, timeout=ANSWER_SECONDS)
         except requests.RequestException:
             return  # of a worker that was killed, or closed what it had not read
         (self.answered if answer.status_code == 200 else self.failed).add(identifier)
 
     def await_more(self, answers: int = 50) -> None:
         before = len(self.answered)
-        assert wait_until(lambda: len(self.answered) >= before + answers, PATIENCE_SECONDS)
+        assert wait_until(lambda: len(self.answered) >= before + answers)
 
     def __enter__(self) -> Load:
         for thread in self.threads:
@@ -117,6 +112,7 @@ class Accounts:
         self.exported = scrape("amani_tracing_spans_exported_total")
         self.dropped = scrape("amani_tracing_spans_dropped_total")
         self.dropped_at_exit = scrape("amani_tracing_spans_dropped_total", reason="exit")
+        self.export_failed = scrape("amani_tracing_spans_dropped_total", reason="export_failed")
         self.lost = self.ended - self.exported - self.dropped
         self.captured = scrape("amani_sentry_events_total", outcome="captured")
         self.failed_tasks = scrape("amani_celery_tasks_total", task="tests.call_and_fail", outcome="failure")
@@ -136,7 +132,7 @@ class Traced:
 
     def start_web(self) -> None:
         self.amani.web.start()
-        assert wait_until(self.amani.serves, READY_SECONDS), self.amani.log("web")
+        assert wait_until(self.amani.serves), self.amani.log("web")
 
     def stop_all(self) -> Accounts:
         """By SIGTERM; nobody has to be killed."""
@@ -149,7 +145,11 @@ class Traced:
         return self.scrape("amani_tracing_spans_ended_total")
 
     def received(self) -> int:
-        return len(self.collector.spans())
+        return len({(span.trace_id, span.span_id) for span in self.collector.spans()})
+
+    def waiting_events(self, received: int) -> float:
+        """How many events had been captured by now, beyond the `received` that had arrived before."""
+        return self.scrape("amani_sentry_events_total", outcome="captured") - received
 
     def events(self) -> int:
         return len(self.sentry.of("event"))
@@ -161,10 +161,10 @@ class Traced:
         """An alert for each number, and a task that calls a vendor and fails."""
         for number in numbers:
             self.amani.post_until_taken(firing([number]))
-            assert requests.get(f"{self.amani.url}/test/queues", timeout=10).status_code == 200
+            assert requests.get(f"{self.amani.url}/test/queues", timeout=ANSWER_SECONDS).status_code == 200
 
     def expect_no_alert_lost(self) -> None:
-        self.amani.await_settled(PATIENCE_SECONDS)
+        self.amani.await_settled()
         for vendor in (self.slack, self.pagerduty):
             assert lost(vendor, triggers(NUMBERS)) == set()
 
@@ -183,18 +183,24 @@ def silent_server() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def database(own_postgres: PrivatePostgres) -> str:
-    own_postgres.start()
-    with psycopg.connect(own_postgres.superuser_url, autocommit=True) as connection:
-        connection.execute("CREATE DATABASE traced OWNER amani")
-    return "traced"
-
-
-@pytest.fixture(scope="module")
 def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateValkey]:
     server = PrivateValkey(tmp_path_factory.mktemp("traced") / "valkey", find_free_port())
     yield server
     server.remove()
+
+
+@pytest.fixture(scope="module")
+def database(
+    own_postgres: PrivatePostgres, valkey: PrivateValkey, tmp_path_factory: pytest.TempPathFactory
+) -> str:
+    """Migrated once for all tests."""
+    own_postgres.start()
+    with psycopg.connect(own_postgres.superuser_url, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE traced OWNER amani")
+    installation = Installation(tmp_path_factory.mktemp("migrations"), own_postgres, valkey, "traced")
+    migrated = run_command(installation, "migrate")
+    assert migrated.returncode == 0, migrated.stderr
+    return "traced"
 
 
 @pytest.fixture
@@ -238,7 +244,7 @@ def traced(
     slack: Vendor,
     pagerduty: Vendor,
 ) -> Iterator[Traced]:
-    """The test starts what it wants of it."""
+    """The test starts what it wants of it. No span is given up because the machine is busy."""
     valkey.start()
     installation = Installation(
         tmp_path,
@@ -256,9 +262,8 @@ def traced(
         OTLP_ENDPOINT=collector.http_url,
         OTEL_BSP_SCHEDULE_DELAY="500",
         SENTRY_DSN=sentry.dsn,
+        **PATIENT,
     )
-    migrated = run_command(installation, "migrate")
-    assert migrated.returncode == 0, migrated.stderr
     installation.forget()
     yield Traced(installation, scrape, collector, sentry, slack, pagerduty)
     installation.stop()
@@ -286,17 +291,18 @@ def test_kill_9_of_a_web_worker_loses_at_most_what_ended_since_its_last_batch(tr
     traced.start_web()
     victim = children_of(pid_of(traced.amani.web))[0]
     with Load(traced.amani.url) as load:
-        assert wait_until(lambda: traced.collector.batches_of(victim) >= 3, PATIENCE_SECONDS)
+        assert wait_until(lambda: traced.collector.batches_of(victim) >= 3)
         load.await_more()
+        events = traced.events()
         os.kill(victim, signal.SIGKILL)
-        ended = traced.ended()
+        ended, waiting = traced.ended(), traced.waiting_events(events)
         load.await_more()
     told = traced.stop_all()
 
     missing = (load.answered | load.failed) - traced.collector.request_ids()
     assert len(missing) <= told.lost <= ended - traced.collector.seen[victim][-2]
     assert told.dropped == 0
-    assert len(load.failed - traced.error_ids()) <= told.captured - traced.events() <= CLIENTS
+    assert len(load.failed - traced.error_ids()) <= told.captured - traced.events() <= waiting
 
 
 # --- Worker ---
@@ -320,18 +326,19 @@ def test_kill_9_of_a_worker_child_loses_at_most_what_ended_since_its_last_batch(
     traced.amani.start()
     batches_of = traced.collector.batches_of
     children = children_of(pid_of(traced.amani.worker))
-    assert wait_until(lambda: any(batches_of(child) >= 2 for child in children), PATIENCE_SECONDS)
+    assert wait_until(lambda: any(batches_of(child) >= 2 for child in children))
     victim = max(children, key=batches_of)
     traced.post_and_queue(NUMBERS[:30])
+    events = traced.events()
     os.kill(victim, signal.SIGKILL)
-    ended = traced.ended()
+    ended, waiting = traced.ended(), traced.waiting_events(events)
     traced.post_and_queue(NUMBERS[30:])
     traced.expect_no_alert_lost()
     told = traced.stop_all()
 
     assert told.ended - traced.received() <= told.lost <= ended - traced.collector.seen[victim][-2]
     assert told.dropped == 0
-    assert 0 <= told.captured - traced.events() <= 1
+    assert 0 <= told.captured - traced.events() <= waiting
 
 
 # --- Beat ---
@@ -342,7 +349,7 @@ def test_what_the_end_of_beat_loses(end: Callable[[Program], None], traced: Trac
     """Nothing at SIGTERM, what ended since its last batch at kill -9, and never an alert."""
     traced.amani.start()
     beat = pid_of(traced.amani.beat)
-    assert wait_until(lambda: traced.collector.batches_of(beat) >= 2, PATIENCE_SECONDS)
+    assert wait_until(lambda: traced.collector.batches_of(beat) >= 2)
     traced.post_and_queue(NUMBERS[:30])
     end(traced.amani.beat)
     ended = traced.ended()
@@ -361,79 +368,72 @@ def test_what_the_end_of_beat_loses(end: Callable[[Program], None], traced: Trac
 
 def test_alerts_flow_while_collector_and_sentry_are_down(traced: Traced) -> None:
     with silent_server() as address:
+        for name in PATIENT:  # an export takes its usual time here
+            del traced.amani.environment[name]
         traced.amani.environment |= {
             "SENTRY_DSN": f"http://key@{address}/1",
             "OTEL_BSP_MAX_QUEUE_SIZE": "64",
             "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "32",
         }
         traced.amani.start()
-        slow = 0
         modes: tuple[Mode, ...] = ("refuse", "hang", "ok")
+        failed = 0.0
         for mode, first in zip(modes, NUMBERS[::20], strict=True):
+            failed = Accounts(traced.scrape).export_failed
             traced.collector.mode = mode
-            slow += post_and_fail(traced.amani, range(first, first + 20))
+            post_and_fail(traced.amani, range(first, first + 20))
         traced.expect_no_alert_lost()
         before = traced.received()
-        assert wait_until(lambda: traced.received() > before, PATIENCE_SECONDS)
+        assert wait_until(lambda: traced.received() > before)
         told = traced.stop_all()
 
-    assert slow <= len(NUMBERS) // 20
     assert told.ended == told.exported + told.dropped
-    # A batch on its way when a process's time to end was over counts as dropped, and may arrive all the same.
-    assert 0 <= traced.received() - told.exported <= told.dropped_at_exit
+    # A batch counts as dropped when its answer comes too late, or when the process's time to end is over. The
+    # collector has it all the same.
+    assert 0 <= traced.received() - told.exported <= told.dropped_at_exit + told.export_failed - failed
     assert told.dropped > 0
     assert told.captured == told.events_dropped > 0
 
 
-def post_and_fail(installation: Installation, numbers: range) -> int:
-    """An alert for each number, and a page and a task that fail; how many webhooks took too long."""
-    slow = 0
+def post_and_fail(installation: Installation, numbers: range) -> None:
+    """An alert for each number, and a page and a task that fail."""
     with requests.Session() as session:
         for number in numbers:
-            began = time.perf_counter()
             assert installation.post(firing([number]), session=session) == 200
-            slow += time.perf_counter() - began > LONGEST_ANSWER_SECONDS
-            assert session.get(f"{installation.url}/test/fails", timeout=10).status_code == 500
-            assert session.get(f"{installation.url}/test/queues", timeout=10).status_code == 200
-    return slow
+            assert session.get(f"{installation.url}/test/fails", timeout=ANSWER_SECONDS).status_code == 500
+            assert session.get(f"{installation.url}/test/queues", timeout=ANSWER_SECONDS).status_code == 200
 
 
-@pytest.mark.parametrize("name", EXIT_SECONDS)
-def test_a_program_ends_in_time_though_collector_and_sentry_hang(name: str, traced: Traced) -> None:
+@pytest.mark.parametrize("name", ["web", "beat", "worker"])
+def test_a_program_ends_while_collector_and_sentry_hang(name: str, traced: Traced) -> None:
+    """Before an export, which may take ten minutes here, has come to its end."""
     with silent_server() as address:
-        traced.amani.environment |= {
+        traced.amani.environment |= HELD_UP | {
             "SENTRY_DSN": f"http://key@{address}/1",
             "OTLP_ENDPOINT": f"http://{address}",
         }
         traced.amani.start()
         post_and_fail(traced.amani, NUMBERS[:5])
-        traced.amani.await_settled(PATIENCE_SECONDS)
-        began = time.monotonic()
+        traced.amani.await_settled()
         stop(getattr(traced.amani, name))
-        seconds = time.monotonic() - began
         told = traced.stop_all()
-    sys.stdout.write(f"{name} ended in {seconds:.2f} s\n")
-    assert seconds <= EXIT_SECONDS[name]
     assert told.exported == 0
     assert told.ended == told.dropped > 0
     assert told.captured == told.events_dropped > 0
 
 
-def test_a_command_ends_in_three_seconds_though_collector_and_sentry_hang(traced: Traced) -> None:
+def test_a_command_ends_while_collector_and_sentry_hang(traced: Traced) -> None:
     work = (
-        "import time; from observability.tracing import get_tracer;"
-        "span = get_tracer('command').start_span('work'); span.end(); print(time.time()); raise OSError('no')"
+        "from observability.tracing import get_tracer;"
+        "span = get_tracer('command').start_span('work'); span.end(); raise OSError('no')"
     )
     with silent_server() as address:
-        traced.amani.environment |= {
+        traced.amani.environment |= HELD_UP | {
             "SENTRY_DSN": f"http://key@{address}/1",
             "OTLP_ENDPOINT": f"http://{address}",
         }
         done = run_command(traced.amani, "shell", "--no-imports", "--command", work)
-        seconds = time.time() - float(done.stdout.splitlines()[-1])
-    sys.stdout.write(f"the command ended in {seconds:.2f} s\n")
     assert done.returncode == 1
-    assert seconds <= 3.0
     told = Accounts(traced.scrape)
     assert (told.ended, told.dropped) == (1, 1)
     assert (told.captured, told.events_dropped) == (1, 1)

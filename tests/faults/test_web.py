@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 import psycopg
 import pytest
 
-from local.processes import wait_until
 from observability.slots import directory_lock
 from observability.tests.vendors import Vendor
+from observability.tests.waiting import PATIENCE_SECONDS, wait_until
 from tests.faults.told import doubled, firing, lost, triggers
 from tests.installation import Installation, children_of, kill_children, pid_of
 
 pytestmark = [pytest.mark.faults, pytest.mark.processes]
+
+LOCKS = Path("/proc/locks")
 
 BUSY = (
     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
@@ -51,16 +55,16 @@ def test_kill_9_in_the_middle_of_the_statement(
     body = firing(range(1, 101))
     with ThreadPoolExecutor(1) as pool, receipts_held(installation):
         answer: Future[bool] = pool.submit(installation.is_taken, body)
-        assert wait_until(lambda: is_storing(installation), 10)
+        assert wait_until(lambda: is_storing(installation))
         kill_children(installation.web)
-        assert answer.result(timeout=10) is False
+        assert answer.result(timeout=PATIENCE_SECONDS) is False
 
     # PostgreSQL may finish what the dead worker asked for: then all of it is there.
-    assert wait_until(lambda: not is_storing(installation), 10)
+    assert wait_until(lambda: not is_storing(installation))
     assert installation.count("episode") in {0, 100}
     installation.post_until_taken(body)
     expect_history(installation, 100)
-    installation.await_settled(30)
+    installation.await_settled()
     assert lost(slack, triggers(range(1, 101))) == lost(pagerduty, triggers(range(1, 101))) == set()
     assert doubled(slack) == doubled(pagerduty) == 0
 
@@ -74,8 +78,8 @@ def test_kill_9_at_any_moment(installation: Installation, slack: Vendor, pagerdu
             answer: Future[bool] = pool.submit(installation.is_taken, body)
             threading.Event().wait(number * 0.05)
             kill_children(installation.web)
-            taken = answer.result(timeout=30)
-        assert wait_until(lambda: not is_storing(installation), 10)
+            taken = answer.result(timeout=PATIENCE_SECONDS)
+        assert wait_until(lambda: not is_storing(installation))
         stored = installation.count("episode") - number * size
         assert stored == size if taken else stored in {0, size}
         installation.post_until_taken(body)
@@ -85,15 +89,26 @@ def test_kill_9_at_any_moment(installation: Installation, slack: Vendor, pagerdu
     assert installation.count("delivery") == 0
 
 
+def await_lock(pid: int) -> None:
+    """Until the process waits for a file's lock, which only Linux tells."""
+    if LOCKS.exists():
+        waits = re.compile(rf"-> FLOCK .* {pid} ")
+        assert wait_until(lambda: waits.search(LOCKS.read_text()) is not None)
+    else:
+        threading.Event().wait(5)
+
+
 def test_a_worker_that_is_still_starting_hears_that_it_has_to_stop(installation: Installation) -> None:
+    """And ends by itself, long before gunicorn would kill it, which it does here after ten minutes."""
     web = pid_of(installation.web)
     victim, survivor = children_of(web)
     with directory_lock(installation.folder / "metrics", fcntl.LOCK_EX):  # the new worker wants a slot
         os.kill(victim, signal.SIGKILL)
-        assert wait_until(lambda: len({*children_of(web)} - {victim, survivor}) == 1, 10)
-        threading.Event().wait(0.5)
+        assert wait_until(lambda: len({*children_of(web)} - {victim, survivor}) == 1)
+        (newcomer,) = {*children_of(web)} - {victim, survivor}
+        await_lock(newcomer)
         os.kill(web, signal.SIGTERM)
-        assert wait_until(lambda: survivor not in children_of(web), 10)
+        assert wait_until(lambda: survivor not in children_of(web))
     assert installation.web.process
-    assert installation.web.process.wait(10) == 0
+    assert installation.web.process.wait(PATIENCE_SECONDS) == 0
     installation.restart(installation.web)

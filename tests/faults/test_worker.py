@@ -10,15 +10,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from local.processes import signal_group, wait_until
+from local.processes import signal_group
 from observability.tests.vendors import Vendor
+from observability.tests.waiting import PATIENCE_SECONDS, wait_until
 from tests.faults.told import doubled, firing, lost, told, triggers
 from tests.installation import Installation, children_of, kill, pid_of
 
 pytestmark = [pytest.mark.faults, pytest.mark.processes]
 
 IN_FLIGHT = 4  # two senders for each of two channels, and as many children of the worker
-RESENT_SECONDS = 10
 NUMBERS = range(1, 41)
 
 
@@ -40,7 +40,7 @@ def in_flight(installation: Installation, slack: Vendor, pagerduty: Vendor) -> s
     for vendor in (slack, pagerduty):
         vendor.gate.clear()
     assert installation.post(firing(NUMBERS)) == 200
-    assert wait_until(lambda: len(told(slack)) + len(told(pagerduty)) == IN_FLIGHT, 10), told(slack)
+    assert wait_until(lambda: len(told(slack)) + len(told(pagerduty)) == IN_FLIGHT), told(slack)
     return {number for vendor in (slack, pagerduty) for number, _ in told(vendor)}
 
 
@@ -56,8 +56,8 @@ def test_kill_9_of_the_worker_loses_nothing(
     open_gates(slack, pagerduty)
     installation.restart(installation.worker)
 
-    assert wait_until(lambda: doubled(slack) + doubled(pagerduty) == IN_FLIGHT, RESENT_SECONDS)
-    installation.await_settled(30)
+    assert wait_until(lambda: doubled(slack) + doubled(pagerduty) == IN_FLIGHT)
+    installation.await_settled()
     assert lost(slack, triggers(NUMBERS)) == lost(pagerduty, triggers(NUMBERS)) == set()
     assert doubled(slack) + doubled(pagerduty) == IN_FLIGHT
 
@@ -65,17 +65,17 @@ def test_kill_9_of_the_worker_loses_nothing(
 def test_a_dead_senders_message_is_sent_again_though_nothing_else_is_due(
     installation: Installation, slack: Vendor, pagerduty: Vendor
 ) -> None:
-    """Long before its lease is over: the lock of a dead sender is free."""
+    """Long before its lease of ten minutes is over: the lock of a dead sender is free."""
     slack.gate.clear()
     assert installation.post(firing([1], severity="warning")) == 200
-    assert wait_until(lambda: told(slack) == [(1, "trigger")], 10)
+    assert wait_until(lambda: told(slack) == [(1, "trigger")])
     assert installation.post(firing([2], severity="warning")) == 200
-    assert wait_until(lambda: len(told(slack)) == 2, 10)  # by another sender
+    assert wait_until(lambda: len(told(slack)) == 2)  # by another sender
     kill(installation.worker)
     slack.gate.set()
     installation.restart(installation.worker)
 
-    installation.await_settled(RESENT_SECONDS)
+    installation.await_settled()
     assert lost(slack, triggers([1, 2])) == set()
     assert doubled(slack) == 2
 
@@ -91,7 +91,7 @@ def test_kill_9_of_the_main_process_alone_loses_nothing(
     installation.restart(installation.worker)
     open_gates(slack, pagerduty)
 
-    installation.await_settled(30)
+    installation.await_settled()
     signal_group(worker.pid, signal.SIGKILL)  # those who did not notice
     assert lost(slack, triggers(NUMBERS)) == lost(pagerduty, triggers(NUMBERS)) == set()
     assert doubled(slack) + doubled(pagerduty) <= IN_FLIGHT
@@ -101,10 +101,10 @@ def test_kill_9_of_one_child_loses_nothing(
     installation: Installation, slack: Vendor, pagerduty: Vendor, in_flight: set[int]
 ) -> None:
     os.kill(children_of(pid_of(installation.worker))[0], signal.SIGKILL)
-    assert wait_until(lambda: doubled(slack) + doubled(pagerduty) > 0, RESENT_SECONDS)
+    assert wait_until(lambda: doubled(slack) + doubled(pagerduty) > 0)
     open_gates(slack, pagerduty)
 
-    installation.await_settled(30)
+    installation.await_settled()
     assert lost(slack, triggers(NUMBERS)) == lost(pagerduty, triggers(NUMBERS)) == set()
     assert doubled(slack) + doubled(pagerduty) <= IN_FLIGHT
 
@@ -116,10 +116,10 @@ def test_sigterm_of_the_worker_loses_and_doubles_nothing(
     assert worker is not None
     worker.terminate()
     open_gates(slack, pagerduty)
-    assert worker.wait(timeout=40) == 0
+    assert worker.wait(timeout=PATIENCE_SECONDS) == 0
 
     installation.restart(installation.worker)
-    installation.await_settled(30)
+    installation.await_settled()
     assert lost(slack, triggers(NUMBERS)) == lost(pagerduty, triggers(NUMBERS)) == set()
     assert doubled(slack) == doubled(pagerduty) == 0
 
@@ -131,7 +131,7 @@ def test_the_doorbell_delivers_without_beat(
     for number in NUMBERS:
         assert installation.post(firing([number])) == 200
 
-    installation.await_settled(10)
+    installation.await_settled()
     assert lost(slack, triggers(NUMBERS)) == lost(pagerduty, triggers(NUMBERS)) == set()
     assert doubled(slack) == doubled(pagerduty) == 0
 
@@ -142,12 +142,12 @@ def test_kill_9_while_a_digest_is_on_its_way_loses_none_of_its_alerts(
 ) -> None:
     slack.gate.clear()
     assert installation.post(firing(NUMBERS, severity="warning")) == 200
-    assert wait_until(lambda: len(slack.bodies()) == 1, 10)
+    assert wait_until(lambda: len(slack.bodies()) == 1)
     kill(installation.worker)
     slack.gate.set()
     installation.restart(installation.worker)
 
-    installation.await_settled(RESENT_SECONDS)
+    installation.await_settled()
     digests = [set(re.findall(r"web-(\d+)", json.dumps(body))) for body in slack.bodies()]
     assert digests == [{str(number) for number in NUMBERS}] * 2
     assert (

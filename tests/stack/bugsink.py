@@ -22,10 +22,9 @@ import requests
 from local.children import Program
 from local.environments import ROOT, Environment
 from local.ports import find_free_port
-from local.processes import wait_until
+from observability.tests.waiting import ANSWER_SECONDS, wait_until
 
 ENVIRONMENT = Environment(".venv-bugsink", ROOT / "tests" / "stack" / "requirements-bugsink.txt")
-READY_SECONDS = 60.0
 USER = "operator@example.com"
 
 # Events are stored before the client gets its answer; nothing is sent elsewhere; all files lie in the folder.
@@ -105,7 +104,7 @@ class Bugsink:
         token = self.prepare()
         self.session.headers["Authorization"] = f"Bearer {token}"
         self.program.start()
-        assert wait_until(self.serves, READY_SECONDS), self.log()
+        assert wait_until(self.serves), self.log()
         self.team: str = self.post("teams", name="Amani")["id"]
 
     def prepare(self) -> str:
@@ -123,7 +122,7 @@ class Bugsink:
 
     def serves(self) -> bool:
         try:
-            return self.session.get(f"{self.url}/health/ready", timeout=5).status_code == 200
+            return self.session.get(f"{self.url}/health/ready", timeout=ANSWER_SECONDS).status_code == 200
         except requests.RequestException:
             return False
 
@@ -145,12 +144,14 @@ class Bugsink:
     # --- its API ---
 
     def get(self, path: str, **parameters: str) -> Any:
-        answer = self.session.get(f"{self.url}/api/canonical/0/{path}/", params=parameters, timeout=10)
+        answer = self.session.get(
+            f"{self.url}/api/canonical/0/{path}/", params=parameters, timeout=ANSWER_SECONDS
+        )
         assert answer.status_code == 200, answer.text
         return answer.json()
 
     def post(self, path: str, **values: str) -> Any:
-        answer = self.session.post(f"{self.url}/api/canonical/0/{path}/", json=values, timeout=10)
+        answer = self.session.post(f"{self.url}/api/canonical/0/{path}/", json=values, timeout=ANSWER_SECONDS)
         assert answer.status_code == 201, answer.text
         return answer.json()
 
@@ -196,7 +197,7 @@ class Project:
     def envelopes(self) -> list[bytes]:
         """All that was sent, as bytes: events, and what Bugsink has no page for (transactions, profiles)."""
         database = f"file:{self.server.folder / 'bugsink.sqlite3'}?mode=ro"
-        with closing(sqlite3.connect(database, uri=True, timeout=10)) as connection:
+        with closing(sqlite3.connect(database, uri=True, timeout=ANSWER_SECONDS)) as connection:
             rows = connection.execute(
                 "SELECT data FROM ingest_envelope WHERE project_pk = ? ORDER BY id", (self.number,)
             ).fetchall()

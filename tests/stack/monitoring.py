@@ -18,7 +18,7 @@ import yaml
 from local import monitoring
 from local.children import Program
 from local.ports import find_free_port
-from local.processes import wait_until
+from observability.tests.waiting import ANSWER_SECONDS, wait_until
 from tests.installation import ROOT, TOKEN
 
 SPEED = 20
@@ -111,9 +111,9 @@ class Monitoring:
 
     def start(self) -> None:
         self.alertmanager.start()
-        assert wait_until(lambda: answers(f"{self.alertmanager_url}/-/ready"), 30), self.log("alertmanager")
+        assert wait_until(lambda: answers(f"{self.alertmanager_url}/-/ready")), self.log("alertmanager")
         self.prometheus.start()
-        assert wait_until(lambda: answers(f"{self.prometheus_url}/-/ready"), 30), self.log("prometheus")
+        assert wait_until(lambda: answers(f"{self.prometheus_url}/-/ready")), self.log("prometheus")
 
     def stop(self) -> None:
         for program in (self.prometheus, self.alertmanager):
@@ -127,17 +127,21 @@ class Monitoring:
 
     def alerts(self) -> dict[str, str]:
         """State by alert name."""
-        found = requests.get(f"{self.prometheus_url}/api/v1/alerts", timeout=5).json()["data"]["alerts"]
+        found = requests.get(f"{self.prometheus_url}/api/v1/alerts", timeout=ANSWER_SECONDS).json()["data"][
+            "alerts"
+        ]
         return {alert["labels"]["alertname"]: alert["state"] for alert in found}
 
     def value(self, query: str) -> float | None:
-        answer = requests.get(f"{self.prometheus_url}/api/v1/query", params={"query": query}, timeout=5)
+        answer = requests.get(
+            f"{self.prometheus_url}/api/v1/query", params={"query": query}, timeout=ANSWER_SECONDS
+        )
         result = answer.json()["data"]["result"]
         return float(result[0]["value"][1]) if result else None
 
 
 def answers(url: str) -> bool:
     try:
-        return requests.get(url, timeout=2).status_code == 200
+        return requests.get(url, timeout=ANSWER_SECONDS).status_code == 200
     except requests.RequestException:
         return False

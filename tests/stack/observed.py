@@ -10,11 +10,11 @@ from pathlib import Path
 import psycopg
 
 from local.ports import find_free_port
-from local.processes import wait_until
 from local.services import PrivatePostgres, PrivateValkey
 from observability.tests.otlp import OtlpReceiver
 from observability.tests.vendors import Reply, Vendor
-from tests.installation import READY_SECONDS, Installation, run_command
+from observability.tests.waiting import wait_until
+from tests.installation import Installation, run_command
 from tests.stack.bugsink import Bugsink, Project
 
 ROUTE = "/test/queues"
@@ -35,7 +35,7 @@ class Observed:
         assert migrated.returncode == 0, migrated.stderr
         for program in (self.installation.web, self.installation.worker):
             program.start()
-        assert wait_until(self.installation.serves, READY_SECONDS), self.installation.log("web")
+        assert wait_until(self.installation.serves), self.installation.log("web")
 
 
 @contextmanager

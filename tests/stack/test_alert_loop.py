@@ -14,15 +14,14 @@ from typing import Any
 import pytest
 import requests
 
-from local.processes import wait_until
 from observability.tests.vendors import Vendor
+from observability.tests.waiting import ANSWER_SECONDS, PATIENCE_SECONDS, wait_until
 from tests.installation import NOBODY, Installation, kill, run_command
 from tests.stack.monitoring import Monitoring
 
 pytestmark = [pytest.mark.stack, pytest.mark.needs("prometheus", "alertmanager")]
 
 OWN_PATH = "/by-alertmanager"  # what Alertmanager sends by itself is told apart by its address
-PATIENCE_SECONDS = 60
 
 
 @pytest.fixture
@@ -55,7 +54,7 @@ def traffic(url: str) -> Iterator[None]:
     def ask() -> None:
         with requests.Session() as session:
             while not stopped.wait(0.1):
-                session.get(url, timeout=5)
+                session.get(url, timeout=ANSWER_SECONDS)
 
     thread = threading.Thread(target=ask)
     thread.start()
@@ -64,8 +63,8 @@ def traffic(url: str) -> Iterator[None]:
     thread.join()
 
 
-def eventually(condition: Callable[[], Any], seconds: float = PATIENCE_SECONDS) -> bool:
-    return wait_until(lambda: bool(condition()), seconds)
+def eventually(condition: Callable[[], Any]) -> bool:
+    return wait_until(lambda: bool(condition()))
 
 
 def about(vendor: Vendor, alertname: str, *, by_alertmanager: bool = False) -> list[dict[str, Any]]:
@@ -177,7 +176,11 @@ def test_the_fire_drill_reports_every_hop(
     installation: Installation, monitoring: Monitoring, slack: Vendor, pagerduty: Vendor
 ) -> None:
     drill = run_command(
-        installation, "fire_drill", "--timeout", "30", ALERTMANAGER_URL=monitoring.alertmanager_url
+        installation,
+        "fire_drill",
+        "--timeout",
+        str(int(PATIENCE_SECONDS)),
+        ALERTMANAGER_URL=monitoring.alertmanager_url,
     )
 
     assert drill.returncode == 0, drill.stdout + drill.stderr

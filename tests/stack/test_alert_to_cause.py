@@ -17,10 +17,10 @@ import pytest
 import requests
 
 from local import monitoring as programs
-from local.processes import wait_until
 from local.services import PrivatePostgres
 from observability.tests.otlp_spans import Span
 from observability.tests.vendors import SLACK_OK, Vendor
+from observability.tests.waiting import ANSWER_SECONDS, PATIENCE_SECONDS, wait_until
 from tests.installation import Installation, run_command
 from tests.stack.bugsink import USER, Bugsink
 from tests.stack.monitoring import Monitoring
@@ -28,7 +28,6 @@ from tests.stack.observed import ROUTE, TASK, Observed, observed
 
 pytestmark = [pytest.mark.stack, pytest.mark.processes, pytest.mark.needs("prometheus", "alertmanager")]
 
-PATIENCE_SECONDS = 30.0
 REQUEST_ID = "request-that-fails-later"
 EMAIL, PASSWORD = "viewer@example.com", "correct horse battery"
 MAKE_VIEWER = f"""
@@ -83,7 +82,7 @@ class Loop:
 
     def await_page(self, alertname: str) -> Page:
         """The alert's page, opened by the link in the message, and the samples that it loads."""
-        assert wait_until(lambda: bool(self.messages(alertname)), PATIENCE_SECONDS), self.monitoring.alerts()
+        assert wait_until(lambda: bool(self.messages(alertname))), self.monitoring.alerts()
         message, url = self.messages(alertname)[0], self.installation.url
         address = re.search(rf"{re.escape(url)}/admin/observability/episode/\d+/change/", message)
         assert address is not None, message
@@ -91,7 +90,9 @@ class Loop:
             page = open_page(session, address[0], EMAIL, PASSWORD)
             part = re.search(r'data-load="([^"]+)"', page)
             assert part is not None, page
-            samples = session.get(f"{url}{part[1]}", headers={"X-Requested-With": "fetch"}, timeout=10)
+            samples = session.get(
+                f"{url}{part[1]}", headers={"X-Requested-With": "fetch"}, timeout=ANSWER_SECONDS
+            )
         assert samples.status_code == 200
         return Page(message, page, samples.text)
 
@@ -103,12 +104,12 @@ class Loop:
 
 def open_page(session: requests.Session, address: str, user: str, password: str) -> str:
     """Whose visitors have to sign in first."""
-    login = session.get(address, timeout=10)
+    login = session.get(address, timeout=ANSWER_SECONDS)
     token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', login.text)
     assert token is not None, login.text
     name = "login" if 'name="login"' in login.text else "username"  # Amani's field, Bugsink's
     sign_in = {name: user, "password": password, "csrfmiddlewaretoken": token[1]}
-    page = session.post(login.url, data=sign_in, headers={"Referer": login.url}, timeout=10)
+    page = session.post(login.url, data=sign_in, headers={"Referer": login.url}, timeout=ANSWER_SECONDS)
     assert (page.status_code, page.url != login.url) == (200, True), page.text
     return page.text
 
@@ -157,7 +158,7 @@ def start(everything: Observed, monitoring: Monitoring) -> None:
     def is_watched() -> bool:
         return None not in (monitoring.value(NEVER_FAILED), monitoring.value(REQUESTS_COUNTED))
 
-    assert wait_until(is_watched, PATIENCE_SECONDS), monitoring.log("prometheus")
+    assert wait_until(is_watched), monitoring.log("prometheus")
 
 
 # --- A task that a request queued ---
@@ -166,7 +167,9 @@ def start(everything: Observed, monitoring: Monitoring) -> None:
 @pytest.fixture(scope="module")
 def trace_id(loop: Loop) -> str:
     """Of a request whose task failed, as the collector was told."""
-    asked = requests.get(f"{loop.installation.url}{ROUTE}", headers={"X-Request-ID": REQUEST_ID}, timeout=10)
+    asked = requests.get(
+        f"{loop.installation.url}{ROUTE}", headers={"X-Request-ID": REQUEST_ID}, timeout=ANSWER_SECONDS
+    )
     assert asked.status_code == 200
     (span,) = [one for one in loop.await_spans(f"GET {ROUTE}", f"run/{TASK}") if one.name == f"GET {ROUTE}"]
     return span.trace_id
@@ -227,10 +230,10 @@ def test_the_samples_of_high_error_rate_are_requests_that_failed(loop: Loop) -> 
 
         def ask() -> bool:
             name = "works" if next(numbers) % 10 else "fails"
-            session.get(f"{loop.installation.url}/test/{name}", timeout=10)
+            session.get(f"{loop.installation.url}/test/{name}", timeout=ANSWER_SECONDS)
             return bool(loop.messages("HighErrorRate"))
 
-        assert wait_until(ask, PATIENCE_SECONDS), loop.monitoring.alerts()
+        assert wait_until(ask), loop.monitoring.alerts()
     page = loop.await_page("HighErrorRate")
     failed = {one.trace_id for one in loop.await_spans("GET /test/fails") if one.name == "GET /test/fails"}
     assert page.traces

@@ -10,6 +10,7 @@ import pytest
 import requests
 import sentry_sdk
 
+from observability.tests.waiting import ANSWER_SECONDS, PATIENCE_SECONDS
 from tests.stack.bugsink import Bugsink, Project
 
 pytestmark = pytest.mark.stack
@@ -24,7 +25,7 @@ def scope_of(project: Project) -> Iterator[sentry_sdk.Scope]:
     with sentry_sdk.isolation_scope(), sentry_sdk.new_scope() as scope:
         scope.set_client(client)
         yield scope
-    client.close(timeout=10)
+    client.close(timeout=PATIENCE_SECONDS)
 
 
 def send_error(project: Project, text: str) -> str:
@@ -94,7 +95,7 @@ def test_a_dsn_with_a_wrong_key_gets_nothing_in(bugsink: Bugsink) -> None:
         f"{bugsink.url}/api/{number}/store/",
         json={"message": "let me in"},
         headers={"X-Sentry-Auth": f"Sentry sentry_key={'0' * len(key)}, sentry_version=7"},
-        timeout=10,
+        timeout=ANSWER_SECONDS,
     )
     assert refused.status_code in (401, 403, 404)
     assert project.events() == []

@@ -18,17 +18,16 @@ import yaml
 from local import monitoring
 from local.children import Program
 from local.ports import find_free_port
-from local.processes import wait_until
 from observability.edge import Edge
 from observability.exposition import write_metrics
 from observability.formats import TEXT
 from observability.metrics import query_durations, record_task, request_counter, request_histogram
 from observability.slots import take_slot
+from observability.tests.waiting import ANSWER_SECONDS, wait_until
 from observability.values import store
 
 pytestmark = [pytest.mark.stack, pytest.mark.needs("prometheus", "promtool")]
 
-PATIENCE_SECONDS = 30
 TRACES = ["4bf92f3577b34da6a3ce929d0e0e4736", "0af7651916cd43dd8448eb211c80319c", "c0ffee" + "0" * 26]
 
 
@@ -86,14 +85,16 @@ class Prometheus:
         now = time.time()
         parameters: dict[str, str | float] = {"query": query, "start": now - 300, "end": now + 60}
         try:
-            answer = requests.get(f"{self.url}/api/v1/query_exemplars", params=parameters, timeout=5)
+            answer = requests.get(
+                f"{self.url}/api/v1/query_exemplars", params=parameters, timeout=ANSWER_SECONDS
+            )
         except requests.ConnectionError:  # it is starting
             return []
         found = answer.json()["data"] if answer.status_code == 200 else []
         return [one | {"series": series["seriesLabels"]} for series in found for one in series["exemplars"]]
 
     def own_metric(self, name: str) -> float:
-        lines = requests.get(f"{self.url}/metrics", timeout=5).text.splitlines()
+        lines = requests.get(f"{self.url}/metrics", timeout=ANSWER_SECONDS).text.splitlines()
         return sum(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
 
 
@@ -126,9 +127,9 @@ def test_prometheus_gives_back_what_several_processes_have_seen(
     def seen(trace: str) -> bool:
         return any(one["labels"]["trace_id"] == trace for one in prometheus.exemplars(query))
 
-    assert wait_until(lambda: seen(TRACES[0]) and seen(TRACES[1]), PATIENCE_SECONDS)
+    assert wait_until(lambda: seen(TRACES[0]) and seen(TRACES[1]))
     health.observe(0.4, {"trace_id": TRACES[2], "request_id": "request-0002"})
-    assert wait_until(lambda: seen(TRACES[2]), PATIENCE_SECONDS)
+    assert wait_until(lambda: seen(TRACES[2]))
 
     found = [
         (one["series"]["le"], one["value"], one["labels"].get("request_id"))
@@ -148,7 +149,7 @@ def test_prometheus_gives_back_the_trace_of_a_rare_failure(directory: Path, prom
     record_task("a.b", "failure", 0.5, {"trace_id": TRACES[2]})
     failed = 'http_requests_total{endpoint="/api/v1/health", status=~"5.."}'
 
-    assert wait_until(lambda: bool(prometheus.exemplars(failed)), PATIENCE_SECONDS)
+    assert wait_until(lambda: bool(prometheus.exemplars(failed)))
     (found,) = prometheus.exemplars(failed)
     assert found["labels"] == {"trace_id": TRACES[0], "request_id": "request-0001"}
     assert (found["value"], found["series"]["status"]) == ("1", "503")

@@ -19,13 +19,13 @@ from prometheus_client.samples import Sample
 from local.services import PrivatePostgres
 from observability.tests.otlp_spans import Span
 from observability.tests.vendors import Received
+from observability.tests.waiting import ANSWER_SECONDS, PATIENCE_SECONDS
 from tests.stack.bugsink import Bugsink, Event
 from tests.stack.observed import ROUTE, TASK, Observed, observed
 
 pytestmark = [pytest.mark.stack, pytest.mark.processes]
 
 REQUEST_ID = "request-followed-everywhere"
-PATIENCE_SECONDS = 30.0
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 # A caller we have no reason to believe: none of this may appear but as a link.
 STRANGER = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01", "X-Request-ID": REQUEST_ID}
@@ -98,7 +98,7 @@ def journey(
 
 def travel(everything: Observed) -> Journey:
     installation, receiver = everything.installation, everything.receiver
-    answer = requests.get(f"{installation.url}{ROUTE}", headers=STRANGER, timeout=10)
+    answer = requests.get(f"{installation.url}{ROUTE}", headers=STRANGER, timeout=ANSWER_SECONDS)
     spans = receiver.wait_for(
         lambda spans: {f"GET {ROUTE}", f"run/{TASK}"} <= {span.name for span in spans}, PATIENCE_SECONDS
     )
@@ -126,7 +126,7 @@ def line_of(log: Path, key: str, value: str) -> dict[str, Any]:
 
 
 def scrape(url: str) -> list[Sample]:
-    answer = requests.get(f"{url}/metrics", headers={"Accept": OPENMETRICS}, timeout=10)
+    answer = requests.get(f"{url}/metrics", headers={"Accept": OPENMETRICS}, timeout=ANSWER_SECONDS)
     assert answer.headers["Content-Type"].startswith("application/openmetrics-text")
     families = text_string_to_metric_families(answer.text)  # type: ignore[no-untyped-call]
     return [sample for family in families for sample in family.samples]

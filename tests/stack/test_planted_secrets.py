@@ -17,18 +17,17 @@ import requests
 from kombu import Connection
 
 from local.ports import find_free_port
-from local.processes import wait_until
 from local.services import PrivatePostgres, PrivateValkey
 from observability.tests.fake_sentry import FakeSentry
 from observability.tests.otlp import OtlpReceiver
 from observability.tests.payloads import alert, payload
 from observability.tests.planted import PLANTED, found_in
 from observability.tests.vendors import PAGERDUTY_OK, SLACK_OK, Reply, Vendor
+from observability.tests.waiting import ANSWER_SECONDS, PATIENCE_SECONDS, wait_until
 from tests.installation import TOKEN, Installation, run_command
 
 pytestmark = [pytest.mark.stack, pytest.mark.processes]
 
-PATIENCE_SECONDS = 30.0
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 DATABASE = "planted"
 SECRET_KEY = "planted-secret-key-0a9b8c7d6e5f4a3b2c1d0e9f8a7b6c5d4e3f2a1b"
@@ -162,7 +161,7 @@ def plant_and_collect(installation: Installation, around: Surroundings) -> Outpu
     await_everything(installation, around)
     metrics = scrape(installation)
     for program in (installation.beat, installation.worker, installation.web):
-        program.stop(seconds=20.0)  # what waits is sent
+        program.stop(PATIENCE_SECONDS)  # what waits is sent
     return collect(installation, around) | {"metrics": metrics}
 
 
@@ -187,14 +186,24 @@ def plant_in_requests(installation: Installation) -> None:
     for authorization in (f"Bearer {value('bearer header')}", f"Basic {basic}"):
         signed = headers | {"Authorization": authorization}
         address = f"{url}/test/reset/{value('reset token')}/"
-        answer = requests.post(address, data=form, headers=signed, params=query, timeout=10)
+        answer = requests.post(address, data=form, headers=signed, params=query, timeout=ANSWER_SECONDS)
         assert answer.status_code == 500
-        assert requests.get(f"{url}/test/works", headers=signed, params=query, timeout=10).status_code == 200
+        assert (
+            requests.get(
+                f"{url}/test/works", headers=signed, params=query, timeout=ANSWER_SECONDS
+            ).status_code
+            == 200
+        )
     card = {"card": value("json card"), "about": PLANTED["json card"].text}
-    assert requests.post(f"{url}/test/leaks", json=card, headers=headers, timeout=10).status_code == 500
-    missing = requests.get(f"{url}/cards/{value('missing path')}", headers=headers, timeout=10)
+    assert (
+        requests.post(f"{url}/test/leaks", json=card, headers=headers, timeout=ANSWER_SECONDS).status_code
+        == 500
+    )
+    missing = requests.get(f"{url}/cards/{value('missing path')}", headers=headers, timeout=ANSWER_SECONDS)
     assert missing.status_code == 404
-    refused = requests.get(f"{url}/test/works", headers={"Host": value("host") + ".example.com"}, timeout=10)
+    refused = requests.get(
+        f"{url}/test/works", headers={"Host": value("host") + ".example.com"}, timeout=ANSWER_SECONDS
+    )
     assert refused.status_code == 400
 
 
@@ -247,13 +256,13 @@ def break_broker(installation: Installation) -> None:
     """Beat and worker log that they cannot reach it; its address has a password."""
     installation.valkey.kill()
     logs = [installation.folder / f"{name}.log" for name in ("worker", "beat")]
-    assert wait_until(lambda: all(BROKEN in log.read_bytes() for log in logs), PATIENCE_SECONDS)
+    assert wait_until(lambda: all(BROKEN in log.read_bytes() for log in logs))
     installation.valkey.start()
 
 
 def await_everything(installation: Installation, around: Surroundings) -> None:
-    installation.await_settled_supervised(PATIENCE_SECONDS)
-    assert wait_until(lambda: len(around.sentry.of("event")) >= 10, PATIENCE_SECONDS)
+    installation.await_settled_supervised()
+    assert wait_until(lambda: len(around.sentry.of("event")) >= 10)
     around.collector.wait_for(lambda spans: {"run/tests.fail_task"} <= {span.name for span in spans})
 
 
@@ -262,7 +271,7 @@ def await_everything(installation: Installation, around: Surroundings) -> None:
 
 def scrape(installation: Installation) -> bytes:
     answers = [
-        requests.get(f"{installation.url}/metrics", headers={"Accept": accepted}, timeout=10)
+        requests.get(f"{installation.url}/metrics", headers={"Accept": accepted}, timeout=ANSWER_SECONDS)
         for accepted in (OPENMETRICS, "text/plain")
     ]
     return b"\n".join(answer.content for answer in answers)

@@ -15,6 +15,7 @@ from kyc.limits import LimitExceeded, give_back, use
 from kyc.limits.tests.amounts import CURRENCY, limit, used
 from kyc.models import LimitKind
 from kyc.tests.people import make_person
+from observability.tests.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.django_db(transaction=True)
 COUNTED = [LimitKind.MONTHLY, LimitKind.DAILY, LimitKind.BALANCE]
@@ -27,7 +28,7 @@ def all_at_once(count: int, work: Callable[[int], Any]) -> list[Any]:
     def run(number: int) -> Any:
         try:
             connection.ensure_connection()
-            barrier.wait(timeout=30)
+            barrier.wait(timeout=PATIENCE_SECONDS)
             return work(number)
         finally:
             connection.close()

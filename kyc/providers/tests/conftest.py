@@ -48,8 +48,8 @@ def smile(settings: Any) -> Iterator[SmileStandIn]:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """For what hangs."""
-    monkeypatch.setattr("kyc.providers.smile_id.provider.ASK_SECONDS", 0.2)
-    monkeypatch.setattr("kyc.providers.smile_id.provider.UPLOAD_SECONDS", 0.2)
+    monkeypatch.setattr("kyc.providers.smile_id.provider.ASK_SECONDS", 1.0)
+    monkeypatch.setattr("kyc.providers.smile_id.provider.UPLOAD_SECONDS", 1.0)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from kombu.exceptions import OperationalError
 
 from kyc.providers.doorbell import Doorbell
 from observability.request_id import current_request_id, request_id
+from observability.tests.waiting import PATIENCE_SECONDS
 
 
 def heard_by(monkeypatch: pytest.MonkeyPatch, answers: list[Exception | None]) -> tuple[list[str], Any]:
@@ -33,7 +34,7 @@ def test_a_ring_arrives_with_the_callers_request_id(monkeypatch: pytest.MonkeyPa
     token = request_id.set("request-0123456789")
     Doorbell().ring()
     request_id.reset(token)
-    assert arrived.acquire(timeout=10)
+    assert arrived.acquire(timeout=PATIENCE_SECONDS)
     assert heard == ["request-0123456789"]
 
 
@@ -41,9 +42,9 @@ def test_after_a_ring_that_failed_the_next_is_heard(monkeypatch: pytest.MonkeyPa
     heard, arrived = heard_by(monkeypatch, [OperationalError("down")])
     doorbell = Doorbell()
     doorbell.ring()
-    assert arrived.acquire(timeout=10)
+    assert arrived.acquire(timeout=PATIENCE_SECONDS)
     doorbell.ring()
-    assert arrived.acquire(timeout=10)
+    assert arrived.acquire(timeout=PATIENCE_SECONDS)
     assert len(heard) == 2
 
 
@@ -57,9 +58,9 @@ def test_nobody_waits_for_a_broker_that_hangs(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("kyc.tasks.run_checks.apply_async", hang)
     doorbell = Doorbell()
     doorbell.ring()
-    assert began.acquire(timeout=10)
+    assert began.acquire(timeout=PATIENCE_SECONDS)
     for _ in range(100):
         doorbell.ring()  # each returns while the first still hangs
     assert not began.acquire(blocking=False)
     released.set()
-    assert began.acquire(timeout=10), "those rung meanwhile became one"
+    assert began.acquire(timeout=PATIENCE_SECONDS), "those rung meanwhile became one"
