@@ -11,11 +11,16 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from schemathesis.pytest.plugin import SchemathesisFunction
 
 from local.ports import find_free_port
 from local.services import PrivatePostgres, PrivateService, PrivateValkey
 from observability.request_id import request_id
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 # Debian calls it prometheus-alertmanager.
 OTHER_NAMES = {

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from benchmarks import figures
 from benchmarks.ingest import check
@@ -44,7 +45,7 @@ def silent_server() -> Iterator[str]:
 def end_row(stage: Stage) -> Row:
     """From SIGTERM, or from a command's last statement, to the end of the program."""
     with silent_server() as address:
-        hanging = {
+        hanging: dict[str, Any] = {
             "TRACING_ENABLED": "true",
             "TRACING_EXPORTER": "otlp",
             "TRACING_SAMPLE_RATE": "1",
@@ -86,7 +87,7 @@ def seconds_to_end(process: subprocess.Popen[bytes]) -> float:
     return time.monotonic() - began
 
 
-def seconds_of_a_command(stage: Stage, database_url: str, settings: dict[str, str]) -> float:
+def seconds_of_a_command(stage: Stage, database_url: str, settings: dict[str, Any]) -> float:
     """Of one that fails, with a span and an error that wait."""
     done = subprocess.run(
         [sys.executable, "manage.py", "shell", "--no-imports", "--command", WORK],

@@ -68,7 +68,7 @@ def ask(case: Case[Any], token: str) -> Any:
     derandomize=True,
     database=None,
     deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_every_operation_keeps_to_the_document(case: Case[Any], token: str) -> None:
     ask(case, token)

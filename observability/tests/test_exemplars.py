@@ -308,7 +308,7 @@ def test_something_that_is_no_file_costs_only_the_exemplars(directory: Path, his
     assert shown() == {}
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(at=some.integers(0, RECORD.size - 1), bits=some.integers(1, 255))
 def test_a_record_with_a_wrong_byte_is_left_out(
     directory: Path, histogram: Histogram, at: int, bits: int

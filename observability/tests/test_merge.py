@@ -31,7 +31,9 @@ from observability.tests.metric_files import (
 from observability.values import Gauge
 
 # Every slot of one folder is written anew for each example.
-PROPERTY = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+PROPERTY = settings(
+    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 
 LABELS = some.sampled_from(["/a", "", 'a "quoted" one', "back\\slash", "two\nlines", "{}=,", "ключ", "🌍"])
 NUMBERS = some.floats() | some.integers(0, 10**20).map(float)

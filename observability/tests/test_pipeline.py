@@ -54,10 +54,9 @@ def test_backlog_never_reads_the_whole_history(post_alerts: Post) -> None:
 
 
 def test_watching_is_the_sign_of_life_of_the_worker() -> None:
+    began = timezone.now()
     pipeline.watch()
-    assert Heartbeat.objects.filter(
-        pk="worker", last_seen_at__gt=timezone.now() - timedelta(seconds=10)
-    ).exists()
+    assert Heartbeat.objects.filter(pk="worker", last_seen_at__gte=began).exists()
 
 
 def test_every_channel_has_its_row_before_the_first_message() -> None:

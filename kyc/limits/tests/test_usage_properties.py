@@ -89,7 +89,11 @@ def did_use(person: User, move: Move) -> bool:
 
 
 @pytest.mark.django_db
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(steps=st.lists(st.one_of(moves, moves, moves, new_limits), max_size=12))
 def test_any_sequence_stays_within_the_limits_and_equals_the_model(steps: list[Move | NewLimit]) -> None:
     with transaction.atomic():

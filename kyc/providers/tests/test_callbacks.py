@@ -405,7 +405,11 @@ def test_a_thousand_mutated_callbacks_decide_nothing_wrong(smile: SmileStandIn, 
     assert not ProviderEvent.objects.filter(state="done").exists()
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(
     body=st.binary(max_size=200)
     | st.recursive(st.none() | st.text() | st.integers(), st.lists).map(
