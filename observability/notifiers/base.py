@@ -7,7 +7,7 @@ A notifier is pure at both ends. It never sends, loops, sleeps, logs or touches 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -142,6 +142,9 @@ class Notifier(ABC):
         """How fast the vendor takes messages of this channel."""
         return Pace()
 
-    def digest_capacity(self, alerts: Sequence[AlertFacts]) -> int:
-        """How many of `alerts`, from the first on, fit in one digest: at least 1 when there is any."""
-        return min(1, len(alerts))
+    def digest_capacity(self, message: Message) -> int:
+        """How many of the digest's alerts, from the first on, it names when sent: at least 1 of any.
+
+        `request_for` names all of them when it is given no more than these.
+        """
+        return min(1, len(message.alerts))

@@ -9,12 +9,11 @@ import structlog
 from django.conf import settings
 from django.db.models import Q
 
-from observability.alerts.delivery import record
+from observability.alerts.delivery import digest, record
 from observability.alerts.delivery.facts import facts_of, history_url
 from observability.models import Delivery, Episode
 from observability.notifiers import http
 from observability.notifiers.base import (
-    AlertFacts,
     Kind,
     Message,
     Notifier,
@@ -49,7 +48,7 @@ def send(delivery: Delivery, notifier: Notifier) -> None:
         record.finish_unsent(delivery, notifier, Delivery.State.SUPERSEDED, reason)
         return
     try:
-        answer = attempt(message_for(delivery), notifier)
+        answer = attempt(message_for(delivery, notifier), notifier)
     except Exception as problem:
         # One alert that we cannot word must not stop the others; it is recorded and tried again.
         log.exception("delivery_not_worded", delivery=delivery.pk, channel=delivery.channel)
@@ -82,7 +81,7 @@ def reason_not_to_send(delivery: Delivery, notifier: Notifier) -> str:
     """Why `delivery`, just read, need not be sent any more; "" when it must. Asked before every attempt."""
     episode = delivery.episode
     if episode is None:
-        return ""
+        return "" if digest.waiting_members(delivery).exists() else "None of its alerts is left."
     resolved = episode.status == Episode.Status.RESOLVED
     if delivery.kind == Delivery.Kind.TRIGGER and resolved:
         return "The alert was resolved before it was sent."
@@ -110,22 +109,15 @@ def may_have_been_told(delivery: Delivery) -> bool:
     )
 
 
-def message_for(delivery: Delivery) -> Message:
+def message_for(delivery: Delivery, notifier: Notifier) -> Message:
+    if delivery.episode is None:
+        return digest.message_of(delivery, notifier)
     kind = Kind(delivery.kind)
     late = kind is Kind.RESOLVE and not may_have_been_told(delivery)
     return Message(
         kind=kind,
-        alerts=alerts_of(delivery),
+        alerts=(facts_of(delivery.episode),),
         environment=settings.ENVIRONMENT,
         late=late,
         console_url=history_url(),
     )
-
-
-def alerts_of(delivery: Delivery) -> tuple[AlertFacts, ...]:
-    if delivery.episode is not None:
-        return (facts_of(delivery.episode),)
-    episodes = (
-        Episode.objects.filter(deliveries__digest=delivery).select_related("acknowledged_by").order_by("pk")
-    )
-    return tuple(facts_of(episode) for episode in episodes)

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from observability.notifiers.base import AlertFacts, Kind, Message
+from observability.notifiers.base import Message
 from observability.notifiers.severity import EMOJI, worst
 from observability.notifiers.slack import blocks
 from observability.notifiers.slack.blocks import Block
 from observability.notifiers.slack.dates import date
-from observability.notifiers.slack.groups import PREFERRED, Group, grouped, shared_by_all
+from observability.notifiers.slack.groups import (
+    PREFERRED,
+    Group,
+    fingerprint_of,
+    grouped,
+    shared_by_all,
+    tells,
+)
 from observability.notifiers.text import utf16_length
 
 NAME_LIMIT = 80
@@ -22,9 +29,8 @@ MOST_SHARED_LABELS = 4
 MOST_SECTIONS = blocks.MOST_BLOCKS - 5
 # capacity() stops looking within this many alerts of the exact answer.
 STEP = 4
-# capacity() doesn't know these yet; it leaves room for the longest.
-ANY_ENVIRONMENT = "e" * NAME_LIMIT
-ANY_URL = "https://" + "u" * (URL_LIMIT - 50)
+# capacity() leaves room to say how many are not named, whether or not there will be any.
+MOST_NOT_NAMED = 10**6
 
 
 def payload_for(message: Message) -> dict[str, Any]:
@@ -33,30 +39,32 @@ def payload_for(message: Message) -> dict[str, Any]:
         payload = _fitting(message, lean=lean)
         if payload is not None:
             return payload
-    room = capacity(message.alerts)
+    room = capacity(message)
     more = message.more + len(message.alerts) - room
     return _payload(replace(message, alerts=message.alerts[:room], more=more), lean=True)
 
 
-def capacity(alerts: Sequence[AlertFacts]) -> int:
-    """How many of `alerts`, from the first on, one digest names. Sorted by name, they need fewer digests."""
-    if not alerts:
-        return 0
+def capacity(message: Message) -> int:
+    """How many of the digest's alerts, from the first on, it names. Sorted by name, they need fewer digests.
+
+    A digest of so many has room for all of them: its own capacity is the same.
+    """
+    count = len(message.alerts)
+    if count <= 1 or _fits(message, count):
+        return count
     fits, too_many = 1, 2
-    while too_many <= len(alerts) and _fits(alerts[:too_many]):
+    while too_many < count and _fits(message, too_many):
         fits, too_many = too_many, too_many * 2
-    if too_many > len(alerts) and (fits == len(alerts) or _fits(alerts)):
-        return len(alerts)
-    too_many = min(too_many, len(alerts))
+    too_many = min(too_many, count)
     while too_many - fits > STEP:
         middle = (fits + too_many) // 2
-        fits, too_many = (middle, too_many) if _fits(alerts[:middle]) else (fits, middle)
+        fits, too_many = (middle, too_many) if _fits(message, middle) else (fits, middle)
     return fits
 
 
-def _fits(alerts: Sequence[AlertFacts]) -> bool:
-    message = Message(Kind.DIGEST, tuple(alerts), ANY_ENVIRONMENT, more=10**6, console_url=ANY_URL)
-    return _fitting(message, lean=True) is not None
+def _fits(message: Message, count: int) -> bool:
+    named = replace(message, alerts=message.alerts[:count], more=MOST_NOT_NAMED)
+    return _fitting(named, lean=True) is not None
 
 
 def _fitting(message: Message, *, lean: bool) -> dict[str, Any] | None:
@@ -135,8 +143,11 @@ def _paragraph(group: Group, shared: dict[str, str], *, lean: bool) -> tuple[str
 
 
 def _what_one_is_about(group: Group) -> str:
-    name = next((name for name in PREFERRED if group.shared.get(name)), "")
-    return f" {blocks.code(group.shared[name], PAIR_LIMIT)}" if name else ""
+    value = next((group.shared[name] for name in PREFERRED if group.shared.get(name)), "")
+    about = [blocks.code(value, PAIR_LIMIT)] if value else []
+    if not tells(value or group.alertname):
+        about.append(blocks.code(fingerprint_of(group.alerts[0]), PAIR_LIMIT))
+    return "".join(f" {text}" for text in about)
 
 
 def _told_by(group: Group) -> str:

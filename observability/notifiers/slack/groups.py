@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from observability.notifiers.base import AlertFacts
 from observability.notifiers.slack.blocks import inert
+from observability.scrubbing import HIDDEN
 
 # Said in the title, or the same for every alert of a group.
 NEVER_SAID = frozenset({"alertname", "severity"})
@@ -63,7 +64,10 @@ def _group(key: tuple[str, str, bool], alerts: tuple[AlertFacts, ...], *, lean: 
     told_by = {name: _shared_ends(values) if lean else ("", "") for name, values in columns.items()}
     cut = [[_middle(value, told_by[name]) for value in values] for name, values in columns.items()]
     rows = [inert(" ".join(row), ITEM_LIMIT) for row in zip(*cut, strict=True)] or [""] * len(alerts)
-    items = tuple(_unlike(rows, alerts)) if len(alerts) > 1 else ()
+    tell = [tells(" ".join(values)) for values in zip(*columns.values(), strict=True)] or [False] * len(
+        alerts
+    )
+    items = tuple(_unlike(rows, tell, alerts)) if len(alerts) > 1 else ()
     return Group(*key, alerts, shared, told_by, items)
 
 
@@ -118,12 +122,21 @@ def _middle(value: str, ends: tuple[str, str]) -> str:
     return value[len(ends[0]) : len(value) - len(ends[1])]
 
 
-def _unlike(rows: Sequence[str], alerts: Sequence[AlertFacts]) -> list[str]:
-    """Rows that are alike or empty get the fingerprint, so that every alert is named."""
+def _unlike(rows: Sequence[str], tell: Sequence[bool], alerts: Sequence[AlertFacts]) -> list[str]:
+    """Rows that are alike, empty or partly hidden get the fingerprint, so that every alert is named."""
     counts: dict[str, int] = {}
     for row in rows:
         counts[row] = counts.get(row, 0) + 1
     return [
-        row if row and counts[row] == 1 else f"{row} #{inert(alert.fingerprint, FINGERPRINT_LIMIT)}".strip()
-        for row, alert in zip(rows, alerts, strict=True)
+        row if row and told and counts[row] == 1 else f"{row} {fingerprint_of(alert)}".strip()
+        for row, told, alert in zip(rows, tell, alerts, strict=True)
     ]
+
+
+def tells(text: str) -> bool:
+    """Whether `text` says which alert it is: an instance may look like a card's number and be hidden."""
+    return bool(text) and HIDDEN not in text
+
+
+def fingerprint_of(alert: AlertFacts) -> str:
+    return f"#{inert(alert.fingerprint, FINGERPRINT_LIMIT)}"

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import ClassVar
 from urllib.parse import urlsplit
 
 from django.conf import settings
 
 from observability.notifiers.base import (
-    AlertFacts,
     Delivered,
     Kind,
     Message,
@@ -73,8 +71,8 @@ class Slack(Notifier):
         rate = settings.SLACK_MESSAGES_PER_SECOND
         return Pace(interval=1.05 / rate) if rate > 0 else Pace()
 
-    def digest_capacity(self, alerts: Sequence[AlertFacts]) -> int:
-        return capacity(alerts)
+    def digest_capacity(self, message: Message) -> int:
+        return capacity(message)
 
 
 def _says_ok(said: str) -> bool:

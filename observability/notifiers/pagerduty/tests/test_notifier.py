@@ -37,7 +37,7 @@ def test_request_goes_to_the_events_address_with_the_event() -> None:
 
 def test_pagerduty_takes_no_digest() -> None:
     assert PagerDuty().handles == {Kind.TRIGGER, Kind.ACKNOWLEDGE, Kind.RESOLVE, Kind.NOTICE}
-    assert PagerDuty().digest_capacity(storm(5)) == 1
+    assert PagerDuty().digest_capacity(message(Kind.DIGEST, *storm(5))) == 1
 
 
 def test_pagerduty_is_off_without_a_key(settings: Settings) -> None:

@@ -4,6 +4,7 @@ import re
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -78,6 +79,21 @@ def test_alerts_that_no_label_tells_apart_are_named_by_fingerprint() -> None:
     ]
 
 
+@pytest.mark.parametrize("hidden", ["[redacted]", "web [redacted]"])
+def test_an_alert_whose_own_label_is_hidden_is_named_by_fingerprint(hidden: str) -> None:
+    """An instance of 16 digits may look like a card's number (`facts_of` hides it)."""
+    alerts = [alert(labels={"instance": "web-1"}), alert(labels={"instance": hidden}, fingerprint="5772")]
+
+    assert [group.items for group in grouped(alerts, lean=False)] == [("web-1", f"{hidden} #5772")]
+
+
+def test_a_lone_alert_whose_label_is_hidden_is_named_by_fingerprint() -> None:
+    hidden = alert(labels={"instance": "[redacted]"}, fingerprint="5772", runbook_url="")
+    payload = payload_for(message(Kind.DIGEST, hidden, alert(alertname="Slow", runbook_url="", labels={})))
+
+    assert sections_of(payload) == ["*HighErrorRate* `[redacted]` `#5772`\n*Slow*"]
+
+
 def test_missing_label_is_a_dash() -> None:
     alerts = [alert(labels={"queue": "mail"}), alert(labels={})]
 
@@ -132,7 +148,7 @@ def test_ten_thousand_alerts_are_all_named_in_at_most_thirty_digests() -> None:
     digests: list[dict[str, Any]] = []
     named = 0
     while waiting:
-        count = capacity(waiting)
+        count = capacity(message(Kind.DIGEST, *waiting))
         digests.append(payload_for(message(Kind.DIGEST, *waiting[:count])))
         assert len(set(names_in(digests[-1]))) == count
         named, waiting = named + count, waiting[count:]
@@ -155,7 +171,7 @@ def test_alerts_over_the_capacity_are_counted_not_dropped() -> None:
     alerts = storm(5000)
     payload = payload_for(message(Kind.DIGEST, *alerts, more=7))
 
-    named = capacity(alerts)
+    named = capacity(message(Kind.DIGEST, *alerts))
     assert 333 <= named < 5000
     assert len(set(names_in(payload))) == named
     assert context_of(payload)[-1] == f"… and {5000 - named + 7} more alerts, not named here"
@@ -163,13 +179,14 @@ def test_alerts_over_the_capacity_are_counted_not_dropped() -> None:
 
 
 def test_capacity_of_few_alerts_is_all_of_them() -> None:
-    assert [capacity(storm(count)) for count in (0, 1, 2, 3, 7, 100)] == [0, 1, 2, 3, 7, 100]
+    counts = [0, 1, 2, 3, 7, 100]
+    assert [capacity(Message(Kind.DIGEST, storm(count), "production")) for count in counts] == counts
 
 
 def test_alert_of_huge_labels_fits_alone() -> None:
     huge = alert(alertname="n" * 100_000, labels={f"l{number}": "v" * 100_000 for number in range(20)})
 
-    assert capacity([huge]) == 1
+    assert capacity(message(Kind.DIGEST, huge)) == 1
     check(payload_for(message(Kind.DIGEST, huge)))
 
 
@@ -196,4 +213,4 @@ def test_no_digest_breaks_slacks_limits_or_formatting(
     digest = Message(Kind.DIGEST, tuple(alerts), environment, more=more, console_url=url)
 
     check(payload_for(digest))
-    assert 1 <= capacity(alerts) <= len(alerts)
+    assert 1 <= capacity(digest) <= len(alerts)

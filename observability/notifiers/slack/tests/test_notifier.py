@@ -49,7 +49,7 @@ def test_secrets_are_the_webhook_its_path_and_its_last_part() -> None:
 
 
 def test_digest_capacity_is_slacks() -> None:
-    assert Slack().digest_capacity(storm(50)) == 50
+    assert Slack().digest_capacity(message(Kind.DIGEST, *storm(50))) == 50
 
 
 @pytest.mark.parametrize("body", ["ok", "ok\n", '{"ok": true}', '{"success": true}'])
