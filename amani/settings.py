@@ -20,6 +20,7 @@ from environs import FileAwareEnv, validate
 
 from amani.appearance import UNFOLD  # noqa: F401  (Django Unfold's settings)
 from observability.logging import logging_config
+from observability.severities import SEVERITIES, plain
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -57,6 +58,33 @@ def parse_routes(text: str) -> dict[str, tuple[str, ...]]:
             raise ImproperlyConfigured(message)
         routes[severity] = tuple(filter(None, channels.split("+")))
     return {severity: routes.get(severity, ()) for severity in SEVERITIES}
+
+
+def parse_severity_map(text: str) -> dict[str, str]:
+    """`"Blocker=critical,meh=info"` as `{"blocker": "critical", "meh": "info"}`."""
+    meanings: dict[str, str] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, _separator, severity = part.partition("=")
+        if not plain(name) or severity.strip().lower() not in SEVERITIES:
+            message = (
+                f"ALERT_SEVERITY_MAP: {part!r} is not name=severity with a severity of {SEVERITIES}, "
+                "as in blocker=critical,meh=info."
+            )
+            raise ImproperlyConfigured(message)
+        if plain(name) in SEVERITIES:
+            message = (
+                f"ALERT_SEVERITY_MAP: {part!r} would give {plain(name)!r} another meaning. "
+                "Change where its alerts go with ALERT_ROUTES."
+            )
+            raise ImproperlyConfigured(message)
+        meanings[plain(name)] = severity.strip().lower()
+    return meanings
+
+
+def annotation_names(variable: str, default: str) -> tuple[str, ...]:
+    """The annotations to try, in order. The one that Amani's own rules use is always among them."""
+    given = [name.strip() for name in env.str(variable, default).split(",") if name.strip()]
+    return tuple(dict.fromkeys([*given, default.partition(",")[0]]))
 
 
 def commit_of(checkout: Path) -> str:
@@ -350,13 +378,17 @@ CELERY_BEAT_SCHEDULE = {
 
 # --- Alerts: intake, routing, delivery ---
 
-SEVERITIES = ("critical", "error", "warning", "info")
 ALERT_WEBHOOK_TOKEN = env.str("ALERT_WEBHOOK_TOKEN", "")
 ALERT_WEBHOOK_TOKEN_PREVIOUS = env.str("ALERT_WEBHOOK_TOKEN_PREVIOUS", "")
 ALERT_WEBHOOK_MAX_BYTES = env.int("ALERT_WEBHOOK_MAX_BYTES", 32 * 1024 * 1024)
 ALERT_ROUTES = parse_routes(
     env.str("ALERT_ROUTES", "critical=pagerduty+slack,error=slack,warning=slack,info=")
 )
+ALERT_SEVERITY_MAP = parse_severity_map(env.str("ALERT_SEVERITY_MAP", ""))
+ALERT_SUMMARY_ANNOTATIONS = annotation_names("ALERT_SUMMARY_ANNOTATIONS", "summary,title,message")
+ALERT_DESCRIPTION_ANNOTATIONS = annotation_names("ALERT_DESCRIPTION_ANNOTATIONS", "description,message")
+ALERT_RUNBOOK_ANNOTATIONS = annotation_names("ALERT_RUNBOOK_ANNOTATIONS", "runbook_url,runbook")
+ALERT_DASHBOARD_ANNOTATIONS = annotation_names("ALERT_DASHBOARD_ANNOTATIONS", "dashboard_url,dashboard")
 ALERT_GIVE_UP_AFTER_SECONDS = env.int("ALERT_GIVE_UP_AFTER_SECONDS", 6 * 3600)
 ALERT_DIGEST_THRESHOLD = env.int("ALERT_DIGEST_THRESHOLD", 5)
 # The Watchdog comes every minute; a person has to hear of its absence within five.

@@ -192,11 +192,23 @@ alert_webhook_rejections = children(
     ),
     ("bad_token", "too_large", "not_json", "not_a_payload", "bad_encoding", "unavailable", "set_aside"),
 )
+alerts_with_odd_fields = counter(
+    "amani_alerts_with_odd_fields_total", "Alerts stored although a field had to be converted or left out."
+)
+alerts_with_unknown_severity = counter(
+    "amani_alerts_unknown_severity_total", "Alerts stored whose severity label says what no table knows."
+)
 
 
 def record_alerts_received(*, firing: int = 0, resolved: int = 0) -> None:
     alerts_received["firing"].inc(firing)
     alerts_received["resolved"].inc(resolved)
+
+
+def record_odd_alerts(*, odd_fields: int, unknown_severity: int) -> None:
+    """How many alerts of a payload had odd fields, and a severity that is not known."""
+    alerts_with_odd_fields.inc(odd_fields)
+    alerts_with_unknown_severity.inc(unknown_severity)
 
 
 def record_webhook(outcome: str) -> None:

@@ -115,6 +115,9 @@ def severity_mark(severity: str) -> SafeString:
     )
 
 
+UNKNOWN_SEVERITY_MARK = mark("warning", "help", "Severity unknown")
+
+
 def channel_label(channel: str) -> str:
     notifier = registry.NOTIFIERS.get(channel)
     return notifier.label if notifier else channel

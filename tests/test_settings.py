@@ -118,6 +118,38 @@ def test_odd_route_is_refused_with_what_was_expected(routes: str) -> None:
     assert f"ALERT_ROUTES: {routes!r} is not severity=channel+channel" in result.stderr
 
 
+@pytest.mark.parametrize("given", ["blocker", "blocker=urgent", "=critical", "blocker=", "-=info"])
+def test_odd_severity_map_is_refused_with_what_was_expected(given: str) -> None:
+    result = manage("check", **(production_example() | {"ALERT_SEVERITY_MAP": f"meh=info,{given}"}))
+    assert result.returncode != 0
+    assert (
+        f"ALERT_SEVERITY_MAP: {given!r} is not name=severity with a severity of ('critical'" in result.stderr
+    )
+
+
+def test_severity_map_cannot_change_what_the_four_mean() -> None:
+    result = manage("check", **(production_example() | {"ALERT_SEVERITY_MAP": "Critical=info"}))
+    assert result.returncode != 0
+    assert "ALERT_SEVERITY_MAP: 'Critical=info' would give 'critical' another meaning" in result.stderr
+
+
+def test_severity_map_and_orders_of_annotations_are_read() -> None:
+    given = {
+        "ALERT_SEVERITY_MAP": " Block-er = Critical ,meh=info,",
+        "ALERT_SUMMARY_ANNOTATIONS": "headline, message",
+        "ALERT_RUNBOOK_ANNOTATIONS": "runbook,runbook_url",
+    }
+    shown = (
+        "from django.conf import settings as s; print(s.ALERT_SEVERITY_MAP, s.ALERT_SUMMARY_ANNOTATIONS, "
+        "s.ALERT_DESCRIPTION_ANNOTATIONS, s.ALERT_RUNBOOK_ANNOTATIONS)"
+    )
+    result = manage("shell", "-c", shown, **(production_example() | given))
+    assert result.stdout.strip().endswith(
+        "{'blocker': 'critical', 'meh': 'info'} ('headline', 'message', 'summary') "
+        "('description', 'message') ('runbook', 'runbook_url')"
+    )
+
+
 def test_odd_database_address_is_refused_with_what_was_expected() -> None:
     result = manage("check", **(production_example() | {"DATABASE_URL": "sqlite:///x"}))
     assert "must be postgresql://user:password@host:port/name" in result.stderr

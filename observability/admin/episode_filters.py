@@ -9,9 +9,9 @@ from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
+from observability.admin.matchers import read_equality
 from observability.models import Delivery, Episode
 
-LABEL = re.compile(r'([A-Za-z_][A-Za-z0-9_]*)="?([^"]*)"?')
 FINGERPRINT = re.compile(r"[0-9a-f]{16,64}")
 LABELS_SEARCHED = 100_000
 WAITING = (  # together they are Delivery.UNFINISHED
@@ -19,6 +19,17 @@ WAITING = (  # together they are Delivery.UNFINISHED
     Q(state=Delivery.State.DIGESTED, digest__isnull=False),
 )
 GONE_WRONG = (Q(state__in=[Delivery.State.FAILED, Delivery.State.DEAD]),)
+
+
+class UnknownSeverityFilter(admin.SimpleListFilter):
+    title = "severity label"
+    parameter_name = "severity_label"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("unknown", "unknown")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Episode]) -> QuerySet[Episode]:
+        return queryset.filter(severity_is_unknown=True) if self.value() == "unknown" else queryset
 
 
 class OwnerFilter(admin.SimpleListFilter):
@@ -65,11 +76,15 @@ def with_delivery(*conditions: Q) -> Q:
 
 
 def search(queryset: QuerySet[Episode], term: str, *, in_period: bool) -> QuerySet[Episode]:
-    """`label=value` among the newest alerts (or in the chosen period), a fingerprint, or a name's start."""
-    label = LABEL.fullmatch(term)
-    if label:
+    """`label=value` among the newest alerts (or in the chosen period), a fingerprint, or a name's start.
+
+    A label's name may be anything: `service.name=payments`, `"odd \\"name\\""="value"`.
+    """
+    equality = read_equality(term)
+    if equality:
+        name, value = equality
         queryset = queryset if in_period else newest(queryset)
-        return queryset.filter(labels__contains={label[1]: label[2]})
+        return queryset.filter(labels__contains={name: value})
     named = Q(alertname__startswith=term) | Q(alertname__startswith=term[:1].upper() + term[1:])
     return queryset.filter(Q(fingerprint=term) if FINGERPRINT.fullmatch(term) else named)
 

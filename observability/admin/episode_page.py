@@ -11,6 +11,8 @@ from django.db.models import Prefetch
 from observability.admin.cause import links as cause_links
 from observability.admin.cause import logs
 from observability.admin.cause.page import cause_context
+from observability.admin.matchers import is_classic, selector, silence_command
+from observability.alerts.annotations import description_of, names_shown_elsewhere
 from observability.alerts.delivery.facts import runbook_url
 from observability.models import Attempt, Delivery, Episode, EpisodeEvent
 from observability.notifiers import registry
@@ -44,8 +46,10 @@ def page_context(episode: Episode) -> dict[str, Any]:
             )[:MOST_EARLIER]
         ),
         "links": links_of(episode),
-        "description": episode.annotations.get("description", ""),
+        "description": description_of(episode.annotations),
         "annotations": annotations_of(episode),
+        "unknown_severity": episode.labels.get("severity", "") if episode.severity_is_unknown else "",
+        "silence_command": silence_command_of(episode),
     }
 
 
@@ -79,7 +83,7 @@ def attempts_of(delivery: Delivery) -> list[Attempt]:
 
 def annotations_of(episode: Episode) -> list[tuple[str, str, str]]:
     """(name, text, link or "") without the ones that the page shows elsewhere."""
-    shown = {"summary", "description", "runbook_url"}
+    shown = names_shown_elsewhere(episode.annotations)
     return [
         (name, text, safe_url(text))
         for name, text in sorted(episode.annotations.items())
@@ -109,16 +113,18 @@ def links_of(episode: Episode) -> list[tuple[str, str, str]]:
 
 def alertmanager_links(episode: Episode) -> list[tuple[str, str, str]]:
     """Alertmanager's page for the alert and its form for a silence, both filled in."""
-    every_label = ",".join(f"{name}={quoted(value)}" for name, value in sorted(episode.labels.items()))
-    name = f"alertname={quoted(episode.alertname)}"
-    alerts = f"{settings.ALERTMANAGER_URL}/#/alerts?filter={quote('{' + name + '}', safe='')}"
-    silence = f"{settings.ALERTMANAGER_URL}/#/silences/new?filter={quote('{' + every_label + '}', safe='')}"
+    labels = episode.labels
+    name = {"alertname": labels["alertname"]} if "alertname" in labels else labels
+    alerts = f"{settings.ALERTMANAGER_URL}/#/alerts?filter={quote(selector(name), safe='')}"
+    silence = f"{settings.ALERTMANAGER_URL}/#/silences/new?filter={quote(selector(labels), safe='')}"
     return [
         ("notifications_active", "Alertmanager", safe_url(alerts)),
         ("notifications_paused", "Silence it", safe_url(silence)),
     ]
 
 
-def quoted(value: str) -> str:
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'"{escaped}"'
+def silence_command_of(episode: Episode) -> str:
+    """For labels that not every Alertmanager's form understands: its server does since 0.27."""
+    if episode.source != Episode.Source.ALERTMANAGER or all(map(is_classic, episode.labels)):
+        return ""
+    return silence_command(episode.labels)

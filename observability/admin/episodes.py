@@ -16,7 +16,7 @@ from django.views.decorators.http import require_safe
 
 from observability import words
 from observability.admin.cause.page import samples_context
-from observability.admin.episode_filters import OwnerFilter, ToldFilter, search
+from observability.admin.episode_filters import OwnerFilter, ToldFilter, UnknownSeverityFilter, search
 from observability.admin.episode_page import page_context
 from observability.alerts import episodes
 from observability.console.history import CappedChangeList, HistoryAdmin, actor_of, posted_reason, see_other
@@ -47,7 +47,7 @@ class EpisodeAdmin(HistoryAdmin):
     page_template = "observability/console/episode.html"
     list_display = ("standing", "alert", "since", "owner", "told")
     list_display_links = ("alert",)
-    list_filter = ("status", "severity", OwnerFilter, ToldFilter, "source")
+    list_filter = ("status", "severity", UnknownSeverityFilter, OwnerFilter, ToldFilter, "source")
     search_fields = ("alertname",)  # Django shows the box only when there are some; see get_search_results
     search_help_text = "Name, label=value or fingerprint"
     date_hierarchy = "starts_at"
@@ -78,8 +78,9 @@ class EpisodeAdmin(HistoryAdmin):
     @admin.display(description="state", ordering="status")
     def standing(self, episode: Episode) -> SafeString:
         status = words.mark(*words.STATUS_MARKS[Episode.Status(episode.status)])
+        doubt = words.UNKNOWN_SEVERITY_MARK if episode.severity_is_unknown else ""
         return format_html(
-            '<span class="am-stack">{}{}</span>', status, words.severity_mark(episode.severity)
+            '<span class="am-stack">{}{}{}</span>', status, words.severity_mark(episode.severity), doubt
         )
 
     @admin.display(description="alert", ordering="alertname")

@@ -67,12 +67,18 @@ def firing_count() -> int:
     return Episode.objects.filter(status=Episode.Status.FIRING).order_by()[:COUNT_AT_MOST].count()
 
 
+def unknown_severity_count() -> int:
+    firing = Episode.objects.filter(status=Episode.Status.FIRING, severity_is_unknown=True)
+    return firing.order_by()[:COUNT_AT_MOST].count()
+
+
 def overview() -> dict[str, Any]:
     counts = firing_by_severity()
     now = timezone.now()
     channels = channel_states(now)
     return {
         "now": now,
+        "unknown_severity_mark": words.UNKNOWN_SEVERITY_MARK,
         "severities": [(severity, counts[severity]) for severity in ORDER],
         "firing": firing_alerts(),
         "firing_total": sum(counts.values()),
@@ -231,6 +237,14 @@ def banners(channels: list[ChannelState]) -> list[tuple[str, str, str, str, str]
     if off:
         title = f"{' and '.join(off)} {'is' if len(off) == 1 else 'are'} off"
         said.append(("warning", title, off_text(off), "", ""))
+    if unknown := unknown_severity_count():
+        title = f"{unknown} firing {'alert has' if unknown == 1 else 'alerts have'} an unknown severity"
+        text = "They are handled as errors. Correct their rules, or say in ALERT_SEVERITY_MAP what they mean."
+        url_name, query = (
+            "admin:observability_episode_changelist",
+            "?status__exact=firing&severity_label=unknown",
+        )
+        said.append(("warning", title, text, url_name, query))
     if Receipt.objects.filter(needs_attention()).exists():
         text = "What Alertmanager posted was not understood, or not all of it: alerts may be missing."
         url_name, query = "admin:observability_receipt_changelist", "?attention=yes"

@@ -72,7 +72,7 @@ class ReceiptAdmin(HistoryAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Receipt]:
         rows: QuerySet[Receipt] = super().get_queryset(request)
-        return rows.defer("body", "set_aside")
+        return rows.defer("body", "set_aside", "odd_fields")
 
     def get_object(
         self, request: HttpRequest, object_id: str, from_field: str | None = None
@@ -128,6 +128,7 @@ class ReceiptAdmin(HistoryAdmin):
             "body_is_cut": is_cut,
             "shown_characters": MOST_CHARACTERS,
             "set_aside": row.set_aside[:MOST_SET_ASIDE],
+            "odd_fields": row.odd_fields,
             "set_aside_more": max(0, len(row.set_aside) - MOST_SET_ASIDE),
             "alerts": alerts_in(bytes(row.body)),
             "may_reprocess": self.may(request, "reprocess_receipt") and can_reprocess(row),
@@ -192,5 +193,7 @@ def alerts_in(body: bytes) -> list[Episode]:
         return []
     wanted = Q()
     for alert in payload.alerts[:MOST_ALERTS]:
-        wanted |= Q(fingerprint=alert["fingerprint"], starts_at=alert["starts_at"])
-    return list(Episode.objects.filter(wanted).order_by("-starts_at", "-id")) if wanted else []
+        began = {"starts_at": alert["starts_at"]} if alert["starts_at"] else {}
+        wanted |= Q(fingerprint=alert["fingerprint"], **began)
+    found = Episode.objects.filter(wanted).order_by("-starts_at", "-id")
+    return list(found[:MOST_ALERTS]) if wanted else []

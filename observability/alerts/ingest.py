@@ -20,8 +20,8 @@ from django.db import DataError, IntegrityError, InterfaceError, OperationalErro
 from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
 
-from observability.alerts.payload import NotAPayload, Payload, clean
-from observability.models import Heartbeat, Receipt
+from observability.alerts.payload import NotAPayload, Payload, clean, dedup_key
+from observability.models import Episode, Heartbeat, Receipt
 
 PRIORITY_PAGE = 0
 PRIORITY_FIRST_WORD = 1
@@ -35,13 +35,14 @@ WITH receipt_id AS MATERIALIZED (
 ), incoming AS (
     SELECT * FROM json_to_recordset(%(alerts)s::json) AS alert(
         fingerprint text, starts_at timestamptz, ends_at timestamptz, status text, severity text,
-        alertname text, summary text, labels jsonb, annotations jsonb, generator_url text, dedup_key text)
+        severity_is_unknown boolean, alertname text, summary text, labels jsonb, annotations jsonb,
+        generator_url text, dedup_key text)
 ), touched AS (
     INSERT INTO observability_episode AS known (
-        fingerprint, starts_at, ends_at, status, severity, alertname, summary, labels, annotations,
-        generator_url, dedup_key, source, first_seen_at, resolved_at, round)
-    SELECT fingerprint, starts_at, ends_at, status, severity, alertname, summary, labels, annotations,
-           generator_url, dedup_key, 'alertmanager', %(now)s,
+        fingerprint, starts_at, ends_at, status, severity, severity_is_unknown, alertname, summary, labels,
+        annotations, generator_url, dedup_key, source, first_seen_at, resolved_at, round)
+    SELECT fingerprint, starts_at, ends_at, status, severity, severity_is_unknown, alertname, summary,
+           labels, annotations, generator_url, dedup_key, 'alertmanager', %(now)s,
            CASE WHEN status = 'resolved' THEN %(now)s END, 0
     FROM incoming
     ON CONFLICT (fingerprint, starts_at) DO UPDATE
@@ -77,10 +78,10 @@ WITH receipt_id AS MATERIALIZED (
 ), receipt AS (
     INSERT INTO observability_receipt (
         id, received_at, outcome, reason, receiver, group_key, alert_count, changed_count,
-        truncated_alerts, set_aside, remote_address, request_id, body, size)
+        truncated_alerts, set_aside, odd_fields, remote_address, request_id, body, size)
     SELECT receipt_id.id, %(now)s, %(outcome)s, %(reason)s, %(receiver)s, %(group_key)s, %(received)s,
-           (SELECT count(*) FROM changed), %(truncated)s, %(set_aside)s::jsonb, %(remote_address)s,
-           %(request_id)s, %(body)s, %(size)s
+           (SELECT count(*) FROM changed), %(truncated)s, %(set_aside)s::jsonb,
+           %(odd_fields)s::jsonb, %(remote_address)s, %(request_id)s, %(body)s, %(size)s
     FROM receipt_id WHERE %(keep_receipt)s
 )
 SELECT receipt_id.id, (SELECT count(*) FROM changed),
@@ -109,6 +110,7 @@ class Stored:
 
 def store(payload: Payload, envelope: Envelope, *, keep_receipt: bool = True) -> Stored:
     """Stores `payload`. Raises OperationalError or InterfaceError when the database cannot for now."""
+    date_undated(payload, timezone.now())
     try:
         stored = run_statement(payload, envelope, keep_receipt=keep_receipt)
     except (DataError, IntegrityError):
@@ -179,12 +181,13 @@ def statement_parameters(
         "keep_receipt": keep_receipt,
         "known_receipt_id": envelope.receipt_id,
         "outcome": Receipt.Outcome.PARTIAL.value if payload.set_aside else Receipt.Outcome.STORED.value,
-        "reason": set_aside_summary(payload),
+        "reason": summary_of_faults(payload),
         "receiver": payload.receiver,
         "group_key": payload.group_key,
         "received": payload.received,
         "truncated": payload.truncated_alerts,
         "set_aside": json.dumps(payload.set_aside),
+        "odd_fields": json.dumps(payload.odd_fields),
         "remote_address": envelope.remote_address,
         "request_id": envelope.request_id,
         "body": envelope.body,
@@ -200,14 +203,39 @@ def routes() -> list[dict[str, str]]:
     ]
 
 
-def set_aside_summary(payload: Payload) -> str:
-    if not payload.set_aside:
-        return ""
-    first = payload.set_aside[0]
-    return (
-        f"{len(payload.set_aside)} of {payload.received} alerts set aside; the first, alert "
-        f"{first['position']}: {first['reason']}."
+def summary_of_faults(payload: Payload) -> str:
+    """What a receipt says in one line of the alerts set aside, and of those with odd fields."""
+    of_all = f"of {payload.received} alerts"
+    faults = (
+        (len(payload.set_aside), f"{of_all} set aside", payload.set_aside),
+        (payload.odd_count, f"{of_all} stored despite odd fields", payload.odd_fields),
     )
+    return " ".join(
+        f"{count} {what}; the first, alert {notes[0]['position']}: {notes[0]['reason']}."
+        for count, what, notes in faults
+        if count
+    )
+
+
+def date_undated(payload: Payload, now: datetime) -> None:
+    """Gives a start to alerts whose sender gave none that can be used. Rare, so one query is fine.
+
+    It is the start of the alert's newest episode while that fires, and for a resolve also afterwards: the
+    same body again changes nothing. Else the alert begins when it arrives, or ended if that was before.
+    """
+    undated = [alert for alert in payload.alerts if alert["starts_at"] is None]
+    if not undated:
+        return
+    newest = Episode.objects.filter(fingerprint__in=[alert["fingerprint"] for alert in undated])
+    rows = newest.order_by("fingerprint", "-starts_at").distinct("fingerprint")
+    known = {row[0]: row[1:] for row in rows.values_list("fingerprint", "starts_at", "status")}
+    for alert in undated:
+        began, status = known.get(alert["fingerprint"], (None, ""))
+        if began is None or (alert["status"] == "firing" and status != Episode.Status.FIRING):
+            ended = alert["ends_at"]
+            began = min(now, datetime.fromisoformat(ended)) if ended else now
+        alert["starts_at"] = began.isoformat()
+        alert["dedup_key"] = dedup_key(alert["fingerprint"], alert["starts_at"])
 
 
 def is_storable(alert: dict[str, Any], payload: Payload) -> bool:

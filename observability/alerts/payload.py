@@ -1,7 +1,8 @@
-"""Reads the body of an Alertmanager webhook (version 4). Pure: no database, no clock.
+"""Reads the body of an Alertmanager webhook (version 4). Asks settings, but neither database nor clock.
 
 Source: Alertmanager `template/template.go` and `notify/webhook/webhook.go`, 0.25 to 0.33. A body that is
-no payload raises `NotAPayload`. One bad alert never spoils the others: it is set aside with its reason.
+no payload raises `NotAPayload`. One odd field costs only that field: it is converted or left out, and noted.
+An alert that says neither whether it fires nor which one it is costs only itself: it is set aside.
 """
 
 from __future__ import annotations
@@ -13,20 +14,17 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from django.conf import settings
+
+from observability import severities
+from observability.alerts.annotations import summary_of
+
 WATCHDOG_ALERTNAME = "Watchdog"
 VALUE_LIMIT = 8_192  # characters of one label or annotation; the receipt keeps the whole body
 ALERTNAME_LIMIT = 200
 FINGERPRINT_LIMIT = 64
-SEVERITY_OF = {
-    "critical": "critical",
-    "page": "critical",
-    "error": "error",
-    "high": "error",
-    "warning": "warning",
-    "info": "info",
-    "none": "info",
-}
-DEFAULT_SEVERITY = "warning"  # an alert that does not say how bad it is gets told, but wakes nobody
+MOST_NOTES = 200  # on one receipt
+MOST_DIGITS = 4_000  # Python refuses to read more than 4,300
 LONE_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
@@ -42,18 +40,34 @@ class BadAlert(ValueError):
     """One alert that cannot be stored; the message says why."""
 
 
+class OddField(ValueError):
+    """One field that cannot be used as it is; the message says why."""
+
+
 @dataclass(slots=True)
 class Payload:
-    """`alerts`: rows for `ingest`, ordered by (fingerprint, starts_at), at most one each."""
+    """`alerts`: rows for `ingest`, ordered by (fingerprint, starts_at), at most one each.
+
+    A row without a start that can be used has None for it, and no `dedup_key`. `odd_fields` notes what was
+    converted or left out, `odd_count` says of how many alerts.
+    """
 
     receiver: str
     group_key: str
     truncated_alerts: int
     alerts: list[dict[str, Any]] = field(default_factory=list)
     set_aside: list[dict[str, Any]] = field(default_factory=list)
+    odd_fields: list[dict[str, Any]] = field(default_factory=list)
+    odd_count: int = 0
     watchdog_fires: bool = False
     watchdog_ended: bool = False
     received: int = 0
+
+    def note(self, position: int, odd: list[str]) -> None:
+        """Keeps what was odd in the alert at `position`."""
+        self.odd_count += 1
+        room = MOST_NOTES - len(self.odd_fields)
+        self.odd_fields += [{"position": position, "reason": clean(text)} for text in odd[:room]]
 
 
 def read_payload(body: bytes) -> Payload:
@@ -68,16 +82,19 @@ def read_payload(body: bytes) -> Payload:
     dirty = b"\\u0000" in body or b"\\ud" in body or b"\\uD" in body
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     for position, alert in enumerate(document["alerts"]):
+        odd: list[str] = []
         try:
-            row = read_alert(alert, dirty=dirty)
+            row = read_alert(alert, odd, dirty=dirty)
         except BadAlert as problem:
             payload.set_aside.append(aside(position, alert, str(problem)))
             continue
+        if odd:
+            payload.note(position, odd)
         if row["alertname"] == WATCHDOG_ALERTNAME:
             payload.watchdog_fires |= row["status"] == "firing"
             payload.watchdog_ended |= row["status"] == "resolved"
             continue
-        key = (row["fingerprint"], row["starts_at"])
+        key = (row["fingerprint"], row["starts_at"] or "")
         if key not in rows or row["status"] == "resolved":
             rows[key] = row
     # One order for every writer: overlapping webhooks would otherwise deadlock in the upsert.
@@ -108,53 +125,80 @@ def load_document(body: bytes) -> dict[str, Any]:
 
 
 def read_integer(digits: str) -> int:
-    """No field of a payload needs more than 18 digits; Python would refuse the whole body at 4,300."""
-    return int(digits[:18])
+    """Only the beginning of a number that Python would refuse, which would cost the whole body."""
+    return int(digits[:MOST_DIGITS])
 
 
-def read_alert(alert: Any, *, dirty: bool = True) -> dict[str, Any]:
-    """One alert as a row: JSON-ready, texts storable, times in ISO 8601 with offset."""
+def read_alert(alert: Any, odd: list[str], *, dirty: bool = True) -> dict[str, Any]:
+    """One alert as a row: JSON-ready, texts storable, times in ISO 8601 with offset.
+
+    Appends to `odd` what had to be converted or left out. Raises BadAlert without a status, or with neither
+    labels nor fingerprint.
+    """
     if not isinstance(alert, dict):
         raise BadAlert("is not an object")
     status = alert.get("status")
     if status not in ("firing", "resolved"):  # a tuple: an odd status may not be hashable
         raise BadAlert(f'"status" is {status!r:.50}, expected "firing" or "resolved"')
-    labels = strings(alert.get("labels"), "labels", dirty=dirty)
-    annotations = strings(alert.get("annotations", {}), "annotations", dirty=dirty)
-    if not labels:
-        raise BadAlert('"labels" is empty')
-    fingerprint = read_fingerprint(alert.get("fingerprint"), labels)
-    starts_at = read_time(alert.get("startsAt"), "startsAt")
-    if starts_at is None:
-        raise BadAlert('"startsAt" is missing')
-    starts_at_text = starts_at.isoformat()
-    generator_url = alert.get("generatorURL")
+    labels = strings(alert.get("labels"), "labels", odd, dirty=dirty)
+    annotations = strings(alert.get("annotations", {}), "annotations", odd, dirty=dirty)
+    fingerprint = read_fingerprint(alert.get("fingerprint"), labels, odd)
+    starts_at = read_start(alert.get("startsAt"), odd)
+    severity, is_unknown = severities.read(labels.get("severity", ""), settings.ALERT_SEVERITY_MAP)
     return {
         "fingerprint": fingerprint,
-        "starts_at": starts_at_text,
-        "ends_at": read_end(alert.get("endsAt")) if status == "resolved" else None,
+        "starts_at": starts_at,
+        "ends_at": read_end(alert.get("endsAt"), odd) if status == "resolved" else None,
         "status": status,
-        "severity": SEVERITY_OF.get(labels.get("severity", "").lower(), DEFAULT_SEVERITY),
-        "alertname": labels.get("alertname", "(no alertname)")[:ALERTNAME_LIMIT],
-        "summary": annotations.get("summary", ""),
+        "severity": severity,
+        "severity_is_unknown": is_unknown,
+        "alertname": labels.get("alertname", "")[:ALERTNAME_LIMIT] or "(no alertname)",
+        "summary": summary_of(annotations),
         "labels": labels,
         "annotations": annotations,
-        "generator_url": clean(generator_url)[:VALUE_LIMIT] if isinstance(generator_url, str) else "",
-        "dedup_key": f"amani-{fingerprint}-{starts_at_text}",
+        "generator_url": read_address(alert.get("generatorURL"), odd),
+        "dedup_key": dedup_key(fingerprint, starts_at) if starts_at else "",
     }
 
 
-def strings(value: Any, name: str, *, dirty: bool) -> dict[str, str]:
+def dedup_key(fingerprint: str, starts_at: str) -> str:
+    """PagerDuty's key of an episode that begins with this alert."""
+    return f"amani-{fingerprint}-{starts_at}"
+
+
+def strings(value: Any, name: str, odd: list[str], *, dirty: bool) -> dict[str, str]:
     """A JSON object of strings, storable in PostgreSQL."""
     if not isinstance(value, dict):
-        raise BadAlert(f'"{name}" is not an object')
+        if value is not None or name == "labels":  # Go writes null for an empty map
+            odd.append(f'"{name}" is not an object: left out')
+        return {}
     for key, text in value.items():
         if not isinstance(text, str):
-            raise BadAlert(f'"{name}" has a value that is not a string: {key!r:.80}')
+            return strings(converted(value, name, odd), name, odd, dirty=True)
         dirty |= len(text) > VALUE_LIMIT or len(key) > VALUE_LIMIT
     if not dirty:
         return value
     return {clean(key)[:VALUE_LIMIT]: shorten(clean(text)) for key, text in value.items()}
+
+
+def converted(values: dict[str, Any], name: str, odd: list[str]) -> dict[str, str]:
+    """`values` with numbers, booleans, lists and objects as JSON texts, and without nulls."""
+    texts: dict[str, str] = {}
+    for key, value in values.items():
+        if value is None:
+            odd.append(f'"{name}" has no value for {key!r:.80}: left out')
+            continue
+        if not isinstance(value, str):
+            odd.append(f'"{name}" has a value that is not a string: {key!r:.80}, converted')
+        texts[key] = value if isinstance(value, str) else as_json(value)
+    return texts
+
+
+def as_json(value: Any) -> str:
+    try:
+        return json.dumps(value, default=str)
+    except RecursionError:  # it was read a few levels below the limit
+        return "(nested too deeply)"
 
 
 def clean(text: str) -> str:
@@ -168,37 +212,64 @@ def shorten(text: str) -> str:
     return text if len(text) <= VALUE_LIMIT else text[: VALUE_LIMIT - 1] + "…"
 
 
-def read_fingerprint(value: Any, labels: dict[str, str]) -> str:
+def read_fingerprint(value: Any, labels: dict[str, str], odd: list[str]) -> str:
     """Alertmanager's fingerprint; ours from the labels where it is missing or odd."""
     if isinstance(value, str) and value.isalnum() and value.isascii() and len(value) <= FINGERPRINT_LIMIT:
         return value
+    if not labels:
+        raise BadAlert('"labels" is empty, and there is no "fingerprint"')
+    if value not in (None, ""):
+        odd.append('"fingerprint" is not letters and digits: made from the labels')
     canonical = json.dumps(sorted(labels.items())).encode()
     return hashlib.sha256(canonical).hexdigest()[:32]
 
 
+def read_start(value: Any, odd: list[str]) -> str | None:
+    """The start as ISO 8601; None when there is none that can be used: `ingest` knows when it arrived."""
+    try:
+        moment = read_time(value, "startsAt")
+        problem = '"startsAt" is missing'
+    except OddField as oddity:
+        moment, problem = None, str(oddity)
+    if moment is None:
+        odd.append(f"{problem}: the time of arrival is taken")
+        return None
+    return moment.isoformat()
+
+
+def read_end(value: Any, odd: list[str]) -> str | None:
+    """The end of a resolved alert; an odd one is left out, since the resolve matters more than its time."""
+    try:
+        moment = read_time(value, "endsAt")
+    except OddField as problem:
+        odd.append(f"{problem}: left out")
+        return None
+    return moment.isoformat() if moment else None
+
+
 def read_time(value: Any, name: str) -> datetime | None:
-    """An RFC 3339 time in UTC; None when there is none or it is Go's zero time."""
+    """An RFC 3339 time in UTC; None when there is none or it is Go's zero time. Raises OddField."""
     if value is None:
         return None
     try:
         moment = datetime.fromisoformat(value)
         if moment.tzinfo is None:
-            raise BadAlert(f'"{name}" has no time zone: {value!r:.60}')
+            raise OddField(f'"{name}" has no time zone: {value!r:.60}')
         moment = moment.astimezone(UTC)
     except (TypeError, ValueError, OverflowError) as problem:
-        if isinstance(problem, BadAlert):
+        if isinstance(problem, OddField):
             raise
-        raise BadAlert(f'"{name}" is not an RFC 3339 time: {value!r:.60}') from problem
+        raise OddField(f'"{name}" is not an RFC 3339 time: {value!r:.60}') from problem
     return None if moment.year <= 1 else moment
 
 
-def read_end(value: Any) -> str | None:
-    """The end of a resolved alert; an odd one is left out, since the resolve matters more than its time."""
-    try:
-        moment = read_time(value, "endsAt")
-    except BadAlert:
-        return None
-    return moment.isoformat() if moment else None
+def read_address(value: Any, odd: list[str]) -> str:
+    """The address of the expression's graph; "" when there is none."""
+    if isinstance(value, str):
+        return clean(value)[:VALUE_LIMIT]
+    if value is not None:
+        odd.append('"generatorURL" is not a string: left out')
+    return ""
 
 
 def count_or_zero(value: Any) -> int:
@@ -207,5 +278,5 @@ def count_or_zero(value: Any) -> int:
 
 def aside(position: int, alert: Any, reason: str) -> dict[str, Any]:
     """What the receipt keeps of an alert that was not stored; the whole of it is in the body."""
-    excerpt = clean(json.dumps(alert, ensure_ascii=True, default=str).replace("\\u0000", ""))[:500]
+    excerpt = clean(as_json(alert).replace("\\u0000", ""))[:500]
     return {"position": position, "reason": clean(reason), "excerpt": excerpt}

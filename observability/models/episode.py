@@ -32,6 +32,9 @@ class Episode(models.Model):
     starts_at = models.DateTimeField()
     status = models.CharField(max_length=8, choices=Status)
     severity = models.CharField(max_length=8, choices=Severity)
+    severity_is_unknown = models.BooleanField(
+        default=False, db_default=False, help_text="The label says something that no table knows."
+    )
     alertname = models.CharField(
         max_length=200,
         db_collation="C",  # so that the search for names that begin with … can use the index
@@ -83,6 +86,11 @@ class Episode(models.Model):
                 fields=["severity", "-starts_at"], name="episode_firing", condition=models.Q(status="firing")
             ),
             models.Index(fields=["alertname", "-starts_at"], name="episode_by_alertname"),
+            models.Index(
+                fields=["-starts_at", "-id"],
+                name="episode_severity_unknown",
+                condition=models.Q(severity_is_unknown=True),
+            ),
             models.Index(
                 fields=["refired_at"], name="episode_in_doubt", condition=models.Q(refired_at__isnull=False)
             ),

@@ -27,6 +27,12 @@ class Receipt(models.Model):
         default=0, help_text="Alerts Alertmanager left out (max_alerts)."
     )
     set_aside = models.JSONField(default=list, blank=True, help_text="Alerts not stored, each with a reason.")
+    odd_fields = models.JSONField(
+        default=list,
+        db_default=[],
+        blank=True,
+        help_text="What was converted or left out of alerts that were stored.",
+    )
     remote_address = models.CharField(max_length=64, blank=True)
     request_id = models.CharField(max_length=64, blank=True)
     body = models.BinaryField(help_text="As received; request headers are never kept.")

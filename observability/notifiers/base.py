@@ -43,6 +43,7 @@ class AlertFacts:
     runbook_url: str
     console_url: str  # the alert in Amani's admin
     acknowledged_by: str = ""
+    severity_is_unknown: bool = False  # labels["severity"] says what no table knows; `severity` stands in
     is_test: bool = False
 
 

@@ -1,25 +1,23 @@
-"""The four severities: nothing else is passed on to a vendor."""
+"""How severities are shown. Only the four of `observability.severities` are passed on to a vendor."""
 
 from __future__ import annotations
 
-SEVERITIES = ("critical", "error", "warning", "info")
+from observability import severities
+from observability.notifiers.base import AlertFacts
+from observability.severities import SEVERITIES
+
 EMOJI = {"critical": "🔴", "error": "🟠", "warning": "🟡", "info": "🔵"}
-# What rules in the wild call them.
-ALSO_CALLED = {
-    "page": "critical",
-    "fatal": "critical",
-    "emergency": "critical",
-    "major": "error",
-    "minor": "warning",
-}
 
 
 def known_severity(severity: str) -> str:
-    """One of SEVERITIES; an unheard-of one is an error, so that it is neither lost nor a false page."""
-    name = severity.strip().lower()
-    name = ALSO_CALLED.get(name, name)
-    return name if name in SEVERITIES else "error"
+    """One of SEVERITIES; an unknown or empty one is an error, so that it is neither lost nor a false page."""
+    return severities.read(severity).severity if severity.strip() else severities.WHEN_UNKNOWN
 
 
-def worst(severities: list[str]) -> str:
-    return min(map(known_severity, severities), key=SEVERITIES.index, default="info")
+def unknown_severity(alert: AlertFacts) -> str:
+    """What the label of an alert says that no table knows, as hostile as any label; "" when it is known."""
+    return alert.labels.get("severity", "") or "(empty)" if alert.severity_is_unknown else ""
+
+
+def worst(given: list[str]) -> str:
+    return min(map(known_severity, given), key=SEVERITIES.index, default="info")

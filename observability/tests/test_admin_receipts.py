@@ -51,6 +51,22 @@ def test_page_names_what_was_set_aside_and_why(viewer: Client) -> None:
     assert "&quot;labels&quot; is empty" in html
 
 
+def test_page_names_the_odd_fields_of_alerts_that_are_stored(viewer: Client) -> None:
+    receipt = history.receipt(
+        odd_fields=[{"position": 3, "reason": '"labels" has no value for <b>: left out'}], reason="Odd."
+    )
+    html = viewer.get(f"/admin/observability/receipt/{receipt.pk}/change/").content.decode()
+    assert "<td>3</td><td>&quot;labels&quot; has no value for &lt;b&gt;: left out</td>" in html
+    assert "am-ink-warning" in html
+
+
+def test_page_links_an_alert_without_a_usable_start(viewer: Client) -> None:
+    told = history.episode()
+    receipt = history.receipt("stored", body(alert(1, startsAt="garbage")))
+    response = viewer.get(f"/admin/observability/receipt/{receipt.pk}/change/")
+    assert response.context["alerts"] == [told]
+
+
 def test_page_links_the_alerts_in_the_body(viewer: Client) -> None:
     told = history.episode(fingerprint=f"{1:016x}", starts_at="2026-11-23T03:00:00.123456Z")
     receipt = history.receipt("stored", body(alert(1), alert(2)))

@@ -158,6 +158,19 @@ def test_receipt_needs_attention_until_it_was_processed_again() -> None:
     assert banner_titles() == []
 
 
+@pytest.mark.usefixtures("both_on")
+def test_firing_alerts_of_unknown_severity_are_said_and_marked(sign_in: Callable[..., Client]) -> None:
+    history.episode(1, status="resolved", severity_is_unknown=True)
+    assert banner_titles() == []
+    history.episode(2, severity="error", severity_is_unknown=True)
+    assert banner_titles() == ["1 firing alert has an unknown severity"]
+    history.episode(3, severity="error", severity_is_unknown=True)
+    assert banner_titles() == ["2 firing alerts have an unknown severity"]
+    html = sign_in("viewer").get("/admin/").content.decode()
+    assert "?status__exact=firing&amp;severity_label=unknown" in html
+    assert html.count("Severity unknown</span>") == 2
+
+
 def test_channels_say_what_waits_and_what_went_wrong_lately() -> None:
     told = history.episode()
     planned = timezone.now() - timedelta(minutes=3)

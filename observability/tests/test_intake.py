@@ -6,7 +6,9 @@ import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
+from observability.exposition import OneProcess
 from observability.models import Delivery, Episode, EpisodeEvent, Heartbeat, Receipt
 from observability.tests.conftest import TOKEN
 from observability.tests.payloads import alert, body
@@ -18,6 +20,13 @@ Post = Callable[..., Any]
 def planned() -> list[tuple[str, str, str, int]]:
     rows = Delivery.objects.order_by("id").values_list("channel", "kind", "state", "priority")
     return sorted(rows)
+
+
+def exported(name: str) -> dict[tuple[str, ...], float]:
+    """What a scrape says of `name`: the value of each series by its labels' values."""
+    families = OneProcess().collect()
+    samples = [sample for family in families for sample in family.samples if sample.name == name]
+    return {tuple(sample.labels.values()): sample.value for sample in samples}
 
 
 def nothing_is_stored() -> bool:
@@ -105,13 +114,14 @@ def test_same_alert_that_starts_again_is_another_episode(post_alerts: Post) -> N
 
 def test_one_bad_alert_is_set_aside_and_99_are_stored(post_alerts: Post) -> None:
     alerts: list[Any] = [alert(number) for number in range(100)]
-    alerts[41]["startsAt"] = "garbage"
+    alerts[41]["status"] = "garbage"
     response = post_alerts(*alerts)
     assert (response.status_code, response.json()["stored"], response.json()["set_aside"]) == (200, 99, 1)
     receipt = Receipt.objects.get()
     assert (receipt.outcome, receipt.set_aside[0]["position"]) == ("partial", 41)
     assert receipt.reason == (
-        "1 of 100 alerts set aside; the first, alert 41: \"startsAt\" is not an RFC 3339 time: 'garbage'."
+        "1 of 100 alerts set aside; the first, alert 41: \"status\" is 'garbage', "
+        'expected "firing" or "resolved".'
     )
 
 
@@ -122,7 +132,88 @@ def test_nul_over_long_label_and_odd_date_do_not_cost_the_rest(post_alerts: Post
         alert(3, startsAt="0000-00-00T00:00:00Z"),
         alert(4),
     )
-    assert (response.status_code, response.json()["stored"]) == (200, 3)
+    assert (response.status_code, response.json()["stored"]) == (200, 4)
+
+
+def test_alert_with_an_odd_field_is_stored_and_the_receipt_says_what_was_odd(post_alerts: Post) -> None:
+    response = post_alerts(alert(1), alert(2, labels={"alertname": "A", "port": 8000, "gone": None}))
+    assert response.json()["stored"] == 2
+    receipt = Receipt.objects.get()
+    assert (receipt.outcome, receipt.set_aside) == ("stored", [])
+    assert receipt.odd_fields == [
+        {"position": 1, "reason": "\"labels\" has a value that is not a string: 'port', converted"},
+        {"position": 1, "reason": "\"labels\" has no value for 'gone': left out"},
+    ]
+    assert receipt.reason == (
+        "1 of 2 alerts stored despite odd fields; the first, alert 1: "
+        "\"labels\" has a value that is not a string: 'port', converted."
+    )
+
+
+@pytest.mark.parametrize("status", ["firing", "resolved"])
+def test_alert_without_a_usable_start_begins_when_it_arrives_and_its_replay_changes_nothing(
+    post_alerts: Post, status: str
+) -> None:
+    odd = alert(1, status=status, startsAt="garbage", endsAt=None)
+    arrived = timezone.now()
+    for _ in range(5):
+        assert post_alerts(odd).status_code == 200
+    episode = Episode.objects.get()
+    assert arrived <= episode.starts_at <= timezone.now()
+    assert episode.dedup_key == f"amani-{1:016x}-{episode.starts_at.isoformat()}"
+    assert EpisodeEvent.objects.count() == 1
+    assert sorted(Receipt.objects.values_list("changed_count", flat=True)) == [0, 0, 0, 0, 1]
+
+
+def test_resolve_without_a_usable_start_ends_the_firing_episode_once(post_alerts: Post) -> None:
+    post_alerts(alert(1))
+    for _ in range(2):
+        post_alerts(alert(1, status="resolved", startsAt="garbage"))
+    episode = Episode.objects.get()
+    assert [event.kind for event in episode.events.all()] == ["fired", "resolved"]
+
+
+def test_alert_without_a_usable_start_that_fires_after_its_resolve_is_a_new_episode(
+    post_alerts: Post,
+) -> None:
+    post_alerts(alert(1, startsAt=None))
+    post_alerts(alert(1, status="resolved", startsAt=None, endsAt=None))
+    post_alerts(alert(1, startsAt=None))
+    assert list(Episode.objects.order_by("id").values_list("status", flat=True)) == ["resolved", "firing"]
+
+
+def test_resolve_without_a_usable_start_does_not_begin_after_its_end(post_alerts: Post) -> None:
+    post_alerts(alert(1, status="resolved", startsAt="garbage"))
+    episode = Episode.objects.get()
+    assert episode.starts_at == episode.ends_at
+
+
+@pytest.mark.parametrize(
+    ("severity", "stored", "channels"),
+    [
+        ("critical ", ("critical", False), {"slack", "pagerduty"}),
+        ("P1", ("critical", False), {"slack", "pagerduty"}),
+        ("blocker", ("error", True), {"slack"}),
+    ],
+)
+def test_severity_of_other_words_goes_where_its_meaning_goes(
+    post_alerts: Post, severity: str, stored: tuple[str, bool], channels: set[str]
+) -> None:
+    post_alerts(alert(severity=severity))
+    episode = Episode.objects.get()
+    assert (episode.severity, episode.severity_is_unknown) == stored
+    assert episode.labels["severity"] == severity
+    assert {channel for channel, *_ in planned()} == channels
+
+
+def test_unknown_severities_and_odd_fields_are_counted_without_their_values(
+    post_alerts: Post, settings: Any
+) -> None:
+    settings.PROMETHEUS_MULTIPROC_DIR = ""
+    before = exported("amani_alerts_unknown_severity_total"), exported("amani_alerts_with_odd_fields_total")
+    post_alerts(alert(1, severity="blocker"), alert(2, severity="meh"), alert(3, startsAt=None), alert(4))
+    assert exported("amani_alerts_unknown_severity_total") == {(): before[0][()] + 2}
+    assert exported("amani_alerts_with_odd_fields_total") == {(): before[1][()] + 1}
 
 
 def test_alert_that_only_postgresql_refuses_is_set_aside(

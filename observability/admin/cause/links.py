@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 from django.conf import settings
 
 from observability.admin.cause.subject import Kind, Subject
+from observability.alerts.annotations import dashboard_of
 from observability.models import Episode
 from observability.notifiers.links import safe_url
 
@@ -83,8 +84,7 @@ def escaped_for_sentry(value: str) -> str:
 
 def dashboard(subject: Subject, episode: Episode) -> str:
     """The rule's own dashboard, else GRAFANA_URL, at the alert's time."""
-    annotations = episode.annotations
-    own = safe_url(annotations.get("dashboard_url", "")) or safe_url(annotations.get("dashboard", ""))
+    own = safe_url(dashboard_of(episode.annotations))
     address = own or settings.GRAFANA_URL
     if not address:
         return ""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.urls import reverse
 
+from observability.alerts.annotations import description_of, runbook_of
 from observability.models import Episode
 from observability.notifiers.base import AlertFacts
 from observability.scrubbing import scrub, scrub_text
@@ -20,9 +21,10 @@ def facts_of(episode: Episode) -> AlertFacts:
     return AlertFacts(
         alertname=scrub_text(episode.alertname),
         severity=episode.severity,
+        severity_is_unknown=episode.severity_is_unknown,
         status=episode.status,
         summary=scrub_text(episode.summary or episode.alertname),
-        description=annotations.get("description", ""),
+        description=description_of(annotations),
         labels=scrub(episode.labels),
         annotations=annotations,
         starts_at=episode.starts_at,
@@ -39,7 +41,7 @@ def facts_of(episode: Episode) -> AlertFacts:
 
 def runbook_url(episode: Episode) -> str:
     """The rule's runbook page, on the host under which people reach Amani."""
-    url: str = episode.annotations.get("runbook_url", "")
+    url = runbook_of(episode.annotations)
     if url.startswith(DEFAULT_RUNBOOK_HOST):
         return settings.RUNBOOK_BASE_URL + url.removeprefix(DEFAULT_RUNBOOK_HOST)
     return url

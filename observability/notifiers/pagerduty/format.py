@@ -9,7 +9,7 @@ from typing import Any
 
 from observability.notifiers.base import AlertFacts, Kind, Message
 from observability.notifiers.links import safe_url
-from observability.notifiers.severity import known_severity
+from observability.notifiers.severity import known_severity, unknown_severity
 from observability.notifiers.text import ELLIPSIS, clean, fitted, utf16_length
 
 SUMMARY_LIMIT = 1024
@@ -71,10 +71,11 @@ def _payload(message: Message) -> dict[str, Any]:
 
 
 def summary(message: Message) -> str:
-    """What the phone shows: test or not, name, what happens, where."""
+    """What the phone shows: test or not, name, where, what happens."""
     alert = message.alert
     test = "[TEST] " if alert.is_test else ""
-    said = f"{test}{fitted(alert.alertname, NAME_LIMIT, one_line=True)} ({_environment(message)})"
+    doubt = ", severity unknown" if alert.severity_is_unknown else ""
+    said = f"{test}{fitted(alert.alertname, NAME_LIMIT, one_line=True)} ({_environment(message)}{doubt})"
     return fitted(f"{said}: {alert.summary}" if alert.summary else said, SUMMARY_LIMIT, one_line=True)
 
 
@@ -91,7 +92,9 @@ def _first_label(alert: AlertFacts, *names: str) -> str:
 
 def _details(message: Message) -> dict[str, Any]:
     alert = message.alert
-    return {
+    given = unknown_severity(alert)
+    doubt = {"severity_unknown": fitted(given, NAME_LIMIT, one_line=True)} if given else {}
+    return doubt | {
         "environment": _environment(message),
         "description": fitted(alert.description, DESCRIPTION_BYTES, width=json_bytes),
         "labels": trimmed(alert.labels, LABELS_BYTES),
@@ -101,9 +104,9 @@ def _details(message: Message) -> dict[str, Any]:
 
 
 def _other_annotations(alert: AlertFacts) -> dict[str, str]:
-    """Those that are not already the summary, the description or a link."""
-    said = {"summary": alert.summary, "description": alert.description, "runbook_url": alert.runbook_url}
-    return {name: value for name, value in alert.annotations.items() if said.get(name) != value}
+    """Those that are not already the summary, the description or a link, whatever they are called."""
+    said = {alert.summary, alert.description, alert.runbook_url}
+    return {name: value for name, value in alert.annotations.items() if value not in said}
 
 
 def trimmed(values: Mapping[str, str], most_bytes: int) -> dict[str, str]:

@@ -110,6 +110,9 @@ def _context(message: Message, shared: dict[str, str]) -> list[Block]:
     ]
     if shared:
         elements.append(blocks.mrkdwn(f"All with {_pairs(shared)}"))
+    unknown = sum(alert.severity_is_unknown for alert in message.alerts)
+    if unknown:
+        elements.append(blocks.plain(f"Severity unknown: {unknown} of them, see Amani", NAME_LIMIT))
     if message.late:
         elements.append(blocks.plain("Some fired and resolved before it could be told", NAME_LIMIT))
     if message.more:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from observability.notifiers.base import AlertFacts, Kind, Message
-from observability.notifiers.severity import EMOJI, known_severity
+from observability.notifiers.severity import EMOJI, known_severity, unknown_severity
 from observability.notifiers.slack import blocks, digest
 from observability.notifiers.slack.blocks import Block
 from observability.notifiers.slack.dates import date, duration
@@ -62,15 +62,17 @@ def title(message: Message) -> str:
     """Emoji, word and name: colour is never the only sign."""
     alert = message.alert
     severity = known_severity(alert.severity)
+    doubt = "severity unknown" if alert.severity_is_unknown else ""
+    in_brackets = ", ".join(filter(None, (severity, doubt)))
     match message.kind:
         case Kind.RESOLVE:
-            said = f"✅ RESOLVED ({severity})"
+            said = f"✅ RESOLVED ({in_brackets})"
         case Kind.ACKNOWLEDGE:
-            said = f"👀 ACKNOWLEDGED ({severity})"
+            said = f"👀 ACKNOWLEDGED ({in_brackets})"
         case Kind.NOTICE:
-            said = f"📣 NOTICE ({severity})"
+            said = f"📣 NOTICE ({in_brackets})"
         case _:
-            said = f"{EMOJI[severity]} {severity.upper()}"
+            said = f"{EMOJI[severity]} {severity.upper()}" + (f" ({doubt})" if doubt else "")
     return f"{'🧪 TEST, ' if alert.is_test else ''}{said}: {alert.alertname}"
 
 
@@ -86,6 +88,9 @@ def _context(message: Message) -> list[Block]:
         blocks.plain(f"Environment: {message.environment}", NAME_LIMIT),
         blocks.mrkdwn(_when(message)),
     ]
+    if given := unknown_severity(alert):
+        text = f"Severity unknown, handled as {known_severity(alert.severity)}: {' '.join(given.split())}"
+        elements.append(blocks.plain(text, NAME_LIMIT))
     if message.kind is Kind.RESOLVE and alert.ends_at is not None:
         elements.append(blocks.plain(f"Lasted {duration(alert.ends_at - alert.starts_at)}", NAME_LIMIT))
     if message.late:

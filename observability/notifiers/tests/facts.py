@@ -123,4 +123,5 @@ hostile_alerts = st.builds(
     console_url=hostile_text,
     acknowledged_by=hostile_text,
     is_test=st.booleans(),
+    severity_is_unknown=st.booleans(),
 )

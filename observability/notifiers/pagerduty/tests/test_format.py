@@ -93,6 +93,27 @@ def test_severity_is_one_of_pagerdutys(severity: str, sent: str) -> None:
     assert event["payload"]["severity"] == sent
 
 
+def test_unknown_severity_is_marked_and_quoted() -> None:
+    odd = alert(severity="error", severity_is_unknown=True, labels={"severity": " block\ner", "job": "amani"})
+    payload = event_for(message(Kind.TRIGGER, odd), routing_key=KEY)["payload"]
+
+    assert payload["severity"] == "error"
+    assert payload["summary"] == "HighErrorRate (production, severity unknown): 7.2 % of requests fail"
+    assert payload["custom_details"]["severity_unknown"] == "block er"
+
+
+def test_annotations_that_are_said_elsewhere_are_not_repeated_whatever_they_are_called() -> None:
+    annotations = {
+        "title": "7.2 % of requests fail",
+        "message": "More than 5 % of all requests in 5 min answered 5xx.",
+        "runbook": "https://runbooks.example/HighErrorRate",
+        "impact": "buyers can't pay",
+    }
+    event = event_for(message(Kind.TRIGGER, alert(annotations=annotations)), routing_key=KEY)
+
+    assert event["payload"]["custom_details"]["annotations"] == {"impact": "buyers can't pay"}
+
+
 def test_key_of_255_characters_is_kept() -> None:
     assert dedup_key_for("k" * 255) == "k" * 255
 

@@ -50,6 +50,14 @@ def test_digest_says_how_many_what_they_share_and_each_one() -> None:
     assert sections_of(payload) == [f"*HighErrorRate* (3) by *instance* {runbook}: `web-1, web-2, web-3`"]
 
 
+def test_digest_says_how_many_severities_are_unknown() -> None:
+    odd = alert(severity="error", severity_is_unknown=True, labels={"instance": "a", "severity": "blocker"})
+    payload = payload_for(message(Kind.DIGEST, odd, alert(severity="error", labels={"instance": "b"}), odd))
+
+    assert payload["blocks"][0]["text"]["text"] == "🟠 ERROR: 3 alerts firing"
+    assert context_of(payload)[-1] == "Severity unknown: 2 of them, see Amani"
+
+
 def test_alerts_are_grouped_by_name_and_lone_ones_say_where() -> None:
     slow = {"alertname": "Slow", "runbook_url": ""}
     payload = payload_for(

@@ -99,6 +99,40 @@ def test_test_alert_is_marked_first_of_all() -> None:
     assert plain("This is a test: nothing is broken") in payload["blocks"][1]["elements"]
 
 
+UNKNOWN = {"severity": "error", "severity_is_unknown": True}
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        (Kind.TRIGGER, "🟠 ERROR (severity unknown): HighErrorRate"),
+        (Kind.RESOLVE, "✅ RESOLVED (error, severity unknown): HighErrorRate"),
+        (Kind.ACKNOWLEDGE, "👀 ACKNOWLEDGED (error, severity unknown): HighErrorRate"),
+    ],
+)
+def test_unknown_severity_is_marked_and_quoted(kind: Kind, said: str) -> None:
+    labels = {"alertname": "HighErrorRate", "severity": "block\ner"}
+    payload = payload_for(message(kind, alert(**UNKNOWN, labels=labels)))
+
+    assert header_of(payload) == said
+    assert plain("Severity unknown, handled as error: block er") in payload["blocks"][1]["elements"]
+    assert payload["text"].startswith(f"{said} on production")
+
+
+def test_unknown_severity_of_any_length_does_not_push_the_rest_out() -> None:
+    payload = payload_for(message(Kind.TRIGGER, alert(**UNKNOWN, labels={"severity": "<" * 5000})))
+
+    check(payload)
+    assert header_of(payload) == "🟠 ERROR (severity unknown): HighErrorRate"
+    [text] = [
+        element["text"]
+        for element in payload["blocks"][1]["elements"]
+        if "Severity unknown" in element["text"]
+    ]
+    assert text.startswith("Severity unknown, handled as error: &lt;")
+    assert len(text) <= 100
+
+
 @pytest.mark.parametrize(
     ("severity", "said"),
     [

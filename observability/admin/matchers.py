@@ -1,0 +1,56 @@
+"""Labels as matchers: `job="amani"`, and `"service.name"="payments"` for names beyond the classic ones.
+
+Alertmanager takes quoted names since 0.27, and PromQL since Prometheus 3. Classic names stay without quotes,
+so that older ones understand them (Alertmanager docs, configuration.md, "UTF-8 matchers").
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping
+
+from django.conf import settings
+
+CLASSIC_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+QUOTED = r'"(?:[^"\\]|\\.)*"'
+# A name may be anything but empty; unquoted it ends at the first "=".
+EQUALITY = re.compile(rf'(?P<name>{QUOTED}\s*|[^"=]+)=(?P<value>\s*{QUOTED}|[^"]*)', re.DOTALL)
+ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n"}
+ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+
+
+def is_classic(name: str) -> bool:
+    return CLASSIC_NAME.fullmatch(name) is not None
+
+
+def matcher(name: str, value: str) -> str:
+    return f"{name if is_classic(name) else quoted(name)}={quoted(value)}"
+
+
+def selector(labels: Mapping[str, str]) -> str:
+    """`{a="b",c="d"}`: what has all of `labels`."""
+    return "{" + ",".join(matcher(name, value) for name, value in sorted(labels.items())) + "}"
+
+
+def quoted(text: str) -> str:
+    return '"' + "".join(ESCAPES.get(character, character) for character in text) + '"'
+
+
+def read_equality(term: str) -> tuple[str, str] | None:
+    """The label and the value of `name=value`; either may be quoted, and has to be where it contains `"`."""
+    found = EQUALITY.fullmatch(term.strip())
+    return (unquoted(found["name"].strip()), unquoted(found["value"].strip())) if found else None
+
+
+def unquoted(text: str) -> str:
+    if not text.startswith('"'):
+        return text
+    return ESCAPED.sub(lambda escape: {"n": "\n"}.get(escape[1], escape[1]), text[1:-1])
+
+
+def silence_command(labels: Mapping[str, str]) -> str:
+    """Silences what has all of `labels`, to be pasted into a shell."""
+    matchers = " ".join(shlex.quote(matcher(name, value)) for name, value in sorted(labels.items()))
+    address = shlex.quote(f"--alertmanager.url={settings.ALERTMANAGER_URL}")
+    return f'amtool {address} silence add {matchers} --duration=2h --author="$USER" --comment="why"'

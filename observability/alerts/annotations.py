@@ -1,0 +1,63 @@
+"""Which annotation of an alert says what: rules of other people call them differently.
+
+Each question has a setting with the names to try, in order; the first that has an answer is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from django.conf import settings
+
+from observability.notifiers.links import safe_url
+
+Annotations = Mapping[str, str]
+
+
+def summary_of(annotations: Annotations) -> str:
+    """The line that names the problem; "" without one."""
+    return annotations.get(summary_name(annotations), "")
+
+
+def description_of(annotations: Annotations) -> str:
+    """The text below the summary; never the annotation that is the summary already."""
+    return annotations.get(description_name(annotations), "")
+
+
+def runbook_of(annotations: Annotations) -> str:
+    """The address of the runbook page; "" when no annotation has one that may be a link."""
+    return annotations.get(link_name(annotations, settings.ALERT_RUNBOOK_ANNOTATIONS), "")
+
+
+def dashboard_of(annotations: Annotations) -> str:
+    """The address of the alert's own dashboard; "" when no annotation has one that may be a link."""
+    return annotations.get(link_name(annotations, settings.ALERT_DASHBOARD_ANNOTATIONS), "")
+
+
+def names_shown_elsewhere(annotations: Annotations) -> set[str]:
+    """The annotations that are the summary, the description or the runbook's link."""
+    used = {
+        summary_name(annotations),
+        description_name(annotations),
+        link_name(annotations, settings.ALERT_RUNBOOK_ANNOTATIONS),
+    }
+    return used - {""}
+
+
+def summary_name(annotations: Annotations) -> str:
+    return first_with_text(annotations, settings.ALERT_SUMMARY_ANNOTATIONS)
+
+
+def description_name(annotations: Annotations) -> str:
+    taken = summary_name(annotations)
+    names = [name for name in settings.ALERT_DESCRIPTION_ANNOTATIONS if name != taken]
+    return first_with_text(annotations, names)
+
+
+def first_with_text(annotations: Annotations, names: Sequence[str]) -> str:
+    return next((name for name in names if annotations.get(name, "").strip()), "")
+
+
+def link_name(annotations: Annotations, names: Sequence[str]) -> str:
+    """The first of `names` with an address: `runbook` may as well hold a sentence."""
+    return next((name for name in names if safe_url(annotations.get(name, ""))), "")
