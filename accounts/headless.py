@@ -21,6 +21,7 @@ from django.views.decorators.csrf import csrf_exempt
 from fido2.webauthn import AuthenticationResponse, RegistrationResponse
 
 from accounts.sign_up import SignUpView, VerifyEmailView
+from observability.bodies import BodyTooLong, limit_body
 
 View = Callable[..., HttpResponseBase]
 
@@ -37,7 +38,8 @@ def checked(view: View) -> View:
         if not LENGTH.fullmatch(length := request.META.get("CONTENT_LENGTH") or "0"):
             raise BadRequest("Content-Length is no number, or too large.")
         if int(length) > LONGEST_BODY:
-            raise BadRequest("The body is too long.")
+            raise BodyTooLong(LONGEST_BODY, int(length))
+        limit_body(request, LONGEST_BODY)
         if request.body:
             refuse_unusable(request.body)
         return view(request, *args, **values)

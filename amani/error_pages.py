@@ -7,12 +7,14 @@ from http import HTTPStatus
 from typing import NamedTuple
 
 from django.conf import settings
+from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
 from django.views import csrf
 
 from amani import errors
+from amani.hosts import HostRefused
 from observability.request_id import current_request_id
 
 PROGRAMS = ("/api/", "/_allauth/")
@@ -39,6 +41,11 @@ BAD_REQUEST = Page(
     HTTPStatus.BAD_REQUEST,
     "That could not be understood",
     "What your browser sent is not what this page takes. Go back, load the page again and repeat it.",
+)
+TOO_LARGE = Page(
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "That is too much at once",
+    "What your browser sent is larger than this page takes. Send fewer or smaller files and texts.",
 )
 FORBIDDEN = Page(
     HTTPStatus.FORBIDDEN,
@@ -70,7 +77,13 @@ OUTAGE = Page(
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
-    return errors.bad_request(exception) if is_for_programs(request) else BAD_REQUEST.response()
+    if isinstance(exception, DisallowedHost):
+        exception = HostRefused(request.META.get("HTTP_HOST", ""))
+    if is_for_programs(request):
+        return errors.bad_request(exception)
+    if isinstance(exception, HostRefused):
+        return Page(HTTPStatus.BAD_REQUEST, "Amani has another name", str(exception)).response()
+    return (TOO_LARGE if isinstance(exception, errors.TOO_LARGE) else BAD_REQUEST).response()
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponseBase:

@@ -20,6 +20,7 @@ from pydantic import ConfigDict, Field
 from redis.exceptions import RedisError
 
 from observability import errors
+from observability.bodies import UnreadableBody
 from observability.errors import AmaniError
 from observability.request_id import current_request_id
 
@@ -190,8 +191,12 @@ def too_large() -> HttpResponse:
 
 
 def bad_request(exception: BaseException | None) -> HttpResponse:
+    if isinstance(exception, AmaniError):
+        return answer_to(exception)
     if isinstance(exception, TOO_LARGE):
         return too_large()
+    if isinstance(exception, UnreadableBody):
+        return problem(400, "unreadable_body", str(exception))
     return problem(400, "bad_request", "The request is malformed. Correct it before you send it again.")
 
 

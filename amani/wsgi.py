@@ -2,12 +2,13 @@
 
 import os
 
-from django.core.wsgi import get_wsgi_application
+import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "amani.settings")
 
-django_application = get_wsgi_application()
+django.setup(set_prefix=False)  # as Django's get_wsgi_application, whose requests know no chunked bodies
 
-from observability.edge import Edge  # noqa: E402  (its modules read the settings)
+from observability.bodies import Handler  # noqa: E402  (these modules read the settings)
+from observability.edge import Edge  # noqa: E402
 
-application = Edge(django_application)
+application = Edge(Handler())

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.core.exceptions import BadRequest, PermissionDenied
+from django.core.exceptions import BadRequest, PermissionDenied, RequestDataTooBig
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import OperationalError
 from django.http import Http404
 from django.test import Client, RequestFactory
@@ -33,6 +34,11 @@ def failing_with(error: Exception) -> Any:
     ("answer", "status", "title"),
     [
         (lambda to: error_pages.bad_request(to, BadRequest("secret")), 400, "That could not be understood"),
+        (
+            lambda to: error_pages.bad_request(to, RequestDataTooBig("secret")),
+            413,
+            "That is too much at once",
+        ),
         (lambda to: error_pages.forbidden(to, PermissionDenied("secret")), 403, "This is not yours to see"),
         (lambda to: error_pages.csrf_failure(to, "secret"), 403, "This form is too old"),
         (lambda to: error_pages.not_found(to, Http404("secret")), 404, "There is nothing here"),
@@ -69,3 +75,16 @@ def test_a_form_without_its_token_is_refused_with_a_page(settings: Any) -> None:
     answer = browser.post("/accounts/login/", {"login": "a@example.com", "password": "x"})
     assert answer.status_code == 403
     assert "This form is too old" in answer.content.decode()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("limit", ["KYC_MAX_FILE_BYTES", "FILE_UPLOAD_MAX_MEMORY_SIZE"])
+def test_a_file_that_no_page_asked_for_is_too_much_and_no_failure(limit: str, settings: Any) -> None:
+    """It is refused before any view, where the form's token is looked for."""
+    settings.DEBUG = False
+    setattr(settings, limit, 100)
+    browser = Client(enforce_csrf_checks=True)
+    browser.get("/accounts/login/")
+    answer = browser.post("/accounts/login/", {"file": SimpleUploadedFile("a.pdf", b"x" * 101)})
+    assert answer.status_code == 413
+    assert "<h1>That is too much at once</h1>" in answer.content.decode()

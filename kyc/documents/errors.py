@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from django.core.exceptions import RequestDataTooBig
+
 from kyc.errors import KycError
 from kyc.files.refusal import Reason, Refused
 from observability.errors import Invalid, NotFound, TooLarge, Unavailable, WrongType
@@ -16,7 +18,9 @@ class FileRefused(KycError):
         super().__init__(f"The image “{side}” was not taken. {message}", fields={side: [message]})
 
 
-class FileTooLarge(FileRefused, TooLarge):
+class FileTooLarge(FileRefused, TooLarge, RequestDataTooBig):
+    """Also Django's, which answers it where no route of the API does: with 413 instead of 500."""
+
     code = "file_too_large"
     reason = Reason.TOO_LARGE
 
@@ -56,7 +60,9 @@ def refusal(side: str, refused: Refused) -> FileRefused:
     return BY_REASON[refused.reason](side, refused.message)
 
 
-class BodyTooLarge(KycError, TooLarge):
+class BodyTooLarge(KycError, TooLarge, RequestDataTooBig):
+    """Likewise."""
+
     code = "body_too_large"
 
     def __init__(self, most: int) -> None:

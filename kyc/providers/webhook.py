@@ -10,15 +10,15 @@ from http import HTTPStatus
 
 import structlog
 from django.db import Error as DatabaseError
-from django.http import HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 
 from kyc.providers import events, registry
 from kyc.providers.base import Malformed, Provider
+from observability import bodies
 from observability.request_id import current_request_id
 
 BODY_LIMIT_BYTES = 2 * 1024 * 1024  # Smile ID advises 1.5 MB: some callbacks hold a photograph
-MOST_DIGITS = 12  # Python makes no number of some thousand digits
 log = structlog.get_logger(__name__)
 
 
@@ -74,24 +74,17 @@ def check_method(request: HttpRequest) -> None:
 
 
 def read_body(request: HttpRequest) -> bytes:
-    """The whole body, as it was sent: the signature is checked over nothing that somebody parsed first."""
-    length = request.META.get("CONTENT_LENGTH") or ""
-    if not length.isdecimal():
-        raise Refused(HTTPStatus.LENGTH_REQUIRED, "length_required", "Send a Content-Length header.")
-    if len(length) > MOST_DIGITS or int(length) > BODY_LIMIT_BYTES:
-        message = f"The body is longer than {BODY_LIMIT_BYTES:,} bytes."
-        raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", message)
+    """The whole body, as it was sent: the signature is checked over nothing that was parsed first."""
     try:
-        body: bytes = request.read(int(length))
-    except (UnreadablePostError, OSError) as error:
-        raise broken_off() from error
-    if len(body) < int(length):
-        raise broken_off()
-    return body
-
-
-def broken_off() -> Refused:
-    return Refused(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", "The body broke off. Send it again.")
+        return bodies.read_body(request, BODY_LIMIT_BYTES)
+    except bodies.LengthMissing as error:
+        raise Refused(HTTPStatus.LENGTH_REQUIRED, "length_required", str(error)) from error
+    except bodies.BodyTooLong as error:
+        raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", str(error)) from error
+    except bodies.MalformedBody as error:
+        raise Refused(HTTPStatus.BAD_REQUEST, "malformed", str(error)) from error
+    except bodies.IncompleteBody as error:
+        raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", str(error)) from error
 
 
 def problem(refusal: Refused) -> JsonResponse:

@@ -12,11 +12,11 @@ import hmac
 import structlog
 from django.conf import settings
 from django.db import Error as DatabaseError
-from django.http import HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 
-from observability import metrics
+from observability import bodies, metrics
 from observability.alerts import doorbell, ingest
 from observability.alerts.ingest import Envelope
 from observability.alerts.payload import NotAPayload, Payload, read_payload
@@ -92,27 +92,27 @@ def check_token(request: HttpRequest) -> None:
 
 
 def read_body(request: HttpRequest) -> bytes:
-    """The whole body. Read from the stream: Django's own 2.5 MB limit would lose a storm for good."""
-    limit = settings.ALERT_WEBHOOK_MAX_BYTES
-    length = request.META.get("CONTENT_LENGTH") or ""
-    if not length.isdecimal():
-        raise Refused(411, "not_a_payload", "Send a Content-Length header.")
-    if int(length) > limit:
-        raise Refused(
-            413,
-            "too_large",
-            f"The body has {int(length):,} bytes, the limit is {limit:,}. "
-            "Raise ALERT_WEBHOOK_MAX_BYTES or lower max_alerts in alertmanager.yml.",
-        )
+    """The whole body, of at most ALERT_WEBHOOK_MAX_BYTES."""
     if request.META.get("HTTP_CONTENT_ENCODING", "identity") != "identity":
         raise Refused(415, "bad_encoding", "Send the body without Content-Encoding.")
     try:
-        body = request.read(int(length))
-    except (UnreadablePostError, OSError) as problem:
-        raise Refused(503, "unavailable", "The body broke off. Send it again.") from problem
-    if len(body) < int(length):
-        raise Refused(503, "unavailable", "The body is shorter than its Content-Length. Send it again.")
-    return body
+        return bodies.read_body(request, settings.ALERT_WEBHOOK_MAX_BYTES)
+    except bodies.LengthMissing as problem:
+        raise Refused(411, "not_a_payload", str(problem)) from problem
+    except bodies.BodyTooLong as problem:
+        raise Refused(413, "too_large", too_large(problem)) from problem
+    except bodies.MalformedBody as problem:
+        raise Refused(400, "not_a_payload", str(problem)) from problem
+    except bodies.IncompleteBody as problem:
+        raise Refused(503, "unavailable", str(problem)) from problem
+
+
+def too_large(problem: bodies.BodyTooLong) -> str:
+    size = f"more than {problem.limit:,}" if problem.length is None else f"{problem.length:,}"
+    return (
+        f"The body has {size} bytes, the limit is {problem.limit:,}. "
+        "Raise ALERT_WEBHOOK_MAX_BYTES or lower max_alerts in alertmanager.yml."
+    )
 
 
 def refuse(refusal: Refused) -> JsonResponse:
