@@ -141,6 +141,17 @@ def insecure_flags(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> It
 
 
 @register(deploy=True)
+def proxy_scheme(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> Iterable[CheckMessage]:
+    if settings.SECURE_SSL_REDIRECT and not settings.TRUST_PROXY_SCHEME:
+        yield checks.Warning(
+            "SECURE_SSL_REDIRECT is on and TRUST_PROXY_SCHEME is off: behind a proxy that ends TLS "
+            "every page is redirected to itself.",
+            hint="Set TRUST_PROXY_SCHEME=true, and let the proxy set X-Forwarded-Proto itself.",
+            id="amani.W012",
+        )
+
+
+@register(deploy=True)
 def mail(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> Iterable[CheckMessage]:
     if not settings.EMAIL_HOST:
         yield checks.Warning(

@@ -19,6 +19,13 @@ chdir = str(ROOT)
 bind = os.environ.get("WEB_BIND", f"127.0.0.1:{os.environ.get('PORT', '8000')}")
 workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
 threads = int(os.environ.get("WEB_THREADS", "4"))
+# What a request says about a proxy is Django's to believe, as far as TRUST_PROXY_SCHEME and
+# TRUSTED_PROXY_COUNT say. gunicorn would believe SCRIPT_NAME and three headers about the scheme: from
+# 127.0.0.1, from what FORWARDED_ALLOW_IPS names, and from everybody on a Unix socket.
+forwarded_allow_ips = ""
+secure_scheme_headers: dict[str, str] = {}
+forwarder_headers = ""
+header_map = "drop"  # X_Forwarded_Proto would pass for X-Forwarded-Proto
 control_socket_disable = True  # nobody uses it, and it is a second way in
 keepalive = 75  # Alertmanager keeps its connection; a new one for each webhook costs five times the work
 timeout = 60
