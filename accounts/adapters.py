@@ -9,11 +9,11 @@ from allauth.core import context as current
 from allauth.core.internal.httpkit import clean_client_ip, is_headless_request
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied, ValidationError
-from django.core.mail import EmailMessage
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
-from accounts import mail, operators, second_factor
+from accounts import operators, second_factor
+from accounts.mail.about import about_template
 from accounts.models import User
 from accounts.sign_in import account_of, record_failure
 
@@ -61,10 +61,11 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
     # --- Mail ---
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
-        """The code of a mail that was not sent is in nobody's hands; the person asks for another."""
+        """Stores the mail, which the worker sends; no request waits for a mail server (accounts/mail/)."""
         values = {"email": email, "frontend_url": settings.FRONTEND_URL, **context}
-        message: EmailMessage = self.render_mail(template_prefix, email, values)
-        mail.send(message=message, kind=template_prefix.rpartition("/")[2])
+        message: Any = self.render_mail(template_prefix, email, values)
+        message.about = about_template(template_prefix, context)
+        message.send()
 
     # --- Signing in: what fails is counted and logged ---
 

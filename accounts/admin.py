@@ -23,6 +23,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from accounts import operators, roles, second_factor
 from accounts.addresses import has_proved
+from accounts.mail import admin as mails  # noqa: F401  (registers the page of mails)
 from accounts.models import User
 from observability.console.history import posted_reason, see_other
 from observability.errors import AmaniError

@@ -7,7 +7,8 @@ class AccountsConfig(AppConfig):
     verbose_name = "Accounts"
 
     def ready(self) -> None:
-        from accounts import second_factor, sign_in  # noqa: F401  (listen to django-allauth)
+        from accounts import checks, second_factor, sign_in  # noqa: F401  (listen to django-allauth)
+        from accounts.mail import metrics  # noqa: F401  (shown from the start, at zero)
         from accounts.roles import ensure_roles
 
         # After those of django.contrib.auth, which make the permissions: it stands earlier in INSTALLED_APPS.

@@ -5,15 +5,10 @@ from __future__ import annotations
 from observability.metrics import children, counter
 
 LOGIN_OUTCOMES = ("success", "wrong_password", "unknown_account", "inactive", "mfa_failed", "locked_out")
-MAIL_OUTCOMES = ("sent", "failed")
 
 user_registrations = counter("user_registrations_total", "Accounts that people registered.")
 logins = children(
     counter("amani_logins_total", "Sign-ins and attempts that failed, by outcome.", "outcome"), LOGIN_OUTCOMES
-)
-mails = children(
-    counter("amani_mails_total", "E-mails to people, by whether the mail server took them.", "outcome"),
-    MAIL_OUTCOMES,
 )
 
 
@@ -24,7 +19,3 @@ def record_registration() -> None:
 
 def record_login(outcome: str) -> None:
     logins[outcome].inc()
-
-
-def record_mail(outcome: str) -> None:
-    mails[outcome].inc()

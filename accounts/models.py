@@ -70,3 +70,66 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     def get_short_name(self) -> str:
         return self.full_name.split(" ", 1)[0] or self.email
+
+
+class Mail(models.Model):
+    """A mail to one person: the outbox row exists before the mail server is asked.
+
+    What it says, codes and addresses, is encrypted, and is there only while the mail waits.
+    """
+
+    class State(models.TextChoices):
+        WAITING = "waiting", "to be sent"
+        SENT = "sent", "taken by the mail server"
+        REFUSED = "refused", "refused for good"
+        GIVEN_UP = "given_up", "given up"
+
+    kind = models.CharField(max_length=64, help_text="The template's name.")
+    domain = models.CharField(max_length=253, help_text="Of the recipient's address.")
+    address_hash = models.CharField(
+        max_length=64, db_index=True, help_text="Keyed hash of the address: finds the mails of an account."
+    )
+    person = models.ForeignKey(
+        User, null=True, blank=True, on_delete=models.PROTECT, related_name="+", help_text="If it is known."
+    )
+    content = models.BinaryField(null=True, blank=True, help_text="Encrypted by accounts/encryption.py.")
+    state = models.CharField(max_length=8, choices=State, default=State.WAITING)
+    reason = models.TextField(blank=True, help_text="Why the last attempt failed, without any address.")
+    attempt_count = models.PositiveIntegerField(default=0)
+    next_attempt_at = models.DateTimeField(default=timezone.now, null=True, blank=True)
+    lease_until = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    expires_at = models.DateTimeField(help_text="Then nobody needs it any more: its code has run out.")
+    finished_at = models.DateTimeField(null=True, blank=True)
+    request_id = models.CharField(max_length=64, blank=True)
+
+    class Meta:
+        default_permissions = ("view",)
+        ordering: ClassVar[list[str]] = ["-id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(
+                    state="waiting",
+                    content__isnull=False,
+                    next_attempt_at__isnull=False,
+                    finished_at__isnull=True,
+                )
+                | ~models.Q(state="waiting")
+                & models.Q(
+                    content__isnull=True,
+                    next_attempt_at__isnull=True,
+                    lease_until__isnull=True,
+                    finished_at__isnull=False,
+                ),
+                name="a_mail_has_its_content_only_while_it_waits",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["next_attempt_at"], name="mail_due", condition=models.Q(state="waiting")),
+            models.Index(
+                fields=["finished_at"], name="mail_ended", condition=models.Q(finished_at__isnull=False)
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"Mail {self.pk}"

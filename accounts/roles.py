@@ -6,11 +6,11 @@ from typing import Any
 
 from django.apps import apps as installed_apps
 
-# Alerts.
+# Alerts, and what became of mails (never what they say).
 SEE = frozenset(
     f"observability.view_{model}"
     for model in ("episode", "episodeevent", "delivery", "attempt", "receipt", "channel", "heartbeat")
-)
+) | {"accounts.view_mail"}
 ACT = frozenset(
     f"observability.{act}"
     for act in ("acknowledge_episode", "note_episode", "resend_delivery", "reprocess_receipt")
@@ -32,7 +32,7 @@ ROLES: dict[str, frozenset[str]] = {
     "approver": SEE | SEE_CASES | SEE_LIMITS | SEE_CALLBACKS | APPROVE,
 }
 IN_WORDS = (
-    "A viewer sees alerts; a responder also acts on them. "
+    "A viewer sees alerts and whether mails were sent; a responder also acts on them. "
     "A KYC reviewer sees documents and decides on cases. Finance sees alerts and limits. "
     "An approver sees all of these but the images, revokes approvals and sets limits."
 )

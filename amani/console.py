@@ -27,6 +27,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
         page(request, "Deliveries", "outgoing_mail", "delivery"),
         page(request, "Receipts", "inbox", "receipt"),
         page(request, "Channels", "cell_tower", "channel"),
+        page(request, "Mails", "mail", "mail", app="accounts"),
     ]
     firing = overview.firing_count() if alerts[0] else 0
     if firing and alerts[0]:

@@ -203,8 +203,10 @@ ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
 ACCOUNT_EMAIL_VERIFICATION = "mandatory"
 ACCOUNT_EMAIL_VERIFICATION_BY_CODE_ENABLED = True
 ACCOUNT_EMAIL_VERIFICATION_SUPPORTS_RESEND = True
+CODE_LIFETIME_SECONDS = 15 * 60  # of codes by mail; the mail may take some of it
+ACCOUNT_EMAIL_VERIFICATION_BY_CODE_TIMEOUT = CODE_LIFETIME_SECONDS
 ACCOUNT_PASSWORD_RESET_BY_CODE_ENABLED = True
-ACCOUNT_PASSWORD_RESET_BY_CODE_TIMEOUT = 15 * 60  # seconds; mail may take some of them
+ACCOUNT_PASSWORD_RESET_BY_CODE_TIMEOUT = CODE_LIFETIME_SECONDS
 ACCOUNT_CHANGE_EMAIL = True
 ACCOUNT_EMAIL_NOTIFICATIONS = True  # tells people that their password or second factor changed
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
@@ -308,8 +310,8 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TASK_TIME_LIMIT = 110  # a child that hangs holds a sender's slot; no task takes half as long
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_MAX_TASKS_PER_CHILD = env.int("CELERY_MAX_TASKS_PER_CHILD", 1000)
-# Two senders for each of two channels, and one child that is free when both vendors hang.
-CELERY_WORKER_CONCURRENCY = env.int("CELERY_CONCURRENCY", 5)
+# Two senders for each of two channels, one for mails, and one child that is free when all of them hang.
+CELERY_WORKER_CONCURRENCY = env.int("CELERY_CONCURRENCY", 6)
 CELERY_WORKER_SEND_TASK_EVENTS = False
 CELERY_DB_REUSE_MAX = 10**9  # Celery would open a connection for every task; amani/celery.py looks after them
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
@@ -336,6 +338,21 @@ CELERY_BEAT_SCHEDULE = {
     },
     "accounts-forget-ended-sessions": {
         "task": "accounts.tasks.forget_ended_sessions",
+        "schedule": timedelta(hours=1),
+        "options": {"expires": 3600},
+    },
+    "accounts-send-mails": {
+        "task": "accounts.tasks.send_mails",
+        "schedule": timedelta(seconds=5),
+        "options": {"expires": 5},
+    },
+    "accounts-mail-snapshot": {
+        "task": "accounts.tasks.take_mail_snapshot",
+        "schedule": timedelta(seconds=15),
+        "options": {"expires": 15},
+    },
+    "accounts-forget-old-mails": {
+        "task": "accounts.tasks.forget_old_mails",
         "schedule": timedelta(hours=1),
         "options": {"expires": 3600},
     },
@@ -472,12 +489,17 @@ X_FRAME_OPTIONS = "DENY"
 # --- Language, time, files, mail ---
 
 EMAIL_HOST = env.str("EMAIL_HOST", "")
-EMAIL_PORT = env.int("EMAIL_PORT", 587)
 EMAIL_HOST_USER = env.str("EMAIL_HOST_USER", "")
 EMAIL_HOST_PASSWORD = env.str("EMAIL_HOST_PASSWORD", "")
-EMAIL_USE_TLS = env.bool("EMAIL_USE_TLS", True)
-EMAIL_TIMEOUT = 5
-EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if EMAIL_HOST else 'console'}.EmailBackend"
+EMAIL_USE_SSL = env.bool("EMAIL_USE_SSL", False)
+EMAIL_USE_TLS = env.bool("EMAIL_USE_TLS", not EMAIL_USE_SSL)
+EMAIL_PORT = env.int("EMAIL_PORT", 465 if EMAIL_USE_SSL else 587)
+EMAIL_TIMEOUT = env.float("EMAIL_TIMEOUT", 20.0, validate=validate.Range(0, 60, min_inclusive=False))
+EMAIL_GIVE_UP_AFTER_SECONDS = env.int("EMAIL_GIVE_UP_AFTER_SECONDS", 24 * 3600, validate=validate.Range(1))
+EMAIL_HISTORY_DAYS = env.int("EMAIL_HISTORY_DAYS", 30, validate=validate.Range(0))
+EMAIL_BACKEND = (
+    "accounts.mail.backend.OutboxBackend" if EMAIL_HOST else "django.core.mail.backends.console.EmailBackend"
+)
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "Amani <no-reply@localhost>")
 
 LANGUAGE_CODE = "en"

@@ -12,6 +12,7 @@ import pytest
 from django.db import connections
 from playwright.sync_api import Browser, expect, sync_playwright
 
+from accounts.mail.tests.smtp_stand_in import SmtpStandIn
 from kyc.providers.tests.smile_stand_in import API_KEY, PARTNER_ID, SmileStandIn
 from local.ports import find_free_port
 from local.services import PrivatePostgres, PrivateValkey
@@ -85,12 +86,29 @@ def smile(smile_id: SmileStandIn) -> Iterator[SmileStandIn]:
 
 
 @pytest.fixture(scope="session")
+def mail_stand_in() -> Iterator[SmtpStandIn]:
+    stand_in = SmtpStandIn()
+    yield stand_in
+    stand_in.close()
+
+
+@pytest.fixture
+def mail_server(mail_stand_in: SmtpStandIn) -> Iterator[SmtpStandIn]:
+    mail_stand_in.works()
+    mail_stand_in.reset()
+    yield mail_stand_in
+    mail_stand_in.works()
+    mail_stand_in.reset()
+
+
+@pytest.fixture(scope="session")
 def running_installation(
     installation_folder: Path,
     own_postgres: PrivatePostgres,
     own_valkey: PrivateValkey,
     vendors: tuple[Vendor, Vendor],
     smile_id: SmileStandIn,
+    mail_stand_in: SmtpStandIn,
 ) -> Iterator[Installation]:
     with psycopg.connect(own_postgres.superuser_url, autocommit=True) as connection:
         connection.execute("CREATE DATABASE installation OWNER amani")
@@ -106,6 +124,10 @@ def running_installation(
         SMILE_ID_PARTNER_ID=PARTNER_ID,
         SMILE_ID_API_KEY=API_KEY,
         SMILE_ID_BASE_URL=smile_id.url,
+        EMAIL_HOST="127.0.0.1",
+        EMAIL_PORT=str(mail_stand_in.port),
+        EMAIL_USE_TLS="false",
+        EMAIL_TIMEOUT="30",
     )
     migrated = run_command(installation, "migrate")
     assert migrated.returncode == 0, migrated.stderr

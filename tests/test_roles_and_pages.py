@@ -12,9 +12,10 @@ from django.contrib.auth.models import Group
 from django.http import HttpRequest
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils import timezone
 from pytest_django import Settings
 
-from accounts.models import User
+from accounts.models import Mail, User
 from accounts.roles import ROLES
 from kyc.models import Check, Document, LimitRule, LimitUsage, ProviderEvent
 from kyc.tests.people import submitted
@@ -42,6 +43,11 @@ accounts_user_add                   403 403  403 403  403 403  403 403  403 403 
 accounts_user_history               403 403  403 403  403 403  403 403  403 403  403 403  200 200
 accounts_user_delete                403 403  403 403  403 403  403 403  403 403  403 403  403 403
 accounts_user_change                403 403  403 403  403 403  403 403  403 403  403 403  200 200
+accounts_mail_changelist            403 403  200 200  200 200  403 403  200 200  200 200  200 200
+accounts_mail_add                   403 403  403 403  403 403  403 403  403 403  403 403  403 403
+accounts_mail_history               302 302  302 302  302 302  302 302  302 302  302 302  302 302
+accounts_mail_delete                403 403  403 403  403 403  403 403  403 403  403 403  403 403
+accounts_mail_change                403 403  200 405  200 405  403 403  200 405  200 405  200 405
 kyc_case_claim                      405 403  405 403  405 403  405 303  405 403  405 403  405 303
 kyc_case_approve                    405 403  405 403  405 403  405 303  405 403  405 403  405 303
 kyc_case_reject                     405 403  405 403  405 403  405 303  405 403  405 403  405 303
@@ -101,7 +107,7 @@ observability_receipt_add           403 403  403 403  403 403  403 403  403 403 
 observability_receipt_history       302 302  302 302  302 302  302 302  302 302  302 302  302 302
 observability_receipt_delete        403 403  403 403  403 403  403 403  403 403  403 403  403 403
 observability_receipt_change        403 403  200 405  200 405  403 403  200 405  200 405  200 405
-app_list:accounts                   404 404  404 404  404 404  404 404  404 404  404 404  200 200
+app_list:accounts                   404 404  200 200  200 200  404 404  200 200  200 200  200 200
 app_list:kyc                        404 404  404 404  404 404  200 200  200 200  200 200  200 200
 app_list:observability              404 404  200 200  200 200  404 404  200 200  200 200  200 200
 kyc-document                        403 405  403 405  403 405  200 405  403 405  403 405  200 405
@@ -143,6 +149,7 @@ def rows() -> dict[str, Any]:
     LimitUsage.objects.create(
         person=user, currency="XAF", kind="daily", window_start="2026-01-01", cap_minor=1
     )
+    Mail.objects.create(kind="other", content=b"sealed", expires_at=timezone.now())
     models = {model._meta.label_lower.replace(".", "_"): model for model in apps.get_models()}
     found = {name: model._default_manager.first() for name, model in models.items()}
     return found | {"accounts_user": user, "auth_user": user}

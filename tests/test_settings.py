@@ -80,6 +80,11 @@ def test_production_refuses_to_start_and_names_what_is_missing(name: str) -> Non
         ({"PUBLIC_URL": "http://amani.example.com"}, "amani.W002"),
         ({"TRUST_PROXY_SCHEME": "false"}, "amani.W012"),
         ({"EMAIL_HOST": ""}, "amani.W007"),
+        ({"EMAIL_USE_SSL": "true"}, "accounts.E001"),
+        ({"EMAIL_PORT": "465"}, "accounts.E002"),
+        ({"EMAIL_USE_TLS": "false", "EMAIL_USE_SSL": "true"}, "accounts.E003"),
+        ({"EMAIL_USE_TLS": "false", "EMAIL_HOST_USER": "amani"}, "accounts.E004"),
+        ({"EMAIL_USE_TLS": "false"}, "accounts.W001"),
         ({"STAFF_MFA_REQUIRED": "false"}, "amani.W008"),
         ({"KYC_PROVIDER": "smile_id", "SMILE_ID_PARTNER_ID": "0042"}, "amani.E008"),
         ({"PROMETHEUS_MULTIPROC_DIR": ""}, "amani.W003"),
@@ -93,6 +98,22 @@ def test_production_refuses_to_start_and_names_what_is_missing(name: str) -> Non
 )
 def test_what_would_hurt_later_is_said_by_check_deploy(changes: dict[str, str], identifier: str) -> None:
     assert identifier in check_deploy(**changes)
+
+
+def test_implicit_tls_is_one_setting_and_the_port_follows() -> None:
+    named = ("EMAIL_USE_TLS", "EMAIL_PORT", "EMAIL_USE_SSL")
+    environment = {name: value for name, value in production_example().items() if name not in named}
+    shown = "from django.conf import settings as s; print(s.EMAIL_USE_SSL, s.EMAIL_USE_TLS, s.EMAIL_PORT)"
+    for change, expected in (({}, "False True 587"), ({"EMAIL_USE_SSL": "true"}, "True False 465")):
+        result = manage("shell", "-c", shown, **environment | change)
+        assert result.stdout.strip().endswith(expected)
+    checked = manage(
+        "check", "--deploy", "--fail-level", "WARNING", **environment | {"EMAIL_USE_SSL": "true"}
+    )
+    assert (checked.returncode, checked.stdout.strip()) == (
+        0,
+        "System check identified no issues (0 silenced).",
+    )
 
 
 @pytest.mark.parametrize(

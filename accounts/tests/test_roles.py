@@ -10,6 +10,7 @@ pytestmark = pytest.mark.django_db
 APPS = ("kyc", "observability")
 TABLE = {
     "viewer": {
+        "accounts.view_mail",
         "observability.view_attempt",
         "observability.view_channel",
         "observability.view_delivery",
@@ -83,8 +84,8 @@ def test_roles_are_left_alone_where_the_tables_of_groups_are_not_made_yet() -> N
     assert permissions_of("viewer") == set()
 
 
-def test_every_permission_of_alerts_belongs_to_the_responder() -> None:
-    assert declared_by("observability") == ROLES["responder"]
+def test_every_permission_of_alerts_belongs_to_the_responder_and_of_accounts_they_see_mails() -> None:
+    assert ROLES["responder"] == declared_by("observability") | {"accounts.view_mail"}
 
 
 def test_every_permission_of_the_domain_belongs_to_some_role() -> None:

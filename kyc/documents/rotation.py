@@ -15,6 +15,7 @@ from django.db.models import Model, QuerySet
 
 from accounts.encryption import is_current, key_fingerprint, rotate
 from accounts.errors import CannotDecrypt
+from accounts.mail.outbox import rotate_content, with_content
 from accounts.second_factor import rotate_secret, secrets_of_factors
 from kyc.documents import storage
 from kyc.documents.errors import DocumentNotFound, FileDamaged
@@ -31,6 +32,7 @@ class Rotated(NamedTuple):
     factors: int = 0
     numbers: int = 0
     files: int = 0
+    mails: int = 0
     failed: int = 0  # neither key nor file is there: nothing that waiting would mend
     swept: int = 0
 
@@ -41,11 +43,13 @@ def rotate_keys(*, report: Report) -> Rotated:
     factors = tally(secrets_of_factors(), rotate_secret, "The second factor", report)
     numbers = tally(numbered, rotate_number, "The number of case", report)
     files = tally(with_old_key(), rotate_file, "The file of document", report)
+    mails = tally(with_content(), rotate_content, "The mail", report)
     return Rotated(
         factors=factors[True],
         numbers=numbers[True],
         files=files[True],
-        failed=factors[None] + numbers[None] + files[None],
+        mails=mails[True],
+        failed=factors[None] + numbers[None] + files[None] + mails[None],
         swept=sweep_orphans(everything=True),
     )
 

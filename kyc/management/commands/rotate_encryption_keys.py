@@ -12,7 +12,8 @@ from kyc.documents.rotation import rotate_keys
 
 class Command(BaseCommand):
     help = (
-        "Encrypts second factors, numbers and files with the first of ENCRYPTION_KEYS, while Amani runs. "
+        "Encrypts second factors, numbers, files and waiting mails with the first of ENCRYPTION_KEYS, "
+        "while Amani runs. "
         "Interrupted, it goes on where it stopped. Afterwards the other keys can be removed."
     )
 
@@ -22,7 +23,8 @@ class Command(BaseCommand):
         except StorageUnavailable as error:
             raise CommandError(f"{error} Run this again to go on.") from error
         self.stdout.write(
-            f"Encrypted again: {done.factors} second factors, {done.numbers} numbers, {done.files} files. "
+            f"Encrypted again: {done.factors} second factors, {done.numbers} numbers, {done.files} files, "
+            f"{done.mails} mails. "
             f"Deleted: {done.swept} files that nothing refers to."
         )
         if done.failed:

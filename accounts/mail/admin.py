@@ -1,0 +1,67 @@
+"""What became of the mails: of which kind, to which domain, and why not. Never what they say, nor to whom."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from accounts.models import Mail
+from observability import words
+from observability.console.history import HistoryAdmin
+
+State = Mail.State
+MARKS = {
+    State.WAITING: ("waiting", "hourglass_top", "To be sent"),
+    State.SENT: ("good", "check", "Sent"),
+    State.REFUSED: ("bad", "block", "Refused"),
+    State.GIVEN_UP: ("bad", "error", "Given up"),
+}
+HIDDEN = ("content", "address_hash")
+
+
+@admin.register(Mail)
+class MailAdmin(HistoryAdmin):
+    page_template = "accounts/mail.html"
+    list_display = ("stored", "standing", "why", "kind", "domain", "tries")
+    list_display_links = ("stored",)
+    list_filter = ("state", "kind")
+    ordering = ("-id",)
+    list_max_show_all = 0
+    sortable_by = ()
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Mail]:
+        rows: QuerySet[Mail] = super().get_queryset(request)
+        return rows.defer(*HIDDEN)
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Mail | None:
+        if not object_id.isdecimal():
+            return None
+        return Mail.objects.defer(*HIDDEN).filter(pk=object_id).first()
+
+    @admin.display(description="stored")
+    def stored(self, mail: Mail) -> SafeString:
+        return format_html(
+            '<span class="am-name">{}</span><span class="am-second">{}</span>',
+            words.time_tag(mail.created_at, words.ago(mail.created_at)),
+            f"mail {mail.pk}",
+        )
+
+    @admin.display(description="state")
+    def standing(self, mail: Mail) -> SafeString:
+        return words.mark(*MARKS[State(mail.state)])
+
+    @admin.display(description="why")
+    def why(self, mail: Mail) -> SafeString:
+        return format_html('<span class="am-second am-wrap">{}</span>', words.short(mail.reason, 160) or "—")
+
+    @admin.display(description="attempts")
+    def tries(self, mail: Mail) -> int:
+        return mail.attempt_count
+
+    def page_context(self, request: HttpRequest, row: Mail) -> dict[str, Any]:
+        return {"mark": words.mark(*MARKS[State(row.state)])}

@@ -1,0 +1,35 @@
+"""The metrics of mails, with the functions that record them (see observability/metrics.py)."""
+
+from __future__ import annotations
+
+from observability.metrics import children, counter, snapshot_gauge
+
+mails = children(
+    counter(
+        "amani_mails_total", "E-mails to people, by whether the mail server took them in the end.", "outcome"
+    ),
+    ("sent", "failed"),
+)
+attempts = children(
+    counter("amani_mail_attempts_total", "Attempts to hand a mail over, by outcome.", "outcome"),
+    ("sent", "retry", "refused", "unknown"),
+)
+waiting = snapshot_gauge("amani_mails_waiting", "Mails that are not sent yet.")
+oldest = snapshot_gauge(
+    "amani_mails_oldest_seconds", "Age of the oldest mail that waits, in seconds; 0 when none does."
+)
+
+
+def record_attempt(outcome: str) -> None:
+    """`outcome`: sent, retry (may work later), refused (never will), unknown (the worker died meanwhile)."""
+    attempts[outcome].inc()
+
+
+def record_end(outcome: str, count: int = 1) -> None:
+    """`outcome`: sent, or failed (refused or given up). After the commit of the row's last state."""
+    mails[outcome].inc(count)
+
+
+def record_waiting(count: int, oldest_seconds: float) -> None:
+    waiting.set(count)
+    oldest.set(max(oldest_seconds, 0.0))

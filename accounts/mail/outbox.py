@@ -1,0 +1,112 @@
+"""The rows of mails: stored in the caller's transaction, deleted with the account, encrypted anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+from email.utils import make_msgid, parseaddr
+from typing import Any
+
+from django.conf import settings
+from django.core.mail import EmailMessage
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+from django.utils.crypto import salted_hmac
+
+from accounts import encryption
+from accounts.mail import doorbell
+from accounts.mail.about import about
+from accounts.mail.letter import Letter, seal
+from accounts.models import Mail, User
+from observability.request_id import current_request_id
+
+DELETED_AT_ONCE = 10_000
+LONGEST_DOMAIN = 253
+
+
+def store(messages: Sequence[EmailMessage]) -> int:
+    """Writes a row for each recipient of each mail, and wakes a worker after the commit.
+
+    Returns the number of mails. A row for each recipient, because a server may refuse one and take another.
+    """
+    with transaction.atomic():
+        rows = [row for message in messages for row in rows_of(message)]
+        Mail.objects.bulk_create(rows)
+        transaction.on_commit(doorbell.ring)
+    return len(messages)
+
+
+def rows_of(message: EmailMessage) -> Iterator[Mail]:
+    said = about(message)
+    now = timezone.now()
+    content = as_sent(message)
+    for recipient in message.recipients():
+        address = parseaddr(recipient)[1]
+        yield Mail(
+            kind=said.kind,
+            domain=address.rpartition("@")[2].lower()[:LONGEST_DOMAIN],
+            address_hash=hash_of(address, settings.SECRET_KEY),
+            person_id=said.person_id,
+            content=seal(Letter(message.from_email, recipient, content)),
+            next_attempt_at=now,
+            created_at=now,
+            expires_at=now + timedelta(seconds=said.lifetime_seconds),
+            request_id=current_request_id(),
+        )
+
+
+def as_sent(message: EmailMessage) -> bytes:
+    """The mail's headers and text. Its Message-ID stays the same for all attempts, so doubles can be told.
+
+    Django would make the Message-ID from this machine's name, which it asks the DNS for.
+    """
+    if not any(name.lower() == "message-id" for name in message.extra_headers):
+        domain = parseaddr(message.from_email)[1].rpartition("@")[2] or "localhost"
+        message.extra_headers["Message-ID"] = make_msgid(domain=domain)
+    mime: Any = message.message()  # Django's own class, whose as_bytes() takes the end of lines
+    content: bytes = mime.as_bytes(linesep="\r\n")
+    return content
+
+
+def hash_of(address: str, key: str) -> str:
+    """Finds an account's mails without keeping its address."""
+    return salted_hmac("accounts.mail", address.lower(), secret=key, algorithm="sha256").hexdigest()
+
+
+def forget(*, person: User, addresses: Iterable[str]) -> int:
+    """Deletes every mail about the person or to one of their addresses, also what waits; how many rows.
+
+    Call it in the erasure's transaction. What a worker is handing over at that moment still arrives.
+    """
+    keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
+    hashes = [hash_of(address, key) for address in addresses for key in keys]
+    deleted, _ = Mail.objects.filter(Q(address_hash__in=hashes) | Q(person=person)).delete()
+    return deleted
+
+
+def forget_old(now: datetime | None = None) -> int:
+    """Deletes mails that ended EMAIL_HISTORY_DAYS ago; how many rows, at most 10,000."""
+    before = (now or timezone.now()) - timedelta(days=settings.EMAIL_HISTORY_DAYS)
+    ids = list(Mail.objects.filter(finished_at__lt=before).values_list("pk", flat=True)[:DELETED_AT_ONCE])
+    deleted, _ = Mail.objects.filter(pk__in=ids).delete()
+    return deleted
+
+
+# --- A new key ---
+
+
+def with_content() -> QuerySet[Mail]:
+    return Mail.objects.filter(content__isnull=False).only("content")
+
+
+def rotate_content(mail: Mail) -> bool:
+    """Encrypts the mail with the first key, unless it is, or was sent in the meantime; whether it did.
+
+    Raises CannotDecrypt when no key opens it.
+    """
+    old = bytes(mail.content or b"")
+    if encryption.is_current(old):
+        return False
+    same = Mail.objects.filter(pk=mail.pk, content=old)
+    return same.update(content=encryption.rotate(old)) == 1

@@ -1,0 +1,83 @@
+"""Writes down what an attempt came to, if the mail is still this worker's (as `kyc/providers/record.py`)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import structlog
+from django.db.models import Case, F, TextField, Value, When
+from django.db.models.functions import Concat
+from django.utils import timezone
+
+from accounts.mail.claim import Claim, expired, next_attempt
+from accounts.mail.metrics import record_attempt, record_end
+from accounts.mail.transport import Outcome, Refused, RetryLater, Sent
+from accounts.models import Mail
+
+State = Mail.State
+NOT_TRIED = Value("not tried in time.", output_field=TextField())
+GIVEN_UP_BECAUSE = Concat(
+    Value("Given up: ", output_field=TextField()), Case(When(reason="", then=NOT_TRIED), default=F("reason"))
+)
+log = structlog.get_logger(__name__)
+
+
+def record(claim: Claim, outcome: Outcome) -> None:
+    """One statement: the next state, and no content once nobody will send it any more."""
+    now = timezone.now()
+    fields = fields_after(claim.mail, outcome, now)
+    mine = Mail.objects.filter(pk=claim.mail.pk, state=State.WAITING, attempt_count=claim.number)
+    is_mine = mine.update(lease_until=None, **fields) == 1
+    record_attempt(meaning(outcome))
+    if is_mine and "finished_at" in fields:
+        record_end("sent" if isinstance(outcome, Sent) else "failed")
+    log_attempt(claim, outcome, fields.get("state", State.WAITING) if is_mine else "not ours any more")
+
+
+def fields_after(mail: Mail, outcome: Outcome, now: datetime) -> dict[str, Any]:
+    match outcome:
+        case Sent():
+            return end(State.SENT, "", now)
+        case Refused(reason=reason):
+            return end(State.REFUSED, reason, now)
+        case RetryLater(reason=reason):
+            moment = next_attempt(mail, now)
+            if moment is None:
+                return end(State.GIVEN_UP, f"Given up: {reason}", now)
+            return {"reason": reason, "next_attempt_at": moment}
+
+
+def end(state: Mail.State, reason: str, now: datetime) -> dict[str, Any]:
+    return {"state": state, "reason": reason, "content": None, "next_attempt_at": None, "finished_at": now}
+
+
+def give_up_expired() -> int:
+    """Ends the mails that came to their time's end while they waited; how many."""
+    now = timezone.now()
+    fields = end(State.GIVEN_UP, "", now) | {"reason": GIVEN_UP_BECAUSE, "lease_until": None}
+    count = expired(now).update(**fields)
+    if count:
+        record_end("failed", count)
+        log.error("mails_given_up", count=count)
+    return count
+
+
+def meaning(outcome: Outcome) -> str:
+    """For the metric."""
+    match outcome:
+        case Sent():
+            return "sent"
+        case RetryLater():
+            return "retry"
+        case Refused():
+            return "refused"
+
+
+def log_attempt(claim: Claim, outcome: Outcome, state: str) -> None:
+    """Names the mail by its number and kind; its text and addresses are in no log."""
+    facts = {"mail_id": claim.mail.pk, "kind": claim.mail.kind, "attempt": claim.number, "state": str(state)}
+    if isinstance(outcome, Sent):
+        log.info("mail_sent", **facts)
+    else:
+        log.warning("mail_not_sent", reason=outcome.reason, caused_by=claim.mail.request_id, **facts)

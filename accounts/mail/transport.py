@@ -1,0 +1,190 @@
+"""Hands one mail to the mail server, and says what its answer means. Knows no rows.
+
+Answers of mail servers repeat the recipient's address in words of their own, so only their numbers are kept.
+"""
+
+from __future__ import annotations
+
+import re
+import smtplib
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+from django.conf import settings
+from django.core.mail.message import sanitize_address
+
+from accounts.mail.letter import Letter
+
+ENHANCED_CODE = re.compile(r"[245]\.\d{1,3}\.\d{1,3}(?= |$)")  # RFC 3463
+SERVICE_NOT_AVAILABLE = 421  # RFC 5321, 3.8: the server hangs up
+PERMANENT = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The server has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryLater:
+    """`of_server`: it would be the same for any other mail now."""
+
+    reason: str
+    of_server: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Another attempt would end the same."""
+
+    reason: str
+
+
+Outcome = Sent | RetryLater | Refused
+
+
+def hand_over(letter: Letter) -> Outcome:
+    """Sends the mail within EMAIL_TIMEOUT seconds in all. Raises nothing that a mail server can cause."""
+    seconds = settings.EMAIL_TIMEOUT
+    with Deadline(seconds) as deadline:
+        try:
+            with connected(deadline) as server:
+                log_in(server)
+                server.sendmail(envelope(letter.sender), [envelope(letter.recipient)], letter.content)
+        except OSError as problem:  # smtplib's errors are of this kind, too
+            if deadline.has_passed or isinstance(problem, TimeoutError):
+                return RetryLater(f"The mail server took longer than {seconds:g} s.")
+            return meaning_of(problem)
+    return Sent()
+
+
+# --- Connecting ---
+
+
+class Deadline:
+    """Cuts the connection after `seconds`: each byte that a server sends begins a socket's timeout anew."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.server: smtplib.SMTP | None = None
+        self.has_passed = False
+        self._is_over = threading.Event()
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._watch, name="mail-deadline", daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._is_over.set()
+
+    def _watch(self) -> None:
+        if self._is_over.wait(self.seconds):
+            return
+        self.has_passed = True
+        while not self._is_over.wait(0.1):  # again, if there is no connection yet
+            if self.server is not None and self.server.sock is not None:
+                with suppress(OSError):
+                    socket.socket.shutdown(self.server.sock, socket.SHUT_RDWR)  # past TLS, which may be busy
+
+
+class Server(smtplib.SMTP):
+    """A connection that its deadline can cut from the first byte on."""
+
+    def __init__(self, deadline: Deadline, **options: Any) -> None:
+        deadline.server = self
+        super().__init__(settings.EMAIL_HOST, settings.EMAIL_PORT, timeout=deadline.seconds, **options)
+
+
+class TlsServer(Server, smtplib.SMTP_SSL):
+    """The same, with TLS from the first byte on."""
+
+
+@contextmanager
+def connected(deadline: Deadline) -> Iterator[smtplib.SMTP]:
+    """A connection, encrypted as the settings say. How the server takes its end changes nothing any more."""
+    server = open_connection(deadline)
+    try:
+        yield server
+        with suppress(OSError):
+            server.quit()
+    finally:
+        server.close()
+
+
+def open_connection(deadline: Deadline) -> smtplib.SMTP:
+    if settings.EMAIL_USE_SSL:
+        return TlsServer(deadline, context=ssl.create_default_context())
+    server = Server(deadline)
+    if settings.EMAIL_USE_TLS:
+        try:
+            server.starttls(context=ssl.create_default_context())
+        except BaseException:
+            server.close()
+            raise
+    return server
+
+
+def log_in(server: smtplib.SMTP) -> None:
+    if settings.EMAIL_HOST_USER:
+        server.login(settings.EMAIL_HOST_USER, settings.EMAIL_HOST_PASSWORD)
+
+
+def envelope(address: str) -> str:
+    """The address as SMTP wants it; a domain in other letters than ASCII's is spelled in them."""
+    return sanitize_address(address, "utf-8")
+
+
+# --- What went wrong ---
+
+
+def meaning_of(problem: OSError) -> Outcome:
+    """Of an error that is no timeout. Only what the server says of recipient or content is final."""
+    match problem:
+        case smtplib.SMTPRecipientsRefused():
+            code, text = next(iter(problem.recipients.values()))
+            return answered(code, text, "to the recipient")
+        case smtplib.SMTPDataError():
+            return answered(problem.smtp_code, problem.smtp_error, "to the content")
+        case smtplib.SMTPResponseException():
+            return RetryLater(words(problem.smtp_code, problem.smtp_error, step_of(problem)))
+        case smtplib.SMTPServerDisconnected():
+            return RetryLater("The mail server hung up.")
+        case smtplib.SMTPNotSupportedError():
+            return RetryLater("The mail server offers no STARTTLS, or no login that Amani knows.")
+        case ssl.SSLCertVerificationError():
+            return RetryLater(f"The mail server's certificate is not trusted: {problem.verify_message}.")
+        case ssl.SSLError():
+            return RetryLater(f"No TLS with the mail server: {problem.reason or 'SSLError'}.")
+        case _:
+            return RetryLater(f"The mail server can't be reached: {type(problem).__name__}.")
+
+
+def step_of(problem: smtplib.SMTPResponseException) -> str:
+    match problem:
+        case smtplib.SMTPAuthenticationError():
+            return "to the login"
+        case smtplib.SMTPSenderRefused():
+            return "to the sender"
+        case _:
+            return "to the greeting"
+
+
+def answered(code: int, text: bytes | str, step: str) -> Outcome:
+    if code >= PERMANENT:
+        return Refused(words(code, text, step))
+    return RetryLater(words(code, text, step), of_server=code == SERVICE_NOT_AVAILABLE)
+
+
+def words(code: int, text: bytes | str, step: str) -> str:
+    """`The mail server answered 550 (5.1.1) to the recipient.`"""
+    said = text.decode("ascii", "replace") if isinstance(text, bytes) else text
+    enhanced = ENHANCED_CODE.match(said)
+    return f"The mail server answered {code}{f' ({enhanced[0]})' if enhanced else ''} {step}."

@@ -1,0 +1,67 @@
+"""Sends what is due: claims a mail, hands it over outside any transaction, writes down what came of it."""
+
+from __future__ import annotations
+
+import time
+
+import structlog
+from django.utils import timezone
+
+from accounts.errors import CannotDecrypt
+from accounts.mail.claim import Claim, claim, waiting
+from accounts.mail.letter import open_letter
+from accounts.mail.metrics import record_waiting
+from accounts.mail.record import give_up_expired, record
+from accounts.mail.transport import Outcome, RetryLater, hand_over
+from accounts.models import Mail
+from observability.sentry import capture_exception
+
+LONGEST_RUN_SECONDS = 20.0  # then the next sweep goes on
+
+log = structlog.get_logger(__name__)
+
+
+def run_due() -> int:
+    """Attempts made, until nothing is due, the time is up, or the server is not to be asked more now.
+
+    The rest stays due: a server that hangs is tried with one mail at each of beat's sweeps.
+    """
+    give_up_expired()
+    until = time.monotonic() + LONGEST_RUN_SECONDS
+    attempts = 0
+    while time.monotonic() < until:
+        claimed = claim()
+        if claimed is None:
+            break
+        outcome = attempt(claimed)
+        attempts += 1
+        if isinstance(outcome, RetryLater) and outcome.of_server:
+            break
+    return attempts
+
+
+def attempt(claimed: Claim) -> Outcome:
+    """Sends one mail and records how that went."""
+    outcome = outcome_of(claimed.mail)
+    record(claimed, outcome)
+    return outcome
+
+
+def outcome_of(mail: Mail) -> Outcome:
+    try:
+        return hand_over(open_letter(bytes(mail.content or b"")))
+    except CannotDecrypt:
+        return RetryLater("No key of ENCRYPTION_KEYS opens the mail.", of_server=False)
+    except Exception as problem:
+        # One mail that can't be put into SMTP's words must not stop the others. The error may quote it.
+        kind_of_error = type(problem).__name__
+        log.exception("mail_not_tried", mail_id=mail.pk, error_type=kind_of_error, exc_info=False)
+        capture_exception(problem, context={"mail_id": mail.pk, "kind": mail.kind})
+        return RetryLater(f"Internal error: {kind_of_error}.", of_server=False)
+
+
+def take_snapshot() -> None:
+    """Sets the gauges of what waits, from one look at the partial index of waiting mails."""
+    now = timezone.now()
+    oldest = waiting().order_by("created_at").values_list("created_at", flat=True).first()
+    record_waiting(waiting().count(), (now - oldest).total_seconds() if oldest else 0.0)
