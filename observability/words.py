@@ -9,6 +9,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from observability.alerts import trust
 from observability.models import Delivery, Episode, Receipt
 from observability.notifiers import registry
 
@@ -18,6 +19,7 @@ STATUS_MARKS = {
     Episode.Status.RESOLVED: ("good", "check_circle", "Resolved"),
     Episode.Status.NOTICE: ("quiet", "campaign", "Notice"),
 }
+END_NOT_CONFIRMED = ("warning", "help", "End not confirmed")
 OUTCOME_MARKS = {
     Receipt.Outcome.STORED: ("good", "check_circle", "Stored"),
     Receipt.Outcome.PARTIAL: ("warning", "rule", "Some set aside"),
@@ -107,6 +109,20 @@ def mark(tone: str, icon: str, text: str) -> SafeString:
         icon,
         text,
     )
+
+
+def episode_mark(episode: Episode) -> tuple[str, str, str]:
+    """Tone, icon and word for how an alert stands."""
+    if episode.unconfirmed_at:
+        return END_NOT_CONFIRMED
+    return STATUS_MARKS[Episode.Status(episode.status)]
+
+
+def not_confirmed_since(episode: Episode) -> datetime | None:
+    """When a sender last mentioned an alert that fires, if that is too long ago to believe it."""
+    fires = episode.status == Episode.Status.FIRING and episode.source == Episode.Source.ALERTMANAGER
+    is_late = episode.confirmed_at < trust.unmentioned_before(timezone.now())
+    return episode.confirmed_at if fires and is_late and not episode.unconfirmed_at else None
 
 
 def severity_mark(severity: str) -> SafeString:

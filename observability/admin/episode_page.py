@@ -12,6 +12,7 @@ from observability.admin.cause import links as cause_links
 from observability.admin.cause import logs
 from observability.admin.cause.page import cause_context
 from observability.admin.matchers import is_classic, selector, silence_command
+from observability.alerts import trust
 from observability.alerts.annotations import description_of, names_shown_elsewhere
 from observability.alerts.delivery.facts import runbook_url
 from observability.models import Attempt, Delivery, Episode, EpisodeEvent
@@ -24,6 +25,9 @@ MOST_EARLIER = 5
 EVENT_ICONS = {
     EpisodeEvent.Kind.FIRED: ("firing", "local_fire_department"),
     EpisodeEvent.Kind.RESOLVED: ("good", "check_circle"),
+    EpisodeEvent.Kind.UNCONFIRMED: ("warning", "help"),
+    EpisodeEvent.Kind.CONTINUES: ("firing", "local_fire_department"),
+    EpisodeEvent.Kind.RESTARTED: ("quiet", "history"),
     EpisodeEvent.Kind.SENT: ("quiet", "campaign"),
     EpisodeEvent.Kind.ACKNOWLEDGED: ("info", "back_hand"),
     EpisodeEvent.Kind.NOTE: ("quiet", "edit_note"),
@@ -46,6 +50,8 @@ def page_context(episode: Episode) -> dict[str, Any]:
             )[:MOST_EARLIER]
         ),
         "links": links_of(episode),
+        "takes_alertmanagers_word": episode.source == Episode.Source.ALERTMANAGER
+        and trust.takes_alertmanagers_word(),
         "description": description_of(episode.annotations),
         "annotations": annotations_of(episode),
         "unknown_severity": episode.labels.get("severity", "") if episode.severity_is_unknown else "",

@@ -77,7 +77,7 @@ class EpisodeAdmin(HistoryAdmin):
 
     @admin.display(description="state", ordering="status")
     def standing(self, episode: Episode) -> SafeString:
-        status = words.mark(*words.STATUS_MARKS[Episode.Status(episode.status)])
+        status = words.mark(*words.episode_mark(episode))
         doubt = words.UNKNOWN_SEVERITY_MARK if episode.severity_is_unknown else ""
         return format_html(
             '<span class="am-stack">{}{}{}</span>', status, words.severity_mark(episode.severity), doubt

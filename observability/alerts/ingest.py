@@ -1,9 +1,17 @@
 """Stores a payload: receipt, episodes, timeline and planned deliveries in one SQL statement.
 
 One statement is one transaction: everything is there before the webhook is answered, or nothing is.
-A payload is a snapshot. What is already known changes nothing: an episode is created once by
-(fingerprint, starts_at) and can go from firing to resolved. A firing snapshot of a resolved episode is
-either late or true (Alertmanager lost sight of Prometheus for a while); `reopening` asks Alertmanager.
+A payload is a snapshot, which may be late, doubled or from one of several senders. An alert is known by its
+fingerprint; its start differs between senders and changes with their restarts. The rules, for one alert:
+
+- It is not known, or its newest episode ended before the start that is reported: a new episode.
+- Firing while it fires: nothing, or another start of the same episode. The earliest start is kept.
+- Resolved while it fires: the end of the episode, unless the reported end lies before a start of it.
+- Resolved while Prometheus or the Watchdog is silent: an unconfirmed end. Alertmanager resolves by itself
+  what Prometheus no longer mentions, so the alert goes on as firing until `confirming` has asked Prometheus.
+- Firing, but with a start that lies before the end of its newest episode: a late snapshot, or the truth
+  (Alertmanager lost sight of Prometheus for a while); `reopening` asks Alertmanager.
+- Resolved while it is resolved: nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +19,7 @@ from __future__ import annotations
 import json
 from contextlib import nullcontext
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -20,15 +28,47 @@ from django.db import DataError, IntegrityError, InterfaceError, OperationalErro
 from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
 
+from observability.alerts import trust
 from observability.alerts.payload import NotAPayload, Payload, clean, dedup_key
 from observability.models import Episode, Heartbeat, Receipt
+from observability.notifiers import registry
+from observability.notifiers.base import Kind
 
 PRIORITY_PAGE = 0
 PRIORITY_FIRST_WORD = 1
 PRIORITY_UPDATE = 5
+CONFIRMATION_EVERY = timedelta(minutes=5)
 SQLSTATES_TO_REPEAT = {"40001", "40P01"}  # serialization failure, deadlock: the same again will pass
 
-STORE = """
+# The latest moment that certainly belongs to an episode which has ended. Its end is what its sender says, but
+# not later than Amani heard of it; GREATEST and LEAST skip what is NULL.
+ENDED_AT = "GREATEST(known.starts_at, known.latest_start_at, LEAST(known.ends_at, known.resolved_at))"
+LATEST_START = "GREATEST(known.starts_at, known.latest_start_at)"
+
+# What an incoming row (EXCLUDED) says about the newest episode of its fingerprint (`known`). A resolve that
+# names the latest start ends the episode whatever its end says.
+IS_END = f"""(known.status = 'firing' AND EXCLUDED.status = 'resolved' AND known.unconfirmed_at IS NULL
+    AND (EXCLUDED.ends_at IS NULL OR GREATEST(EXCLUDED.starts_at, EXCLUDED.ends_at) >= {LATEST_START}))"""
+IS_OTHER_START = f"""(known.status = 'firing' AND EXCLUDED.status = 'firing'
+    AND (EXCLUDED.starts_at > {LATEST_START}
+         OR EXCLUDED.starts_at < known.starts_at
+            AND (known.previous_end_at IS NULL OR EXCLUDED.starts_at > known.previous_end_at)))"""
+IS_DOUBT = "(known.status = 'resolved' AND EXCLUDED.status = 'firing' AND known.refired_at IS NULL)"
+# A confirmation is written only now and then, or each repeat would rewrite every row of its group.
+IS_CONFIRMATION = """(known.status = 'firing' AND EXCLUDED.status = 'firing'
+    AND known.confirmed_at < %(confirmed_before)s)"""
+
+# receipt_id  the receipt's key, known before its row is written
+# incoming    the alerts of the payload, one for each fingerprint, in the order of their fingerprints
+# trust       whether a resolve can be believed: no sign of life is overdue or was reported as ended
+# retired     newest episodes that ended before the incoming start: they make room for another
+# touched     new episodes, and newest episodes that the payload changes; `last_change` says how
+# changed     those of them that tell something new
+# timeline    one event for each of them
+# planned     their deliveries: one for each channel of the severity, but none where Alertmanager notifies
+#             by itself, and no unconfirmed end where the notifier does not handle that
+# receipt     the body as it came
+STORE = f"""
 WITH receipt_id AS MATERIALIZED (
     SELECT coalesce(%(known_receipt_id)s::bigint,
                     nextval(pg_get_serial_sequence('observability_receipt', 'id'))) AS id
@@ -37,42 +77,75 @@ WITH receipt_id AS MATERIALIZED (
         fingerprint text, starts_at timestamptz, ends_at timestamptz, status text, severity text,
         severity_is_unknown boolean, alertname text, summary text, labels jsonb, annotations jsonb,
         generator_url text, dedup_key text)
+), trust AS MATERIALIZED (
+    SELECT NOT EXISTS (
+        SELECT FROM observability_heartbeat AS sign
+        JOIN json_to_recordset(%(overdue_before)s::json) AS late(name text, moment timestamptz) USING (name)
+        WHERE sign.last_seen_at < late.moment OR sign.ended_at IS NOT NULL) AS is_given
+), retired AS (
+    UPDATE observability_episode AS known SET is_latest = false, refired_at = NULL
+    FROM incoming
+    WHERE known.fingerprint = incoming.fingerprint AND known.is_latest AND known.status = 'resolved'
+      AND incoming.starts_at > {ENDED_AT}
+    RETURNING known.fingerprint, {ENDED_AT} AS ended_at
 ), touched AS (
     INSERT INTO observability_episode AS known (
-        fingerprint, starts_at, ends_at, status, severity, severity_is_unknown, alertname, summary, labels,
-        annotations, generator_url, dedup_key, source, first_seen_at, resolved_at, round)
-    SELECT fingerprint, starts_at, ends_at, status, severity, severity_is_unknown, alertname, summary,
-           labels, annotations, generator_url, dedup_key, 'alertmanager', %(now)s,
-           CASE WHEN status = 'resolved' THEN %(now)s END, 0
-    FROM incoming
-    ON CONFLICT (fingerprint, starts_at) DO UPDATE
-        SET status = 'resolved',
+        fingerprint, starts_at, previous_end_at, ends_at, status, severity, severity_is_unknown, alertname,
+        summary, labels, annotations, generator_url, dedup_key, source, first_seen_at, confirmed_at,
+        resolved_at, round, is_latest, last_change)
+    SELECT incoming.fingerprint, starts_at, retired.ended_at, ends_at, status, severity, severity_is_unknown,
+           alertname, summary, labels, annotations, generator_url, dedup_key, 'alertmanager', %(now)s,
+           %(now)s, CASE WHEN status = 'resolved' THEN %(now)s END, 0,
+           true, CASE status WHEN 'firing' THEN 'fired' ELSE 'resolved' END
+    FROM incoming LEFT JOIN retired ON retired.fingerprint = incoming.fingerprint
+    ORDER BY incoming.fingerprint
+    ON CONFLICT (fingerprint) WHERE is_latest DO UPDATE
+        SET (status, last_change, resolved_at, unconfirmed_at, refired_at) = (
+                SELECT change.status, change.name,
+                       CASE WHEN change.name = 'resolved' THEN %(now)s ELSE known.resolved_at END,
+                       CASE WHEN change.name = 'unconfirmed' THEN %(now)s ELSE known.unconfirmed_at END,
+                       CASE WHEN change.name = 'refired' THEN %(now)s END
+                FROM trust, LATERAL (SELECT CASE
+                    WHEN EXCLUDED.status = 'resolved' AND trust.is_given THEN 'resolved'
+                    WHEN EXCLUDED.status = 'resolved' THEN 'unconfirmed'
+                    WHEN known.status = 'resolved' THEN 'refired'
+                    WHEN {IS_OTHER_START} THEN 'restarted'
+                    ELSE 'confirmed' END AS name) AS named,
+                    LATERAL (SELECT named.name, CASE WHEN named.name IN ('resolved', 'refired')
+                                                THEN 'resolved' ELSE 'firing' END AS status) AS change),
             ends_at = COALESCE(EXCLUDED.ends_at, known.ends_at),
-            resolved_at = COALESCE(EXCLUDED.resolved_at, known.resolved_at),
-            refired_at = CASE WHEN EXCLUDED.status = 'firing' THEN %(now)s END
-        WHERE (known.status = 'firing' AND EXCLUDED.status = 'resolved')
-           OR (known.status = 'resolved' AND EXCLUDED.status = 'firing' AND known.refired_at IS NULL)
-    RETURNING known.id, known.status, known.severity, known.round, known.refired_at,
+            confirmed_at = CASE EXCLUDED.status WHEN 'firing' THEN %(now)s ELSE known.confirmed_at END,
+            starts_at = CASE WHEN {IS_OTHER_START} THEN LEAST(known.starts_at, EXCLUDED.starts_at)
+                             ELSE known.starts_at END,
+            latest_start_at = CASE WHEN {IS_OTHER_START} THEN GREATEST({LATEST_START}, EXCLUDED.starts_at)
+                                   ELSE known.latest_start_at END
+        WHERE {IS_END} OR {IS_OTHER_START} OR {IS_DOUBT} OR {IS_CONFIRMATION}
+    RETURNING known.id, known.fingerprint, known.severity, known.round, known.last_change,
               known.labels ->> 'notified_by' IS DISTINCT FROM 'alertmanager' AS is_ours_to_tell
 ), changed AS (
-    SELECT * FROM touched WHERE refired_at IS NULL
+    SELECT * FROM touched WHERE last_change IN ('fired', 'resolved', 'unconfirmed', 'restarted')
 ), timeline AS (
     INSERT INTO observability_episodeevent (episode_id, at, kind, text, request_id, receipt_id)
-    SELECT changed.id, %(now)s, CASE changed.status WHEN 'firing' THEN 'fired' ELSE 'resolved' END,
-           '', %(request_id)s, receipt_id.id
-    FROM changed, receipt_id
+    SELECT changed.id, %(now)s, changed.last_change,
+           CASE WHEN changed.last_change = 'restarted'
+                THEN to_char(incoming.starts_at AT TIME ZONE 'UTC', '"Start: "YYYY-MM-DD HH24:MI:SS" UTC."')
+                ELSE '' END,
+           %(request_id)s, receipt_id.id
+    FROM changed JOIN incoming ON incoming.fingerprint = changed.fingerprint, receipt_id
 ), planned AS (
     INSERT INTO observability_delivery (
         episode_id, channel, kind, digest_of, severity, round, priority, state, reason,
         created_at, next_attempt_at, attempt_count)
-    SELECT changed.id, route.channel,
-           CASE changed.status WHEN 'firing' THEN 'trigger' ELSE 'resolve' END, '',
-           changed.severity, changed.round,
-           CASE WHEN changed.status = 'resolved' THEN %(update)s
+    SELECT changed.id, route.channel, told.kind, '', changed.severity, changed.round,
+           CASE WHEN told.kind <> 'trigger' THEN %(update)s
                 WHEN changed.severity = 'critical' THEN %(page)s ELSE %(first_word)s END,
            'pending', '', %(now)s, %(now)s, 0
-    FROM changed JOIN json_to_recordset(%(routes)s::json) AS route(severity text, channel text)
+    FROM changed
+    JOIN (VALUES ('fired', 'trigger'), ('resolved', 'resolve'), ('unconfirmed', 'unconfirmed'))
+         AS told(change, kind) ON told.change = changed.last_change
+    JOIN json_to_recordset(%(routes)s::json) AS route(severity text, channel text, takes_unconfirmed boolean)
          ON route.severity = changed.severity AND changed.is_ours_to_tell
+        AND (route.takes_unconfirmed OR told.kind <> 'unconfirmed')
     ON CONFLICT DO NOTHING
     RETURNING channel
 ), receipt AS (
@@ -86,7 +159,7 @@ WITH receipt_id AS MATERIALIZED (
 )
 SELECT receipt_id.id, (SELECT count(*) FROM changed),
        ARRAY(SELECT DISTINCT channel FROM planned) FROM receipt_id
-"""
+"""  # noqa: S608  (put together from the constants above; every value is a parameter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +248,8 @@ def statement_parameters(
         "alerts": json.dumps(payload.alerts),
         "routes": json.dumps(routes()),
         "now": now,
+        "confirmed_before": now - CONFIRMATION_EVERY,
+        "overdue_before": json.dumps(overdue_signs(now)),
         "page": PRIORITY_PAGE,
         "first_word": PRIORITY_FIRST_WORD,
         "update": PRIORITY_UPDATE,
@@ -195,9 +270,20 @@ def statement_parameters(
     }
 
 
-def routes() -> list[dict[str, str]]:
+def overdue_signs(now: datetime) -> list[dict[str, str]]:
+    """Signs of life without which a resolve is unconfirmed, each with when it must have been seen since."""
     return [
-        {"severity": severity, "channel": channel}
+        {"name": name, "moment": moment.isoformat()} for name, moment in trust.overdue_before(now).items()
+    ]
+
+
+def routes() -> list[dict[str, Any]]:
+    return [
+        {
+            "severity": severity,
+            "channel": channel,
+            "takes_unconfirmed": Kind.UNCONFIRMED in registry.get(channel).handles,
+        }
         for severity, channels in settings.ALERT_ROUTES.items()
         for channel in channels
     ]

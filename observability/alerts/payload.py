@@ -25,6 +25,10 @@ ALERTNAME_LIMIT = 200
 FINGERPRINT_LIMIT = 64
 MOST_NOTES = 200  # on one receipt
 MOST_DIGITS = 4_000  # Python refuses to read more than 4,300
+# Alertmanager has one alert for each fingerprint.
+SAME_FINGERPRINT = (
+    "has the fingerprint of another alert in this body with another start; the later start counts"
+)
 LONE_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
@@ -46,7 +50,7 @@ class OddField(ValueError):
 
 @dataclass(slots=True)
 class Payload:
-    """`alerts`: rows for `ingest`, ordered by (fingerprint, starts_at), at most one each.
+    """`alerts`: rows for `ingest`, ordered by fingerprint, at most one each.
 
     A row without a start that can be used has None for it, and no `dedup_key`. `odd_fields` notes what was
     converted or left out, `odd_count` says of how many alerts.
@@ -80,7 +84,7 @@ def read_payload(body: bytes) -> Payload:
         received=len(document["alerts"]),
     )
     dirty = b"\\u0000" in body or b"\\ud" in body or b"\\uD" in body
-    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    rows: dict[str, dict[str, Any]] = {}
     for position, alert in enumerate(document["alerts"]):
         odd: list[str] = []
         try:
@@ -94,12 +98,19 @@ def read_payload(body: bytes) -> Payload:
             payload.watchdog_fires |= row["status"] == "firing"
             payload.watchdog_ended |= row["status"] == "resolved"
             continue
-        key = (row["fingerprint"], row["starts_at"] or "")
-        if key not in rows or row["status"] == "resolved":
-            rows[key] = row
+        other = rows.get(row["fingerprint"])
+        if other is None or newness(row) > newness(other):
+            rows[row["fingerprint"]] = row
+        if other is not None and other["starts_at"] != row["starts_at"]:
+            payload.set_aside.append(aside(position, alert, SAME_FINGERPRINT))
     # One order for every writer: overlapping webhooks would otherwise deadlock in the upsert.
-    payload.alerts = [rows[key] for key in sorted(rows)]
+    payload.alerts = [rows[fingerprint] for fingerprint in sorted(rows)]
     return payload
+
+
+def newness(row: dict[str, Any]) -> tuple[str, bool]:
+    """Orders alerts of one fingerprint: the latest start counts, and its end more than its beginning."""
+    return row["starts_at"] or "", row["status"] == "resolved"
 
 
 def load_document(body: bytes) -> dict[str, Any]:

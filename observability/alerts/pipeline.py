@@ -15,7 +15,7 @@ from django.db.models import Count, Min
 from django.utils import timezone
 
 from observability import metrics
-from observability.alerts import doorbell, outbox, reopening, watchdog
+from observability.alerts import confirming, doorbell, outbox, reopening, watchdog
 from observability.models import Channel, Delivery, Episode, EpisodeEvent
 from observability.models.episode import Severity
 from observability.notifiers import registry
@@ -71,6 +71,7 @@ def open_alert(
         return
     fingerprint = fingerprint_of(alertname, subject)
     now = timezone.now()
+    Episode.objects.filter(fingerprint=fingerprint, is_latest=True).update(is_latest=False)
     episode = Episode.objects.create(
         fingerprint=fingerprint,
         starts_at=now,
@@ -114,7 +115,10 @@ def watch() -> None:
     """Every few seconds: sign of life, Watchdog, and the gauges of docs/metrics.md."""
     now = timezone.now()
     watch_watchdog(now)
+    confirming.look_for_prometheus(now)
     reopening.settle_doubts(now)
+    confirming.settle_unconfirmed_ends(now)
+    confirming.ask_about_unmentioned(now)
     take_snapshot(now)
 
 

@@ -30,7 +30,7 @@ class Migration(migrations.Migration):
             model_name="heartbeat",
             name="watching_since",
             field=models.DateTimeField(
-                help_text="Worker only: since when it has watched without a long gap.", null=True
+                help_text="Since when it has been seen without a long gap (worker, Prometheus).", null=True
             ),
         ),
         migrations.AlterField(

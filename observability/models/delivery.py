@@ -30,6 +30,7 @@ class Delivery(models.Model):
         TRIGGER = "trigger", "alert"
         ACKNOWLEDGE = "acknowledge", "acknowledgement"
         RESOLVE = "resolve", "resolved"
+        UNCONFIRMED = "unconfirmed", "unconfirmed end"
         DIGEST = "digest"
 
     class State(models.TextChoices):

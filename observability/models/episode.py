@@ -5,6 +5,7 @@ from __future__ import annotations
 import pgtrigger
 from django.conf import settings
 from django.db import models
+from django.db.models.functions import Now
 from django.utils import timezone
 
 
@@ -16,7 +17,13 @@ class Severity(models.TextChoices):
 
 
 class Episode(models.Model):
-    """Unique by (fingerprint, starts_at): the same alert firing again later is another episode."""
+    """One uninterrupted time that one alert fired. An alert is known by its labels (`fingerprint`).
+
+    Its start is only what senders say of it: it differs between replicas and changes with restarts. So
+    another start of a firing alert continues its episode. The alert that fires again after its resolve gets
+    another episode. Only the newest episode of a fingerprint (`is_latest`) can fire or be changed by a
+    webhook; `alerts/ingest.py` has the rules.
+    """
 
     class Status(models.TextChoices):
         FIRING = "firing"
@@ -28,8 +35,29 @@ class Episode(models.Model):
         CODE = "code", "application code"
         PIPELINE = "pipeline", "Amani, about its own pipeline"
 
+    class Change(models.TextChoices):
+        """What a webhook did to the row when it last wrote it."""
+
+        FIRED = "fired"
+        RESOLVED = "resolved"
+        UNCONFIRMED = "unconfirmed"
+        RESTARTED = "restarted"
+        REFIRED = "refired"
+        CONFIRMED = "confirmed"
+
     fingerprint = models.CharField(max_length=64)
-    starts_at = models.DateTimeField()
+    starts_at = models.DateTimeField(help_text="The earliest start that a sender has given.")
+    latest_start_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="The latest start that a sender has given, where they differ, or that was found out.",
+    )
+    previous_end_at = models.DateTimeField(
+        null=True, blank=True, help_text="End of the episode before; an earlier start belongs to that one."
+    )
+    is_latest = models.BooleanField(
+        default=True, db_default=True, help_text="The newest episode of its fingerprint."
+    )
     status = models.CharField(max_length=8, choices=Status)
     severity = models.CharField(max_length=8, choices=Severity)
     severity_is_unknown = models.BooleanField(
@@ -48,6 +76,19 @@ class Episode(models.Model):
     first_seen_at = models.DateTimeField(default=timezone.now)
     ends_at = models.DateTimeField(null=True, blank=True, help_text="As the sender says.")
     resolved_at = models.DateTimeField(null=True, blank=True, help_text="When Amani heard of it.")
+    confirmed_at = models.DateTimeField(
+        default=timezone.now,
+        db_default=Now(),
+        help_text="When a sender last reported it as firing, to within a few minutes.",
+    )
+    unconfirmed_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="When Alertmanager reported its end without Prometheus to confirm it.",
+    )
+    last_change = models.CharField(
+        max_length=12, choices=Change, default=Change.FIRED, db_default=Change.FIRED.value, editable=False
+    )
     refired_at = models.DateTimeField(
         null=True, blank=True, help_text="It was reported as firing after its resolve; Alertmanager is asked."
     )
@@ -79,6 +120,24 @@ class Episode(models.Model):
                 | (models.Q(resolved_at__isnull=True) & ~models.Q(status="resolved")),
                 name="episode_is_resolved_exactly_when_it_has_a_time",
             ),
+            models.UniqueConstraint(
+                fields=["fingerprint"],
+                condition=models.Q(is_latest=True),
+                name="one_latest_episode_per_fingerprint",
+            ),
+            models.UniqueConstraint(
+                fields=["fingerprint"],
+                condition=models.Q(status="firing"),
+                name="one_firing_episode_per_fingerprint",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(is_latest=True) | ~models.Q(status="firing"),
+                name="only_the_latest_episode_fires",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(unconfirmed_at__isnull=True) | models.Q(status="firing"),
+                name="only_a_firing_episode_has_an_unconfirmed_end",
+            ),
         ]
         indexes = [
             models.Index(fields=["-starts_at", "-id"], name="episode_newest_first"),
@@ -98,8 +157,13 @@ class Episode(models.Model):
         triggers = [
             pgtrigger.ReadOnly(
                 name="episode_identity_is_fixed",
-                fields=["fingerprint", "starts_at", "alertname", "labels", "source", "first_seen_at"],
-            )
+                fields=["fingerprint", "dedup_key", "alertname", "labels", "source", "first_seen_at"],
+            ),
+            pgtrigger.Protect(
+                name="episode_start_only_moves_back",
+                operation=pgtrigger.Update,
+                condition=pgtrigger.Q(new__starts_at__gt=pgtrigger.F("old__starts_at")),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -112,6 +176,9 @@ class EpisodeEvent(models.Model):
     class Kind(models.TextChoices):
         FIRED = "fired"
         RESOLVED = "resolved"
+        UNCONFIRMED = "unconfirmed", "reported as resolved, unconfirmed"
+        CONTINUES = "continues", "still firing"
+        RESTARTED = "restarted", "reported with another start"
         SENT = "sent", "sent from code"
         ACKNOWLEDGED = "acknowledged"
         NOTE = "note"

@@ -14,6 +14,7 @@ class Heartbeat(models.Model):
 
     WORKER = "worker"  # beat -> broker -> worker -> database went round
     WATCHDOG = "watchdog"  # Prometheus -> Alertmanager -> webhook went round
+    PROMETHEUS = "prometheus"  # its API answered the worker
 
     name = models.CharField(max_length=20, primary_key=True)
     last_seen_at = models.DateTimeField(null=True, default=timezone.now, help_text="Empty: never.")
@@ -23,7 +24,7 @@ class Heartbeat(models.Model):
         help_text="How long Amani has watched since then. Time in which Amani did not run is left out.",
     )
     watching_since = models.DateTimeField(
-        null=True, help_text="Worker only: since when it has watched without a long gap."
+        null=True, help_text="Since when it has been seen without a long gap (worker, Prometheus)."
     )
     ended_at = models.DateTimeField(
         null=True, help_text="Watchdog only: when Alertmanager reported that it had ended."

@@ -20,6 +20,7 @@ class Kind(StrEnum):
     TRIGGER = "trigger"
     ACKNOWLEDGE = "acknowledge"
     RESOLVE = "resolve"
+    UNCONFIRMED = "unconfirmed"  # Alertmanager reports its end, and Prometheus cannot be asked
     DIGEST = "digest"  # many alerts in one message
     NOTICE = "notice"  # a word that is no episode: "PagerDuty refuses our key"
 
@@ -30,7 +31,7 @@ class AlertFacts:
 
     alertname: str
     severity: str  # critical | error | warning | info
-    status: str  # firing | resolved | notice
+    status: str  # firing | unconfirmed | resolved | notice
     summary: str
     description: str
     labels: Mapping[str, str]

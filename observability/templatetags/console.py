@@ -42,7 +42,7 @@ def standing(row: Any) -> SafeString:
     """The coloured word for an alert, a delivery, an attempt or a receipt."""
     match row:
         case Episode():
-            return words.mark(*words.STATUS_MARKS[Episode.Status(row.status)])
+            return words.mark(*words.episode_mark(row))
         case Delivery():
             return words.mark(*words.STATE_MARKS[Delivery.State(row.state)])
         case Attempt():
@@ -50,6 +50,11 @@ def standing(row: Any) -> SafeString:
         case Receipt():
             return words.mark(*words.OUTCOME_MARKS[Receipt.Outcome(row.outcome)])
     raise TypeError(f"{type(row).__name__} has no standing")
+
+
+@register.filter
+def not_confirmed_since(episode: Episode) -> datetime | None:
+    return words.not_confirmed_since(episode)
 
 
 @register.filter

@@ -12,6 +12,7 @@ from django.http import HttpResponse
 from django.test import Client
 
 from observability.tests.fake_sentry import FakeSentry
+from observability.tests.monitoring_stand_in import MonitoringStandIn
 from observability.tests.payloads import body
 from observability.tests.processes import Scrape
 from observability.tests.vendors import PAGERDUTY_OK, SLACK_OK, Vendor
@@ -31,6 +32,15 @@ def pagerduty() -> Iterator[Vendor]:
     vendor = Vendor(PAGERDUTY_OK)
     yield vendor
     vendor.close()
+
+
+@pytest.fixture
+def monitoring(settings: Any) -> Iterator[MonitoringStandIn]:
+    """Prometheus and Alertmanager, at the addresses of the settings."""
+    stand_in = MonitoringStandIn()
+    settings.PROMETHEUS_URL = settings.ALERTMANAGER_URL = stand_in.url
+    yield stand_in
+    stand_in.close()
 
 
 @pytest.fixture

@@ -337,7 +337,7 @@ def test_date_hierarchy_leads_from_year_to_day(viewer: Client) -> None:
 
 def test_date_hierarchy_asks_the_index_only_and_not_the_filters(viewer: Client) -> None:
     for days in (1, 400):
-        history.episode(starts_at=timezone.now() - timedelta(days=days))
+        history.episode(days, starts_at=timezone.now() - timedelta(days=days))
     with CaptureQueriesContext(connection) as captured:
         html = viewer.get(f"{ALERTS}?status__exact=resolved&q=pod=x").content.decode()
     assert "starts_at__year=" in html

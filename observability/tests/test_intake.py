@@ -106,12 +106,6 @@ def test_late_firing_never_reopens_a_resolved_episode(post_alerts: Post) -> None
     assert [event.kind for event in episode.events.all()] == ["resolved"]
 
 
-def test_same_alert_that_starts_again_is_another_episode(post_alerts: Post) -> None:
-    post_alerts(alert(1))
-    post_alerts(alert(1, startsAt="2026-11-23T05:00:00Z"))
-    assert Episode.objects.count() == 2
-
-
 def test_one_bad_alert_is_set_aside_and_99_are_stored(post_alerts: Post) -> None:
     alerts: list[Any] = [alert(number) for number in range(100)]
     alerts[41]["status"] = "garbage"

@@ -1,8 +1,5 @@
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -11,6 +8,7 @@ from django.utils import timezone
 from observability.alerts import reopening
 from observability.alerts.delivery import drain
 from observability.models import Delivery, Episode
+from observability.tests.monitoring_stand_in import MonitoringStandIn
 from observability.tests.payloads import alert
 from observability.tests.vendors import Vendor
 
@@ -19,27 +17,9 @@ Post = Callable[..., Any]
 
 
 @pytest.fixture
-def alertmanager(settings: Any) -> Iterator[list[str]]:
-    """Fingerprints that a small Alertmanager calls firing."""
-    fingerprints: list[str] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = json.dumps([{"fingerprint": each} for each in fingerprints]).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *args: Any) -> None:
-            """Quiet."""
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-    settings.ALERTMANAGER_URL = f"http://127.0.0.1:{server.server_address[1]}"
-    yield fingerprints
-    server.shutdown()
-    server.server_close()
+def alertmanager(monitoring: MonitoringStandIn) -> list[str]:
+    """The fingerprints that Alertmanager holds."""
+    return monitoring.fingerprints
 
 
 @pytest.fixture
@@ -69,11 +49,21 @@ def test_alert_that_still_fires_is_opened_again_and_told_again(
     alertmanager.append(late_firing.fingerprint)
     reopening.settle_doubts(timezone.now())
     drain("pagerduty")
-    post_alerts(alert(1, status="resolved"))
+    post_alerts(alert(1, status="resolved", endsAt=timezone.now().isoformat()))
     drain("pagerduty")
     assert [event["event_action"] for event in pagerduty.bodies()] == ["trigger", "resolve"] * 2
     kinds = [event.kind for event in late_firing.events.all()]
     assert kinds == ["fired", "resolved", "reopened", "resolved"]
+
+
+def test_copy_of_the_first_resolve_does_not_end_the_round_that_was_opened(
+    late_firing: Episode, alertmanager: list[str], post_alerts: Post
+) -> None:
+    alertmanager.append(late_firing.fingerprint)
+    reopening.settle_doubts(timezone.now())
+    assert post_alerts(alert(1, status="resolved")).json()["stored"] == 0
+    late_firing.refresh_from_db()
+    assert (late_firing.status, late_firing.round) == ("firing", 1)
 
 
 def test_hundred_late_copies_are_one_doubt(late_firing: Episode, post_alerts: Post) -> None:

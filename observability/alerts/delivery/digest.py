@@ -17,7 +17,7 @@ from observability.alerts.delivery.facts import facts_of, history_url
 from observability.models import Delivery, Episode
 from observability.notifiers.base import Kind, Message, Notifier
 
-DIGEST_KINDS = {Delivery.Kind.TRIGGER, Delivery.Kind.RESOLVE}
+DIGEST_KINDS = {Delivery.Kind.TRIGGER, Delivery.Kind.RESOLVE, Delivery.Kind.UNCONFIRMED}
 MOST_IN_ONE_DIGEST = 1_000  # more fit in no message; bounds the work of one claim
 
 
@@ -42,6 +42,8 @@ def gather_digest(first: Delivery, notifier: Notifier, due: QuerySet[Delivery]) 
     alike = due.filter(state=Delivery.State.PENDING, kind=first.kind, severity=first.severity, resend_of=None)
     if first.kind == Delivery.Kind.TRIGGER:
         alike = alike.filter(episode__status=Episode.Status.FIRING)
+    if first.kind == Delivery.Kind.UNCONFIRMED:
+        alike = alike.exclude(episode__unconfirmed_at=None)
     if len(alike.values_list("pk")[: settings.ALERT_DIGEST_THRESHOLD + 1]) <= settings.ALERT_DIGEST_THRESHOLD:
         return first
     waiting = with_alerts(alike).select_for_update(of=("self",), skip_locked=True)[:MOST_IN_ONE_DIGEST]

@@ -22,7 +22,7 @@ def facts_of(episode: Episode) -> AlertFacts:
         alertname=scrub_text(episode.alertname),
         severity=episode.severity,
         severity_is_unknown=episode.severity_is_unknown,
-        status=episode.status,
+        status="unconfirmed" if episode.unconfirmed_at else episode.status,
         summary=scrub_text(episode.summary or episode.alertname),
         description=description_of(annotations),
         labels=scrub(episode.labels),

@@ -87,6 +87,8 @@ def reason_not_to_send(delivery: Delivery, notifier: Notifier) -> str:
         return "The alert was resolved before it was sent."
     if delivery.kind == Delivery.Kind.ACKNOWLEDGE and resolved:
         return "The alert was resolved before the acknowledgement was sent."
+    if delivery.kind == Delivery.Kind.UNCONFIRMED and episode.unconfirmed_at is None:
+        return "Its end was confirmed or taken back before this was sent."
     is_update = delivery.kind in {Delivery.Kind.ACKNOWLEDGE, Delivery.Kind.RESOLVE}
     if is_update and notifier.keeps_incidents and not may_have_been_told(delivery):
         return f"{notifier.label} was never told of the alert."

@@ -27,11 +27,14 @@ WAIT_AFTER_429_SECONDS = 30.0
 
 
 class PagerDuty(Notifier):
-    """One page per episode, so digests are not for PagerDuty. A notice is a page of its own."""
+    """One page per episode, so digests are not for PagerDuty. A notice is a page of its own.
+
+    An unconfirmed end is not sent: the incident stays open until the end is confirmed.
+    """
 
     name: ClassVar[str] = "pagerduty"
     label: ClassVar[str] = "PagerDuty"
-    handles: ClassVar[frozenset[Kind]] = frozenset(Kind) - {Kind.DIGEST}
+    handles: ClassVar[frozenset[Kind]] = frozenset(Kind) - {Kind.DIGEST, Kind.UNCONFIRMED}
     keeps_incidents: ClassVar[bool] = True
 
     def is_configured(self) -> bool:

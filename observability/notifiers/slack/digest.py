@@ -27,6 +27,7 @@ URL_LIMIT = 500
 MOST_SHARED_LABELS = 4
 # Header, context, links and a word on the rest take the other five.
 MOST_SECTIONS = blocks.MOST_BLOCKS - 5
+STATUS_MARKS = {"resolved": "✅ ", "unconfirmed": "❔ "}
 # capacity() stops looking within this many alerts of the exact answer.
 STEP = 4
 # capacity() leaves room to say how many are not named, whether or not there will be any.
@@ -87,13 +88,19 @@ def _payload(message: Message, *, lean: bool) -> dict[str, Any]:
 
 
 def title(message: Message) -> str:
-    """The worst severity, and how many fire and are resolved."""
+    """The worst severity, and how many fire, have an unconfirmed end and are resolved."""
     severity = worst([alert.severity for alert in message.alerts])
+    unconfirmed = sum(alert.status == "unconfirmed" for alert in message.alerts)
     resolved = sum(alert.status == "resolved" for alert in message.alerts)
-    firing = len(message.alerts) - resolved
-    counts = [f"{firing} {_alerts(firing)} firing"] if firing else []
-    counts += [f"{resolved} {'' if firing else _alerts(resolved) + ' '}resolved"] if resolved else []
-    mark = f"{EMOJI[severity]} {severity.upper()}" if firing else f"✅ RESOLVED ({severity})"
+    firing = len(message.alerts) - resolved - unconfirmed
+    said = ((firing, "firing"), (unconfirmed, "with an unconfirmed end"), (resolved, "resolved"))
+    counts = [f"{count} {status}" for count, status in said if count]
+    first, _, rest = counts[0].partition(" ")
+    counts[0] = f"{first} {_alerts(int(first))} {rest}"
+    if firing:
+        mark = f"{EMOJI[severity]} {severity.upper()}"
+    else:
+        mark = f"❔ END NOT CONFIRMED ({severity})" if unconfirmed else f"✅ RESOLVED ({severity})"
     test = "🧪 TEST, " if all(alert.is_test for alert in message.alerts) else ""
     return f"{test}{mark}: {', '.join(counts)}"
 
@@ -132,7 +139,7 @@ def _pairs(labels: dict[str, str]) -> str:
 
 def _paragraph(group: Group, shared: dict[str, str], *, lean: bool) -> tuple[str, tuple[str, ...]]:
     """A group's heading and its items."""
-    mark = "".join(["✅ " if group.status == "resolved" else "", "TEST " if group.is_test else ""])
+    mark = f"{STATUS_MARKS.get(group.status, '')}{'TEST ' if group.is_test else ''}"
     name = f"{mark}{blocks.bold(group.alertname, NAME_LIMIT)}"
     if not group.items:
         return f"{name}{_what_one_is_about(group)}", ()

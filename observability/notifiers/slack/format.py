@@ -17,6 +17,10 @@ SUMMARY_LIMIT = 1000
 DESCRIPTION_LIMITS = (2900, 1500, 500)
 URL_LIMIT = 1000
 TEXT_LIMIT = 500
+UNCONFIRMED_END = (
+    "Alertmanager no longer mentions it; Prometheus does not answer. "
+    "It counts as firing until Prometheus confirms its end."
+)
 # Said elsewhere in the message.
 NOT_AMONG_THE_FIELDS = frozenset({"alertname", "severity"})
 # What tells the responder where to look, in this order; the others follow by name.
@@ -50,6 +54,7 @@ def _blocks(message: Message, description_limit: int) -> list[Block]:
     parts: list[Block | None] = [
         blocks.header(title(message)),
         blocks.context(_context(message)),
+        _prose(UNCONFIRMED_END, SUMMARY_LIMIT) if message.kind is Kind.UNCONFIRMED else None,
         _prose(alert.summary, SUMMARY_LIMIT),
         _prose(alert.description, description_limit),
         _fields(alert),
@@ -67,6 +72,8 @@ def title(message: Message) -> str:
     match message.kind:
         case Kind.RESOLVE:
             said = f"✅ RESOLVED ({in_brackets})"
+        case Kind.UNCONFIRMED:
+            said = f"❔ END NOT CONFIRMED ({in_brackets})"
         case Kind.ACKNOWLEDGE:
             said = f"👀 ACKNOWLEDGED ({in_brackets})"
         case Kind.NOTICE:

@@ -1,0 +1,44 @@
+"""Says whether a resolve from Alertmanager can be believed.
+
+Alertmanager ends an alert by itself when Prometheus has not mentioned it for some minutes (four times the
+longer of its evaluation interval and 1 minute). So a resolve counts only while Prometheus and the Watchdog
+show signs of life. A sign that was never seen says nothing: then resolves are taken on Alertmanager's word.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db.models import Q
+
+from observability.models import Heartbeat
+
+# Six looks of the worker. Alertmanager needs four minutes to resolve what Prometheus no longer mentions.
+PROMETHEUS_SILENT_AFTER = timedelta(seconds=60)
+
+
+def overdue_before(now: datetime) -> dict[str, datetime]:
+    """Sign of life → the time since which it must have been seen, for the signs that are watched."""
+    limits = {Heartbeat.WATCHDOG: now - timedelta(seconds=settings.WATCHDOG_TIMEOUT_SECONDS)}
+    if settings.PROMETHEUS_URL:
+        limits[Heartbeat.PROMETHEUS] = now - PROMETHEUS_SILENT_AFTER
+    return limits
+
+
+def can_believe_resolves(now: datetime) -> bool:
+    """Whether no watched sign of life is overdue or has ended. `ingest.STORE` asks the same in SQL."""
+    silent = Q()
+    for name, moment in overdue_before(now).items():
+        silent |= Q(name=name) & (Q(last_seen_at__lt=moment) | Q(ended_at__isnull=False))
+    return not Heartbeat.objects.filter(silent).exists()
+
+
+def unmentioned_before(now: datetime) -> datetime:
+    """Returns the moment since which a sender must have mentioned a firing alert."""
+    return now - timedelta(seconds=settings.ALERT_UNMENTIONED_AFTER_SECONDS)
+
+
+def takes_alertmanagers_word() -> bool:
+    """Whether no Prometheus has ever answered Amani, so that none can confirm a resolve."""
+    return not settings.PROMETHEUS_URL or not Heartbeat.objects.filter(pk=Heartbeat.PROMETHEUS).exists()

@@ -1,0 +1,52 @@
+"""The two APIs that Amani asks about its alerts, Prometheus's and Alertmanager's, over real HTTP."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+from urllib.parse import urlsplit
+
+from observability.tests.stand_in import StandIn
+from observability.tests.vendors import Reply, write
+
+NEVER = datetime(1, 1, 1, tzinfo=UTC)
+
+
+class MonitoringStandIn(StandIn):
+    """`fingerprints`: what Alertmanager holds. `rules`: name → (last evaluation, labels of active alerts)."""
+
+    def __init__(self) -> None:
+        self.fingerprints: list[str] = []
+        self.started_at = datetime.now(UTC) - timedelta(hours=1)
+        self.rules: dict[str, tuple[datetime, list[Mapping[str, str]]]] = {}
+        self.prometheus_answers = True
+        self.alertmanager_answers = True
+        super().__init__()
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.address}"
+
+    def answer(self, handler: BaseHTTPRequestHandler) -> None:
+        path = urlsplit(handler.path).path
+        answers = self.alertmanager_answers if path.startswith("/api/v2/") else self.prometheus_answers
+        write(handler, Reply(body=json.dumps(self.documents()[path])) if answers else Reply(503))
+
+    def documents(self) -> dict[str, Any]:
+        rules = [
+            {
+                "name": name,
+                "lastEvaluation": evaluated_at.isoformat(),
+                "alerts": [{"labels": labels, "state": "firing"} for labels in active],
+            }
+            for name, (evaluated_at, active) in self.rules.items()
+        ]
+        return {
+            "/api/v1/query": {"status": "success", "data": {"result": [0, "1"]}},
+            "/api/v1/rules": {"status": "success", "data": {"groups": [{"rules": rules}]}},
+            "/api/v2/alerts": [{"fingerprint": each} for each in self.fingerprints],
+            "/api/v2/status": {"uptime": self.started_at.isoformat()},
+        }
