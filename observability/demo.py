@@ -13,7 +13,9 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from observability import severities
 from observability.alerts.outbox import priority_of
+from observability.alerts.routing import reason_not_to_notify
 from observability.models import Attempt, Delivery, Episode, EpisodeEvent, Receipt
 
 if TYPE_CHECKING:
@@ -116,6 +118,22 @@ STORIES = (
         expression='sum(rate(http_requests_total{status=~"5.."}[5m]))'
         " / sum(rate(http_requests_total[5m])) > 0.05",
         told={"pagerduty": State.FAILED, "slack": State.DELIVERED},
+    ),
+    Story(
+        "PayoutQueueStuck",
+        "error",
+        "No payout has left the queue for 20 minutes",
+        began=21,
+        labels={"severity": "blocker", "service.name": "payouts", "service.namespace": "payments"},
+        description="214 payouts wait; the oldest has waited for 24 minutes.",
+        told={"slack": State.DELIVERED},
+    ),
+    Story(
+        "CertificateExpires",
+        "info",
+        "The certificate of amani.example expires in 21 days",
+        began=9 * 60,
+        labels={"job": "blackbox", "instance": "https://amani.example"},
     ),
 )
 STORM_BEGAN = 29 * 60
@@ -221,6 +239,8 @@ def create_episode(story: Story, began: datetime, ended: datetime | None) -> Epi
         labels=labels,
         annotations=annotations,
         generator_url=graph_of(story.expression),
+        severity_is_unknown=severities.read(labels["severity"]).is_unknown,
+        not_notified="" if story.told else reason_not_to_notify(story.severity, labels),
         dedup_key=f"amani-{fingerprint}-{began.isoformat()}",
         first_seen_at=began + timedelta(seconds=2),
     )

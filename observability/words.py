@@ -134,6 +134,47 @@ def severity_mark(severity: str) -> SafeString:
 UNKNOWN_SEVERITY_MARK = mark("warning", "help", "Severity unknown")
 
 
+def why_not_notified(episode: Episode) -> SafeString:
+    """A few words for lists, about an alert without deliveries."""
+    match episode.not_notified:
+        case Episode.NotNotified.SEVERITY_NOT_ROUTED:
+            why = f"Nobody notified: {episode.severity} goes to no channel"
+        case Episode.NotNotified.SENDER_NOTIFIES:
+            why = "Alertmanager notifies by itself"
+        case Episode.NotNotified.NO_CHANNEL:
+            why = "Nobody notified: no channel is set up"
+        case _:  # stored before there was a reason
+            why = "History only"
+    return format_html(
+        '<span class="am-told-line"><span class="material-symbols-outlined am-ink-quiet" aria-hidden="true">'
+        'notifications_off</span><span class="am-detail">{}</span></span>',
+        why,
+    )
+
+
+def why_nobody(episode: Episode, deliveries: list[Delivery]) -> str:
+    """A sentence for the alert's page; "" when there are deliveries to look at."""
+    pages = [delivery for delivery in deliveries if delivery.kind == Delivery.Kind.TRIGGER]
+    if pages and all(page.state == Delivery.State.OFF for page in pages):
+        return "Nobody was notified: every channel that it was meant for was off."
+    if deliveries:
+        return ""
+    match episode.not_notified:
+        case Episode.NotNotified.SEVERITY_NOT_ROUTED:
+            return (
+                f"Nobody was notified: ALERT_ROUTES had no channel for {episode.severity} alerts when it was "
+                "stored. It is kept here only."
+            )
+        case Episode.NotNotified.SENDER_NOTIFIES:
+            return (
+                'Amani notified nobody: the label notified_by="alertmanager" says that Alertmanager notifies '
+                "Slack and PagerDuty by itself."
+            )
+        case Episode.NotNotified.NO_CHANNEL:
+            return "Nobody was notified: no channel was set up except the one that it is about."
+    return "Nobody was notified: its severity went to no channel, or its sender notifies by itself."
+
+
 def channel_label(channel: str) -> str:
     notifier = registry.NOTIFIERS.get(channel)
     return notifier.label if notifier else channel

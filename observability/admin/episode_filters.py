@@ -55,10 +55,16 @@ class ToldFilter(admin.SimpleListFilter):
     parameter_name = "told"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("waiting", "on its way"), ("failed", "failed or given up")]
+        return [
+            ("waiting", "on its way"),
+            ("failed", "failed or given up"),
+            ("nobody", "firing, not notified by Amani"),
+        ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Episode]) -> QuerySet[Episode]:
         match self.value():
+            case "nobody":
+                return queryset.filter(status=Episode.Status.FIRING).exclude(not_notified="")
             case "waiting":
                 return queryset.filter(with_delivery(*WAITING))
             case "failed":

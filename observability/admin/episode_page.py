@@ -8,6 +8,7 @@ from urllib.parse import quote
 from django.conf import settings
 from django.db.models import Prefetch
 
+from observability import words
 from observability.admin.cause import links as cause_links
 from observability.admin.cause import logs
 from observability.admin.cause.page import cause_context
@@ -37,13 +38,15 @@ EVENT_ICONS = {
 
 
 def page_context(episode: Episode) -> dict[str, Any]:
+    deliveries = deliveries_of(episode)
     events = list(episode.events.select_related("actor").order_by("-id")[:MOST_EVENTS])
     return {
         **cause_context(episode),
         "timeline": [
             (event, *EVENT_ICONS[EpisodeEvent.Kind(event.kind)], *log_lines_of(event)) for event in events
         ],
-        "deliveries": deliveries_of(episode),
+        "deliveries": deliveries,
+        "why_nobody": words.why_nobody(episode, [delivery for delivery, _attempts in deliveries]),
         "earlier": list(
             Episode.objects.filter(fingerprint=episode.fingerprint, starts_at__lt=episode.starts_at).order_by(
                 "-starts_at"

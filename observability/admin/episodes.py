@@ -118,7 +118,7 @@ class EpisodeAdmin(HistoryAdmin):
     def told(self, episode: Episode) -> SafeString:
         lines = [told_line(delivery) for delivery in worth_telling(told_so_far(episode))]
         if not lines:
-            return format_html('<span class="am-second">{}</span>', "history only")
+            return words.why_not_notified(episode)
         return format_html(
             '<span class="am-told">{}</span>', format_html_join("", "{}", ((line,) for line in lines))
         )

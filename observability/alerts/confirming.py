@@ -21,6 +21,7 @@ from django.db import transaction
 
 from observability.alerts import doorbell, monitoring, outbox, trust
 from observability.alerts.monitoring import AlertingRule
+from observability.alerts.routing import sender_notifies
 from observability.models import Delivery, Episode, EpisodeEvent, Heartbeat
 from observability.notifiers import registry
 from observability.notifiers.base import Kind
@@ -163,7 +164,7 @@ def append(episode: Episode, kind: EpisodeEvent.Kind, now: datetime, text: str) 
 
 def notify(episode: Episode, kind: Delivery.Kind, channels: list[str] | tuple[str, ...]) -> None:
     """Plans `kind` on `channels`, unless Alertmanager notifies about this alert by itself."""
-    if episode.labels.get("notified_by") == "alertmanager":
+    if sender_notifies(episode.labels):
         return
     outbox.plan(episode, kind, channels)
     doorbell.ring_on_commit(list(channels))

@@ -26,10 +26,12 @@ import psycopg
 from django.conf import settings
 from django.db import DataError, IntegrityError, InterfaceError, OperationalError, connection, transaction
 from django.db.backends.utils import CursorWrapper
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from observability.alerts import trust
 from observability.alerts.payload import NotAPayload, Payload, clean, dedup_key
+from observability.alerts.routing import reason_not_to_notify
 from observability.models import Episode, Heartbeat, Receipt
 from observability.notifiers import registry
 from observability.notifiers.base import Kind
@@ -75,8 +77,8 @@ WITH receipt_id AS MATERIALIZED (
 ), incoming AS (
     SELECT * FROM json_to_recordset(%(alerts)s::json) AS alert(
         fingerprint text, starts_at timestamptz, ends_at timestamptz, status text, severity text,
-        severity_is_unknown boolean, alertname text, summary text, labels jsonb, annotations jsonb,
-        generator_url text, dedup_key text)
+        severity_is_unknown boolean, not_notified text, alertname text, summary text, labels jsonb,
+        annotations jsonb, generator_url text, dedup_key text)
 ), trust AS MATERIALIZED (
     SELECT NOT EXISTS (
         SELECT FROM observability_heartbeat AS sign
@@ -90,12 +92,12 @@ WITH receipt_id AS MATERIALIZED (
     RETURNING known.fingerprint, {ENDED_AT} AS ended_at
 ), touched AS (
     INSERT INTO observability_episode AS known (
-        fingerprint, starts_at, previous_end_at, ends_at, status, severity, severity_is_unknown, alertname,
-        summary, labels, annotations, generator_url, dedup_key, source, first_seen_at, confirmed_at,
-        resolved_at, round, is_latest, last_change)
+        fingerprint, starts_at, previous_end_at, ends_at, status, severity, severity_is_unknown,
+        not_notified, alertname, summary, labels, annotations, generator_url, dedup_key, source,
+        first_seen_at, confirmed_at, resolved_at, round, is_latest, last_change)
     SELECT incoming.fingerprint, starts_at, retired.ended_at, ends_at, status, severity, severity_is_unknown,
-           alertname, summary, labels, annotations, generator_url, dedup_key, 'alertmanager', %(now)s,
-           %(now)s, CASE WHEN status = 'resolved' THEN %(now)s END, 0,
+           not_notified, alertname, summary, labels, annotations, generator_url, dedup_key, 'alertmanager',
+           %(now)s, %(now)s, CASE WHEN status = 'resolved' THEN %(now)s END, 0,
            true, CASE status WHEN 'firing' THEN 'fired' ELSE 'resolved' END
     FROM incoming LEFT JOIN retired ON retired.fingerprint = incoming.fingerprint
     ORDER BY incoming.fingerprint
@@ -245,7 +247,7 @@ def statement_parameters(
     payload: Payload, envelope: Envelope, *, keep_receipt: bool, now: datetime
 ) -> dict[str, Any]:
     return {
-        "alerts": json.dumps(payload.alerts),
+        "alerts": json.dumps([alert | {"not_notified": why_not(alert)} for alert in payload.alerts]),
         "routes": json.dumps(routes()),
         "now": now,
         "confirmed_before": now - CONFIRMATION_EVERY,
@@ -268,6 +270,10 @@ def statement_parameters(
         "body": envelope.body,
         "size": len(envelope.body),
     }
+
+
+def why_not(alert: dict[str, Any]) -> str:
+    return reason_not_to_notify(alert["severity"], alert["labels"])
 
 
 def overdue_signs(now: datetime) -> list[dict[str, str]]:
@@ -306,15 +312,16 @@ def summary_of_faults(payload: Payload) -> str:
 def date_undated(payload: Payload, now: datetime) -> None:
     """Gives a start to alerts whose sender gave none that can be used. Rare, so one query is fine.
 
-    It is the start of the alert's newest episode while that fires, and for a resolve also afterwards: the
-    same body again changes nothing. Else the alert begins when it arrives, or ended if that was before.
+    It is the latest start of the alert's newest episode while that fires, and for a resolve also afterwards:
+    the same body again changes nothing. Else the alert begins when it arrives, or when it ended if before.
     """
     undated = [alert for alert in payload.alerts if alert["starts_at"] is None]
     if not undated:
         return
-    newest = Episode.objects.filter(fingerprint__in=[alert["fingerprint"] for alert in undated])
-    rows = newest.order_by("fingerprint", "-starts_at").distinct("fingerprint")
-    known = {row[0]: row[1:] for row in rows.values_list("fingerprint", "starts_at", "status")}
+    fingerprints = [alert["fingerprint"] for alert in undated]
+    newest = Episode.objects.filter(fingerprint__in=fingerprints, is_latest=True)
+    latest_start = Coalesce("latest_start_at", "starts_at")
+    known = {row[0]: row[1:] for row in newest.values_list("fingerprint", latest_start, "status")}
     for alert in undated:
         began, status = known.get(alert["fingerprint"], (None, ""))
         if began is None or (alert["status"] == "firing" and status != Episode.Status.FIRING):

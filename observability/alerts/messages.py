@@ -39,7 +39,8 @@ def send_alert(
         raise ValueError("An alert needs a message.")
     wanted = channels_for(severity, channels)
     with transaction.atomic():
-        episode = create_notice(text, severity, context or {})
+        not_routed = Episode.NotNotified.SEVERITY_NOT_ROUTED if channels is None and not wanted else ""
+        episode = create_notice(text, severity, context or {}, not_notified=not_routed)
         outbox.plan(episode, Delivery.Kind.TRIGGER, wanted)
         doorbell.ring_on_commit(wanted)
     return episode
@@ -56,7 +57,7 @@ def channels_for(severity: str, channels: Iterable[str] | None) -> tuple[str, ..
     return wanted
 
 
-def create_notice(text: str, severity: str, context: Mapping[str, Any]) -> Episode:
+def create_notice(text: str, severity: str, context: Mapping[str, Any], *, not_notified: str = "") -> Episode:
     """The episode of a one-off message, with the first row of its timeline."""
     now = timezone.now()
     fingerprint = uuid.uuid4().hex
@@ -70,6 +71,7 @@ def create_notice(text: str, severity: str, context: Mapping[str, Any]) -> Episo
         labels={clean(str(key)): shorten(clean(str(value))) for key, value in scrub(context).items()},
         annotations={"summary": text},
         source=Episode.Source.CODE,
+        not_notified=not_notified,
         dedup_key=f"amani-{fingerprint}",
         first_seen_at=now,
     )

@@ -72,6 +72,7 @@ def open_alert(
     fingerprint = fingerprint_of(alertname, subject)
     now = timezone.now()
     Episode.objects.filter(fingerprint=fingerprint, is_latest=True).update(is_latest=False)
+    channels = [notifier.name for notifier in registry.configured() if notifier.name != not_through]
     episode = Episode.objects.create(
         fingerprint=fingerprint,
         starts_at=now,
@@ -85,11 +86,11 @@ def open_alert(
             "runbook_url": f"{settings.RUNBOOK_BASE_URL}/{RUNBOOK_PAGES[alertname]}/",
         },
         source=Episode.Source.PIPELINE,
+        not_notified="" if channels else Episode.NotNotified.NO_CHANNEL,
         dedup_key=f"amani-{fingerprint}-{now.isoformat()}",
         first_seen_at=now,
     )
     EpisodeEvent.objects.create(episode=episode, at=now, kind=EpisodeEvent.Kind.FIRED)
-    channels = [notifier.name for notifier in registry.configured() if notifier.name != not_through]
     outbox.plan(episode, Delivery.Kind.TRIGGER, channels)
     doorbell.ring_on_commit(channels)
 

@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db import transaction
 
 from observability.alerts import doorbell, monitoring, outbox
+from observability.alerts.routing import reason_not_to_notify
 from observability.models import Delivery, Episode, EpisodeEvent
 
 WITHOUT_ANSWER = timedelta(minutes=5)
@@ -53,9 +54,10 @@ def reopen(episode_id: int, now: datetime, why: str, *, fires_at: datetime | Non
     episode.latest_start_at = fires_at or episode.latest_start_at
     episode.confirmed_at = now
     episode.round += 1
+    episode.not_notified = reason_not_to_notify(episode.severity, episode.labels)
     episode.save()
     EpisodeEvent.objects.create(episode=episode, at=now, kind=EpisodeEvent.Kind.REOPENED, text=why)
-    if episode.labels.get("notified_by") == "alertmanager":
+    if episode.not_notified:
         return
     channels = settings.ALERT_ROUTES[episode.severity]
     outbox.plan(episode, Delivery.Kind.TRIGGER, channels)

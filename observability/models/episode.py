@@ -45,6 +45,11 @@ class Episode(models.Model):
         REFIRED = "refired"
         CONFIRMED = "confirmed"
 
+    class NotNotified(models.TextChoices):
+        SEVERITY_NOT_ROUTED = "severity_not_routed", "ALERT_ROUTES has no channel for its severity"
+        SENDER_NOTIFIES = "sender_notifies", "its sender notifies by itself"
+        NO_CHANNEL = "no_channel", "no channel is set up for it"
+
     fingerprint = models.CharField(max_length=64)
     starts_at = models.DateTimeField(help_text="The earliest start that a sender has given.")
     latest_start_at = models.DateTimeField(
@@ -72,6 +77,14 @@ class Episode(models.Model):
     annotations = models.JSONField(default=dict)
     generator_url = models.TextField(blank=True)
     source = models.CharField(max_length=12, choices=Source, default=Source.ALERTMANAGER)
+    not_notified = models.CharField(
+        max_length=20,
+        choices=NotNotified,
+        blank=True,
+        db_default="",
+        default="",
+        help_text="Why no delivery was planned when it was stored.",
+    )
     dedup_key = models.CharField(max_length=255, help_text="PagerDuty's key of this episode.")
     first_seen_at = models.DateTimeField(default=timezone.now)
     ends_at = models.DateTimeField(null=True, blank=True, help_text="As the sender says.")

@@ -58,6 +58,11 @@ def not_confirmed_since(episode: Episode) -> datetime | None:
 
 
 @register.filter
+def why_not_notified(episode: Episode) -> SafeString:
+    return words.why_not_notified(episode)
+
+
+@register.filter
 def severity(name: str) -> SafeString:
     return words.severity_mark(name)
 

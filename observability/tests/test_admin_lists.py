@@ -171,6 +171,61 @@ def test_alert_without_a_name_leads_to_alertmanager_by_all_its_labels(viewer: Cl
     assert unquote(links["Alertmanager"]).endswith('filter={instance="a",job="amani"}')
 
 
+NOT_ROUTED: dict[str, Any] = {"severity": "info", "not_notified": "severity_not_routed"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "in_list", "on_page"),
+    [
+        (
+            NOT_ROUTED,
+            "Nobody notified: info goes to no channel",
+            "Nobody was notified: ALERT_ROUTES had no channel for info alerts when it was stored.",
+        ),
+        (
+            {"not_notified": "sender_notifies"},
+            "Alertmanager notifies by itself",
+            "Amani notified nobody: the label notified_by=&quot;alertmanager&quot; says that Alertmanager ",
+        ),
+        (
+            {"not_notified": "no_channel"},
+            "Nobody notified: no channel is set up",
+            "Nobody was notified: no channel was set up except the one that it is about.",
+        ),
+        (
+            {},
+            "History only",
+            "Nobody was notified: its severity went to no channel, or its sender notifies by itself.",
+        ),
+    ],
+)
+def test_list_start_page_and_page_say_why_nobody_was_notified(
+    viewer: Client, changes: dict[str, Any], in_list: str, on_page: str
+) -> None:
+    silent = history.episode(**changes)
+    assert in_list in text_of(viewer)
+    assert in_list in viewer.get("/admin/").content.decode()
+    assert on_page in viewer.get(f"{ALERTS}{silent.pk}/change/").content.decode()
+
+
+def test_page_says_when_every_channel_was_off_and_nothing_when_one_was_not(viewer: Client) -> None:
+    off, told = history.episode(1), history.episode(2)
+    for episode in (off, told):
+        history.delivery(episode, "pagerduty", "off", reason="PagerDuty is off.")
+    history.delivery(off, "slack", "off", reason="Slack is off.")
+    history.delivery(told, "slack")
+    sentence = "Nobody was notified: every channel that it was meant for was off."
+    assert sentence in viewer.get(f"{ALERTS}{off.pk}/change/").content.decode()
+    assert "Nobody was notified" not in viewer.get(f"{ALERTS}{told.pk}/change/").content.decode()
+
+
+def test_firing_alerts_that_amani_notified_nobody_about_can_be_filtered(viewer: Client) -> None:
+    silent = history.episode(1, **NOT_ROUTED)
+    history.episode(2, status="resolved", **NOT_ROUTED)
+    history.episode(3)
+    assert rows(viewer, "told=nobody") == [silent]
+
+
 def test_unknown_severity_is_marked_on_list_and_page_and_can_be_filtered(viewer: Client) -> None:
     ordinary = history.episode(1)
     odd = history.episode(

@@ -76,6 +76,26 @@ def test_alert_that_alertmanager_tells_by_itself_is_kept_and_not_told_again(post
     assert planned() == []
 
 
+@pytest.mark.parametrize(
+    ("labels", "reason"),
+    [
+        ({"severity": "info"}, "severity_not_routed"),
+        ({"severity": "warning"}, ""),
+        ({"severity": "critical", "notified_by": "alertmanager"}, "sender_notifies"),
+        ({"severity": "info", "notified_by": "alertmanager"}, "sender_notifies"),
+        ({"severity": "critical", "notified_by": "somebody"}, ""),
+    ],
+)
+def test_reason_why_nobody_is_notified_is_stored_with_the_alert_and_outlives_the_settings(
+    post_alerts: Post, settings: Any, labels: dict[str, str], reason: str
+) -> None:
+    post_alerts(alert(1, labels={"alertname": "A"} | labels))
+    settings.ALERT_ROUTES = {"critical": (), "error": (), "warning": (), "info": ("slack",)}
+    post_alerts(alert(1, labels={"alertname": "A"} | labels))
+    assert Episode.objects.get().not_notified == reason
+    assert Delivery.objects.exists() == (reason == "")
+
+
 def test_resolve_closes_the_episode_and_plans_its_updates(post_alerts: Post) -> None:
     post_alerts(alert(1))
     post_alerts(alert(1, status="resolved"))

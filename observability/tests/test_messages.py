@@ -38,6 +38,16 @@ def test_without_channels_the_severity_decides() -> None:
     assert planned() == [("pagerduty", "critical"), ("slack", "critical")]
 
 
+@pytest.mark.parametrize(
+    ("severity", "channels", "reason"),
+    [("info", None, "severity_not_routed"), ("info", ["slack"], ""), ("info", [], ""), ("error", None, "")],
+)
+def test_message_that_no_channel_takes_says_why(
+    severity: str, channels: list[str] | None, reason: str
+) -> None:
+    assert send_alert("Just so that it is known", severity=severity, channels=channels).not_notified == reason
+
+
 def test_alert_of_a_transaction_that_is_rolled_back_is_not_told(
     rings: list[str], django_capture_on_commit_callbacks: Any
 ) -> None:

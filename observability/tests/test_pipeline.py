@@ -9,7 +9,8 @@ from django.utils import timezone
 
 from observability.alerts import pipeline
 from observability.alerts.delivery import drain
-from observability.models import Channel, Delivery, Heartbeat
+from observability.models import Channel, Delivery, Episode, Heartbeat
+from observability.models.episode import Severity
 from observability.tests.payloads import alert
 from observability.tests.vendors import Reply, Vendor
 
@@ -61,3 +62,20 @@ def test_watching_is_the_sign_of_life_of_the_worker() -> None:
 
 def test_every_channel_has_its_row_before_the_first_message() -> None:
     assert set(Channel.objects.values_list("pk", flat=True)) == {"slack", "pagerduty"}
+
+
+@pytest.mark.parametrize(("pagerduty_key", "reason"), [("", "no_channel"), ("R" * 32, "")])
+def test_alert_about_the_only_channel_says_that_nobody_was_notified(
+    settings: Any, pagerduty_key: str, reason: str
+) -> None:
+    settings.PAGERDUTY_API_KEY = pagerduty_key
+    pipeline.open_alert(
+        "AlertChannelDown",
+        subject="slack",
+        severity=Severity.CRITICAL,
+        summary="Slack refuses messages",
+        not_through="slack",
+    )
+    episode = Episode.objects.get()
+    assert episode.not_notified == reason
+    assert Delivery.objects.exists() == (reason == "")
