@@ -313,7 +313,7 @@ def date_undated(payload: Payload, now: datetime) -> None:
     """Gives a start to alerts whose sender gave none that can be used. Rare, so one query is fine.
 
     It is the latest start of the alert's newest episode while that fires, and for a resolve also afterwards:
-    the same body again changes nothing. Else the alert begins when it arrives, or when it ended if before.
+    the same body again changes nothing. Else the alert begins when it arrives. None begins after its end.
     """
     undated = [alert for alert in payload.alerts if alert["starts_at"] is None]
     if not undated:
@@ -323,10 +323,11 @@ def date_undated(payload: Payload, now: datetime) -> None:
     latest_start = Coalesce("latest_start_at", "starts_at")
     known = {row[0]: row[1:] for row in newest.values_list("fingerprint", latest_start, "status")}
     for alert in undated:
-        began, status = known.get(alert["fingerprint"], (None, ""))
-        if began is None or (alert["status"] == "firing" and status != Episode.Status.FIRING):
-            ended = alert["ends_at"]
-            began = min(now, datetime.fromisoformat(ended)) if ended else now
+        began, status = known.get(alert["fingerprint"], (now, ""))
+        if alert["status"] == "firing" and status != Episode.Status.FIRING:
+            began = now
+        if alert["ends_at"]:  # an end before the episode's start belongs to an earlier one
+            began = min(began, datetime.fromisoformat(alert["ends_at"]))
         alert["starts_at"] = began.isoformat()
         alert["dedup_key"] = dedup_key(alert["fingerprint"], alert["starts_at"])
 

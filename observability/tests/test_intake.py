@@ -187,6 +187,27 @@ def test_resolve_without_a_usable_start_ends_the_firing_episode_once(post_alerts
     assert [event.kind for event in episode.events.all()] == ["fired", "resolved"]
 
 
+def test_resolve_without_a_usable_start_whose_end_lies_before_the_episode_does_not_end_it(
+    post_alerts: Post,
+) -> None:
+    post_alerts(alert(1))
+    post_alerts(alert(1, status="resolved", startsAt=None, endsAt="2026-11-23T02:59:59Z"))
+    assert Episode.objects.get().status == "firing"
+    post_alerts(alert(1, startsAt="2026-11-23T04:00:00Z"))
+    post_alerts(alert(1, status="resolved", startsAt=None, endsAt="2026-11-23T03:30:00Z"))
+    assert Episode.objects.get().status == "firing"
+    post_alerts(alert(1, status="resolved", startsAt=None, endsAt=None))
+    assert Episode.objects.get().status == "resolved"
+
+
+def test_firing_alert_without_a_usable_start_goes_on_with_the_start_that_is_known(post_alerts: Post) -> None:
+    post_alerts(alert(1))
+    post_alerts(alert(1, startsAt="2026-11-23T04:00:00Z"))
+    before = Episode.objects.values().get()
+    post_alerts(alert(1, startsAt="garbage"))
+    assert Episode.objects.values().get() == before
+
+
 def test_alert_without_a_usable_start_that_fires_after_its_resolve_is_a_new_episode(
     post_alerts: Post,
 ) -> None:

@@ -56,6 +56,20 @@ def test_alert_that_still_fires_is_opened_again_and_told_again(
     assert kinds == ["fired", "resolved", "reopened", "resolved"]
 
 
+@pytest.mark.parametrize(("channels", "reason"), [((), "severity_not_routed"), (("slack",), "")])
+def test_alert_that_is_opened_again_says_why_nobody_is_notified_this_time(
+    late_firing: Episode, alertmanager: list[str], settings: Any, channels: tuple[str, ...], reason: str
+) -> None:
+    assert late_firing.not_notified == ""
+    settings.ALERT_ROUTES = settings.ALERT_ROUTES | {"critical": channels}
+    alertmanager.append(late_firing.fingerprint)
+    reopening.settle_doubts(timezone.now())
+    late_firing.refresh_from_db()
+    assert late_firing.not_notified == reason
+    told = late_firing.deliveries.filter(round=1).values_list("channel", flat=True)
+    assert tuple(told) == channels
+
+
 def test_copy_of_the_first_resolve_does_not_end_the_round_that_was_opened(
     late_firing: Episode, alertmanager: list[str], post_alerts: Post
 ) -> None:
