@@ -11,7 +11,6 @@ from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse_lazy
@@ -19,6 +18,8 @@ from dotenv import dotenv_values
 from environs import FileAwareEnv, validate
 
 from amani.appearance import UNFOLD  # noqa: F401  (Django Unfold's settings)
+from amani.database_url import read_database_url
+from amani.redis_url import read_redis_url
 from observability.logging import logging_config
 from observability.severities import SEVERITIES, plain
 
@@ -261,38 +262,22 @@ FILE_UPLOAD_MAX_MEMORY_SIZE = 4 * KYC_MAX_FILE_BYTES
 # --- Database: PostgreSQL, connections kept open ---
 
 DATABASE_URL = required_in_production("DATABASE_URL", env.str("DATABASE_URL", ""))
-
-
-def database_from_url(url: str) -> dict[str, object]:
-    """Django's settings for `postgresql://user:password@host:port/name`."""
-    parts = urlsplit(url)
-    if parts.scheme not in {"postgresql", "postgres"}:
-        message = f"DATABASE_URL: the scheme is {parts.scheme!r}, must be postgresql://user:password@host:port/name."
-        raise ImproperlyConfigured(message)
-    options: dict[str, object] = {"connect_timeout": 5, "application_name": "amani"}
-    options.update(parse_qsl(parts.query))
-    return {
+DATABASES = {
+    "default": read_database_url(DATABASE_URL or "postgresql://postgres@127.0.0.1:5432/amani")
+    | {
         "ENGINE": "django.db.backends.postgresql",
-        "NAME": unquote(parts.path.lstrip("/")),
-        "USER": unquote(parts.username or ""),
-        "PASSWORD": unquote(parts.password or ""),
-        "HOST": unquote(parts.hostname or ""),
-        "PORT": str(parts.port or ""),
         "CONN_MAX_AGE": None,  # measured: a connection for every request costs five times the work
         "CONN_HEALTH_CHECKS": True,
         "DISABLE_SERVER_SIDE_CURSORS": env.bool("DATABASE_DISABLE_SERVER_SIDE_CURSORS", False),
-        "OPTIONS": options,
     }
-
-
-DATABASES = {
-    "default": database_from_url(DATABASE_URL or "postgresql://postgres@127.0.0.1:5432/amani"),
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- Celery: the doorbell. Nothing true lives in Redis ---
 
-REDIS_URL = required_in_production("REDIS_URL", env.str("REDIS_URL", "")) or "redis://127.0.0.1:6379/0"
+REDIS_URL = read_redis_url(
+    required_in_production("REDIS_URL", env.str("REDIS_URL", "")) or "redis://127.0.0.1:6379/0"
+)
 CACHES = {
     "default": {
         "BACKEND": "observability.spans.cache.TracedRedisCache",
@@ -316,6 +301,9 @@ CELERY_WORKER_SEND_TASK_EVENTS = False
 CELERY_DB_REUSE_MAX = 10**9  # Celery would open a connection for every task; amani/celery.py looks after them
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+# Redis that refuses writes (full, a replica, unable to save) is waited for as one that is away: else the
+# worker ends at its first command, and is started again and again.
+CELERY_BROKER_CHANNEL_ERROR_RETRY = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": 120,  # a little over the longest task
     "unacked_restore_interval": 5,  # kombu's default of 10 x 10 s turns 2 minutes into nearly 4

@@ -8,6 +8,7 @@ log.
 
 import json
 import logging
+import ssl
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -27,6 +28,7 @@ from psycopg import sql
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from observability.database_hosts import Hosts
 from observability.exposition import Answer
 
 logger = logging.getLogger(__name__)
@@ -34,6 +36,19 @@ logger = logging.getLogger(__name__)
 BUDGET_SECONDS = 1.0
 READINESS_CACHE_SECONDS = 1.0
 WORKER_STALE_SECONDS = 60
+
+database_hosts = Hosts()
+# What Redis answers to a write that it refuses, by the first word of its answer.
+REFUSED_WRITES = {
+    "OOM": "refuses writes: its memory is full (maxmemory)",
+    "READONLY": "refuses writes: it is a replica",
+    "MISCONF": "refuses writes: it cannot save to its disk",
+    "NOREPLICAS": "refuses writes: too few replicas are connected",
+    "NOPERM": "refuses writes: the user in REDIS_URL may not",
+    "LOADING": "is loading its data",
+    "NOAUTH": "refuses the password in REDIS_URL",
+    "WRONGPASS": "refuses the password in REDIS_URL",
+}
 
 
 @dataclass(frozen=True)
@@ -93,10 +108,11 @@ class Probe:
 
 
 def ask_database(run: Run) -> None:
-    parameters = connections["default"].get_connection_params()
+    parameters = database_hosts.in_order(connections["default"].get_connection_params())
     parameters |= {"connect_timeout": 2, "application_name": "amani-health", "autocommit": True}
     try:
         with psycopg.connect(**parameters) as connection:
+            database_hosts.remember(connection)
             run.report("database", "ok", "answered")
             check_migrations(run, connection)
             check_worker(run, connection)
@@ -156,18 +172,30 @@ def check_worker(run: Run, connection: psycopg.Connection[Any]) -> None:
 
 
 def ask_broker(run: Run) -> None:
+    """Sets a key only if it exists, which it does not: a write that Redis refuses like any other when it is
+    full, a replica or unable to save, and that leaves nothing behind when it is well."""
     client = redis.Redis.from_url(
         settings.REDIS_URL, socket_timeout=0.5, socket_connect_timeout=0.5, retry=Retry(NoBackoff(), 0)
     )
     try:
-        client.ping()
+        client.set("amani:health", "", xx=True)
     except redis.RedisError as error:
         logger.warning("health_broker_unreachable", extra={"error": str(error)})
-        run.report("broker", "error", "cannot connect or no answer")
+        run.report("broker", "error", why_not(error))
     else:
-        run.report("broker", "ok", "answered")
+        run.report("broker", "ok", "takes writes")
     finally:
         client.close()
+
+
+def why_not(error: redis.RedisError) -> str:
+    """What people are told; the error itself, which may name hosts, is in the log."""
+    code = error.status_code or str(error).partition(" ")[0]
+    if code in REFUSED_WRITES:
+        return REFUSED_WRITES[code]
+    if isinstance(error.__cause__ or error.__context__, ssl.SSLCertVerificationError):
+        return "its certificate is not trusted (ssl_ca_certs in REDIS_URL)"
+    return "cannot connect or no answer"
 
 
 database_probe = Probe(("database", "migrations", "worker"), ask_database)

@@ -1,7 +1,7 @@
 """The secrets that Amani was given, for the scrubber to know by sight."""
 
 from collections.abc import Iterator
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from django.conf import settings
 from opentelemetry.util.re import parse_env_headers
@@ -22,6 +22,10 @@ def configured_secrets() -> Iterator[str]:
     yield settings.SLACK_WEBHOOK_URL
     yield urlsplit(settings.SLACK_WEBHOOK_URL).path.strip("/")  # the address without it is no secret
     yield from parse_env_headers(settings.OTLP_HEADERS, liberal=True).values()
-    for address in (settings.DATABASE_URL, settings.REDIS_URL):
-        yield urlsplit(address).password or ""
+    for password in (
+        settings.DATABASES["default"]["PASSWORD"],
+        unquote(urlsplit(settings.REDIS_URL).password or ""),
+    ):
+        yield password
+        yield quote(password, safe="")
     yield urlsplit(settings.SENTRY_DSN).username or ""

@@ -1,0 +1,100 @@
+"""Redis answers and refuses writes: full, a replica, unable to save. Nothing restarts, nothing is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+import requests
+
+from local.processes import wait_until
+from local.services import PrivateValkey
+from observability.tests.vendors import Vendor
+from tests.faults.told import firing, lost, triggers
+from tests.installation import Installation, pid_of
+
+pytestmark = [pytest.mark.faults, pytest.mark.processes]
+
+SEEN_SECONDS = 60.0
+Mend = Callable[[], object]
+
+
+def fill(client: redis.Redis, _server: PrivateValkey) -> Mend:
+    client.config_set("maxmemory", 1)
+    return lambda: client.config_set("maxmemory", 0)
+
+
+def make_replica(client: redis.Redis, _server: PrivateValkey) -> Mend:
+    client.replicaof("127.0.0.1", "9")  # the discard port: nobody listens there
+    return lambda: client.replicaof("NO", "ONE")
+
+
+def hinder_saving(client: redis.Redis, server: PrivateValkey) -> Mend:
+    """Its snapshot cannot take its place, where a folder is."""
+    obstacle = server.folder / "dump.rdb"
+    obstacle.mkdir()
+    client.config_set("save", "3600 1")
+    client.bgsave()
+
+    def mend() -> None:
+        obstacle.rmdir()
+        client.config_set("save", "")
+        client.bgsave()
+
+    return mend
+
+
+STATES = {
+    "full": (fill, "refuses writes: its memory is full (maxmemory)"),
+    "replica": (make_replica, "refuses writes: it is a replica"),
+    "cannot save": (hinder_saving, "refuses writes: it cannot save to its disk"),
+}
+
+
+def broker(installation: Installation) -> tuple[int, str, dict[str, Any]]:
+    response = requests.get(f"{installation.url}/api/v1/health", timeout=10)
+    check = response.json()["checks"]["broker"]
+    return response.status_code, response.json()["status"], {k: check[k] for k in ("status", "detail")}
+
+
+def await_refusals(installation: Installation, log: Path, since: int) -> None:
+    """Until the worker has come back for the third time to a Redis that refuses what it asks."""
+
+    def came_back() -> bool:
+        return log.read_bytes()[since:].count(b"Cannot connect to") >= 3
+
+    assert wait_until(came_back, SEEN_SECONDS), installation.log("worker")
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_the_worker_waits_for_a_redis_that_refuses_writes_and_health_says_why(
+    state: str, installation: Installation, slack: Vendor, pagerduty: Vendor
+) -> None:
+    begin, detail = STATES[state]
+    worker, beat = pid_of(installation.worker), pid_of(installation.beat)
+    with redis.Redis.from_url(installation.valkey.url) as client:
+        log = installation.folder / "worker.log"
+        seen = log.stat().st_size
+        mend = begin(client, installation.valkey)
+        try:
+            expected = (200, "degraded", {"status": "error", "detail": detail})
+            assert wait_until(lambda: broker(installation) == expected, SEEN_SECONDS)
+            assert installation.post(firing([1, 2, 3])) == 200
+            await_refusals(installation, log, seen)
+            installation.worker.stop()  # one that is started now waits, too
+            installation.worker.start()
+            worker = pid_of(installation.worker)
+            await_refusals(installation, log, log.stat().st_size)
+        finally:
+            mend()
+
+    assert wait_until(lambda: broker(installation)[2] == {"status": "ok", "detail": "takes writes"}, 60)
+    installation.await_heartbeat()
+    installation.await_settled()
+    assert lost(slack, triggers([1, 2, 3])) == lost(pagerduty, triggers([1, 2, 3])) == set()
+    assert installation.worker.is_running
+    assert installation.beat.is_running
+    assert (pid_of(installation.worker), pid_of(installation.beat)) == (worker, beat)
