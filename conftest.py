@@ -43,12 +43,7 @@ def missing_binaries(item: pytest.Item) -> list[str]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With several workers (`-n`), one takes all tests that start real processes, which mostly wait and would
-    be in each other's way; the others share the rest, file by file."""
     name_operations(items)
-    for item in items:
-        starts_processes = item.get_closest_marker("processes") or item.get_closest_marker("stack")
-        item.add_marker(pytest.mark.xdist_group("processes" if starts_processes else str(item.path)))
     twice = [name for name, number in Counter(item.nodeid for item in items).items() if number > 1]
     if twice:
         raise pytest.UsageError(f"Give each test its own id; of these a worker would run one: {twice}")

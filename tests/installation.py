@@ -50,7 +50,7 @@ class Installation:
 
     def defaults(self) -> dict[str, str]:
         """As in production, but without pacing, so that a test need not wait for it, and with time for a busy
-        machine: a vendor's answer, a worker's graceful end."""
+        machine's vendors to answer."""
         passed_on = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         return passed_on | {
             "AMANI_IGNORE_ENV_FILES": "1",
@@ -76,7 +76,6 @@ class Installation:
             "API_UPLOADS_PER_MINUTE_PER_USER": "0",
             "PAGERDUTY_API_KEY": "R0123456789ABCDEFGHIJKLMNOPQRSTU",
             "NOTIFIER_READ_TIMEOUT": "600",
-            "GUNICORN_CMD_ARGS": "--graceful-timeout=600",
         }
 
     def program(self, name: str, command: list[str]) -> Program:

@@ -19,7 +19,7 @@ from observability.slots import directory_lock
 from observability.tests.vendors import Vendor
 from observability.tests.waiting import PATIENCE_SECONDS, wait_until
 from tests.faults.told import doubled, firing, lost, triggers
-from tests.installation import Installation, children_of, kill_children, pid_of
+from tests.installation import Installation, children_of, kill, kill_children, pid_of
 
 pytestmark = [pytest.mark.faults, pytest.mark.processes]
 
@@ -89,6 +89,17 @@ def test_kill_9_at_any_moment(installation: Installation, slack: Vendor, pagerdu
     assert installation.count("delivery") == 0
 
 
+@pytest.fixture
+def unhurried(installation: Installation) -> Iterator[None]:
+    """A gunicorn that kills a worker which does not end by itself only after ten minutes."""
+    installation.environment["GUNICORN_CMD_ARGS"] = "--graceful-timeout=600"
+    installation.web.stop()
+    installation.restart(installation.web)
+    yield
+    del installation.environment["GUNICORN_CMD_ARGS"]
+    kill(installation.web)
+
+
 def await_lock(pid: int) -> None:
     """Until the process waits for a file's lock, which only Linux tells."""
     if LOCKS.exists():
@@ -98,8 +109,9 @@ def await_lock(pid: int) -> None:
         threading.Event().wait(5)
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_a_worker_that_is_still_starting_hears_that_it_has_to_stop(installation: Installation) -> None:
-    """And ends by itself, long before gunicorn would kill it, which it does here after ten minutes."""
+    """And ends by itself, long before gunicorn would kill it."""
     web = pid_of(installation.web)
     victim, survivor = children_of(web)
     with directory_lock(installation.folder / "metrics", fcntl.LOCK_EX):  # the new worker wants a slot
@@ -111,4 +123,3 @@ def test_a_worker_that_is_still_starting_hears_that_it_has_to_stop(installation:
         assert wait_until(lambda: survivor not in children_of(web))
     assert installation.web.process
     assert installation.web.process.wait(PATIENCE_SECONDS) == 0
-    installation.restart(installation.web)
