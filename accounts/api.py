@@ -59,7 +59,7 @@ class Export(Schema):
     email_addresses: list[dict[str, Any]]
     sessions: list[dict[str, Any]]
     authenticators: list[dict[str, Any]]
-    parts: dict[str, Any] = Field(description="What the rest of Amani keeps, by its name: `kyc`.")
+    parts: dict[str, Any] = Field(description="What the rest of Amani keeps, by its name: `kyc`, `mails`.")
 
 
 def person_of(request: HttpRequest) -> User:

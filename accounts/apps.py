@@ -7,10 +7,11 @@ class AccountsConfig(AppConfig):
     verbose_name = "Accounts"
 
     def ready(self) -> None:
-        from accounts import checks, second_factor, sign_in  # noqa: F401  (listen to django-allauth)
-        from accounts.mail import metrics  # noqa: F401  (shown from the start, at zero)
+        from accounts import checks, export, second_factor, sign_in  # noqa: F401  (listen to django-allauth)
+        from accounts.mail import metrics, outbox  # noqa: F401  (metrics: shown from the start, at zero)
         from accounts.roles import ensure_roles
 
+        export.register(name="mails", collect=outbox.collect)
         # After those of django.contrib.auth, which make the permissions: it stands earlier in INSTALLED_APPS.
         post_migrate.connect(
             ensure_roles, sender=apps.get_app_config("observability"), dispatch_uid="accounts.ensure_roles"

@@ -64,7 +64,7 @@ def erase_account(*, user_id: int) -> User:
         for keeper in keepers.values():
             if keeper.erase is not None:
                 keeper.erase(person)
-        forget_mails(person)
+        outbox.forget(person)
         forget_sign_in(person)
         anonymise(person)
         anonymise_log(person)
@@ -75,12 +75,6 @@ def erase_account(*, user_id: int) -> User:
 def reasons_to_stay(person: User) -> list[str]:
     answers = (keeper.refuse(person) for keeper in keepers.values() if keeper.refuse is not None)
     return [reason for reason in answers if reason]
-
-
-def forget_mails(person: User) -> None:
-    """What waits is not sent any more, and no row says that there was anything to send."""
-    addresses = EmailAddress.objects.filter(user=person).values_list("email", flat=True)
-    outbox.forget(person=person, addresses={person.email, *addresses})
 
 
 def forget_sign_in(person: User) -> None:

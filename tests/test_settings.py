@@ -5,9 +5,11 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from accounts.checks import mail_encryption
 from amani.settings import load_env_file
 from observability.tests.waiting import ANSWER_SECONDS
 
@@ -114,6 +116,15 @@ def test_implicit_tls_is_one_setting_and_the_port_follows() -> None:
         0,
         "System check identified no issues (0 silenced).",
     )
+
+
+def test_in_development_a_mail_server_may_want_a_password_in_clear(settings: Any) -> None:
+    settings.EMAIL_HOST, settings.EMAIL_HOST_USER = "127.0.0.1", "amani"
+    settings.EMAIL_PORT, settings.EMAIL_USE_TLS, settings.EMAIL_USE_SSL = 1025, False, False
+    settings.DEBUG = True
+    assert list(mail_encryption(None)) == []
+    settings.DEBUG = False
+    assert [message.id for message in mail_encryption(None)] == ["accounts.E004"]
 
 
 @pytest.mark.parametrize(

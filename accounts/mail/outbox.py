@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from email.utils import make_msgid, parseaddr
 from typing import Any
 
+from allauth.account.models import EmailAddress
 from django.conf import settings
 from django.core.mail import EmailMessage
 from django.db import transaction
@@ -74,15 +75,27 @@ def hash_of(address: str, key: str) -> str:
     return salted_hmac("accounts.mail", address.lower(), secret=key, algorithm="sha256").hexdigest()
 
 
-def forget(*, person: User, addresses: Iterable[str]) -> int:
-    """Deletes every mail about the person or to one of their addresses, also what waits; how many rows.
+def mails_of(person: User) -> QuerySet[Mail]:
+    """Every mail about the person or to one of their addresses, also what waits."""
+    addresses = {person.email, *EmailAddress.objects.filter(user=person).values_list("email", flat=True)}
+    keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
+    hashes = [hash_of(address, key) for address in addresses for key in keys]
+    return Mail.objects.filter(Q(address_hash__in=hashes) | Q(person=person))
+
+
+def forget(person: User) -> int:
+    """Deletes every mail of the person, so what waits is not sent any more; how many rows.
 
     Call it in the erasure's transaction. What a worker is handing over at that moment still arrives.
     """
-    keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
-    hashes = [hash_of(address, key) for address in addresses for key in keys]
-    deleted, _ = Mail.objects.filter(Q(address_hash__in=hashes) | Q(person=person)).delete()
+    deleted, _ = mails_of(person).delete()
     return deleted
+
+
+def collect(person: User) -> list[dict[str, Any]]:
+    """For the person's export: which mails there were, and what became of them."""
+    rows = mails_of(person).order_by("pk")
+    return [dict(row) for row in rows.values("kind", "domain", "state", "created_at", "finished_at")]
 
 
 def forget_old(now: datetime | None = None) -> int:

@@ -21,6 +21,10 @@ LONGEST_RUN_SECONDS = 20.0  # then the next sweep goes on
 log = structlog.get_logger(__name__)
 
 
+class MailNotTried(Exception):
+    """Stands in for an error of ours in reports: where it was raised and its class, without its words."""
+
+
 def run_due() -> int:
     """Attempts made, until nothing is due, the time is up, or the server is not to be asked more now.
 
@@ -56,7 +60,8 @@ def outcome_of(mail: Mail) -> Outcome:
         # One mail that can't be put into SMTP's words must not stop the others. The error may quote it.
         kind_of_error = type(problem).__name__
         log.exception("mail_not_tried", mail_id=mail.pk, error_type=kind_of_error, exc_info=False)
-        capture_exception(problem, context={"mail_id": mail.pk, "kind": mail.kind})
+        reported = MailNotTried(kind_of_error).with_traceback(problem.__traceback__)
+        capture_exception(reported, context={"mail_id": mail.pk, "kind": mail.kind})
         return RetryLater(f"Internal error: {kind_of_error}.", of_server=False)
 
 

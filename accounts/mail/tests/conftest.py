@@ -7,15 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.cache import cache
 
 from accounts.mail.tests.smtp_stand_in import SmtpStandIn, make_certificate
-
-
-@pytest.fixture(autouse=True)
-def quick_and_not_locked_out(settings: Any) -> None:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-    cache.clear()
 
 
 @pytest.fixture

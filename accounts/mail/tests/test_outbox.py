@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from accounts import erasure
 from accounts.encryption import is_current
+from accounts.export import export_account
 from accounts.mail import outbox
 from accounts.mail.claim import claim
 from accounts.mail.letter import open_letter
@@ -142,6 +143,21 @@ def test_whoever_leaves_gets_no_mail_that_waits_and_no_row_stays(server: SmtpSta
     assert list(Mail.objects.values_list("pk", flat=True)) == [kept.pk]
     run_due()
     assert [mail.recipients for mail in server.received] == [[bob.email]]
+
+
+def test_whoever_asks_what_is_known_of_them_is_told_of_their_mails_and_of_no_others() -> None:
+    ada = make_person(ADA)
+    send("bob@example.com")
+    mail = send(ADA)
+    assert export_account(ada)["parts"]["mails"] == [
+        {
+            "kind": "password_reset_code",
+            "domain": "example.com",
+            "state": "waiting",
+            "created_at": mail.created_at,
+            "finished_at": None,
+        }
+    ]
 
 
 def test_a_mail_that_is_deleted_while_it_is_sent_leaves_no_row(server: SmtpStandIn) -> None:

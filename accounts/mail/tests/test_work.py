@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import traceback
 from datetime import timedelta
 from typing import Any
 
@@ -14,9 +15,9 @@ from django.utils import timezone
 from accounts.mail import work
 from accounts.mail.claim import claim, next_attempt
 from accounts.mail.letter import Letter
-from accounts.mail.tests.letters import ADA, CODE, lease_runs_out, make_due, run, send, state_of, time_passes
+from accounts.mail.tests.letters import ADA, CODE, lease_runs_out, run, send, state_of, time_passes
 from accounts.mail.tests.smtp_stand_in import SmtpStandIn
-from accounts.mail.transport import hand_over
+from accounts.mail.transport import Outcome, hand_over
 from accounts.models import Mail
 from observability.logging import Formatter
 from observability.tests.samples import Change, sample
@@ -221,21 +222,26 @@ def test_a_mail_that_no_key_opens_does_not_stop_the_others(server: SmtpStandIn) 
     assert state_of(fine)[0] == "sent"
 
 
-def test_an_error_of_ours_is_recorded_without_what_it_says_and_the_next_mail_goes_on(
+def test_an_error_of_ours_is_reported_without_what_it_says_and_the_next_mail_goes_on(
     server: SmtpStandIn, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     broken, fine = send("broken@example.com"), send()
+    reported: list[BaseException] = []
 
-    def hand_over_or_fail(letter: Letter) -> Any:
+    def hand_over_or_fail(letter: Letter) -> Outcome:
         if letter.recipient.startswith("broken"):
             raise ValueError(letter.recipient)
         return hand_over(letter)
 
     monkeypatch.setattr(work, "hand_over", hand_over_or_fail)
-    make_due()
-    assert work.run_due() == 2
+    monkeypatch.setattr(work, "capture_exception", lambda problem, context: reported.append(problem))
+    assert run() == 2
     assert state_of(broken) == ("waiting", "Internal error: ValueError.", 1)
     assert state_of(fine)[0] == "sent"
+    (problem,) = reported
+    assert repr(problem) == "MailNotTried('ValueError')"
+    assert (problem.__cause__, problem.__context__) == (None, None)
+    assert "hand_over_or_fail" in "".join(traceback.format_tb(problem.__traceback__))
     assert "broken@example.com" not in logged(caplog)
 
 
