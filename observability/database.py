@@ -1,16 +1,23 @@
-"""Metrics of the database: the time of each statement, and the connections that are really open.
+"""What is done around each statement and connection: measuring them, and dropping those that refuse.
+
+Metrics are the time of each statement, and the connections that are really open.
 
 django-prometheus wraps the cursor class: it misses what `QuerySet.iterator()` reads through a server-side
 cursor, and takes a pool's checkouts for new connections. An execute wrapper sees every statement, and
 connections are counted from the driver's own objects.
+
+A session keeps what was true of the server when it began: whether it may write, and that it may stay. One
+on which a statement was refused for such a reason (observability/sqlstates.py) is closed at once, so that
+whatever comes next in this thread has a new one.
 """
 
 import os
 import weakref
 from collections.abc import Callable
-from time import perf_counter, time_ns
+from time import monotonic, perf_counter, time_ns
 from typing import Any
 
+from django.db import Error as DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 from opentelemetry.trace import get_current_span
@@ -21,6 +28,7 @@ from observability.metrics import db_connections_active, query_durations
 from observability.request_id import request_id
 from observability.spans.current import exemplar
 from observability.spans.statements import add_statement_span
+from observability.sqlstates import outage_of
 from observability.trail import SIZE, trail
 from observability.values import Histogram
 
@@ -38,8 +46,27 @@ def measure_connection(connection: BaseDatabaseWrapper, **_: object) -> None:
     if wrapper not in connection.execute_wrappers:
         connection.execute_wrappers.append(wrapper)
     driver_connection = connection.connection
-    if isinstance(driver_connection, Connection) and driver_connection not in counted_connections:
+    if not isinstance(driver_connection, Connection):
+        return
+    if driver_connection not in counted_connections:
         count_connection(driver_connection)
+    if refuses_writes(driver_connection):
+        # For this request or task only, as with CONN_MAX_AGE=0: the next one looks again.
+        connection.close_at = monotonic()
+
+
+def refuses_writes(connection: Connection[Any]) -> bool:
+    """Whether the server said so when the session began. Before version 14 it says nothing."""
+    status = connection.info.parameter_status
+    return "on" in {status("default_transaction_read_only"), status("in_hot_standby")}
+
+
+def drop_if_refused(connection: BaseDatabaseWrapper, error: BaseException) -> None:
+    """Closes `connection` when `error` says that it will go on refusing. Inside a transaction Django does
+    without it until the outermost block has ended."""
+    outage = outage_of(error)
+    if outage is not None and outage.ends_connection:
+        connection.close()
 
 
 def time_statement(
@@ -52,6 +79,9 @@ def time_statement(
     started = perf_counter()
     try:
         return execute(sql, params, many, context)
+    except DatabaseError as error:
+        drop_if_refused(context["connection"], error)
+        raise
     finally:
         seconds = perf_counter() - started
         trail.statements[trail.count % SIZE] = (sql, started, seconds)
@@ -81,6 +111,8 @@ def trace_statement(
         return execute(sql, params, many, context)
     except BaseException as exception:
         problem = exception
+        if isinstance(exception, DatabaseError):
+            drop_if_refused(context["connection"], exception)
         raise
     finally:
         seconds = perf_counter() - started
