@@ -10,9 +10,17 @@ def main() -> None:
     from django.core.management import execute_from_command_line
 
     from observability import processes
+    from observability.sqlstates import WORDS, outage_of
 
     processes.start("command")
-    execute_from_command_line(sys.argv)
+    try:
+        execute_from_command_line(sys.argv)
+    except Exception as error:
+        outage = outage_of(error)
+        if outage is None:
+            raise
+        first_line = str(error).strip().partition("\n")[0]
+        sys.exit(f"The database {WORDS[outage.reason]}: {first_line}\nRun the command again once it is well.")
 
 
 if __name__ == "__main__":

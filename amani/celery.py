@@ -10,7 +10,7 @@ from kombu.transport.redis import Channel
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "amani.settings")
 
-app = Celery("amani", task_cls="observability.spans.tasks:TracedTask")
+app = Celery("amani", task_cls="observability.tasks_in_outages:AmaniTask")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 

@@ -15,6 +15,7 @@ from django.views import csrf
 
 from amani import errors
 from amani.hosts import HostRefused
+from observability.errors import RETRY_AFTER_SECONDS
 from observability.request_id import current_request_id
 
 PROGRAMS = ("/api/", "/_allauth/")
@@ -106,8 +107,8 @@ def failure(request: HttpRequest) -> HttpResponseBase:
     error = sys.exc_info()[1]
     if is_for_programs(request):
         return errors.failure(error)
-    if not isinstance(error, errors.OUTAGES):
+    if not errors.is_outage(error):
         return FAILURE.response()
     page = OUTAGE.response()
-    page.headers["Retry-After"] = str(errors.RETRY_AFTER_SECONDS)
+    page.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return page

@@ -11,7 +11,6 @@ from http import HTTPStatus
 from typing import Any
 
 from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent
-from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from kombu.exceptions import OperationalError as BrokerError
 from ninja import Schema
@@ -19,17 +18,15 @@ from ninja.errors import HttpError, ValidationError
 from pydantic import ConfigDict, Field
 from redis.exceptions import RedisError
 
-from observability import errors
+from observability import errors, sqlstates
 from observability.bodies import UnreadableBody
-from observability.errors import AmaniError
+from observability.errors import RETRY_AFTER_SECONDS, AmaniError
 from observability.request_id import current_request_id
 
 MEDIA_TYPE = "application/problem+json"
-RETRY_AFTER_SECONDS = 5
 MOST_FIELDS = 50
 LONGEST_FIELD = 100  # an unknown field's name is the caller's own
 TOO_LARGE = (RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent)
-OUTAGES = (OperationalError, InterfaceError, RedisError, BrokerError)
 
 
 class TooManyRequests(AmaniError):
@@ -212,9 +209,14 @@ def forbidden() -> HttpResponse:
     return problem(403, "forbidden", "You may not do this.")
 
 
+def is_outage(exception: BaseException | None) -> bool:
+    """Whether something that Amani needs, its database or Redis, does not do its work for now."""
+    return isinstance(exception, RedisError | BrokerError) or sqlstates.is_outage(exception)
+
+
 def failure(exception: BaseException | None) -> HttpResponse:
     """Django has told Sentry, the log and the metrics already; the visitor learns no details."""
-    if isinstance(exception, OUTAGES):
+    if is_outage(exception):
         message = "Something that Amani needs does not answer now. Send the same request again soon."
         return problem(503, "unavailable", message, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
     return problem(500, "internal_error", "This is our fault. Name the request_id when you ask for help.")

@@ -26,6 +26,7 @@ from observability.processes import clock
 from observability.request_id import current_request_id, request_id
 from observability.spans import tasks as task_spans
 from observability.spans.current import current_exemplar
+from observability.tasks_in_outages import EndedByOutage
 from observability.trail import trail
 
 HEADER = "amani_request_id"
@@ -88,9 +89,11 @@ def fail_task(task_id: str = "", exception: BaseException | None = None, **_: ob
 
 
 @task_postrun.connect
-def end_task(task_id: str, task: "Task[Any, Any]", state: str | None = None, **_: object) -> None:
+def end_task(
+    task_id: str, task: "Task[Any, Any]", state: str | None = None, retval: object = None, **_: object
+) -> None:
     now = perf_counter()
-    outcome = OUTCOMES.get(state or "", "failure")
+    outcome = "outage" if isinstance(retval, EndedByOutage) else OUTCOMES.get(state or "", "failure")
     record_task(task.name, outcome, now - started_at.pop(task_id, now), current_exemplar())
     task_spans.end(task_id, state)
     clock.count_if_due()

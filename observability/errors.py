@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from observability.models import Delivery, Episode
 
 
+RETRY_AFTER_SECONDS = 5  # what a 503 advises
+
+
 class AmaniError(Exception):
     """`code` is for programs, the message says what happened and what to do.
 

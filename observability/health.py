@@ -30,6 +30,7 @@ from redis.retry import Retry
 
 from observability.database_hosts import Hosts
 from observability.exposition import Answer
+from observability.sqlstates import WORDS, Reason, reason_of_no_connection
 
 logger = logging.getLogger(__name__)
 
@@ -113,16 +114,28 @@ def ask_database(run: Run) -> None:
     try:
         with psycopg.connect(**parameters) as connection:
             database_hosts.remember(connection)
-            run.report("database", "ok", "answered")
+            check_writes(run, connection)
             check_migrations(run, connection)
             check_worker(run, connection)
     except psycopg.OperationalError as error:
         logger.warning("health_database_unreachable", extra={"error": str(error)})
         if "database" not in run.checks:
-            run.report("database", "error", "cannot connect")
+            reason = reason_of_no_connection(error)
+            lost = reason is Reason.CONNECTION_LOST
+            run.report("database", "error", "cannot connect" if lost else WORDS[reason])
         for name in ("migrations", "worker"):
             if name not in run.checks:
                 run.report(name, "unknown", "not checked without the database")
+
+
+def check_writes(run: Run, connection: psycopg.Connection[Any]) -> None:
+    """Alerts, sign-in and tasks all write, so a database that refuses it serves nobody. This writes
+    nothing itself: a full disk is seen only by what fails on it."""
+    row = connection.execute("SELECT current_setting('transaction_read_only')").fetchone()
+    if row == ("off",):
+        run.report("database", "ok", "answered")
+    else:
+        run.report("database", "error", WORDS[Reason.READ_ONLY])
 
 
 def check_migrations(run: Run, connection: psycopg.Connection[Any]) -> None:

@@ -14,6 +14,7 @@ from django_prometheus.middleware import Metrics
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
+from observability.sqlstates import Reason, outage_of
 from observability.values import SHARED_MODE, Counter, Gauge, Histogram
 
 REGISTRY = CollectorRegistry(auto_describe=True)
@@ -25,7 +26,7 @@ SEVERITIES = ("critical", "error", "warning", "info")
 CHANNELS = ("slack", "pagerduty")
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 OPERATIONS = ("SELECT", "INSERT", "UPDATE", "DELETE", "OTHER")
-TASK_OUTCOMES = ("success", "failure", "retry")
+TASK_OUTCOMES = ("success", "failure", "retry", "outage")
 MAXIMUM_ERROR_TYPES = 100
 
 # Most answers take between 1 and 10 ms, where django-prometheus has no bucket at all.
@@ -169,6 +170,22 @@ db_query_duration_seconds = histogram(
     buckets=QUERY_BUCKETS,
 )
 query_durations = children(db_query_duration_seconds, OPERATIONS)
+database_outages = children(
+    counter(
+        "amani_database_outages_total",
+        "Requests answered 503 because the database was away or refused, by reason.",
+        "reason",
+    ),
+    Reason,
+)
+
+
+def record_database_outage(error: BaseException | None) -> None:
+    """Counts a request that `error` ended, if it is an outage of the database."""
+    outage = outage_of(error)
+    if outage is not None:
+        database_outages[outage.reason].inc()
+
 
 # --- Business, recorded by the apps that own the facts ---
 
@@ -351,7 +368,7 @@ def show_tasks(tasks: Iterable[str]) -> None:
 def record_task(
     task: str, outcome: str, duration_seconds: float, exemplar: dict[str, str] | None = None
 ) -> None:
-    """`task` is a registered name (a closed set); `outcome` success, failure or retry."""
+    """`task` is a registered name (a closed set); `outcome` one of TASK_OUTCOMES."""
     celery_tasks_total.labels(task, outcome).inc(1, exemplar)
     celery_task_duration_seconds.labels(task).observe(duration_seconds, exemplar)
 

@@ -18,6 +18,7 @@ from observability.logging import AccessRecord, access_logger
 from observability.metrics import (
     HttpMetrics,
     durations_by_label,
+    record_database_outage,
     record_error,
     request_counter,
     request_histogram,
@@ -100,6 +101,7 @@ class MetricsMiddleware(PrometheusBeforeMiddleware):
 def count_exception(request: HttpRequest | None = None, **_: object) -> None:
     """Django sends this for what nobody handled: neither for Http404 nor for a refused permission."""
     exception = sys.exc_info()[1]
+    record_database_outage(exception)
     if exception is not None and request is not None:
         record_error(exception, route_of(request), request.__dict__.get("exemplar"))
     elif exception is not None:

@@ -16,7 +16,11 @@ from django.views.decorators.csrf import csrf_exempt
 from kyc.providers import events, registry
 from kyc.providers.base import Malformed, Provider
 from observability import bodies
+from observability.errors import RETRY_AFTER_SECONDS
+from observability.metrics import record_database_outage
 from observability.request_id import current_request_id
+from observability.sentry import capture_exception
+from observability.sqlstates import outage_of
 
 BODY_LIMIT_BYTES = 2 * 1024 * 1024  # Smile ID advises 1.5 MB: some callbacks hold a photograph
 log = structlog.get_logger(__name__)
@@ -41,9 +45,7 @@ def webhook(request: HttpRequest, provider: str) -> HttpResponse:
     except Refused as refusal:
         return problem(refusal)
     except DatabaseError as error:
-        log.warning("kyc_callback_not_stored", error=type(error).__name__)
-        unavailable = "Callbacks can't be stored now. Send it again."
-        return problem(Refused(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", unavailable))
+        return problem(not_stored(error))
 
 
 def take_in(provider: Provider, request: HttpRequest, body: bytes) -> HttpResponse:
@@ -58,6 +60,19 @@ def take_in(provider: Provider, request: HttpRequest, body: bytes) -> HttpRespon
         raise Refused(HTTPStatus.UNAUTHORIZED, "bad_signature", reason)
     is_new = events.store(provider=provider.name, callback=callback, body=body)
     return JsonResponse({"stored": is_new})
+
+
+def not_stored(error: DatabaseError) -> Refused:
+    """503 also for a fault of Amani's own: a new version may mend it while the provider tries again."""
+    record_database_outage(error)
+    outage = outage_of(error)
+    if outage is None:
+        log.exception("kyc_callback_failed")
+        capture_exception(error)
+    else:
+        log.warning("kyc_callback_not_stored", error=type(error).__name__, reason=outage.reason.value)
+    unavailable = "Callbacks can't be stored now. Send it again."
+    return Refused(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", unavailable)
 
 
 def known_provider(name: str) -> Provider:
@@ -98,6 +113,8 @@ def problem(refusal: Refused) -> JsonResponse:
         "request_id": current_request_id(),
     }
     response = JsonResponse(body, status=refusal.status, content_type="application/problem+json")
+    if refusal.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        response["Retry-After"] = str(RETRY_AFTER_SECONDS)
     if refusal.status == HTTPStatus.METHOD_NOT_ALLOWED:
         response["Allow"] = "POST"
     return response

@@ -29,6 +29,7 @@ from kyc.providers.verdicts import apply
 from kyc.selectors import number_of
 from observability.outgoing import redact
 from observability.sentry import capture_exception
+from observability.sqlstates import is_outage
 
 LONGEST_RUN_SECONDS = 20.0  # then the next sweep goes on: a task may take no longer than 110 s
 LONGEST_REASON = 300
@@ -57,6 +58,8 @@ def attempt(claimed: Claim) -> None:
     try:
         outcome = ask(claimed, provider)
     except Exception as problem:
+        if is_outage(problem):
+            raise  # nothing could be recorded either; the check is taken up again when its lease has ended
         # One check that can't be put into words must not stop the others; it is recorded and tried again.
         log.exception("kyc_check_not_asked", check=claimed.check.pk)
         capture_exception(problem, context={"check": claimed.check.pk, "provider": provider.name})

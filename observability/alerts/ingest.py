@@ -24,7 +24,15 @@ from typing import Any
 
 import psycopg
 from django.conf import settings
-from django.db import DataError, IntegrityError, InterfaceError, OperationalError, connection, transaction
+from django.db import (
+    DataError,
+    IntegrityError,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+    connection,
+    transaction,
+)
 from django.db.backends.utils import CursorWrapper
 from django.db.models.functions import Coalesce
 from django.utils import timezone
@@ -184,7 +192,7 @@ class Stored:
 
 
 def store(payload: Payload, envelope: Envelope, *, keep_receipt: bool = True) -> Stored:
-    """Stores `payload`. Raises OperationalError or InterfaceError when the database cannot for now."""
+    """Stores `payload`. Raises a DatabaseError that is an outage when the database cannot for now."""
     date_undated(payload, timezone.now())
     try:
         stored = run_statement(payload, envelope, keep_receipt=keep_receipt)
@@ -202,14 +210,15 @@ def run_statement(payload: Payload, envelope: Envelope, *, keep_receipt: bool) -
     was_connected = connection.connection is not None
     try:
         return execute(parameters)
-    except (OperationalError, InterfaceError) as problem:
+    except (OperationalError, InterfaceError, InternalError) as problem:
         if not is_worth_repeating(problem, was_connected=was_connected):
             raise
         return execute(parameters)
 
 
 def is_worth_repeating(problem: Exception, *, was_connected: bool) -> bool:
-    """After a conflict with another webhook, or when the kept connection turns out to be dead."""
+    """After a conflict with another webhook, or when the kept connection turns out to be dead or read-only
+    (for which observability/database.py has closed it)."""
     if connection.in_atomic_block:
         return False
     if getattr(problem.__cause__, "sqlstate", None) in SQLSTATES_TO_REPEAT:

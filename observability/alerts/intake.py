@@ -20,8 +20,11 @@ from observability import bodies, metrics
 from observability.alerts import doorbell, ingest
 from observability.alerts.ingest import Envelope
 from observability.alerts.payload import NotAPayload, Payload, read_payload
+from observability.errors import RETRY_AFTER_SECONDS
 from observability.models import Heartbeat
 from observability.request_id import current_request_id
+from observability.sentry import capture_exception
+from observability.sqlstates import outage_of
 
 log = structlog.get_logger(__name__)
 
@@ -46,8 +49,20 @@ def webhook(request: HttpRequest) -> HttpResponse:
     except Refused as refusal:
         return refuse(refusal)
     except DatabaseError as problem:
-        log.warning("webhook_not_stored", error=type(problem).__name__)
-        return refuse(Refused(503, "unavailable", "The database cannot store alerts now. Try again."))
+        metrics.record_database_outage(problem)
+        return refuse(not_stored(problem))
+
+
+def not_stored(problem: DatabaseError) -> Refused:
+    """503 also for a fault of Amani's own, which a new version may mend while Alertmanager tries again; but
+    that is reported with its traceback."""
+    outage = outage_of(problem)
+    if outage is None:
+        log.exception("webhook_failed")
+        capture_exception(problem)
+    else:
+        log.warning("webhook_not_stored", error=type(problem).__name__, reason=outage.reason.value)
+    return Refused(503, "unavailable", "The database cannot store alerts now. Try again.")
 
 
 def take_in(envelope: Envelope) -> JsonResponse:
@@ -121,6 +136,8 @@ def refuse(refusal: Refused) -> JsonResponse:
     response = JsonResponse({"code": refusal.reason, "message": str(refusal)}, status=refusal.status)
     if refusal.status == 405:
         response["Allow"] = "POST"
+    if refusal.status == 503:
+        response["Retry-After"] = str(RETRY_AFTER_SECONDS)
     if refusal.status == 401:
         response["WWW-Authenticate"] = "Bearer"
     return response

@@ -22,6 +22,7 @@ from observability.notifiers.base import (
     VendorResponse,
 )
 from observability.sentry import capture_exception
+from observability.sqlstates import is_outage
 
 log = structlog.get_logger(__name__)
 
@@ -50,6 +51,8 @@ def send(delivery: Delivery, notifier: Notifier) -> None:
     try:
         answer = attempt(message_for(delivery, notifier), notifier)
     except Exception as problem:
+        if is_outage(problem):
+            raise  # nothing could be recorded either; the next holder of the slot takes the delivery over
         # One alert that we cannot word must not stop the others; it is recorded and tried again.
         log.exception("delivery_not_worded", delivery=delivery.pk, channel=delivery.channel)
         capture_exception(problem, context={"delivery": delivery.pk, "channel": delivery.channel})
