@@ -17,10 +17,10 @@ from django.db.backends.postgresql.base import DatabaseWrapper
 
 from amani.database_url import EXAMPLE, read_database_url
 from local.ports import find_free_port
-from local.processes import wait_until
 from local.services import PrivatePostgres
 from observability import health
 from observability.database_hosts import Hosts
+from observability.tests.waiting import wait_until
 from tests.test_settings import manage, production_example
 
 NAMES = ("database", "migrations", "worker")
@@ -243,7 +243,7 @@ def test_health_goes_on_to_the_second_host_when_the_first_refuses(
     query: str, pair: Pair, use_database: Callable[[str], None]
 ) -> None:
     use_database(pair.url(find_free_port(), query))
-    assert wait_until(lambda: database_check() == "ok", 20)
+    assert wait_until(lambda: database_check() == "ok")
     assert health.database_hosts.served == ("127.0.0.1", str(pair.second.port))
 
 
@@ -253,7 +253,7 @@ def test_health_is_late_only_once_when_the_first_host_hangs(
     with socket.create_server(("127.0.0.1", 0)) as hanging:  # takes connections, says nothing
         use_database(pair.url(hanging.getsockname()[1]))
         assert database_check() == "error"
-        assert wait_until(lambda: database_check() == "ok", 20)
+        assert wait_until(lambda: database_check() == "ok")
         assert health.database_hosts.served == ("127.0.0.1", str(pair.second.port))
         ports = f"{hanging.getsockname()[1]},{pair.second.port}"
         next_time = health.database_hosts.in_order({"host": "127.0.0.1,127.0.0.1", "port": ports})

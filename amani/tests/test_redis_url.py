@@ -23,6 +23,7 @@ from amani.tests.tls import Authority, TlsProxy
 from local.ports import find_free_port
 from local.services import PrivateValkey
 from observability import health
+from observability.tests.waiting import PATIENCE_SECONDS
 
 ATTEMPTS = 3
 UNCHECKED = ["none", "CERT_NONE", "None"]
@@ -69,7 +70,7 @@ def broker_works() -> bool:
             return False
         queue = connection.SimpleQueue("test")
         queue.put({"number": 1})
-        answer = queue.get(timeout=5).payload
+        answer = queue.get(timeout=PATIENCE_SECONDS).payload
         queue.close()
     return bool(answer == {"number": 1})
 

@@ -12,7 +12,7 @@ import requests
 
 from accounts.mail.tests.smtp_stand_in import SmtpStandIn
 from local.children import Program
-from local.processes import wait_until
+from observability.tests.waiting import ANSWER_SECONDS, PATIENCE_SECONDS, wait_until
 from tests.faults.test_redis import wipe
 from tests.installation import Installation, all_at_once, kill, kill_children, pause, resume
 
@@ -35,7 +35,9 @@ def amani(installation: Installation, mail_server: SmtpStandIn) -> Iterator[Inst
 
 def ask(amani: Installation, route: str, email: str) -> int:
     address = f"{amani.url}/_allauth/app/v1/auth/{route}"
-    return requests.post(address, json={"email": email, "password": PASSWORD}, timeout=60).status_code
+    return requests.post(
+        address, json={"email": email, "password": PASSWORD}, timeout=ANSWER_SECONDS
+    ).status_code
 
 
 def states(amani: Installation) -> list[tuple[str, int]]:
@@ -53,7 +55,7 @@ def connections(mail_server: SmtpStandIn) -> int:
 
 
 def metric(amani: Installation, series: str) -> float:
-    for line in requests.get(f"{amani.url}/metrics", timeout=10).text.splitlines():
+    for line in requests.get(f"{amani.url}/metrics", timeout=ANSWER_SECONDS).text.splitlines():
         if line.startswith(f"{series} "):
             return float(line.rpartition(" ")[2])
     raise AssertionError(f"{series} is not exported")
@@ -64,7 +66,7 @@ def test_more_people_than_web_has_threads_sign_up_while_the_mail_server_hangs(
 ) -> None:
     mail_server.hang()
     assert ask(amani, "signup", "first@example.com") == 401
-    assert mail_server.reached.acquire(timeout=60), "the worker asks"
+    assert mail_server.reached.acquire(timeout=PATIENCE_SECONDS), "the worker asks"
 
     people = [f"person-{number}@example.com" for number in range(WEB_THREADS)]
     answers = all_at_once([partial(ask, amani, "signup", email) for email in people])
@@ -76,7 +78,7 @@ def test_more_people_than_web_has_threads_sign_up_while_the_mail_server_hangs(
     assert mail_server.received == []
 
     mail_server.works()
-    assert wait_until(lambda: all_sent(amani), 60), states(amani)
+    assert wait_until(lambda: all_sent(amani)), states(amani)
     expected = Counter(["first@example.com"] * 2 + people)
     assert Counter(one.recipients[0] for one in mail_server.received) == expected
 
@@ -88,7 +90,7 @@ def test_a_mail_whose_worker_is_killed_is_sent_again_and_counted(
     unknown = metric(amani, UNKNOWN)
     mail_server.hang("content")
     assert ask(amani, "password/request", "nobody-known@example.com") == 401
-    assert mail_server.reached.acquire(timeout=60), "the server has it, and nobody hears that"
+    assert mail_server.reached.acquire(timeout=PATIENCE_SECONDS), "the server has it, and nobody hears that"
     die(amani.worker)
     mail_server.works()
     assert states(amani) == [("waiting", 1)]
@@ -96,7 +98,7 @@ def test_a_mail_whose_worker_is_killed_is_sent_again_and_counted(
     if not amani.worker.is_running:
         amani.restart(amani.worker)
 
-    assert wait_until(lambda: all_sent(amani), 60), states(amani)
+    assert wait_until(lambda: all_sent(amani)), states(amani)
     assert states(amani) == [("sent", 2)]
     ids = [MESSAGE_ID.findall(one.content) for one in mail_server.received]
     assert (len(ids), ids[0]) == (2, ids[1]), "twice, and recognisably the same mail"
@@ -119,5 +121,5 @@ def test_a_mail_whose_task_redis_forgot_is_sent_by_the_sweep(
                 program.start()
         return all_sent(amani)
 
-    assert wait_until(look, 60), states(amani)
+    assert wait_until(look), states(amani)
     assert [one.recipients for one in mail_server.received] == [["somebody@example.com"]]

@@ -10,9 +10,9 @@ import pytest
 import redis
 import requests
 
-from local.processes import wait_until
 from local.services import PrivateValkey
 from observability.tests.vendors import Vendor
+from observability.tests.waiting import ANSWER_SECONDS, wait_until
 from tests.faults.told import firing, lost, triggers
 from tests.installation import Installation, pid_of
 
@@ -55,7 +55,7 @@ STATES = {
 
 
 def broker(installation: Installation) -> tuple[int, str, dict[str, Any]]:
-    response = requests.get(f"{installation.url}/api/v1/health", timeout=10)
+    response = requests.get(f"{installation.url}/api/v1/health", timeout=ANSWER_SECONDS)
     check = response.json()["checks"]["broker"]
     return response.status_code, response.json()["status"], {k: check[k] for k in ("status", "detail")}
 
@@ -91,7 +91,7 @@ def test_the_worker_waits_for_a_redis_that_refuses_writes_and_health_says_why(
         finally:
             mend()
 
-    assert wait_until(lambda: broker(installation)[2] == {"status": "ok", "detail": "takes writes"}, 60)
+    assert wait_until(lambda: broker(installation)[2] == {"status": "ok", "detail": "takes writes"})
     installation.await_heartbeat()
     installation.await_settled()
     assert lost(slack, triggers([1, 2, 3])) == lost(pagerduty, triggers([1, 2, 3])) == set()
