@@ -16,6 +16,7 @@ from observability.notifiers import registry
 from observability.spans import exporting
 
 SHORTEST_TOKEN = 16
+LONGEST_WATCHDOG_TIMEOUT = 240
 
 
 @register(deploy=True)
@@ -63,6 +64,23 @@ def channel_for_critical(app_configs: Sequence[AppConfig] | None, **kwargs: Any)
                 hint="Set SLACK_WEBHOOK_URL or PAGERDUTY_API_KEY, or change ALERT_ROUTES.",
                 id="amani.W001",
             )
+
+
+@register(deploy=True)
+def watchdog(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> Iterable[CheckMessage]:
+    if settings.WATCHDOG_TIMEOUT_SECONDS > LONGEST_WATCHDOG_TIMEOUT:
+        yield checks.Warning(
+            f"WATCHDOG_TIMEOUT_SECONDS is {settings.WATCHDOG_TIMEOUT_SECONDS}: nobody hears of a dead "
+            "Alertmanager within 5 minutes.",
+            hint=f"Set {LONGEST_WATCHDOG_TIMEOUT} or less; the Watchdog comes every minute.",
+            id="amani.W013",
+        )
+    if settings.WATCHDOG_FIRST_TIMEOUT_SECONDS <= 0:
+        yield checks.Warning(
+            "WATCHDOG_FIRST_TIMEOUT_SECONDS is 0: nobody hears of it when alerts never begin to arrive.",
+            hint="Set the seconds that connecting Prometheus and Alertmanager may take, 1800 for example.",
+            id="amani.W014",
+        )
 
 
 @register(deploy=True)

@@ -21,7 +21,7 @@ from celery.signals import (
 )
 
 from observability import processes
-from observability.metrics import record_task, show_tasks
+from observability.metrics import record_beat_heartbeat, record_task, show_tasks
 from observability.processes import clock
 from observability.request_id import current_request_id, request_id
 from observability.spans import tasks as task_spans
@@ -58,6 +58,12 @@ def stop_pool_child(**_: object) -> None:
 @beat_embedded_init.connect
 def start_beat(**_: object) -> None:
     processes.start("beat")
+    before_task_publish.connect(show_beat)
+
+
+def show_beat(**_: object) -> None:
+    """Before each task of the schedule; the one for `deliver-due` comes every second."""
+    record_beat_heartbeat()
 
 
 @before_task_publish.connect

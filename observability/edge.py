@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from observability.exposition import Answer, metrics_answer
+from observability.exposition import Answer
 from observability.health import ping_answer
+from observability.scrape import metrics_answer
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

@@ -1,10 +1,9 @@
 """`/metrics`: all processes of Amani in one answer, for those who may see it.
 
 With PROMETHEUS_MULTIPROC_DIR the answer is the sum of the metric files of all slots, without it the metrics
-of this process. Nothing here asks the database.
+of this process. Nothing here asks the database; observability/scrape.py does, in bounded time.
 """
 
-import gzip
 import hmac
 import os
 from collections.abc import Iterator, Mapping
@@ -13,16 +12,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
-from prometheus_client.exposition import gzip_accepted
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from observability.exemplars import read_exemplars
-from observability.formats import Format, choose_format, write_families
+from observability.formats import Format, write_families
 from observability.merge import Merger
 from observability.metrics import REGISTRY, ROLES
-from observability.processes import clock
 from observability.slots import live_slots, role_of
 
 # A proxy on this machine would make everybody local, so whoever comes through one shows the token.
@@ -36,6 +32,7 @@ FORWARDING_HEADERS = (
     "HTTP_CLIENT_IP",
 )
 FORWARDING_PREFIX = "HTTP_X_FORWARDED"
+DEPENDENCIES = ("database", "redis")
 REFUSAL = (
     b"Metrics are shown to METRICS_ALLOWED_NETWORKS without a proxy between, "
     b"and to requests with the header 'Authorization: Bearer <METRICS_TOKEN>'.\n"
@@ -48,28 +45,6 @@ class Answer(NamedTuple):
     status: int
     headers: list[tuple[str, str]]
     body: bytes
-
-
-def metrics_answer(environ: Mapping[str, Any]) -> Answer:
-    """The answer to a WSGI request for `/metrics`."""
-    if environ.get("REQUEST_METHOD") not in {"GET", "HEAD"}:
-        return Answer(405, [("Allow", "GET, HEAD"), ("Content-Type", "text/plain")], b"")
-    if not may_see_metrics(environ):
-        return Answer(403, [("Content-Type", "text/plain; charset=utf-8")], REFUSAL)
-    clock.count()
-    form = choose_format(environ.get("HTTP_ACCEPT", ""))
-    body = write_metrics(form)
-    headers = [("Content-Type", form.content_type), ("Vary", "Accept, Accept-Encoding")]
-    if gzip_accepted(environ.get("HTTP_ACCEPT_ENCODING", "")):
-        body = gzip.compress(body, compresslevel=1)
-        headers.append(("Content-Encoding", "gzip"))
-    return Answer(200, headers, body)
-
-
-def metrics_view(request: HttpRequest) -> HttpResponse:
-    """The same under Django's own server and test client; gunicorn's requests end at edge.py."""
-    answer = metrics_answer(request.META)
-    return HttpResponse(answer.body, status=answer.status, headers=dict(answer.headers))
 
 
 def may_see_metrics(environ: Mapping[str, Any]) -> bool:
@@ -98,16 +73,20 @@ def is_near(environ: Mapping[str, Any]) -> bool:
     return any(address in network for network in settings.METRICS_ALLOWED_NETWORKS)
 
 
-def write_metrics(form: Format) -> bytes:
-    """All metrics of all live and former processes, and what only a scrape knows."""
+def write_metrics(form: Format, answering: Mapping[str, bool] | None = None) -> bytes:
+    """All metrics of all live and former processes, and what only a scrape knows.
+
+    `answering`: whether each of DEPENDENCIES answers; they are left out where nobody asked.
+    """
     directory = Path(settings.PROMETHEUS_MULTIPROC_DIR) if settings.PROMETHEUS_MULTIPROC_DIR else None
     if directory is None or not directory.is_dir():
-        return form.encode(OneProcess())
+        return form.encode(OneProcess(answering))
     live = live_slots(directory)
     merged = merger.merge(files_to_read(directory, live))
     exemplars = read_exemplars(directory) if form.has_exemplars else {}
     body = write_families(merged.families, form, exemplars).encode("utf-8", "replace")
-    return body + form.encode(ScrapeMetrics(live, merged.unreadable))  # last, with OpenMetrics' end
+    ours = ScrapeMetrics(live, merged.unreadable, answering)
+    return body + form.encode(ours)  # last, with OpenMetrics' end
 
 
 def files_to_read(directory: Path, live: Mapping[str, int]) -> list[Path]:
@@ -122,28 +101,47 @@ def files_to_read(directory: Path, live: Mapping[str, int]) -> list[Path]:
 class OneProcess(Collector):
     """All metrics where this process is the only one."""
 
+    def __init__(self, answering: Mapping[str, bool] | None = None) -> None:
+        self.answering = answering
+
     def collect(self) -> Iterator[Metric]:
         yield from REGISTRY.collect()
-        yield from scrape_metrics({"web-0": os.getpid()}, unreadable=0)
+        yield from ScrapeMetrics({"web-0": os.getpid()}, 0, self.answering).collect()
 
 
 class ScrapeMetrics(Collector):
-    def __init__(self, live: Mapping[str, int], unreadable: int) -> None:
+    def __init__(
+        self, live: Mapping[str, int], unreadable: int, answering: Mapping[str, bool] | None = None
+    ) -> None:
         self.live = live
         self.unreadable = unreadable
+        self.answering = answering
 
     def collect(self) -> Iterator[Metric]:
-        yield from scrape_metrics(self.live, self.unreadable)
+        build = GaugeMetricFamily(
+            "amani_build_info", "1, with the running version as label.", labels=["version"]
+        )
+        build.add_metric([settings.VERSION], 1)
+        yield build
+        yield GaugeMetricFamily(
+            "amani_metric_files_unreadable",
+            "Metric files left out of this scrape as damaged.",
+            value=self.unreadable,
+        )
+        if self.answering is not None:
+            yield dependency_metrics(self.answering)
+        yield from memory_metrics(self.live)
 
 
-def scrape_metrics(live: Mapping[str, int], unreadable: int) -> Iterator[Metric]:
-    build = GaugeMetricFamily("amani_build_info", "1, with the running version as label.", labels=["version"])
-    build.add_metric([settings.VERSION], 1)
-    yield build
-    yield GaugeMetricFamily(
-        "amani_metric_files_unreadable", "Metric files left out of this scrape as damaged.", value=unreadable
+def dependency_metrics(answering: Mapping[str, bool]) -> Metric:
+    family = GaugeMetricFamily(
+        "amani_dependency_up",
+        "1 while the database or Redis answers the web process that is scraped, within a second.",
+        labels=["dependency"],
     )
-    yield from memory_metrics(live)
+    for name in DEPENDENCIES:
+        family.add_metric([name], answering[name])
+    return family
 
 
 def memory_metrics(live: Mapping[str, int]) -> Iterator[Metric]:

@@ -316,6 +316,10 @@ watchdog_last_seen = snapshot_gauge(
 snapshot_timestamp = snapshot_gauge(
     "amani_snapshot_timestamp_seconds", "When the snapshot gauges were taken, Unix time; 0 when never."
 )
+beat_heartbeat = snapshot_gauge(
+    "amani_beat_heartbeat_timestamp_seconds",
+    "When beat last was about to queue a task, Unix time; 0 when never.",
+)
 worker_heartbeat = snapshot_gauge(
     "amani_worker_heartbeat_timestamp_seconds",
     "When a task last went from beat through broker and worker to the database, Unix time; 0 when never.",
@@ -340,6 +344,10 @@ def record_channel_flag(channel: str, flagged: bool) -> None:  # noqa: FBT001  (
 
 def record_watchdog_seen(timestamp: float) -> None:
     watchdog_last_seen.set(timestamp)
+
+
+def record_beat_heartbeat() -> None:
+    beat_heartbeat.set(time.time())
 
 
 def record_worker_heartbeat(timestamp: float) -> None:

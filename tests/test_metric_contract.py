@@ -6,7 +6,7 @@ from typing import NamedTuple
 import pytest
 from pytest_django import Settings
 
-from observability.exposition import OneProcess
+from observability.exposition import DEPENDENCIES, OneProcess
 from observability.metrics import REGISTRY
 from tests.rule_files import ROOT, Matcher, documented_queries, parse_query, rules
 
@@ -40,7 +40,7 @@ def exported(settings: Settings) -> dict[str, Family]:
     settings.PROMETHEUS_MULTIPROC_DIR = ""
     declared = {metric._name: metric._labelnames for metric in REGISTRY._collector_to_names}  # type: ignore[attr-defined]
     families = {}
-    for family in OneProcess().collect():
+    for family in OneProcess(dict.fromkeys(DEPENDENCIES, True)).collect():
         labels = declared.get(family.name) or {name for sample in family.samples for name in sample.labels}
         name = f"{family.name}_total" if family.type == "counter" else family.name
         families[name] = Family(family.type, frozenset(labels))
@@ -81,7 +81,7 @@ def test_every_query_uses_metrics_and_labels_that_exist(query: str, series: dict
 def test_every_query_asks_for_label_values_that_the_code_records(query: str, settings: Settings) -> None:
     settings.PROMETHEUS_MULTIPROC_DIR = ""
     recorded: dict[tuple[str, str], set[str]] = {}
-    for family in OneProcess().collect():
+    for family in OneProcess(dict.fromkeys(DEPENDENCIES, True)).collect():
         for sample in family.samples:
             for label, value in sample.labels.items():
                 recorded.setdefault((sample.name, label), set()).add(value)

@@ -19,6 +19,7 @@ SENT_BY_ALERTMANAGER = {
     "ApplicationDown",
     "DatabaseConnectionIssues",
     "RedisUnavailable",
+    "AlertBeatGone",
     "AlertWorkerGone",
     "AlertsUndelivered",
     "AlertDeliveriesFailing",

@@ -95,6 +95,8 @@ def test_production_refuses_to_start_and_names_what_is_missing(name: str) -> Non
         ({"SENTRY_DSN": "0123456789abcdef"}, "amani.E006"),
         ({"TRACING_ENABLED": "false"}, "amani.W006"),
         ({"TRACING_EXPORTER": "otlp"}, "amani.E007"),
+        ({"WATCHDOG_TIMEOUT_SECONDS": "600"}, "amani.W013"),
+        ({"WATCHDOG_FIRST_TIMEOUT_SECONDS": "0"}, "amani.W014"),
         ({"DEBUG": "true"}, "security.W018"),
     ],
 )

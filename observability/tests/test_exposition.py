@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from observability import metrics
 from observability.edge import Edge
-from observability.exposition import metrics_answer
+from observability.scrape import metrics_answer
 from observability.slots import take_slot
 from observability.tests.samples import parse_openmetrics
 from observability.values import store

@@ -1,7 +1,8 @@
 """Prometheus and Alertmanager with the files of deploy/, some twenty times faster.
 
-What changes: ports, intervals, `for:`, the windows in square brackets, and PagerDuty's address. Expressions,
-thresholds, routes, receivers and templates stay as they are.
+What changes: ports, intervals, `for:`, the windows in square brackets and their offsets, and PagerDuty's
+address. Expressions, thresholds, routes, receivers and templates stay as they are; a test that waits for a
+sign of life to be missed may lower how old it has to be.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ SHORTEST_SECONDS = 1
 UNITS = {"s": 1, "m": 60, "h": 3600}
 DURATION = re.compile(r"(\d+)([smh])")
 WINDOW = re.compile(r"\[(\d+[smh])\]")
+OFFSET = re.compile(r"\boffset (\d+[smh])\b")
+SILENCE = re.compile(r"(time\(\) - [^>]*)> \d+")
 INTERVALS = ("scrape_interval", "scrape_timeout", "evaluation_interval")
 WAITS = ("group_wait", "group_interval", "repeat_interval")
 
@@ -37,11 +40,14 @@ def faster(duration: str) -> str:
     return f"{max(int(found[1]) * UNITS[found[2]] // SPEED, SHORTEST_SECONDS)}s"
 
 
-def faster_rules(rules: dict[str, Any]) -> dict[str, Any]:
+def faster_rules(rules: dict[str, Any], silence_seconds: int | None) -> dict[str, Any]:
     for group in rules["groups"]:
         for rule in group["rules"]:
             # Prometheus extrapolates from what lies in the window: it needs a few scrapes there.
             rule["expr"] = WINDOW.sub(lambda found: f"[{faster(found[1])}]", rule["expr"])
+            rule["expr"] = OFFSET.sub(lambda found: f"offset {faster(found[1])}", rule["expr"])
+            if silence_seconds is not None:
+                rule["expr"] = SILENCE.sub(rf"\g<1>> {silence_seconds}", rule["expr"])
             if "for" in rule:
                 rule["for"] = faster(rule["for"])
     return rules
@@ -62,17 +68,28 @@ def faster_alertmanager(configuration: dict[str, Any], pagerduty_url: str) -> di
 
 
 class Monitoring:
-    """One Prometheus and one Alertmanager that watch the application on `port`."""
+    """One Prometheus and one Alertmanager that watch the application on `port`.
+
+    `silence_seconds`: how old a sign of life has to be until its rule misses it; as shipped unless given.
+    """
 
     def __init__(
-        self, folder: Path, port: int, find: Callable[[str], str], *, slack_url: str, pagerduty_url: str
+        self,
+        folder: Path,
+        port: int,
+        find: Callable[[str], str],
+        *,
+        slack_url: str,
+        pagerduty_url: str,
+        silence_seconds: int | None = None,
+        resend_delay: str = "5s",
     ) -> None:
         self.folder = folder
         self.ports = {"8000": port, "9090": find_free_port(), "9093": find_free_port()}
         self.prometheus_url = f"http://localhost:{self.ports['9090']}"
         self.alertmanager_url = f"http://localhost:{self.ports['9093']}"
         self.render("prometheus", "prometheus.yml", faster_prometheus)
-        self.render("prometheus", "alert_rules.yml", faster_rules)
+        self.render("prometheus", "alert_rules.yml", lambda found: faster_rules(found, silence_seconds))
         self.render(
             "alertmanager", "alertmanager.yml", lambda found: faster_alertmanager(found, pagerduty_url)
         )
@@ -82,7 +99,7 @@ class Monitoring:
             "prometheus",
             find("prometheus"),
             "--storage.tsdb.path=data",
-            "--rules.alert.resend-delay=5s",
+            f"--rules.alert.resend-delay={resend_delay}",
             monitoring.EXEMPLARS,
         )
         self.alertmanager = self.program(

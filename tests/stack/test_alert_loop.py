@@ -138,7 +138,7 @@ def test_the_death_of_the_application_is_told_by_alertmanager_itself(
     page = about(pagerduty, "ApplicationDown", by_alertmanager=True)[0]
     assert page["event_action"] == "trigger"
     assert page["routing_key"] == "A" * 32
-    assert page["payload"]["summary"] == "Amani is down"
+    assert page["payload"]["summary"] == "Amani is down: web does not answer"
 
     installation.restart(installation.web)
     assert eventually(
