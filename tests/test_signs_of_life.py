@@ -45,6 +45,10 @@ TESTS = {
         "test_every_task_is_exported_at_zero_from_the_start_of_the_worker",
         "test_what_was_missed_in_a_pause_runs_once",
     ),
+    "Prometheus's API, asked by the worker": (
+        "test_without_a_prometheus_that_ever_answered_resolves_are_taken_on_alertmanagers_word",
+        "test_prometheus_that_has_just_come_back_is_not_believed_yet",
+    ),
     "last receipt": (
         "test_signs_of_life_before_anything_happened",
         "test_silence_is_bad_and_says_how_long",

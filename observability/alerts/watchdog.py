@@ -10,6 +10,7 @@ That report is taken as silence at once: waiting for WATCHDOG_TIMEOUT_SECONDS on
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -26,6 +27,14 @@ from observability.notifiers.connection import Deadline, GuardedAdapter
 
 LONGEST_GAP = timedelta(seconds=30)  # the watch comes every 10 seconds
 ASK_SECONDS = 2.0
+
+CHECK_BEFORE_ALERTMANAGER = (
+    "Check that Prometheus runs, its rule Watchdog, and Alertmanager's address in prometheus.yml."
+)
+CHECK_THE_WAY = (
+    "Check the way between them and Amani: the rule Watchdog, its route in alertmanager.yml, the webhook's "
+    "address and its token."
+)
 
 log = structlog.get_logger(__name__)
 
@@ -101,28 +110,29 @@ def explain(heard: Hearing) -> str:
 
 
 def suspect(heard: Hearing) -> str:
-    silent = silent_monitors()
+    monitors = {"Prometheus": settings.PROMETHEUS_URL, "Alertmanager": settings.ALERTMANAGER_URL}
+    asked = {name: url for name, url in monitors.items() if url}
+    silent = silent_among(asked)
     if len(silent) == 2:
         return "neither Prometheus nor Alertmanager answers (PROMETHEUS_URL, ALERTMANAGER_URL)."
     if silent:
         return f"{silent[0]} does not answer ({silent[0].upper()}_URL)."
-    if heard.ended_at is not None:
-        return (
-            "Prometheus and Alertmanager answer, but Alertmanager hears nothing from Prometheus. Check the "
-            "rule Watchdog, and Alertmanager's address in prometheus.yml."
-        )
-    return (
-        "Prometheus and Alertmanager answer. Check the way between them and Amani: the rule Watchdog, its "
-        "route in alertmanager.yml, the webhook's address and its token."
+    not_asked = "".join(
+        f" {name} was not asked: {name.upper()}_URL is empty." for name in monitors if name not in asked
     )
+    if heard.ended_at is not None:
+        return f"Alertmanager hears nothing from Prometheus. {CHECK_BEFORE_ALERTMANAGER}{not_asked}"
+    answered = f"{' and '.join(asked)} answered. " if asked else ""
+    return f"{answered}{CHECK_THE_WAY}{not_asked}"
 
 
-def silent_monitors() -> list[str]:
-    """Those of Prometheus and Alertmanager that do not answer, asked at the same time."""
-    monitors = {"Prometheus": settings.PROMETHEUS_URL, "Alertmanager": settings.ALERTMANAGER_URL}
-    with ThreadPoolExecutor(len(monitors)) as pool:
-        answered = list(pool.map(is_healthy, monitors.values()))
-    return [name for name, answers in zip(monitors, answered, strict=True) if not answers]
+def silent_among(urls: Mapping[str, str]) -> list[str]:
+    """The names of those that do not answer, all asked at the same time."""
+    if not urls:
+        return []
+    with ThreadPoolExecutor(len(urls)) as pool:
+        answered = list(pool.map(is_healthy, urls.values()))
+    return [name for name, answers in zip(urls, answered, strict=True) if not answers]
 
 
 def is_healthy(url: str) -> bool:

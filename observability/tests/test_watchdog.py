@@ -23,7 +23,7 @@ Post = Callable[..., Any]
 
 NOON = datetime(2026, 11, 26, 12, tzinfo=UTC)
 BOTH_ANSWER = (
-    "Prometheus and Alertmanager answer. Check the way between them and Amani: the rule Watchdog, its "
+    "Prometheus and Alertmanager answered. Check the way between them and Amani: the rule Watchdog, its "
     "route in alertmanager.yml, the webhook's address and its token. Alerts may not arrive."
 )
 
@@ -120,8 +120,8 @@ def test_end_of_the_watchdog_is_silence_at_once(post_alerts: Post) -> None:
     watch(now + timedelta(seconds=10), 0)
     (summary,) = firing()
     assert summary.partition(": ")[2] == (
-        "Prometheus and Alertmanager answer, but Alertmanager hears nothing from Prometheus. Check the "
-        "rule Watchdog, and Alertmanager's address in prometheus.yml. Alerts may not arrive."
+        "Alertmanager hears nothing from Prometheus. Check that Prometheus runs, its rule Watchdog, and "
+        "Alertmanager's address in prometheus.yml. Alerts may not arrive."
     )
     post_alerts(alert(labels={"alertname": "Watchdog"}))
     watch(now + timedelta(seconds=20), 0)
@@ -168,6 +168,15 @@ def test_both_are_named_when_neither_answers(settings: Any) -> None:
     assert explained() == (
         "neither Prometheus nor Alertmanager answers (PROMETHEUS_URL, ALERTMANAGER_URL)."
         " Alerts may not arrive."
+    )
+
+
+def test_prometheus_without_an_address_is_not_called_silent(settings: Any) -> None:
+    settings.PROMETHEUS_URL = ""
+    assert explained() == (
+        "Alertmanager answered. Check the way between them and Amani: the rule Watchdog, its route in "
+        "alertmanager.yml, the webhook's address and its token. Prometheus was not asked: PROMETHEUS_URL is "
+        "empty. Alerts may not arrive."
     )
 
 
