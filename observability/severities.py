@@ -54,13 +54,16 @@ class Reading(NamedTuple):
     is_unknown: bool
 
 
+THE_FOUR = {name: Reading(name, is_unknown=False) for name in SEVERITIES}
+
+
 def read(given: str, also_called: Mapping[str, str] | None = None) -> Reading:
     """Reads the severity label of an alert, "" when it has none.
 
     `also_called` maps further names, as `plain` spells them, to severities; it goes before ALSO_CALLED.
     """
-    if given in SEVERITIES:
-        return Reading(given, is_unknown=False)
+    if given in THE_FOUR:
+        return THE_FOUR[given]
     if not given.strip():
         return Reading(WHEN_NOT_GIVEN, is_unknown=False)
     name = plain(given)

@@ -194,6 +194,8 @@ class Stored:
 def store(payload: Payload, envelope: Envelope, *, keep_receipt: bool = True) -> Stored:
     """Stores `payload`. Raises a DatabaseError that is an outage when the database cannot for now."""
     date_undated(payload, timezone.now())
+    for alert in payload.alerts:
+        alert["not_notified"] = reason_not_to_notify(alert["severity"], alert["labels"])
     try:
         stored = run_statement(payload, envelope, keep_receipt=keep_receipt)
     except (DataError, IntegrityError):
@@ -256,7 +258,7 @@ def statement_parameters(
     payload: Payload, envelope: Envelope, *, keep_receipt: bool, now: datetime
 ) -> dict[str, Any]:
     return {
-        "alerts": json.dumps([alert | {"not_notified": why_not(alert)} for alert in payload.alerts]),
+        "alerts": json.dumps(payload.alerts),
         "routes": json.dumps(routes()),
         "now": now,
         "confirmed_before": now - CONFIRMATION_EVERY,
@@ -279,10 +281,6 @@ def statement_parameters(
         "body": envelope.body,
         "size": len(envelope.body),
     }
-
-
-def why_not(alert: dict[str, Any]) -> str:
-    return reason_not_to_notify(alert["severity"], alert["labels"])
 
 
 def overdue_signs(now: datetime) -> list[dict[str, str]]:
