@@ -468,9 +468,10 @@ if TRUST_PROXY_SCHEME:
 SESSION_COOKIE_SECURE = HTTPS
 CSRF_COOKIE_SECURE = HTTPS
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL, *env.list("CSRF_TRUSTED_ORIGINS", [])]
-# A redirect would turn Alertmanager's POST into a GET and lose the alert, so intake is exempt.
+# A redirect would turn Alertmanager's POST into a GET and lose the alert, so intake is exempt. Django
+# compares with the whole path, which begins with SCRIPT_NAME where gunicorn's environment has one.
 SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", HTTPS)
-SECURE_REDIRECT_EXEMPT = [r"^api/v1/alerts/", r"^api/v1/(ping|health|readiness)$", r"^metrics$"]
+SECURE_REDIRECT_EXEMPT = [r"(^|/)api/v1/(alerts/webhook/?|ping|health|readiness)$", r"(^|/)metrics$"]
 SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", 31_536_000 if HTTPS else 0)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = env.bool("SECURE_HSTS_INCLUDE_SUBDOMAINS", HTTPS)
 SECURE_HSTS_PRELOAD = env.bool("SECURE_HSTS_PRELOAD", HTTPS)

@@ -66,8 +66,10 @@ class Web:
             response.begin()
             return Answer(response)
 
-    def get(self, path: str, host: str | bytes | None = "127.0.0.1", **headers: str) -> Answer:
-        return self.send(head("GET", path, host, headers))
+    def get(
+        self, path: str, host: str | bytes | None = "127.0.0.1", headers: dict[str, str] | None = None
+    ) -> Answer:
+        return self.send(head("GET", path, host, headers or {}))
 
     def is_ready(self) -> bool:
         try:
@@ -75,21 +77,19 @@ class Web:
         except OSError:
             return False
 
-    def counted(self, **labels: str) -> float:
-        """The sum of `http_requests_total` over the series that have `labels`."""
+    def counted(self, metric: str, **labels: str) -> float:
+        """The sum of `metric` over its series that have `labels`."""
         wanted = [f'{name}="{value}"' for name, value in labels.items()]
-        lines = [
-            one for one in self.get("/metrics").text.splitlines() if one.startswith("http_requests_total{")
-        ]
+        lines = [one for one in self.get("/metrics").text.splitlines() if one.startswith(f"{metric}{{")]
         return sum(float(one.rpartition(" ")[2]) for one in lines if all(label in one for label in wanted))
 
 
 def head(method: str, path: str, host: str | bytes | None, headers: dict[str, str]) -> bytes:
-    """A request's head; `Connection` is named `connection` and so on: `_` in a name stands for `-`."""
+    """A request's head, its headers as they are given."""
     lines = [f"{method} {path} HTTP/1.1".encode()]
     if host is not None:
         lines.append(b"Host: " + (host if isinstance(host, bytes) else host.encode()))
-    lines += [f"{name.replace('_', '-')}: {value}".encode() for name, value in headers.items()]
+    lines += [f"{name}: {value}".encode() for name, value in headers.items()]
     return b"\r\n".join(lines) + b"\r\n\r\n"
 
 

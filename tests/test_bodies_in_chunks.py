@@ -277,6 +277,29 @@ def test_a_webhook_in_chunks_is_stored_byte_for_byte(web: Web, running_installat
     assert (outcome, size, bytes(stored)) == ("stored", len(sent), sent)
 
 
+def test_what_is_refused_of_a_webhook_in_chunks_is_counted(web: Web) -> None:
+    def counted() -> list[float]:
+        rejections = "amani_alert_webhook_rejections_total"
+        requests_of = {"endpoint": WEBHOOK, "method": "POST"}
+        return [
+            *[
+                web.counted(rejections, reason=reason)
+                for reason in ("too_large", "not_a_payload", "unavailable")
+            ],
+            *[
+                web.counted("http_requests_total", status=status, **requests_of)
+                for status in ("413", "400", "503")
+            ],
+        ]
+
+    route = webhook(web, Person(0, "", 0))
+    before = counted()
+    route.send(web, *[chunk(b" " * WEBHOOK_LIMIT), chunk(b" " * SLACK)])
+    route.send(web, MALFORMED)
+    route.send(web, chunk(b"{"), ends=True)
+    assert counted() == [number + 1 for number in before]
+
+
 def test_a_webhook_without_its_token_is_refused_before_its_body_is_read(web: Web) -> None:
     answer = web.send(*in_chunks("POST", WEBHOOK, {"Authorization": "Bearer wrong"}, [chunk(b"{")]))
     assert answer.status == 401

@@ -95,11 +95,14 @@ def test_a_probe_is_answered_whatever_host_it_names(web: Web, path: str, host: s
 
 
 def test_a_refused_host_is_named_with_the_setting_and_counted(trusting: Web) -> None:
-    before = trusting.counted(method="GET", endpoint="unmatched", status="400")
-    answer = trusting.get("/api/v1/me", "evil.example", X_Forwarded_Proto="https")
+    before = trusting.counted("http_requests_total", method="GET", endpoint="unmatched", status="400")
+    answer = trusting.get("/api/v1/me", "evil.example", {"X-Forwarded-Proto": "https"})
     assert (answer.status, answer.json["code"]) == (400, "host_refused")
     assert answer.json["message"].startswith("The host “evil.example” is not in ALLOWED_HOSTS.")
-    assert trusting.counted(method="GET", endpoint="unmatched", status="400") == before + 1
+    assert (
+        trusting.counted("http_requests_total", method="GET", endpoint="unmatched", status="400")
+        == before + 1
+    )
 
 
 @pytest.mark.parametrize("claim", SECURE_CLAIMS)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
+from django.http import HttpRequest
 from django.test import Client
 
 from accounts.tests.devices import make_person
@@ -60,13 +62,34 @@ def test_a_probe_is_answered_whatever_host_it_names(path: str, host: str) -> Non
     assert Client().get(path, HTTP_HOST=host).status_code == 200
 
 
+@pytest.mark.parametrize("prefix", ["", "/below/a/path"])
 @pytest.mark.parametrize("path", [*WEBHOOKS, *PROBES])
-def test_no_route_of_monitoring_is_redirected_to_https(path: str, settings: Any) -> None:
+def test_no_route_of_monitoring_is_redirected_to_https(path: str, prefix: str, settings: Any) -> None:
     settings.SECURE_SSL_REDIRECT = True
-    assert Client().get("/admin/", HTTP_HOST="amani.example").status_code == 301
+    assert Client().get("/admin/", HTTP_HOST="amani.example", SCRIPT_NAME=prefix).status_code == 301
     method = "post" if path in WEBHOOKS else "get"
-    answer = getattr(Client(), method)(path, HTTP_HOST="amani_web:8000")
+    answer = getattr(Client(), method)(path, HTTP_HOST="amani_web:8000", SCRIPT_NAME=prefix)
     assert answer.status_code == (401 if path in WEBHOOKS else 200)
+
+
+@pytest.mark.parametrize("path", ["/api/v1/me", "/api/v1/healthy", "/api/v1/alerts/", "/admin/metrics/"])
+def test_every_other_route_is_redirected_to_https(path: str, settings: Any) -> None:
+    settings.SECURE_SSL_REDIRECT = True
+    assert Client().get(path, HTTP_HOST="amani.example").status_code == 301
+
+
+@pytest.mark.parametrize("path", [*WEBHOOKS, *PROBES])
+def test_nothing_on_a_route_of_monitoring_asks_for_the_host(
+    path: str, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.SECURE_SSL_REDIRECT = True
+    for name in ("get_host", "get_port", "build_absolute_uri"):
+        monkeypatch.setattr(HttpRequest, name, Mock(side_effect=AssertionError(name)))
+    headers = {"Authorization": f"Bearer {TOKEN}", "Origin": "https://evil.example"}
+    method = "post" if path in WEBHOOKS else "get"
+    sent = {"data": body(alert(1)), "content_type": "application/json"} if path in WEBHOOKS else {}
+    for client in (Client(), Client(enforce_csrf_checks=True)):
+        assert getattr(client, method)(path, headers=headers, **sent).status_code == 200
 
 
 @pytest.mark.parametrize(
