@@ -165,7 +165,7 @@ def proxy_scheme(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> Iter
             "SECURE_SSL_REDIRECT is on and TRUST_PROXY_SCHEME is off: behind a proxy that ends TLS "
             "every page is redirected to itself.",
             hint="Set TRUST_PROXY_SCHEME=true, and let the proxy set X-Forwarded-Proto itself.",
-            id="amani.W012",
+            id="amani.W009",
         )
 
 

@@ -80,7 +80,7 @@ def test_production_refuses_to_start_and_names_what_is_missing(name: str) -> Non
         ({"SLACK_WEBHOOK_URL": ""}, "amani.W001"),
         ({"METRICS_ALLOWED_NETWORKS": "0.0.0.0/0"}, "amani.E005"),
         ({"PUBLIC_URL": "http://amani.example.com"}, "amani.W002"),
-        ({"TRUST_PROXY_SCHEME": "false"}, "amani.W012"),
+        ({"TRUST_PROXY_SCHEME": "false"}, "amani.W009"),
         ({"EMAIL_HOST": ""}, "amani.W007"),
         ({"EMAIL_USE_SSL": "true"}, "accounts.E001"),
         ({"EMAIL_PORT": "465"}, "accounts.E002"),
