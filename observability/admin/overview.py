@@ -17,6 +17,7 @@ from observability import words
 from observability.admin.channels import standing_of
 from observability.admin.episodes import deliveries_in_order, told_line, told_so_far, worth_telling
 from observability.admin.receipts import needs_attention
+from observability.alerts import trust
 from observability.alerts.pipeline import backlog, firing_by_severity
 from observability.models import Channel, Delivery, Episode, Heartbeat, Receipt
 from observability.models.episode import Severity
@@ -146,6 +147,7 @@ def signs_of_life(now: datetime) -> list[Sign]:
     return [
         worker_sign(worker, now),
         watchdog_sign(rows.get(Heartbeat.WATCHDOG), worker, now),
+        prometheus_sign(rows.get(Heartbeat.PROMETHEUS), worker, now),
         receipt_sign(now),
     ]
 
@@ -186,6 +188,20 @@ def watchdog_sign(row: Heartbeat | None, worker: Heartbeat | None, now: datetime
         detail = f"Amani was not running; last heard {words.ago(row.last_seen_at, now)}."
         return Sign(name, "quiet", "hourglass_top", "awaited", detail)
     detail = "Prometheus or Alertmanager does not reach Amani: alerts may not arrive."
+    return silent(name, row.last_seen_at, now, detail, "Watchdog")
+
+
+def prometheus_sign(row: Heartbeat | None, worker: Heartbeat | None, now: datetime) -> Sign:
+    """Whether Prometheus answers the worker, so that a resolve can be believed."""
+    name = "Prometheus"
+    if not settings.PROMETHEUS_URL or row is None or row.last_seen_at is None:
+        detail = "No PROMETHEUS_URL that answered so far: resolves are taken on Alertmanager's word."
+        return Sign(name, "quiet", "help", "never heard", detail)
+    if row.last_seen_at >= trust.prometheus_silent_before(now):
+        return Sign(name, "good", "check_circle", "answers", f"asked {words.ago(row.last_seen_at, now)}")
+    if not is_watching(worker, now):
+        return Sign(name, "quiet", "hourglass_top", "not asked", "The worker asks it.")
+    detail = "Resolves are not believed until it answers (PROMETHEUS_URL)."
     return silent(name, row.last_seen_at, now, detail, "Watchdog")
 
 

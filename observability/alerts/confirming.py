@@ -38,7 +38,7 @@ def look_for_prometheus(now: datetime) -> None:
     if not monitoring.prometheus_answers():
         return
     row, _ = Heartbeat.objects.get_or_create(name=Heartbeat.PROMETHEUS, defaults={"last_seen_at": None})
-    if row.last_seen_at is None or now - row.last_seen_at > trust.PROMETHEUS_SILENT_AFTER:
+    if row.last_seen_at is None or row.last_seen_at < trust.prometheus_silent_before(now):
         row.watching_since = now
     row.last_seen_at = now
     row.save(update_fields=["last_seen_at", "watching_since"])
@@ -62,7 +62,7 @@ def prometheus_has_settled(now: datetime) -> bool:
     settled_before = now - timedelta(seconds=settings.PROMETHEUS_SETTLES_IN_SECONDS)
     return Heartbeat.objects.filter(
         pk=Heartbeat.PROMETHEUS,
-        last_seen_at__gte=now - trust.PROMETHEUS_SILENT_AFTER,
+        last_seen_at__gte=trust.prometheus_silent_before(now),
         watching_since__lte=settled_before,
     ).exists()
 

@@ -14,15 +14,17 @@ from django.db.models import Q
 
 from observability.models import Heartbeat
 
-# Six looks of the worker. Alertmanager needs four minutes to resolve what Prometheus no longer mentions.
-PROMETHEUS_SILENT_AFTER = timedelta(seconds=60)
+
+def prometheus_silent_before(now: datetime) -> datetime:
+    """Returns the moment since which Prometheus must have answered the worker."""
+    return now - timedelta(seconds=settings.PROMETHEUS_SILENT_AFTER_SECONDS)
 
 
 def overdue_before(now: datetime) -> dict[str, datetime]:
     """Sign of life → the time since which it must have been seen, for the signs that are watched."""
     limits = {Heartbeat.WATCHDOG: now - timedelta(seconds=settings.WATCHDOG_TIMEOUT_SECONDS)}
     if settings.PROMETHEUS_URL:
-        limits[Heartbeat.PROMETHEUS] = now - PROMETHEUS_SILENT_AFTER
+        limits[Heartbeat.PROMETHEUS] = prometheus_silent_before(now)
     return limits
 
 

@@ -63,6 +63,7 @@ def test_signs_of_life_before_anything_happened() -> None:
     assert signs() == {
         "Worker": ("bad", "never seen"),
         "Watchdog": ("quiet", "not heard yet"),
+        "Prometheus": ("quiet", "never heard"),
         "Last receipt": ("quiet", "none yet"),
     }
 
@@ -70,10 +71,12 @@ def test_signs_of_life_before_anything_happened() -> None:
 def test_signs_of_life_of_a_healthy_pipeline() -> None:
     Heartbeat.beat(Heartbeat.WORKER)
     Heartbeat.beat(Heartbeat.WATCHDOG)
+    Heartbeat.beat(Heartbeat.PROMETHEUS)
     history.receipt()
     assert signs() == {
         "Worker": ("good", "alive"),
         "Watchdog": ("good", "barks"),
+        "Prometheus": ("good", "answers"),
         "Last receipt": ("good", "stored"),
     }
 
@@ -85,8 +88,17 @@ def test_silence_is_bad_and_says_how_long() -> None:
     assert signs() == {
         "Worker": ("bad", "silent for 1 min"),
         "Watchdog": ("bad", "silent for 11 min"),
+        "Prometheus": ("quiet", "never heard"),
         "Last receipt": ("bad", "not understood"),
     }
+
+
+def test_prometheus_that_no_longer_answers_is_bad_and_says_what_follows() -> None:
+    Heartbeat.beat(Heartbeat.WORKER)
+    Heartbeat.beat(Heartbeat.PROMETHEUS, timezone.now() - timedelta(minutes=2))
+    [sign] = [sign for sign in overview.signs_of_life(timezone.now()) if sign.name == "Prometheus"]
+    assert (sign.tone, sign.word) == ("bad", "silent for 2 min")
+    assert sign.detail == "Resolves are not believed until it answers (PROMETHEUS_URL)."
 
 
 def unheard(seconds: float) -> None:

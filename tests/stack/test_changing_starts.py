@@ -1,0 +1,186 @@
+"""What real programs do to the start and the end of an alert: restarts, replicas, a Prometheus that hangs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import yaml
+
+from observability.tests.vendors import Vendor
+from observability.tests.waiting import ANSWER_SECONDS, wait_until
+from tests.installation import Installation, pause, resume
+from tests.stack.monitoring import Monitoring
+
+pytestmark = [pytest.mark.stack, pytest.mark.needs("prometheus", "alertmanager")]
+
+LABELS = {"alertname": "DiskIsFull", "severity": "critical", "instance": "db-1"}
+BELIEF = {"PROMETHEUS_SILENT_AFTER_SECONDS": "3", "PROMETHEUS_SETTLES_IN_SECONDS": "3"}
+ALWAYS_FIRES = {
+    "alert": "AlwaysFires",
+    "expr": "vector(1)",
+    "labels": {"severity": "critical", "service": "amani"},
+    "annotations": {"summary": "It always fires"},
+}
+
+
+@pytest.fixture
+def monitoring(
+    installation: Installation,
+    slack: Vendor,
+    pagerduty: Vendor,
+    tmp_path: Path,
+    binary: Callable[[str], str],
+) -> Iterator[Monitoring]:
+    """Prometheus and Alertmanager, with a worker that asks them and a rule that always fires."""
+    elsewhere = "/by-alertmanager"
+    running = Monitoring(
+        tmp_path,
+        installation.port,
+        binary,
+        slack_url=slack.url + elsewhere,
+        pagerduty_url=pagerduty.url + elsewhere,
+    )
+    add_rule(tmp_path / "prometheus" / "alert_rules.yml")
+    usual = dict(installation.environment)
+    installation.environment.update(
+        PROMETHEUS_URL=running.prometheus_url, ALERTMANAGER_URL=running.alertmanager_url, **BELIEF
+    )
+    restart_all(installation)
+    running.start()
+    yield running
+    resume(running.prometheus)
+    running.stop()
+    installation.environment.clear()
+    installation.environment.update(usual)
+    restart_all(installation)
+    for name in ("prometheus", "alertmanager"):
+        sys.stdout.write(f"--- {name}\n{running.log(name)}\n")
+
+
+def add_rule(file: Path) -> None:
+    rules = yaml.safe_load(file.read_text())
+    rules["groups"].append({"name": "test", "rules": [ALWAYS_FIRES]})
+    file.write_text(yaml.safe_dump(rules))
+
+
+def restart_all(installation: Installation) -> None:
+    """Web and worker read their settings anew."""
+    for program in (installation.web, installation.worker):
+        program.stop(60)
+        program.start()
+    installation.await_ready()
+
+
+def send(monitoring: Monitoring, start: datetime, end: datetime | None = None) -> None:
+    """What a Prometheus or a ruler posts to Alertmanager."""
+    alert = {"labels": LABELS, "startsAt": start.isoformat()}
+    alert["endsAt"] = (end or datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    answer = requests.post(
+        f"{monitoring.alertmanager_url}/api/v2/alerts", json=[alert], timeout=ANSWER_SECONDS
+    )
+    assert answer.status_code == 200, answer.text
+
+
+def states(installation: Installation, alertname: str) -> list[tuple[Any, ...]]:
+    """(status, whether its end is unconfirmed) of each episode."""
+    return installation.rows(
+        "SELECT status, unconfirmed_at IS NOT NULL FROM observability_episode"
+        " WHERE alertname = %s ORDER BY id",
+        alertname,
+    )
+
+
+def become(installation: Installation, alertname: str, *expected: tuple[str, bool]) -> None:
+    assert wait_until(lambda: states(installation, alertname) == list(expected)), (
+        states(installation, alertname),
+        installation.log("worker"),
+    )
+
+
+def pages(installation: Installation, pagerduty: Vendor, alertname: str) -> list[str]:
+    """What PagerDuty heard from Amani of the incidents of one alert."""
+    installation.await_settled()
+    keys = installation.rows("SELECT dedup_key FROM observability_episode WHERE alertname = %s", alertname)
+    return [event["event_action"] for event in pagerduty.bodies() if (event.get("dedup_key"),) in keys]
+
+
+def test_alert_that_starts_later_after_a_restart_of_alertmanager_is_one_incident(
+    installation: Installation, monitoring: Monitoring, pagerduty: Vendor
+) -> None:
+    first = datetime.now(UTC) - timedelta(minutes=10)
+    send(monitoring, first)
+    become(installation, "DiskIsFull", ("firing", False))
+    monitoring.alertmanager.stop(60)
+    monitoring.alertmanager.start()
+    assert wait_until(lambda: monitoring_answers(monitoring)), monitoring.log("alertmanager")
+
+    second = datetime.now(UTC) - timedelta(minutes=1)
+    send(monitoring, second)
+    send(monitoring, second, end=datetime.now(UTC))
+    become(installation, "DiskIsFull", ("resolved", False))
+    assert pages(installation, pagerduty, "DiskIsFull") == ["trigger", "resolve"]
+
+
+def test_alert_that_a_second_replica_started_earlier_is_one_incident(
+    installation: Installation, monitoring: Monitoring, pagerduty: Vendor
+) -> None:
+    now = datetime.now(UTC)
+    send(monitoring, now - timedelta(minutes=1))
+    become(installation, "DiskIsFull", ("firing", False))
+    send(monitoring, now - timedelta(minutes=5))
+    send(monitoring, now - timedelta(minutes=5), end=datetime.now(UTC))
+    become(installation, "DiskIsFull", ("resolved", False))
+    assert pages(installation, pagerduty, "DiskIsFull") == ["trigger", "resolve"]
+
+
+def test_alerts_stay_open_while_prometheus_hangs_and_end_when_it_can_say_so(
+    installation: Installation, monitoring: Monitoring, slack: Vendor, pagerduty: Vendor
+) -> None:
+    """One alert is Prometheus's own and fires on; the other comes from elsewhere, and no rule knows it."""
+    send(monitoring, datetime.now(UTC))
+    become(installation, "DiskIsFull", ("firing", False))
+    become(installation, "AlwaysFires", ("firing", False))
+
+    pause(monitoring.prometheus)
+    assert wait_until(lambda: not prometheus_was_heard(installation)), installation.log("worker")
+    send(monitoring, datetime.now(UTC), end=datetime.now(UTC))
+    become(installation, "AlwaysFires", ("firing", True))
+    become(installation, "DiskIsFull", ("firing", True))
+    assert pages(installation, pagerduty, "AlwaysFires") == ["trigger"]
+    assert pages(installation, pagerduty, "DiskIsFull") == ["trigger"]
+    assert wait_until(lambda: said(slack, "END NOT CONFIRMED") == {"AlwaysFires", "DiskIsFull"})
+    assert said(slack, "RESOLVED") == set()
+
+    resume(monitoring.prometheus)
+    become(installation, "AlwaysFires", ("firing", False))
+    become(installation, "DiskIsFull", ("resolved", False))
+    assert pages(installation, pagerduty, "AlwaysFires") == ["trigger"]
+    assert pages(installation, pagerduty, "DiskIsFull") == ["trigger", "resolve"]
+
+
+def monitoring_answers(monitoring: Monitoring) -> bool:
+    try:
+        url = f"{monitoring.alertmanager_url}/-/ready"
+        return requests.get(url, timeout=ANSWER_SECONDS).status_code == 200
+    except requests.RequestException:
+        return False
+
+
+def prometheus_was_heard(installation: Installation) -> bool:
+    """Whether the sign of life is recent enough for a resolve to be believed."""
+    return installation.rows(
+        "SELECT last_seen_at > now() - make_interval(secs => 3)"
+        " FROM observability_heartbeat WHERE name = 'prometheus'"
+    ) == [(True,)]
+
+
+def said(slack: Vendor, words: str) -> set[str]:
+    """The alerts of which Amani said `words` to Slack."""
+    texts = [message["text"] for message in slack.bodies() if words in str(message.get("text"))]
+    return {name for name in ("AlwaysFires", "DiskIsFull") for text in texts if name in text}
