@@ -14,6 +14,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from observability import severities
+from observability.alerts.episodes import make_room
 from observability.alerts.outbox import priority_of
 from observability.alerts.routing import reason_not_to_notify
 from observability.models import Attempt, Delivery, Episode, EpisodeEvent, Receipt
@@ -227,6 +228,7 @@ def create_episode(story: Story, began: datetime, ended: datetime | None) -> Epi
     annotations = {"summary": story.summary, "runbook_url": f"{settings.RUNBOOK_BASE_URL}/{story.alertname}/"}
     if story.description:
         annotations["description"] = story.description
+    make_room(fingerprint)
     return Episode.objects.create(
         fingerprint=fingerprint,
         starts_at=began,

@@ -184,7 +184,10 @@ def readable(body: bytes) -> tuple[str, bool]:
 
 
 def alerts_in(body: bytes) -> list[Episode]:
-    """The alerts that the body tells of, found by their identity; a very large body is not read for that."""
+    """Returns the episodes that the body is about; a very large body is not read for that.
+
+    The start of an alert may differ from that of its episode: it belongs to the newest that began by then.
+    """
     if len(body) > MOST_BYTES_READ:
         return []
     try:
@@ -193,7 +196,9 @@ def alerts_in(body: bytes) -> list[Episode]:
         return []
     wanted = Q()
     for alert in payload.alerts[:MOST_ALERTS]:
-        began = {"starts_at": alert["starts_at"]} if alert["starts_at"] else {}
+        began = {"starts_at__lte": alert["starts_at"]} if alert["starts_at"] else {}
         wanted |= Q(fingerprint=alert["fingerprint"], **began)
-    found = Episode.objects.filter(wanted).order_by("-starts_at", "-id")
-    return list(found[:MOST_ALERTS]) if wanted else []
+    if not wanted:
+        return []
+    newest = Episode.objects.filter(wanted).order_by("fingerprint", "-starts_at").distinct("fingerprint")
+    return list(Episode.objects.filter(pk__in=newest.values("pk")).order_by("-starts_at", "-id"))

@@ -17,6 +17,14 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import AbstractBaseUser
 
 
+def make_room(fingerprint: str) -> None:
+    """Makes the newest episode of `fingerprint` an earlier one, so that another can begin.
+
+    Call it in the transaction that creates the other. The webhook does the same in SQL.
+    """
+    Episode.objects.filter(fingerprint=fingerprint, is_latest=True).update(is_latest=False)
+
+
 @transaction.atomic
 def acknowledge(*, episode_id: int, actor: AbstractBaseUser, note: str = "") -> Episode:
     """Says that `actor` has it, here and in PagerDuty. Raises CannotAcknowledge when nobody needs to."""

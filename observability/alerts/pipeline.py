@@ -15,7 +15,7 @@ from django.db.models import Count, Min
 from django.utils import timezone
 
 from observability import metrics
-from observability.alerts import confirming, doorbell, outbox, reopening, watchdog
+from observability.alerts import confirming, doorbell, episodes, outbox, reopening, watchdog
 from observability.models import Channel, Delivery, Episode, EpisodeEvent
 from observability.models.episode import Severity
 from observability.notifiers import registry
@@ -71,7 +71,7 @@ def open_alert(
         return
     fingerprint = fingerprint_of(alertname, subject)
     now = timezone.now()
-    Episode.objects.filter(fingerprint=fingerprint, is_latest=True).update(is_latest=False)
+    episodes.make_room(fingerprint)
     channels = [notifier.name for notifier in registry.configured() if notifier.name != not_through]
     episode = Episode.objects.create(
         fingerprint=fingerprint,

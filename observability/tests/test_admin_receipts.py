@@ -74,6 +74,16 @@ def test_page_links_the_alerts_in_the_body(viewer: Client) -> None:
     assert response.context["alerts"] == [told]
 
 
+def test_page_links_the_episode_to_which_another_start_belongs(viewer: Client) -> None:
+    same = {"fingerprint": f"{1:016x}", "status": "resolved"}
+    history.episode(1, starts_at="2026-11-23T02:00:00Z", is_latest=False, **same)
+    told = history.episode(2, starts_at="2026-11-23T02:58:00Z", is_latest=False, **same)
+    history.episode(3, starts_at="2026-11-23T05:00:00Z", **same)
+    receipt = history.receipt("stored", body(alert(1)))
+    response = viewer.get(f"/admin/observability/receipt/{receipt.pk}/change/")
+    assert response.context["alerts"] == [told]
+
+
 def test_json_is_indented_and_long_bodies_are_cut() -> None:
     assert readable(b'{"a":1}') == ('{\n  "a": 1\n}', False)
     assert readable(b"[" * 50_000) == ("[" * 50_000, False)
