@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from io import BytesIO
 from typing import Any
 
-from pypdf import Configuration, PdfReader, PdfWriter, apply_configuration
+from pypdf import Configuration, PasswordType, PdfReader, PdfWriter, apply_configuration
 from pypdf.errors import PyPdfError
 from pypdf.generic import DictionaryObject, IndirectObject, StreamObject
 
@@ -65,7 +65,7 @@ def rewritten(content: bytes) -> bytes:
 
 
 def pages_only(reader: PdfReader) -> bytes:
-    if reader.is_encrypted:
+    if reader.is_encrypted and not opens_without_password(reader):
         raise Refused(Reason.UNREADABLE, "This PDF is locked by a password. Send it without one.")
     for entries in dictionaries(reader.root_object):
         refuse_actions(entries)
@@ -84,6 +84,15 @@ def pages_only(reader: PdfReader) -> bytes:
             inflated += checked_stream(entries)
             refuse_inflated(inflated)
     return written(pages)
+
+
+def opens_without_password(reader: PdfReader) -> bool:
+    """Whether an empty password opens it, as in every viewer: an owner's password only forbids to print or
+    edit. What is written afterwards is not encrypted."""
+    try:
+        return reader.decrypt("") != PasswordType.NOT_DECRYPTED
+    except NotImplementedError:  # locked for the holders of certificates
+        return False
 
 
 def written(pages: Iterable[Any]) -> bytes:

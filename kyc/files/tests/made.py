@@ -132,6 +132,14 @@ def locked_pdf() -> bytes:
     return result.getvalue()
 
 
+def restricted_pdf(algorithm: str) -> bytes:
+    """Opens without a password; only who knows the owner's may print or edit it."""
+    writer, result = PdfWriter(clone_from=BytesIO(one_page())), BytesIO()
+    writer.encrypt("", "secret of the owner", algorithm=algorithm)
+    writer.write(result)
+    return result.getvalue()
+
+
 def deflated_zeros(size: int) -> bytes:
     """`size` zeros, packed a thousandfold."""
     packer = zlib.compressobj(9)

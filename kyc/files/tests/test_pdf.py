@@ -236,6 +236,17 @@ def test_the_process_passes_a_refusal_on() -> None:
     assert caught.value.reason == Reason.UNREADABLE
 
 
+@pytest.mark.parametrize("algorithm", ["RC4-40", "RC4-128", "AES-128", "AES-256-R5", "AES-256"])
+def test_a_pdf_that_only_its_owner_may_edit_is_taken_and_stored_unlocked(algorithm: str) -> None:
+    restricted = made.restricted_pdf(algorithm)
+    assert PdfReader(BytesIO(restricted)).is_encrypted
+    reader = PdfReader(BytesIO(pdf_process.remade(restricted)))
+    assert not reader.is_encrypted
+    contents = reader.pages[0].get_contents()
+    assert contents is not None
+    assert contents.get_data().strip() == b"0 0 100 100 re f"
+
+
 def stand_in(monkeypatch: pytest.MonkeyPatch, work: str) -> None:
     """The same process under the same limits, with other work to do."""
     code = f"from kyc.files import pdf_process; pdf_process.CPU_SECONDS = 1; {work}"
