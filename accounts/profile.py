@@ -15,6 +15,17 @@ from accounts.models import User
 LONGEST_NAME = 200
 # Control, format (bidi marks, zero-width), surrogate, private, unassigned characters, and line separators.
 REFUSED_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+# Zero-width non-joiner and joiner: between letters of these scripts (Unicode's names of their letters begin
+# so) they are part of the spelling, as in Persian and in conjuncts of India's scripts. Elsewhere nobody sees
+# them, and two names that look alike would differ.
+JOINERS = frozenset("\u200c\u200d")
+JOINED_SCRIPTS = frozenset(
+    {
+        *("ARABIC", "SYRIAC", "NKO", "MANDAIC", "MONGOLIAN"),
+        *("DEVANAGARI", "BENGALI", "GURMUKHI", "GUJARATI", "ORIYA", "TAMIL", "TELUGU", "KANNADA"),
+        *("MALAYALAM", "SINHALA", "MYANMAR", "KHMER", "TIBETAN", "BALINESE", "JAVANESE"),
+    }
+)
 # Letters by category, and yet nobody sees them.
 INVISIBLE = frozenset("\u115f\u1160\u3164\uffa0\u2800\u034f\u17b4\u17b5")
 FIELDS = ("full_name", "phone_number", "country")
@@ -79,7 +90,7 @@ def cleaned_field(name: str, value: str, country: str) -> str:
 
 def clean_name(text: str) -> str:
     """In NFC, with single spaces; 1 to 200 characters that people can see."""
-    if any(unicodedata.category(character) in REFUSED_CATEGORIES for character in text):
+    if any(unicodedata.category(character) in REFUSED_CATEGORIES for character in without_joiners(text)):
         raise Refused("Contains control, formatting or zero-width characters. Type the name again.")
     name = " ".join(unicodedata.normalize("NFC", text).split())
     if INVISIBLE & set(name):
@@ -89,6 +100,23 @@ def clean_name(text: str) -> str:
     if len(name) > LONGEST_NAME:
         raise Refused(f"Longer than {LONGEST_NAME} characters.")
     return name
+
+
+def without_joiners(text: str) -> str:
+    """`text` without the joiners between two letters, or their marks, of one script that has joiners."""
+    return "".join(
+        character
+        for before, character, after in zip(f" {text}", text, f"{text[1:]} ", strict=False)
+        if character not in JOINERS
+        or not joined_script(before)
+        or joined_script(before) != joined_script(after)
+    )
+
+
+def joined_script(character: str) -> str:
+    """The script of a letter or mark if joiners belong to its spelling, else empty."""
+    script = unicodedata.name(character, "").partition(" ")[0]
+    return script if script in JOINED_SCRIPTS and unicodedata.category(character)[0] in "LM" else ""
 
 
 def clean_country(text: str) -> str:

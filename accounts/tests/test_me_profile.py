@@ -124,6 +124,10 @@ def test_nobody_changes_another_account(app: Client, person: User) -> None:
         ("O'Connor-Ọláwálé Jr.", "O'Connor-Ọláwálé Jr."),
         ("王小明", "王小明"),
         ("م حمد", "م حمد"),
+        ("علی\u200cرضا", "علی\u200cرضا"),  # noqa: RUF001  (Persian: Alireza)
+        ("श्\u200dयाम र\u0915्\u200cष", "श्\u200dयाम रक्\u200cष"),
+        ("ශ්\u200dරී", "ශ්\u200dරී"),  # Sinhala: Sri
+        ("ন\u09be র্\u200dয", "না র্\u200dয"),
         ("X", "X"),
         ("n" * 200, "n" * 200),
     ],
@@ -144,6 +148,8 @@ def test_names_are_kept_in_one_spelling(text: str, name: str) -> None:
             "Ada\x1b[31m",
             "Ada\x00",
         ),
+        *("Ada\u200cObi", "Ada\u200dObi", "\u200cعلی", "علی\u200c", "علی\u200c رضا", "علی\u200c\u200dرضا"),  # noqa: RUF001
+        *("علی\u200cAda", "علی\u200cश", "王\u200d小", "م\u200c\u0661", "Ж\u200cЯ", "\u200d"),
         *("Ada\nObi", "Ada\u2028Obi", "Ada\ue000", "Ada\ud800", "Ada\U000e0041", "Ada\u0378"),
         *("\u3164", "Ada\u2800", "Ada\uffa0", "", "   ", "123", "--", "\U0001f600", "n" * 201),
     ],

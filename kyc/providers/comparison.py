@@ -37,7 +37,8 @@ def numbers_agree(verdict: Verdict, number: str) -> bool:
 
 
 def names_agree(read: str, full_name: str) -> bool:
-    """At least two names in common and none that the document lacks; in any order, with any accents."""
+    """At least two names in common and none that the document lacks; in any order, with any accents
+    and joiners."""
     claimed, shown = names_in(full_name), names_in(read)
     return len(claimed & shown) >= FEWEST_NAMES and claimed <= shown
 
@@ -46,6 +47,6 @@ def names_in(text: str) -> set[str]:
     plain = "".join(
         character
         for character in unicodedata.normalize("NFKD", text.casefold())
-        if not unicodedata.combining(character)
+        if not unicodedata.combining(character) and unicodedata.category(character) != "Cf"
     )
     return set("".join(character if character.isalnum() else " " for character in plain).split())
