@@ -8,6 +8,7 @@ from allauth.account.adapter import DefaultAccountAdapter
 from allauth.core import context as current
 from allauth.core.internal.httpkit import clean_client_ip, is_headless_request
 from django.conf import settings
+from django.contrib.auth.hashers import make_password
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied, ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
@@ -15,6 +16,7 @@ from django.urls import reverse
 from accounts import operators, second_factor
 from accounts.mail.about import about_template
 from accounts.models import User
+from accounts.passwords import normalised
 from accounts.sign_in import account_of, record_failure
 
 LONGEST_EMAIL = 254
@@ -91,6 +93,9 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
     def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
         user_id = account_of(credentials.get("email") or "")
         outcome = "unknown_account" if user_id is None else "wrong_password"
+        password = credentials.get("password") or ""
+        if user_id is None and normalised(password) != password:
+            make_password(password)  # an account would have been asked for both spellings: as long a wait
         record_failure(request=request, outcome=outcome, user_id=user_id)
 
     def respond_user_inactive(self, request: HttpRequest, user: User) -> HttpResponse:

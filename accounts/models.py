@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
 from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
+
+from accounts.passwords import normalised
 
 
 class UserManager(BaseUserManager["User"]):
@@ -59,6 +62,23 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     def __str__(self) -> str:
         return self.email
+
+    def set_password(self, raw_password: str | None) -> None:
+        super().set_password(None if raw_password is None else normalised(raw_password))
+
+    def check_password(self, raw_password: str | None) -> bool:
+        """Whether it is the password in any spelling. One that was stored as it was typed, before passwords
+        were normalised, is found as it is typed now, and stored anew."""
+        if raw_password is None:
+            return False
+        spelling = normalised(raw_password)
+        if super().check_password(spelling):
+            return True
+        if spelling == raw_password or not super().check_password(raw_password):
+            return False
+        before, self.password = self.password, make_password(spelling)
+        User.objects.filter(pk=self.pk, password=before).update(password=self.password)
+        return True
 
     def _get_session_auth_hash(self, secret: Any = None) -> str:
         """Django ends a session whose hash differs: after a new password, and after a new `sessions_from`."""

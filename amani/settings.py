@@ -182,7 +182,7 @@ AUTH_PASSWORD_VALIDATORS = [
         ("CommonPasswordValidator", {}),
         ("NumericPasswordValidator", {}),
     )
-]
+] + [{"NAME": "accounts.passwords.OneSpellingValidator"}]
 AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
 CSRF_FAILURE_VIEW = "amani.error_pages.csrf_failure"
 LOGIN_URL = reverse_lazy("account_login")
