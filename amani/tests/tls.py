@@ -98,13 +98,16 @@ class TlsProxy:
         return await asyncio.start_server(self.serve, LOOPBACK, 0, ssl=self.context)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers = [writer]
         try:
             there, back = await asyncio.open_connection(LOOPBACK, self.target_port)
+            writers.append(back)
             await asyncio.gather(self.pass_on(reader, back), self.pass_on(there, writer))
         except OSError:
             pass  # one of the two is gone, and so is the connection
         finally:
-            writer.close()
+            for one in writers:
+                one.transport.abort()  # a client that is gone never confirms the end of TLS
 
     async def pass_on(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
         try:
@@ -126,3 +129,4 @@ class TlsProxy:
         for task in rest:
             task.cancel()
         await asyncio.gather(*rest, return_exceptions=True)
+        await asyncio.sleep(0.1)  # the loop closes the sockets of what was aborted
