@@ -34,10 +34,17 @@ def amani(installation: Installation, mail_server: SmtpStandIn) -> Iterator[Inst
 
 
 def ask(amani: Installation, route: str, email: str) -> int:
+    """The answer's status. Many at once from one address may get 429 for a moment; they ask again."""
     address = f"{amani.url}/_allauth/app/v1/auth/{route}"
-    return requests.post(
-        address, json={"email": email, "password": PASSWORD}, timeout=ANSWER_SECONDS
-    ).status_code
+    body = {"email": email, "password": PASSWORD}
+    statuses: list[int] = []
+
+    def is_answered() -> bool:
+        statuses.append(requests.post(address, json=body, timeout=ANSWER_SECONDS).status_code)
+        return statuses[-1] != 429
+
+    wait_until(is_answered)
+    return statuses[-1]
 
 
 def states(amani: Installation) -> list[tuple[str, int]]:
@@ -65,13 +72,13 @@ def test_more_people_than_web_has_threads_sign_up_while_the_mail_server_hangs(
     amani: Installation, mail_server: SmtpStandIn
 ) -> None:
     mail_server.hang()
-    assert ask(amani, "signup", "first@example.com") == 401
+    assert ask(amani, "signup", "first@example.org") == 401
     assert mail_server.reached.acquire(timeout=PATIENCE_SECONDS), "the worker asks"
 
-    people = [f"person-{number}@example.com" for number in range(WEB_THREADS)]
+    people = [f"mail-{number}@example.org" for number in range(WEB_THREADS)]
     answers = all_at_once([partial(ask, amani, "signup", email) for email in people])
     assert answers == [401] * WEB_THREADS
-    assert ask(amani, "password/request", "first@example.com") == 401
+    assert ask(amani, "password/request", "first@example.org") == 401
     assert amani.serves()
     assert not mail_server.released.is_set(), "it hangs all the time"
     assert 1 <= connections(mail_server) <= sum(attempts for _, attempts in states(amani)), "all the worker's"
@@ -79,7 +86,7 @@ def test_more_people_than_web_has_threads_sign_up_while_the_mail_server_hangs(
 
     mail_server.works()
     assert wait_until(lambda: all_sent(amani)), states(amani)
-    expected = Counter(["first@example.com"] * 2 + people)
+    expected = Counter(["first@example.org"] * 2 + people)
     assert Counter(one.recipients[0] for one in mail_server.received) == expected
 
 
