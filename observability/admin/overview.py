@@ -176,7 +176,8 @@ def watchdog_sign(row: Heartbeat | None, worker: Heartbeat | None, now: datetime
     name, limit = "Watchdog", timedelta(seconds=settings.WATCHDOG_TIMEOUT_SECONDS)
     watched = timedelta(seconds=row.silent_seconds) if row else timedelta()
     if row is None or row.last_seen_at is None:
-        if watched > limit:
+        first = timedelta(seconds=settings.WATCHDOG_FIRST_TIMEOUT_SECONDS)
+        if watched > limit or timedelta() < first < watched:
             return Sign(name, "bad", "error", "never heard", NEVER_HEARD, runbook="Watchdog")
         return Sign(name, "quiet", "hourglass_top", "not heard yet", "Prometheus sends it every minute.")
     if row.ended_at:

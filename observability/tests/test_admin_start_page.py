@@ -119,6 +119,8 @@ def test_watchdog_that_was_never_heard_is_a_fault_with_what_to_check(
 def test_watchdog_is_only_awaited_in_the_first_minutes(settings: Any) -> None:
     unheard(settings.WATCHDOG_TIMEOUT_SECONDS)
     assert signs()["Watchdog"] == ("quiet", "not heard yet")
+    settings.WATCHDOG_FIRST_TIMEOUT_SECONDS = 60  # then it is already reported
+    assert signs()["Watchdog"] == ("bad", "never heard")
 
 
 def test_watchdog_is_awaited_after_a_pause_of_amani_while_the_worker_watches() -> None:
