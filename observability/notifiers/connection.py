@@ -1,13 +1,15 @@
 """Connections that end at a deadline and know whether any of the request left this machine.
 
 The timeouts of `requests` are per read: a server that sends a byte now and then holds a worker for ever.
-Here a timer shuts the socket down at the deadline, which wakes whatever waits on it: handshake, headers or
-body.
+Here another thread shuts the socket down at the deadline, which wakes whatever waits on it: handshake,
+headers or body.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
+import os
 import socket
 import threading
 import time
@@ -32,8 +34,11 @@ class Deadline:
         self._sockets: list[socket.socket] = []
         self._to_close: list[socket.socket] = []
         self._lock = threading.Lock()
-        self._timer = threading.Timer(seconds, self._cut)
-        self._timer.daemon = True
+
+    @property
+    def ends_at(self) -> float:
+        """In seconds of time.monotonic()."""
+        return self._ends_at
 
     def remaining(self) -> float:
         return self._ends_at - time.monotonic()
@@ -48,7 +53,8 @@ class Deadline:
         """Close `twin` at the end: http.client closes what it won't keep before the body is read."""
         self._to_close.append(twin)
 
-    def _cut(self) -> None:
+    def cut(self) -> None:
+        """Ends whatever waits on a watched connection."""
         with self._lock:
             self.passed = True
             for twin in self._sockets:
@@ -56,19 +62,70 @@ class Deadline:
 
     def __enter__(self) -> Self:
         _current.deadline = self
-        self._timer.start()
+        _cutter.add(self)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Afterwards the connection may go on to the next request; it is not ours to cut any more."""
-        self._timer.cancel()
+        _cutter.remove(self)
         _current.deadline = None
         with self._lock:
             self._sockets.clear()
         for twin in self._to_close:
             twin.close()
+
+
+class Cutter:
+    """One thread that cuts what is over its deadline. A timer thread for each request cost a third of it."""
+
+    def __init__(self) -> None:
+        self._running: set[Deadline] = set()
+        self._condition = threading.Condition()
+        self._wakes_at = math.inf
+        self._thread: threading.Thread | None = None
+
+    def add(self, deadline: Deadline) -> None:
+        with self._condition:
+            self._running.add(deadline)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="deadlines", daemon=True)
+                self._thread.start()
+            if deadline.ends_at < self._wakes_at:
+                self._condition.notify()
+
+    def remove(self, deadline: Deadline) -> None:
+        """The thread is not woken for it: it looks again when the next deadline would have been."""
+        with self._condition:
+            self._running.discard(deadline)
+
+    def _run(self) -> None:
+        while True:
+            for deadline in self._wait_for_passed():
+                deadline.cut()
+
+    def _wait_for_passed(self) -> list[Deadline]:
+        with self._condition:
+            now = time.monotonic()
+            passed = [deadline for deadline in self._running if deadline.ends_at <= now]
+            self._running.difference_update(passed)
+            if not passed:
+                self._wakes_at = min((deadline.ends_at for deadline in self._running), default=math.inf)
+                self._condition.wait(None if self._wakes_at == math.inf else self._wakes_at - now)
+            return passed
+
+
+_cutter = Cutter()
+
+
+def _start_anew() -> None:
+    """A forked process has none of its parent's threads."""
+    global _cutter
+    _cutter = Cutter()
+
+
+os.register_at_fork(after_in_child=_start_anew)
 
 
 def _shut(twin: socket.socket) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import threading
+from collections.abc import Mapping
 from http.cookiejar import DefaultCookiePolicy
 from time import perf_counter
+from typing import Any
 from urllib.parse import urlsplit
 
 import requests
@@ -73,17 +75,21 @@ def _send(
     with Deadline(total_timeout) as deadline:
         timeout = (min(connect_timeout, total_timeout), min(read_timeout, total_timeout))
         try:
-            response = session().post(
-                request.url,
-                data=json.dumps(request.json, ensure_ascii=False, allow_nan=False).encode(),
-                headers={
-                    "Content-Type": "application/json; charset=utf-8",
-                    **request_id_header(),
-                    **request.headers,
-                },
-                timeout=timeout,
-                allow_redirects=False,
-                stream=True,
+            kept = session()
+            prepared = kept.prepare_request(
+                requests.Request(
+                    "POST",
+                    request.url,
+                    data=json.dumps(request.json, ensure_ascii=False, allow_nan=False).encode(),
+                    headers={
+                        "Content-Type": "application/json; charset=utf-8",
+                        **request_id_header(),
+                        **request.headers,
+                    },
+                )
+            )
+            response = kept.send(
+                prepared, timeout=timeout, allow_redirects=False, **from_environment(kept, prepared)
             )
         except (requests.RequestException, HTTPError, OSError, UnicodeError) as error:
             raise no_answer(error, deadline) from None  # the chain's messages contain the URL
@@ -131,10 +137,21 @@ def _beginning_of(response: requests.Response) -> str:
     return received.decode("utf-8", "replace")
 
 
+def from_environment(kept: requests.Session, prepared: requests.PreparedRequest) -> Mapping[str, Any]:
+    """Proxies and certificates for the request's host. `requests` would look for them at each request."""
+    parts = urlsplit(prepared.url or "")
+    found: dict[tuple[str, str], Mapping[str, Any]] = _local.environment
+    if (parts.scheme, parts.netloc) not in found:
+        settings = kept.merge_environment_settings(prepared.url, {}, stream=True, verify=None, cert=None)
+        found[parts.scheme, parts.netloc] = settings
+    return found[parts.scheme, parts.netloc]
+
+
 def session() -> requests.Session:
     """This thread's session; a new one after a fork, so that two processes never share a connection."""
     if getattr(_local, "process_id", None) != os.getpid():
         _local.session, _local.process_id = _new_session(), os.getpid()
+        _local.environment = {}
     kept: requests.Session = _local.session
     return kept
 

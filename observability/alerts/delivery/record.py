@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from contextlib import nullcontext
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -53,7 +54,7 @@ def record(delivery: Delivery, notifier: Notifier, answer: Answer) -> None:
     delivery.state, next_attempt_at = next_state(delivery, answer, now)
     delivery.reason = reason_for(delivery.state, answer)
     outcome = attempt_outcome(answer)
-    with transaction.atomic():
+    with nullcontext() if is_one_statement(delivery, answer) else transaction.atomic():
         is_ours, is_flagged = write_down(delivery, notifier, answer, outcome, now, next_attempt_at)
         if not is_ours:
             log.warning("delivery_taken_over_by_another", delivery=delivery.pk)
@@ -61,7 +62,8 @@ def record(delivery: Delivery, notifier: Notifier, answer: Answer) -> None:
         told = finish_members(delivery, now)
         hold_channel(notifier, answer, now)
         if is_flagged or not isinstance(answer.outcome, Delivered):
-            pipeline.note_channel_health(notifier.name, delivery, answer.outcome)
+            with transaction.atomic():
+                pipeline.note_channel_health(notifier.name, delivery, answer.outcome)
     metrics.record_attempt(notifier.name, outcome, answer.seconds, current_exemplar())
     count_finished(told, delivery.state, now)
     log.info(
@@ -71,6 +73,14 @@ def record(delivery: Delivery, notifier: Notifier, answer: Answer) -> None:
         outcome=outcome,
         state=delivery.state,
     )
+
+
+def is_one_statement(delivery: Delivery, answer: Answer) -> bool:
+    """Whether RECORD is all there is to write, and so a transaction by itself: BEGIN and COMMIT cost as much.
+
+    A flag that could not be cleared after it is found again, and cleared, by the next delivery.
+    """
+    return isinstance(answer.outcome, Delivered) and delivery.kind != Delivery.Kind.DIGEST
 
 
 def write_down(

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import pytest
 
 from observability.notifiers import http
 from observability.notifiers.base import OutgoingRequest, VendorResponse
+from observability.notifiers.connection import Deadline
 from observability.notifiers.http import BODY_LIMIT_BYTES, ConnectFailed, OutcomeUnknown, post
 from observability.notifiers.tests.vendor import Visit, vendor
 from observability.trail import trail
@@ -308,3 +311,27 @@ def test_event_of_half_a_megabyte_arrives_whole() -> None:
     with vendor(ok) as pagerduty:
         send(pagerduty.url, event)
         assert json.loads(pagerduty.requests[0].body) == event
+
+
+def test_all_deadlines_share_one_thread() -> None:
+    with vendor(ok) as slack:
+        for _ in range(5):
+            send(slack.url)
+    assert [thread.name for thread in threading.enumerate()].count("deadlines") == 1
+
+
+def test_a_short_deadline_is_kept_while_a_long_one_runs() -> None:
+    with Deadline(AGES), vendor(lambda visit: visit.hang()) as slack, pytest.raises(OutcomeUnknown):
+        send(slack.url, total=0.2)
+
+
+def test_a_forked_process_has_its_own_thread_for_deadlines() -> None:
+    with vendor(lambda visit: visit.hang()) as slack:
+        with Deadline(AGES):
+            child = os.fork()
+        if child == 0:
+            with contextlib.suppress(OutcomeUnknown):
+                send(slack.url, total=0.2)
+                os._exit(1)
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
