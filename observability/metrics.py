@@ -215,6 +215,9 @@ alerts_with_odd_fields = counter(
 alerts_with_unknown_severity = counter(
     "amani_alerts_unknown_severity_total", "Alerts stored whose severity label says what no table knows."
 )
+alerts_truncated = counter(
+    "amani_alerts_truncated_total", "Alerts that Alertmanager left out of stored webhooks (max_alerts)."
+)
 
 
 def record_alerts_received(*, firing: int = 0, resolved: int = 0) -> None:
@@ -226,6 +229,10 @@ def record_odd_alerts(*, odd_fields: int, unknown_severity: int) -> None:
     """How many alerts of a payload had odd fields, and a severity that is not known."""
     alerts_with_odd_fields.inc(odd_fields)
     alerts_with_unknown_severity.inc(unknown_severity)
+
+
+def record_truncated_alerts(count: int) -> None:
+    alerts_truncated.inc(count)
 
 
 def record_webhook(outcome: str) -> None:

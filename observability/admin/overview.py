@@ -16,7 +16,7 @@ from django.utils.safestring import SafeString
 from observability import words
 from observability.admin.channels import standing_of
 from observability.admin.episodes import deliveries_in_order, told_line, told_so_far, worth_telling
-from observability.admin.receipts import needs_attention
+from observability.admin.receipts import lately_truncated, needs_attention
 from observability.alerts import trust
 from observability.alerts.pipeline import backlog, firing_by_severity
 from observability.models import Channel, Delivery, Episode, Heartbeat, Receipt
@@ -262,6 +262,10 @@ def banners(channels: list[ChannelState]) -> list[tuple[str, str, str, str, str]
             "?status__exact=firing&severity_label=unknown",
         )
         said.append(("warning", title, text, url_name, query))
+    if truncated := lately_truncated().first():
+        title = f"Alertmanager left out {truncated.truncated_alerts:,} alerts of one group"
+        text = "Amani does not know them. Set max_alerts to 0 for its receiver, or group by more labels."
+        said.append(("warning", title, text, "admin:observability_receipt_changelist", "?truncated=yes"))
     if Receipt.objects.filter(needs_attention()).exists():
         text = "What Alertmanager posted was not understood, or not all of it: alerts may be missing."
         url_name, query = "admin:observability_receipt_changelist", "?attention=yes"

@@ -24,6 +24,7 @@ from observability.console.history import CappedChangeList, HistoryAdmin, actor_
 from observability.models import Episode, Receipt
 
 ATTENTION_LASTS = timedelta(days=7)
+TRUNCATION_LASTS = timedelta(days=1)  # Alertmanager says it again with each repetition
 MOST_CHARACTERS = 100_000
 MOST_SET_ASIDE = 200
 MOST_ALERTS = 50
@@ -34,6 +35,12 @@ def needs_attention() -> Q:
     """Lately not understood, or not all of it. What is older was seen or does not matter any more."""
     lately = timezone.now() - ATTENTION_LASTS
     return ~Q(outcome=Receipt.Outcome.STORED) & Q(reprocessed_at=None, received_at__gte=lately)
+
+
+def lately_truncated() -> QuerySet[Receipt]:
+    """Payloads of the last day from which Alertmanager left alerts out, the newest first."""
+    since = timezone.now() - TRUNCATION_LASTS
+    return Receipt.objects.filter(truncated_alerts__gt=0, received_at__gte=since).order_by("-id")
 
 
 class AttentionFirst(CappedChangeList):
@@ -58,11 +65,22 @@ class NeedsAttentionFilter(admin.SimpleListFilter):
         return queryset.exclude(outcome=Receipt.Outcome.STORED).filter(reprocessed_at=None)
 
 
+class TruncatedFilter(admin.SimpleListFilter):
+    title = "alerts left out"
+    parameter_name = "truncated"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "by Alertmanager (max_alerts)")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Receipt]) -> QuerySet[Receipt]:
+        return queryset.filter(truncated_alerts__gt=0) if self.value() == "yes" else queryset
+
+
 @admin.register(Receipt)
 class ReceiptAdmin(HistoryAdmin):
     page_template = "observability/console/receipt.html"
     list_display = ("received", "standing", "why", "counts", "bytes", "sender")
-    list_filter = (NeedsAttentionFilter, "outcome")
+    list_filter = (NeedsAttentionFilter, TruncatedFilter, "outcome")
     date_hierarchy = None
     ordering = ("-id",)
     list_max_show_all = 0
@@ -107,6 +125,8 @@ class ReceiptAdmin(HistoryAdmin):
     @admin.display(description="alerts")
     def counts(self, receipt: Receipt) -> SafeString:
         news = f"{receipt.changed_count:,} told something new"
+        if receipt.truncated_alerts:
+            news += f", {receipt.truncated_alerts:,} left out by Alertmanager"
         return format_html(
             '<span class="am-first">{}</span><span class="am-second">{}</span>',
             f"{receipt.alert_count:,}",

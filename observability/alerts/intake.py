@@ -87,6 +87,7 @@ def count(payload: Payload) -> None:
     metrics.record_alerts_received(firing=firing, resolved=len(payload.alerts) - firing)
     unknown = sum(alert["severity_is_unknown"] for alert in payload.alerts)
     metrics.record_odd_alerts(odd_fields=payload.odd_count, unknown_severity=unknown)
+    metrics.record_truncated_alerts(payload.truncated_alerts)
     metrics.record_webhook("partial" if payload.set_aside else "stored")
     if payload.set_aside:
         metrics.record_webhook_rejection("set_aside", len(payload.set_aside))

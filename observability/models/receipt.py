@@ -56,7 +56,10 @@ class Receipt(models.Model):
                 fields=["-id"],
                 name="receipt_needs_attention",
                 condition=~models.Q(outcome="stored"),
-            )
+            ),
+            models.Index(
+                fields=["-id"], name="receipt_was_truncated", condition=models.Q(truncated_alerts__gt=0)
+            ),
         ]
         triggers = [
             pgtrigger.ReadOnly(

@@ -185,6 +185,22 @@ def test_firing_alerts_of_unknown_severity_are_said_and_marked(sign_in: Callable
     assert html.count("Severity unknown</span>") == 2
 
 
+@pytest.mark.usefixtures("both_on")
+def test_alerts_that_alertmanager_left_out_are_said_for_a_day(sign_in: Callable[..., Client]) -> None:
+    receipt = history.receipt(truncated_alerts=37)
+    assert banner_titles() == ["Alertmanager left out 37 alerts of one group"]
+    viewer = sign_in("viewer")
+    assert "/admin/observability/receipt/?truncated=yes" in viewer.get("/admin/").content.decode()
+    history.receipt()
+    html = viewer.get("/admin/observability/receipt/?truncated=yes").content.decode()
+    assert html.count("37 left out by Alertmanager") == html.count(f"receipt {receipt.pk}<") == 1
+    assert "receipt/" + str(receipt.pk + 1) not in html
+
+    history.receipt(truncated_alerts=37, received_at=timezone.now() - timedelta(hours=25))
+    type(receipt).objects.filter(pk=receipt.pk).delete()
+    assert banner_titles() == []
+
+
 def test_channels_say_what_waits_and_what_went_wrong_lately() -> None:
     told = history.episode()
     planned = timezone.now() - timedelta(minutes=3)

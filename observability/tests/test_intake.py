@@ -11,7 +11,7 @@ from django.utils import timezone
 from observability.exposition import OneProcess
 from observability.models import Delivery, Episode, EpisodeEvent, Heartbeat, Receipt
 from observability.tests.conftest import TOKEN
-from observability.tests.payloads import alert, body
+from observability.tests.payloads import alert, body, payload
 
 pytestmark = pytest.mark.django_db
 Post = Callable[..., Any]
@@ -249,6 +249,17 @@ def test_unknown_severities_and_odd_fields_are_counted_without_their_values(
     post_alerts(alert(1, severity="blocker"), alert(2, severity="meh"), alert(3, startsAt=None), alert(4))
     assert exported("amani_alerts_unknown_severity_total") == {(): before[0][()] + 2}
     assert exported("amani_alerts_with_odd_fields_total") == {(): before[1][()] + 1}
+
+
+def test_alerts_that_alertmanager_left_out_are_counted_once_stored(post_alerts: Post, settings: Any) -> None:
+    settings.PROMETHEUS_MULTIPROC_DIR = ""
+    before = exported("amani_alerts_truncated_total")[()]
+    post_alerts(raw=json.dumps(payload(alert(1), truncatedAlerts=37)).encode())
+    assert Receipt.objects.get().truncated_alerts == 37
+    assert exported("amani_alerts_truncated_total")[()] == before + 37
+    post_alerts(alert(2))
+    post_alerts(raw=b'{"truncatedAlerts": 5}')  # no payload: nothing of it is stored
+    assert exported("amani_alerts_truncated_total")[()] == before + 37
 
 
 def test_alert_that_only_postgresql_refuses_is_set_aside(
