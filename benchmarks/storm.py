@@ -18,7 +18,7 @@ SIZES = {"G9": 100, "G10": 10}
 # (stored, told): seconds for 10,000 alerts, or times the limit
 STORM_GOALS = {"G9": ((3.0, 3.0), (5.0, 5.0)), "G10": ((8.0, 10.0), (3.3, 4.2))}
 STORM_GATES = {"G9": ((5.0, 6.0), (8.0, 10.0)), "G10": ((15.0, 20.0), (6.0, 8.0))}
-NOTIFYING_GOAL, NOTIFYING_GATE = (200.0, 0.39), (100.0, 0.19)  # a second, or share of the limit
+NOTIFYING_GOAL, NOTIFYING_GATE = (200.0, 0.25), (100.0, 0.15)  # a second, or share of the limit
 SLOW_GOAL, SLOW_GATE = 30, 60  # seconds and requests
 
 

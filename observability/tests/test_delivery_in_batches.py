@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from observability.alerts.delivery import drain
-from observability.alerts.delivery.claim import Batch, claim, claim_batch
+from observability.alerts.delivery.claim import Batch, claim, claim_batch, due
 from observability.alerts.delivery.send import send
 from observability.alerts.delivery.sender import MOST_IN_ONE_BATCH, free_abandoned, send_batch
 from observability.models import Attempt, Channel, Delivery
@@ -101,8 +101,10 @@ def test_no_other_sender_takes_what_is_reserved_until_its_lease_is_over(post_war
     post_warnings(1, 2)
     claimed(slot=0)
     assert claim_batch(PAGERDUTY, slot=1, most=10) is None
+    assert not due("pagerduty", timezone.now()).exists()
     past = timezone.now() - timedelta(seconds=1)
     Delivery.objects.filter(state="pending").update(lease_until=past)
+    assert due("pagerduty", timezone.now()).count() == 1
     assert len(claimed(slot=1).deliveries) == 1
 
 
