@@ -10,6 +10,7 @@ import pytest
 import redis
 import requests
 
+from amani.tests.tls import Authority, TlsProxy
 from local.services import PrivateValkey
 from observability.tests.vendors import Vendor
 from observability.tests.waiting import ANSWER_SECONDS, wait_until
@@ -98,3 +99,31 @@ def test_the_worker_waits_for_a_redis_that_refuses_writes_and_health_says_why(
     assert installation.worker.is_running
     assert installation.beat.is_running
     assert (pid_of(installation.worker), pid_of(installation.beat)) == (worker, beat)
+
+
+def test_worker_and_beat_work_over_tls(
+    installation: Installation, slack: Vendor, service_folder: Path
+) -> None:
+    authority = Authority(service_folder, "authority")
+    proxy = TlsProxy(installation.valkey.port, authority.certify("127.0.0.1"))
+    plain = installation.environment["REDIS_URL"]
+    secure = (
+        f"rediss://:{installation.valkey.password}@127.0.0.1:{proxy.port}/0?ssl_ca_certs={authority.file}"
+    )
+    try:
+        start_anew(installation, secure)
+        installation.await_heartbeat()
+        assert installation.post(firing([1])) == 200
+        installation.await_settled()
+        assert lost(slack, triggers([1])) == set()
+    finally:
+        start_anew(installation, plain)
+        proxy.close()
+
+
+def start_anew(installation: Installation, redis_url: str) -> None:
+    """Worker and beat with another REDIS_URL."""
+    installation.environment["REDIS_URL"] = redis_url
+    for program in (installation.worker, installation.beat):
+        program.stop()
+        program.start()
