@@ -154,9 +154,7 @@ def test_an_attempt_ends_although_the_server_still_hangs(where: Any, start: Star
 
 
 @pytest.mark.usefixtures("trusted")
-def test_an_attempt_ends_although_the_server_answers_a_byte_at_a_time_behind_tls(
-    start: Start, settings: Any
-) -> None:
+def test_an_attempt_ends_although_the_server_never_answers_behind_tls(start: Start, settings: Any) -> None:
     server = start("implicit")
     settings.EMAIL_TIMEOUT = 2.0
     server.hang("content")
