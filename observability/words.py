@@ -132,6 +132,7 @@ def severity_mark(severity: str) -> SafeString:
 
 
 UNKNOWN_SEVERITY_MARK = mark("warning", "help", "Severity unknown")
+NOT_CONFIRMED_MARK = mark("warning", "help", "Not confirmed")
 
 
 def why_not_notified(episode: Episode) -> SafeString:

@@ -78,9 +78,14 @@ class EpisodeAdmin(HistoryAdmin):
     @admin.display(description="state", ordering="status")
     def standing(self, episode: Episode) -> SafeString:
         status = words.mark(*words.episode_mark(episode))
+        unconfirmed = words.NOT_CONFIRMED_MARK if words.not_confirmed_since(episode) else ""
         doubt = words.UNKNOWN_SEVERITY_MARK if episode.severity_is_unknown else ""
         return format_html(
-            '<span class="am-stack">{}{}{}</span>', status, words.severity_mark(episode.severity), doubt
+            '<span class="am-stack">{}{}{}{}</span>',
+            status,
+            unconfirmed,
+            words.severity_mark(episode.severity),
+            doubt,
         )
 
     @admin.display(description="alert", ordering="alertname")

@@ -339,6 +339,7 @@ def test_nothing_is_ended_while_alertmanager_is_unreachable_and_the_pages_say_si
         in viewer.get(f"/admin/observability/episode/{fired.pk}/change/").content.decode()
     )
     assert "Not confirmed since" in viewer.get("/admin/").content.decode()
+    assert "Not confirmed" in viewer.get("/admin/observability/episode/").content.decode()
 
 
 def test_alertmanager_that_has_just_started_is_not_asked_what_is_gone(
