@@ -71,26 +71,41 @@ def test_a_payload_that_comes_many_times_counts_once(
         assert sorted(told(vendor)) == sorted(expected)
 
 
+GOOD = [alert(number, severity="warning") for number in range(1, 100)]
+
+
+def post_among_good_ones(installation: Installation, odd: Any) -> list[tuple[Any, ...]]:
+    """(outcome, alerts, positions set aside, positions with odd fields) of the receipt."""
+    installation.forget()
+    assert installation.post(json.dumps(payload(*GOOD[:50], odd, *GOOD[50:])).encode()) == 200
+    kept = installation.rows("SELECT outcome, alert_count, set_aside, odd_fields FROM observability_receipt")
+    return [
+        (outcome, count, [found["position"] for found in aside], [found["position"] for found in odd_fields])
+        for outcome, count, aside, odd_fields in kept
+    ]
+
+
 def test_one_bad_alert_spoils_nothing(installation: Installation, slack: Vendor, pagerduty: Vendor) -> None:
-    good = [alert(number, severity="warning") for number in range(1, 100)]
-    for bad in (
-        alert(500, labels={}),
-        alert(500, startsAt="yesterday"),
-        alert(500, startsAt="2026-02-30T00:00:00Z"),
-        alert(500, status="exploded"),
-        alert(500, annotations={"summary": 5}),
-        "not an alert",
-    ):
-        installation.forget()
-        body = json.dumps(payload(*good[:50], bad, *good[50:])).encode()
-        assert installation.post(body) == 200
+    for bad in (alert(500, labels={}, fingerprint=""), alert(500, status="exploded"), "not an alert"):
+        assert post_among_good_ones(installation, bad) == [("partial", 100, [50], [])]
         assert installation.count("episode") == 99
-        kept = installation.rows("SELECT outcome, alert_count, set_aside FROM observability_receipt")
-        assert [
-            (outcome, count, [found["position"] for found in aside]) for outcome, count, aside in kept
-        ] == [("partial", 100, [50])]
     installation.await_settled()
     assert lost(slack, triggers(range(1, 100))) == set()
+    assert told(pagerduty) == []
+
+
+def test_one_odd_field_costs_only_that_field(
+    installation: Installation, slack: Vendor, pagerduty: Vendor
+) -> None:
+    for odd in (
+        alert(100, severity="warning", startsAt="yesterday"),
+        alert(100, severity="warning", startsAt="2026-02-30T00:00:00Z"),
+        alert(100, severity="warning", annotations={"summary": "Errors on web-100", "count": 5}),
+    ):
+        assert post_among_good_ones(installation, odd) == [("stored", 100, [], [50])]
+        assert installation.count("episode") == 100
+    installation.await_settled()
+    assert lost(slack, triggers(range(1, 101))) == set()
     assert told(pagerduty) == []
 
 
