@@ -18,17 +18,17 @@ import psycopg
 import pytest
 import requests
 
-from local.processes import wait_until
 from observability.tests.vendors import Vendor
+from observability.tests.waiting import wait_until
 from tests.faults.applicants import Person, make_people
-from tests.faults.told import firing, lost, triggers
+from tests.faults.told import doubled, firing, lost, told, triggers
 from tests.installation import TOKEN, Installation, all_at_once, run_command
 
 pytestmark = [pytest.mark.faults, pytest.mark.processes]
 
-WAIT_SECONDS = 60
 WEB_THREADS = 8  # two processes of four
 TASKS = 8  # ended by an outage: more than the worker has children
+IN_FLIGHT = 4  # two senders for each of two channels
 PASSWORD = "correct horse battery staple"
 OPERATOR = "operator@example.com"
 MAKE_OPERATOR = f"""
@@ -228,7 +228,7 @@ def test_all_that_writes_answers_503_and_works_again_by_itself(
             else []
         )
         seen = health(installation)
-        assert wait_until(lambda: outages_of_tasks(installation) >= before + TASKS, WAIT_SECONDS)
+        assert wait_until(lambda: outages_of_tasks(installation) >= before + TASKS)
         counted = requests.get(f"{installation.url}/metrics", timeout=30).text
     assert [is_outage(answer) for answer in refused[:WEB_THREADS]] == [True] * WEB_THREADS
     assert {answer.status_code for answer in refused[WEB_THREADS:]} <= {200, 503}
@@ -256,15 +256,35 @@ def test_all_that_writes_answers_503_and_works_again_by_itself(
     assert lost(slack, expected) == lost(pagerduty, expected) == set()
 
 
+def test_messages_on_their_way_when_writes_are_refused_are_sent_again_and_none_is_lost(
+    installation: Installation, slack: Vendor, pagerduty: Vendor
+) -> None:
+    numbers = range(1, 9)
+    for vendor in (slack, pagerduty):
+        vendor.gate.clear()
+    assert installation.post(firing(numbers)) == 200
+    assert wait_until(lambda: len(told(slack)) + len(told(pagerduty)) == IN_FLIGHT)
+    with read_only(installation):
+        for vendor in (slack, pagerduty):
+            vendor.gate.set()  # the vendor has it, and nobody can write that down
+        before = outages_of_tasks(installation)
+        assert wait_until(lambda: outages_of_tasks(installation) >= before + TASKS)
+        assert installation.count("delivery", "state = 'delivered'") == 0
+    installation.await_settled()
+    assert lost(slack, triggers(numbers)) == lost(pagerduty, triggers(numbers)) == set()
+    # Sessions are cut one after the other: who took a message over meanwhile may be cut in turn.
+    assert doubled(slack) + doubled(pagerduty) <= 2 * IN_FLIGHT
+
+
 def test_a_smart_shutdown_and_its_end_are_never_a_500(
     installation: Installation, clients: Clients, slack: Vendor, pagerduty: Vendor
 ) -> None:
     with psycopg.connect(installation.postgres.superuser_url):  # a smart shutdown waits for this session
         os.kill(installation.postgres.pid, signal.SIGTERM)
-        assert wait_until(lambda: health(installation) == (503, "is shutting down or starting"), WAIT_SECONDS)
+        assert wait_until(lambda: health(installation) == (503, "is shutting down or starting"))
         during = [clients.webhook(number) for number in range(1, 5)]
         os.kill(installation.postgres.pid, signal.SIGINT)  # and a fast one does not
-        assert wait_until(lambda: not installation.postgres.is_running, WAIT_SECONDS)
+        assert wait_until(lambda: not installation.postgres.is_running)
     after = [clients.webhook(5), clients.change_profile("Ada"), clients.sign_in_by_app()]
     assert all(answer.status_code == 200 or is_outage(answer) for answer in during)
     assert [is_outage(answer) for answer in after] == [True] * 3
