@@ -3,5 +3,5 @@
 `backend.py` stores what a request sends, in its transaction; `claim.py`, `transport.py` and `record.py` send
 it; `work.py` is their loop, which a doorbell and beat wake. This is the shape of `kyc/providers`: a row with
 a lease, an attempt's number as the fence, waits that grow with the row's age, a doorbell in a thread.
-docs/adr/0014-mails-are-rows.md says why.
+docs/adr/0016-mails-are-rows.md says why.
 """
