@@ -8,7 +8,7 @@ from operator import itemgetter
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Count, Value
+from django.db.models import Count, Q, Value
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.safestring import SafeString
@@ -18,7 +18,7 @@ from observability.admin.channels import standing_of
 from observability.admin.episodes import deliveries_in_order, told_line, told_so_far, worth_telling
 from observability.admin.receipts import lately_truncated, needs_attention
 from observability.alerts import trust
-from observability.alerts.pipeline import backlog, firing_by_severity
+from observability.alerts.pipeline import backlog
 from observability.models import Channel, Delivery, Episode, Heartbeat, Receipt
 from observability.models.episode import Severity
 from observability.notifiers import registry
@@ -68,13 +68,16 @@ def firing_count() -> int:
     return Episode.objects.filter(status=Episode.Status.FIRING).order_by()[:COUNT_AT_MOST].count()
 
 
-def unknown_severity_count() -> int:
-    firing = Episode.objects.filter(status=Episode.Status.FIRING, severity_is_unknown=True)
-    return firing.order_by()[:COUNT_AT_MOST].count()
+def firing_counts() -> tuple[dict[str, int], int]:
+    """Returns how many alerts fire, by severity, and how many of them have a severity that is unknown."""
+    firing = Episode.objects.filter(status=Episode.Status.FIRING).values_list("severity").order_by()
+    rows = firing.annotate(count=Count("pk"), unknown=Count("pk", filter=Q(severity_is_unknown=True)))
+    counts = dict.fromkeys(ORDER, 0) | {severity: count for severity, count, _ in rows}
+    return counts, sum(unknown for *_, unknown in rows)
 
 
 def overview() -> dict[str, Any]:
-    counts = firing_by_severity()
+    counts, unknown_severities = firing_counts()
     now = timezone.now()
     channels = channel_states(now)
     return {
@@ -86,7 +89,7 @@ def overview() -> dict[str, Any]:
         "channels": channels,
         "signs": signs_of_life(now),
         "integrations": [errors_sign(), traces_sign()],
-        "banners": banners(channels),
+        "banners": banners(channels, unknown_severities),
     }
 
 
@@ -234,7 +237,7 @@ def traces_sign() -> Sign:
     )
 
 
-def banners(channels: list[ChannelState]) -> list[tuple[str, str, str, str, str]]:
+def banners(channels: list[ChannelState], unknown: int) -> list[tuple[str, str, str, str, str]]:
     """(tone, title, text, URL name, query): what to know before trusting the rest of the page."""
     said = [
         (
@@ -254,7 +257,7 @@ def banners(channels: list[ChannelState]) -> list[tuple[str, str, str, str, str]
     if off:
         title = f"{' and '.join(off)} {'is' if len(off) == 1 else 'are'} off"
         said.append(("warning", title, off_text(off), "", ""))
-    if unknown := unknown_severity_count():
+    if unknown:
         title = f"{unknown} firing {'alert has' if unknown == 1 else 'alerts have'} an unknown severity"
         text = "They are handled as errors. Correct their rules, or say in ALERT_SEVERITY_MAP what they mean."
         url_name, query = (

@@ -12,6 +12,7 @@ from itertools import count, islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
+from uuid import uuid4
 
 import requests
 from cryptography.fernet import Fernet
@@ -27,7 +28,9 @@ MAKE = """
 import json
 from amani.tests.people import make_person, token_of
 from kyc.tests.people import make_reviewer
-people = [make_person(full_name="{name}") for _ in range({number})] + [make_reviewer()]
+addresses = ["person-%d-of-{batch}@example.com" % number for number in range({number})]
+people = [make_person(address, full_name="{name}") for address in addresses]
+people.append(make_reviewer("reviewer-of-{batch}"))
 print(json.dumps([[one.pk, token_of(one)] for one in people]))
 """
 running = count(10_000_000)
@@ -62,8 +65,9 @@ NONE_CAME = Answer(0, {})
 
 
 def make_people(installation: Installation, number: int) -> tuple[Iterator[Person], Person]:
-    """So many who may submit, and a reviewer."""
-    made = run_command(installation, "shell", "-v", "0", "-c", MAKE.format(name=NAME, number=number))
+    """So many who may submit, and a reviewer. Other tests may have made people in the same installation."""
+    script = MAKE.format(name=NAME, number=number, batch=uuid4().hex)
+    made = run_command(installation, "shell", "-v", "0", "-c", script)
     assert made.returncode == 0, made.stderr
     rows = json.loads(made.stdout.splitlines()[-1])
     *people, reviewer = (Person(pk, token, next(running)) for pk, token in rows)

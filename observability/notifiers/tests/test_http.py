@@ -16,6 +16,7 @@ from observability.notifiers.base import OutgoingRequest, VendorResponse
 from observability.notifiers.connection import Deadline
 from observability.notifiers.http import BODY_LIMIT_BYTES, ConnectFailed, OutcomeUnknown, post
 from observability.notifiers.tests.vendor import Visit, vendor
+from observability.tests.waiting import PATIENCE_SECONDS
 from observability.trail import trail
 
 # A guard against a test that would never end, not an expectation: every outcome below is reached long before.
@@ -91,12 +92,18 @@ def test_connection_is_kept_for_the_next_request() -> None:
 
 
 def test_connection_that_the_vendor_closed_meanwhile_is_replaced() -> None:
+    closed = threading.Event()
+
     def answer_and_close(visit: Visit) -> None:
         ok(visit)
         visit.connection.shutdown(socket.SHUT_RDWR)
+        closed.set()
 
     with vendor(answer_and_close) as slack:
-        assert [send(slack.url).status for _ in range(3)] == [200, 200, 200]
+        for _ in range(3):
+            assert send(slack.url).status == 200
+            assert closed.wait(PATIENCE_SECONDS)
+            closed.clear()
         assert slack.connections == 3
 
 
