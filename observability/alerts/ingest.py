@@ -63,21 +63,42 @@ IS_OTHER_START = f"""(known.status = 'firing' AND EXCLUDED.status = 'firing'
     AND (EXCLUDED.starts_at > {LATEST_START}
          OR EXCLUDED.starts_at < known.starts_at
             AND (known.previous_end_at IS NULL OR EXCLUDED.starts_at > known.previous_end_at)))"""
-IS_DOUBT = "(known.status = 'resolved' AND EXCLUDED.status = 'firing' AND known.refired_at IS NULL)"
+IS_ANOTHER = f"(known.status = 'resolved' AND EXCLUDED.starts_at > {ENDED_AT})"
+IS_DOUBT = f"""(known.status = 'resolved' AND EXCLUDED.status = 'firing' AND known.refired_at IS NULL
+    AND NOT {IS_ANOTHER})"""
 # A confirmation is written only now and then, or each repeat would rewrite every row of its group.
 IS_CONFIRMATION = """(known.status = 'firing' AND EXCLUDED.status = 'firing'
     AND known.confirmed_at < %(confirmed_before)s)"""
 
+# The columns of a new episode, and their values from `incoming` and `trust`. `last_change` of a resolve that
+# cannot be believed is `unconfirmed`; a new episode of it is resolved all the same.
+COLUMNS = """fingerprint, starts_at, ends_at, status, severity, severity_is_unknown, not_notified, alertname,
+    summary, labels, annotations, generator_url, dedup_key, source, first_seen_at, confirmed_at, resolved_at,
+    round, is_latest, last_change"""
+VALUES = """incoming.fingerprint, incoming.starts_at, incoming.ends_at, incoming.status, incoming.severity,
+    incoming.severity_is_unknown, incoming.not_notified, incoming.alertname, incoming.summary,
+    incoming.labels, incoming.annotations, incoming.generator_url, incoming.dedup_key, 'alertmanager',
+    %(now)s, %(now)s, CASE WHEN incoming.status = 'resolved' THEN %(now)s END, 0, true,
+    CASE WHEN incoming.status = 'firing' THEN 'fired' WHEN trust.is_given THEN 'resolved'
+         ELSE 'unconfirmed' END"""
+RETURNED = """known.id, known.fingerprint, known.severity, known.round,
+    CASE WHEN known.last_change = 'unconfirmed' AND known.status = 'resolved' THEN 'resolved'
+         ELSE known.last_change END AS change,
+    known.labels ->> 'notified_by' IS DISTINCT FROM 'alertmanager' AS is_ours_to_tell"""
+
 # receipt_id  the receipt's key, known before its row is written
 # incoming    the alerts of the payload, one for each fingerprint, in the order of their fingerprints
 # trust       whether a resolve can be believed: no sign of life is overdue or was reported as ended
-# retired     newest episodes that ended before the incoming start: they make room for another
-# touched     new episodes, and newest episodes that the payload changes; `last_change` says how
-# changed     those of them that tell something new
+# touched     new episodes, and newest episodes that the payload changes; `change` says how. One that has
+#             ended before the incoming start is no longer the newest (`retired`)
+# another     the episodes that begin in place of those
+# changed     what tells something new
 # timeline    one event for each of them
 # planned     their deliveries: one for each channel of the severity, but none where Alertmanager notifies
 #             by itself, and no unconfirmed end where the notifier does not handle that
 # receipt     the body as it came
+# No part looks up stored episodes but by the upsert's index: a plan that was made while the table was small
+# would read all of it for each payload.
 STORE = f"""
 WITH receipt_id AS MATERIALIZED (
     SELECT coalesce(%(known_receipt_id)s::bigint,
@@ -92,70 +113,68 @@ WITH receipt_id AS MATERIALIZED (
         SELECT FROM observability_heartbeat AS sign
         JOIN json_to_recordset(%(overdue_before)s::json) AS late(name text, moment timestamptz) USING (name)
         WHERE sign.last_seen_at < late.moment OR sign.ended_at IS NOT NULL) AS is_given
-), retired AS (
-    UPDATE observability_episode AS known SET is_latest = false, refired_at = NULL
-    FROM incoming
-    WHERE known.fingerprint = incoming.fingerprint AND known.is_latest AND known.status = 'resolved'
-      AND incoming.starts_at > {ENDED_AT}
-    RETURNING known.fingerprint, {ENDED_AT} AS ended_at
 ), touched AS (
-    INSERT INTO observability_episode AS known (
-        fingerprint, starts_at, previous_end_at, ends_at, status, severity, severity_is_unknown,
-        not_notified, alertname, summary, labels, annotations, generator_url, dedup_key, source,
-        first_seen_at, confirmed_at, resolved_at, round, is_latest, last_change)
-    SELECT incoming.fingerprint, starts_at, retired.ended_at, ends_at, status, severity, severity_is_unknown,
-           not_notified, alertname, summary, labels, annotations, generator_url, dedup_key, 'alertmanager',
-           %(now)s, %(now)s, CASE WHEN status = 'resolved' THEN %(now)s END, 0,
-           true, CASE status WHEN 'firing' THEN 'fired' ELSE 'resolved' END
-    FROM incoming LEFT JOIN retired ON retired.fingerprint = incoming.fingerprint
-    ORDER BY incoming.fingerprint
+    INSERT INTO observability_episode AS known ({COLUMNS})
+    SELECT {VALUES} FROM trust CROSS JOIN incoming
     ON CONFLICT (fingerprint) WHERE is_latest DO UPDATE
-        SET (status, last_change, resolved_at, unconfirmed_at, refired_at) = (
-                SELECT change.status, change.name,
-                       CASE WHEN change.name = 'resolved' THEN %(now)s ELSE known.resolved_at END,
-                       CASE WHEN change.name = 'unconfirmed' THEN %(now)s ELSE known.unconfirmed_at END,
-                       CASE WHEN change.name = 'refired' THEN %(now)s END
-                FROM trust, LATERAL (SELECT CASE
-                    WHEN EXCLUDED.status = 'resolved' AND trust.is_given THEN 'resolved'
-                    WHEN EXCLUDED.status = 'resolved' THEN 'unconfirmed'
-                    WHEN known.status = 'resolved' THEN 'refired'
-                    WHEN {IS_OTHER_START} THEN 'restarted'
-                    ELSE 'confirmed' END AS name) AS named,
-                    LATERAL (SELECT named.name, CASE WHEN named.name IN ('resolved', 'refired')
-                                                THEN 'resolved' ELSE 'firing' END AS status) AS change),
-            ends_at = COALESCE(EXCLUDED.ends_at, known.ends_at),
-            confirmed_at = CASE EXCLUDED.status WHEN 'firing' THEN %(now)s ELSE known.confirmed_at END,
+        SET last_change = CASE
+                WHEN {IS_ANOTHER} THEN 'retired'
+                WHEN EXCLUDED.status = 'resolved' THEN EXCLUDED.last_change
+                WHEN known.status = 'resolved' THEN 'refired'
+                WHEN {IS_OTHER_START} THEN 'restarted'
+                ELSE 'confirmed' END,
+            is_latest = NOT {IS_ANOTHER},
+            status = CASE WHEN known.status = 'resolved' THEN 'resolved'
+                          WHEN EXCLUDED.last_change = 'resolved' THEN 'resolved' ELSE 'firing' END,
+            resolved_at = CASE WHEN known.status = 'firing' AND EXCLUDED.last_change = 'resolved'
+                               THEN %(now)s ELSE known.resolved_at END,
+            unconfirmed_at = CASE WHEN known.status = 'firing' AND EXCLUDED.last_change = 'unconfirmed'
+                                  THEN %(now)s ELSE known.unconfirmed_at END,
+            refired_at = CASE WHEN known.status = 'resolved' AND NOT {IS_ANOTHER} THEN %(now)s END,
+            ends_at = CASE WHEN known.status = 'firing' THEN COALESCE(EXCLUDED.ends_at, known.ends_at)
+                           ELSE known.ends_at END,
+            confirmed_at = CASE WHEN known.status = 'firing' AND EXCLUDED.status = 'firing'
+                                THEN %(now)s ELSE known.confirmed_at END,
             starts_at = CASE WHEN {IS_OTHER_START} THEN LEAST(known.starts_at, EXCLUDED.starts_at)
                              ELSE known.starts_at END,
             latest_start_at = CASE WHEN {IS_OTHER_START} THEN GREATEST({LATEST_START}, EXCLUDED.starts_at)
                                    ELSE known.latest_start_at END
-        WHERE {IS_END} OR {IS_OTHER_START} OR {IS_DOUBT} OR {IS_CONFIRMATION}
-    RETURNING known.id, known.fingerprint, known.severity, known.round, known.last_change,
-              known.labels ->> 'notified_by' IS DISTINCT FROM 'alertmanager' AS is_ours_to_tell
+        WHERE {IS_END} OR {IS_ANOTHER} OR {IS_OTHER_START} OR {IS_DOUBT} OR {IS_CONFIRMATION}
+    RETURNING {RETURNED}, {ENDED_AT} AS ended_at
+), another AS (
+    INSERT INTO observability_episode AS known ({COLUMNS}, previous_end_at)
+    SELECT {VALUES}, touched.ended_at
+    FROM touched JOIN incoming ON incoming.fingerprint = touched.fingerprint CROSS JOIN trust
+    WHERE touched.change = 'retired'
+    RETURNING {RETURNED}
 ), changed AS (
-    SELECT * FROM touched WHERE last_change IN ('fired', 'resolved', 'unconfirmed', 'restarted')
+    SELECT id, fingerprint, severity, round, change, is_ours_to_tell FROM touched
+    WHERE change IN ('fired', 'resolved', 'unconfirmed', 'restarted')
+    UNION ALL SELECT * FROM another
 ), timeline AS (
     INSERT INTO observability_episodeevent (episode_id, at, kind, text, request_id, receipt_id)
-    SELECT changed.id, %(now)s, changed.last_change,
-           CASE WHEN changed.last_change = 'restarted'
-                THEN to_char(incoming.starts_at AT TIME ZONE 'UTC', '"Start: "YYYY-MM-DD HH24:MI:SS" UTC."')
-                ELSE '' END,
+    SELECT changed.id, %(now)s, changed.change,
+           CASE WHEN changed.change = 'restarted' THEN (
+               SELECT to_char(incoming.starts_at AT TIME ZONE 'UTC', '"Start: "YYYY-MM-DD HH24:MI:SS" UTC."')
+               FROM incoming WHERE incoming.fingerprint = changed.fingerprint) ELSE '' END,
            %(request_id)s, receipt_id.id
-    FROM changed JOIN incoming ON incoming.fingerprint = changed.fingerprint, receipt_id
+    FROM changed, receipt_id
 ), planned AS (
     INSERT INTO observability_delivery (
         episode_id, channel, kind, digest_of, severity, round, priority, state, reason,
         created_at, next_attempt_at, attempt_count)
-    SELECT changed.id, route.channel, told.kind, '', changed.severity, changed.round,
-           CASE WHEN told.kind <> 'trigger' THEN %(update)s
+    SELECT changed.id, route.channel,
+           CASE changed.change WHEN 'fired' THEN 'trigger' WHEN 'resolved' THEN 'resolve'
+                               ELSE 'unconfirmed' END, '',
+           changed.severity, changed.round,
+           CASE WHEN changed.change <> 'fired' THEN %(update)s
                 WHEN changed.severity = 'critical' THEN %(page)s ELSE %(first_word)s END,
            'pending', '', %(now)s, %(now)s, 0
     FROM changed
-    JOIN (VALUES ('fired', 'trigger'), ('resolved', 'resolve'), ('unconfirmed', 'unconfirmed'))
-         AS told(change, kind) ON told.change = changed.last_change
     JOIN json_to_recordset(%(routes)s::json) AS route(severity text, channel text, takes_unconfirmed boolean)
-         ON route.severity = changed.severity AND changed.is_ours_to_tell
-        AND (route.takes_unconfirmed OR told.kind <> 'unconfirmed')
+         ON route.severity = changed.severity
+    WHERE changed.is_ours_to_tell AND changed.change <> 'restarted'
+      AND (route.takes_unconfirmed OR changed.change <> 'unconfirmed')
     ON CONFLICT DO NOTHING
     RETURNING channel
 ), receipt AS (
@@ -249,8 +268,11 @@ def preparing_cursor() -> CursorWrapper:
         return connection.cursor()
     connection.ensure_connection()
     driver = connection.connection
-    if not connection.settings_dict["DISABLE_SERVER_SIDE_CURSORS"]:  # behind a pooler nothing can be kept
+    # Behind a pooler nothing can be kept. Elsewhere once for each connection: PostgreSQL would plan anew for
+    # each body, since it takes that for cheaper. The plan of STORE does not depend on the values.
+    if not connection.settings_dict["DISABLE_SERVER_SIDE_CURSORS"] and driver.prepare_threshold != 0:
         driver.prepare_threshold = 0
+        driver.execute("SET plan_cache_mode = force_generic_plan")
     return connection.make_cursor(psycopg.Cursor(driver))  # type: ignore[arg-type]  # the stubs are wrong
 
 

@@ -46,6 +46,7 @@ class Migration(migrations.Migration):
                     ("restarted", "Restarted"),
                     ("refired", "Refired"),
                     ("confirmed", "Confirmed"),
+                    ("retired", "Retired"),
                 ],
                 db_default="fired",
                 default="fired",

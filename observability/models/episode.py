@@ -44,6 +44,7 @@ class Episode(models.Model):
         RESTARTED = "restarted"
         REFIRED = "refired"
         CONFIRMED = "confirmed"
+        RETIRED = "retired"  # no longer the newest
 
     class NotNotified(models.TextChoices):
         SEVERITY_NOT_ROUTED = "severity_not_routed", "ALERT_ROUTES has no channel for its severity"
