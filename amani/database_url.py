@@ -99,7 +99,7 @@ def check_values(parameters: dict[str, str]) -> None:
 
 
 def is_port(text: str) -> bool:
-    """Empty stands for PostgreSQL's own."""
+    """Whether `text` is a port; an empty one means PostgreSQL's default."""
     return not text or bool(re.fullmatch(r"[0-9]{1,5}", text) and 1 <= int(text) <= 65535)
 
 

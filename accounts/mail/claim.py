@@ -67,7 +67,7 @@ def due(now: datetime) -> QuerySet[Mail]:
 
 
 def expired(now: datetime) -> QuerySet[Mail]:
-    """What nobody has to read any more: the code in it has run out."""
+    """Selects the mails that have expired: the code in them is no longer valid."""
     return waiting().filter(unleased(now), expires_at__lte=now)
 
 

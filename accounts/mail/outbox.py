@@ -58,7 +58,7 @@ def rows_of(message: EmailMessage) -> Iterator[Mail]:
 
 
 def as_sent(message: EmailMessage) -> bytes:
-    """The mail's headers and text. Its Message-ID stays the same for all attempts, so doubles can be told.
+    """Returns headers and text. The Message-ID is the same for all attempts, which shows duplicates.
 
     Django would make the Message-ID from this machine's name, which it asks the DNS for.
     """

@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 
 
 def record(claim: Claim, outcome: Outcome) -> None:
-    """One statement: the next state, and no content once nobody will send it any more."""
+    """Writes the next state in one statement, and deletes the content of a mail that has ended."""
     now = timezone.now()
     fields = fields_after(claim.mail, outcome, now)
     mine = Mail.objects.filter(pk=claim.mail.pk, state=State.WAITING, attempt_count=claim.number)

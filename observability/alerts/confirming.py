@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-import structlog
 from django.conf import settings
 from django.db import transaction
 
@@ -29,8 +28,7 @@ from observability.notifiers.base import Kind
 MOST_AT_ONCE = 1_000
 # Alertmanager forgets its alerts when it is restarted; Prometheus sends each again within about a minute.
 ALERTMANAGER_KNOWS_AFTER = timedelta(minutes=5)
-
-log = structlog.get_logger(__name__)
+GONE = "Alertmanager no longer knows it; it sent no resolve, as for an alert that ends while it is silenced."
 
 
 def look_for_prometheus(now: datetime) -> None:
@@ -46,9 +44,17 @@ def look_for_prometheus(now: datetime) -> None:
 
 def settle_unconfirmed_ends(now: datetime) -> None:
     """Ends what Prometheus confirms as ended, and clears the mark of what it says still fires."""
-    waiting = Episode.objects.exclude(unconfirmed_at=None).order_by("unconfirmed_at")
+    # Only what fires can have an unconfirmed end; without the status this would read the whole history.
+    firing = Episode.objects.filter(status=Episode.Status.FIRING)
+    waiting = firing.exclude(unconfirmed_at=None).order_by("unconfirmed_at")
     episodes = list(waiting[:MOST_AT_ONCE])
-    if not episodes or not prometheus_has_settled(now):
+    if not episodes:
+        return
+    if trust.takes_alertmanagers_word():  # PROMETHEUS_URL was taken away meanwhile
+        for episode in episodes:
+            end(episode.pk, now, "Amani has no Prometheus to ask: taken on Alertmanager's word.")
+        return
+    if not prometheus_has_settled(now):
         return
     rules = monitoring.alerting_rules()
     if rules is None:
@@ -95,20 +101,10 @@ def ask_about_unmentioned(now: datetime) -> None:
     Episode.objects.filter(pk__in=still_there).update(confirmed_at=now)
     if now - started_at < ALERTMANAGER_KNOWS_AFTER:
         return
+    take_for_ended = end if trust.can_believe_resolves(now) else mark_unconfirmed
     for episode in episodes:
         if episode.fingerprint not in known:
-            take_for_ended(episode.pk, now)
-
-
-def take_for_ended(episode_id: int, now: datetime) -> None:
-    """Treats an alert that Alertmanager no longer holds like its resolve."""
-    why = (
-        "Alertmanager no longer knows it; it sent no resolve, as for an alert that ends while it is silenced."
-    )
-    if trust.can_believe_resolves(now):
-        end(episode_id, now, why)
-    else:
-        mark_unconfirmed(episode_id, now, why)
+            take_for_ended(episode.pk, now, GONE)
 
 
 @transaction.atomic

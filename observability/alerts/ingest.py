@@ -88,7 +88,8 @@ RETURNED = """known.id, known.fingerprint, known.severity, known.round,
 
 # receipt_id  the receipt's key, known before its row is written
 # incoming    the alerts of the payload, one for each fingerprint, in the order of their fingerprints
-# trust       whether a resolve can be believed: no sign of life is overdue or was reported as ended
+# trust       whether a resolve can be believed: no sign of life is overdue or was reported as ended, or no
+#             Prometheus ever answered that could confirm it
 # touched     new episodes, and newest episodes that the payload changes; `change` says how. One that has
 #             ended before the incoming start is no longer the newest (`retired`)
 # another     the episodes that begin in place of those
@@ -112,7 +113,10 @@ WITH receipt_id AS MATERIALIZED (
     SELECT NOT EXISTS (
         SELECT FROM observability_heartbeat AS sign
         JOIN json_to_recordset(%(overdue_before)s::json) AS late(name text, moment timestamptz) USING (name)
-        WHERE sign.last_seen_at < late.moment OR sign.ended_at IS NOT NULL) AS is_given
+        WHERE sign.last_seen_at < late.moment OR sign.ended_at IS NOT NULL)
+        OR NOT EXISTS (
+            SELECT FROM observability_heartbeat
+            WHERE name = '{Heartbeat.PROMETHEUS}' AND last_seen_at IS NOT NULL) AS is_given
 ), touched AS (
     INSERT INTO observability_episode AS known ({COLUMNS})
     SELECT {VALUES} FROM trust CROSS JOIN incoming

@@ -2,7 +2,8 @@
 
 Alertmanager ends an alert by itself when Prometheus has not mentioned it for some minutes (four times the
 longer of its evaluation interval and 1 minute). So a resolve counts only while Prometheus and the Watchdog
-show signs of life. A sign that was never seen says nothing: then resolves are taken on Alertmanager's word.
+show signs of life. Where no Prometheus ever answered, none can confirm a resolve that was not believed: then
+resolves are taken on Alertmanager's word, whatever the Watchdog says.
 """
 
 from __future__ import annotations
@@ -22,14 +23,18 @@ def prometheus_silent_before(now: datetime) -> datetime:
 
 def overdue_before(now: datetime) -> dict[str, datetime]:
     """Sign of life → the time since which it must have been seen, for the signs that are watched."""
-    limits = {Heartbeat.WATCHDOG: now - timedelta(seconds=settings.WATCHDOG_TIMEOUT_SECONDS)}
-    if settings.PROMETHEUS_URL:
-        limits[Heartbeat.PROMETHEUS] = prometheus_silent_before(now)
-    return limits
+    if not settings.PROMETHEUS_URL:
+        return {}
+    return {
+        Heartbeat.WATCHDOG: now - timedelta(seconds=settings.WATCHDOG_TIMEOUT_SECONDS),
+        Heartbeat.PROMETHEUS: prometheus_silent_before(now),
+    }
 
 
 def can_believe_resolves(now: datetime) -> bool:
     """Whether no watched sign of life is overdue or has ended. `ingest.STORE` asks the same in SQL."""
+    if takes_alertmanagers_word():
+        return True
     silent = Q()
     for name, moment in overdue_before(now).items():
         silent |= Q(name=name) & (Q(last_seen_at__lt=moment) | Q(ended_at__isnull=False))
@@ -43,4 +48,5 @@ def unmentioned_before(now: datetime) -> datetime:
 
 def takes_alertmanagers_word() -> bool:
     """Whether no Prometheus has ever answered Amani, so that none can confirm a resolve."""
-    return not settings.PROMETHEUS_URL or not Heartbeat.objects.filter(pk=Heartbeat.PROMETHEUS).exists()
+    answered = Heartbeat.objects.filter(pk=Heartbeat.PROMETHEUS, last_seen_at__isnull=False)
+    return not settings.PROMETHEUS_URL or not answered.exists()

@@ -259,6 +259,28 @@ def test_without_a_prometheus_that_ever_answered_resolves_are_taken_on_alertmana
     assert fired.status == "resolved"
 
 
+@pytest.mark.parametrize("url", ["", "unchanged"])
+def test_overdue_watchdog_leaves_no_end_open_that_no_prometheus_could_confirm(
+    monitoring: MonitoringStandIn, fired: Episode, post_alerts: Post, settings: Any, url: str
+) -> None:
+    settings.PROMETHEUS_URL = url and settings.PROMETHEUS_URL
+    Heartbeat.beat(Heartbeat.WATCHDOG, timezone.now() - timedelta(hours=1))
+    resolve(post_alerts)
+    fired.refresh_from_db()
+    assert (fired.status, fired.unconfirmed_at) == ("resolved", None)
+
+
+def test_unconfirmed_end_is_taken_on_alertmanagers_word_when_prometheus_url_is_taken_away(
+    silent_prometheus: MonitoringStandIn, fired: Episode, post_alerts: Post, pagerduty: Vendor, settings: Any
+) -> None:
+    resolve(post_alerts)
+    settings.PROMETHEUS_URL = ""
+    settle()
+    fired.refresh_from_db()
+    assert fired.status == "resolved"
+    assert actions(pagerduty) == ["trigger", "resolve"]
+
+
 def test_page_and_start_page_show_an_end_that_is_not_confirmed(
     silent_prometheus: MonitoringStandIn, fired: Episode, post_alerts: Post, sign_in: Callable[..., Client]
 ) -> None:
