@@ -58,9 +58,7 @@ def start(collector: str, sentry_dsn: str) -> None:
     import sentry_sdk
     from opentelemetry import trace
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-    from opentelemetry.instrumentation.django import (  # type: ignore[import-not-found]
-        DjangoInstrumentor,
-    )
+    from opentelemetry.instrumentation.django import DjangoInstrumentor
     from opentelemetry.instrumentation.psycopg import (  # type: ignore[import-not-found]
         PsycopgInstrumentor,
     )
