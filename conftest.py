@@ -14,9 +14,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 from schemathesis.pytest.plugin import SchemathesisFunction
 
+from core.request_id import request_id
 from local.ports import find_free_port
 from local.services import PrivatePostgres, PrivateService, PrivateValkey
-from observability.request_id import request_id
 
 # How long an example takes says how busy the machine is.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])

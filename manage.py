@@ -9,8 +9,8 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "amani.settings")
     from django.core.management import execute_from_command_line
 
-    from observability import processes
-    from observability.sqlstates import WORDS, outage_of
+    from core.sqlstates import WORDS, outage_of
+    from observability.telemetry import processes
 
     processes.start("command")
     try:

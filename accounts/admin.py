@@ -25,8 +25,8 @@ from accounts import operators, roles, second_factor
 from accounts.addresses import has_proved
 from accounts.mail import admin as mails  # noqa: F401  (registers the page of mails)
 from accounts.models import User
-from observability.console.history import posted_reason, see_other
-from observability.errors import AmaniError
+from core.console.history import posted_reason, see_other
+from core.errors import AmaniError
 
 # The roles are code (accounts/roles.py). The others are django-allauth's: their pages would show the secrets
 # of second factors, and take factors, addresses and sessions away without a reason.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from observability import errors
+from core import errors
 
 
 class InvalidProfile(errors.Invalid):
@@ -54,14 +54,3 @@ class SignInAgain(errors.Forbidden):
 
 class CannotResetSecondFactor(errors.Conflict):
     code = "cannot_reset_second_factor"
-
-
-class CannotDecrypt(errors.Unavailable):
-    """None of the keys in ENCRYPTION_KEYS made it."""
-
-    code = "cannot_decrypt"
-
-    def __init__(self) -> None:
-        super().__init__(
-            "This was encrypted with a key that Amani no longer has. Add the key to ENCRYPTION_KEYS."
-        )

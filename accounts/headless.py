@@ -21,7 +21,7 @@ from django.views.decorators.csrf import csrf_exempt
 from fido2.webauthn import AuthenticationResponse, RegistrationResponse
 
 from accounts.sign_up import SignUpView, VerifyEmailView
-from observability.bodies import BodyTooLong, limit_body
+from core.bodies import BodyTooLong, limit_body
 
 View = Callable[..., HttpResponseBase]
 

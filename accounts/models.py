@@ -112,7 +112,7 @@ class Mail(models.Model):
     person = models.ForeignKey(
         User, null=True, blank=True, on_delete=models.PROTECT, related_name="+", help_text="If it is known."
     )
-    content = models.BinaryField(null=True, blank=True, help_text="Encrypted by accounts/encryption.py.")
+    content = models.BinaryField(null=True, blank=True, help_text="Encrypted by core/encryption.py.")
     state = models.CharField(max_length=8, choices=State, default=State.WAITING)
     reason = models.TextField(blank=True, help_text="Why the last attempt failed, without any address.")
     attempt_count = models.PositiveIntegerField(default=0)

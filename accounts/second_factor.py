@@ -26,9 +26,10 @@ from django.dispatch import receiver
 from django.http import HttpRequest
 from django.urls import reverse
 
-from accounts import encryption, operators
+from accounts import operators
 from accounts.models import User
 from accounts.sign_in import record_failure
+from core import encryption
 
 FACTORS = (Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)  # recovery codes only stand in for these
 ROUTES_OF_KEYS = ("authenticate_webauthn", "reauthenticate_webauthn", "mfa_reauthenticate_webauthn")

@@ -12,7 +12,7 @@ from typing import Any
 from django.contrib.sessions.backends.base import UpdateError
 from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
 
-from observability.sqlstates import is_outage
+from core.sqlstates import is_outage
 
 
 class SessionStore(DatabaseStore):

@@ -15,8 +15,8 @@ from amani import errors, openapi
 from amani.authentication import SessionCookie, SessionToken
 from amani.frame import framed
 from amani.parsing import StrictParser
+from core.errors import AmaniError
 from kyc.api import router as kyc_router
-from observability.errors import AmaniError
 
 
 class AmaniAPI(NinjaAPI):

@@ -10,7 +10,7 @@ from kombu.transport.redis import Channel
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "amani.settings")
 
-app = Celery("amani", task_cls="observability.tasks_in_outages:AmaniTask")
+app = Celery("amani", task_cls="observability.telemetry.tasks_in_outages:AmaniTask")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
@@ -24,7 +24,7 @@ Channel.do_restore = False
 # are acknowledged at their beginning and have no results, so two looks in 0.2 seconds are enough.
 pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = 2
 
-from observability import celery_signals  # noqa: E402, F401  (connects handlers; its modules read the settings)
+from observability.telemetry import celery_signals  # noqa: E402, F401  (connects handlers; its modules read the settings)
 
 
 @setup_logging.connect

@@ -13,7 +13,7 @@ from django.core.checks import CheckMessage, Error, register
 
 from observability import sentry
 from observability.notifiers import registry
-from observability.spans import exporting
+from observability.telemetry.traces import exporting
 
 SHORTEST_TOKEN = 16
 LONGEST_WATCHDOG_TIMEOUT = 240

@@ -15,8 +15,8 @@ from django.views import csrf
 
 from amani import errors
 from amani.hosts import HostRefused
-from observability.errors import RETRY_AFTER_SECONDS
-from observability.request_id import current_request_id
+from core.errors import RETRY_AFTER_SECONDS
+from core.request_id import current_request_id
 
 PROGRAMS = ("/api/", "/_allauth/")
 

@@ -18,10 +18,10 @@ from ninja.errors import HttpError, ValidationError
 from pydantic import ConfigDict, Field
 from redis.exceptions import RedisError
 
-from observability import errors, sqlstates
-from observability.bodies import UnreadableBody
-from observability.errors import RETRY_AFTER_SECONDS, AmaniError
-from observability.request_id import current_request_id
+from core import errors, sqlstates
+from core.bodies import UnreadableBody
+from core.errors import RETRY_AFTER_SECONDS, AmaniError
+from core.request_id import current_request_id
 
 MEDIA_TYPE = "application/problem+json"
 MOST_FIELDS = 50

@@ -13,7 +13,7 @@ from django.http import HttpRequest
 from django.http.request import split_domain_port
 from django.middleware.common import CommonMiddleware
 
-from observability.errors import AmaniError
+from core.errors import AmaniError
 
 # `/metrics` and the ping come this far only under Django's own server; gunicorn's requests end at edge.py.
 FOR_ANY_HOST = frozenset(

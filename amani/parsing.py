@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.utils.datastructures import MultiValueDict
 from ninja.parser import Parser
 
-from observability.errors import Invalid, WrongType
+from core.errors import Invalid, WrongType
 
 FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 

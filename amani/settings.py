@@ -20,8 +20,8 @@ from environs import FileAwareEnv, validate
 from amani.appearance import UNFOLD  # noqa: F401  (Django Unfold's settings)
 from amani.database_url import read_database_url
 from amani.redis_url import read_redis_url
-from observability.logging import logging_config
 from observability.severities import SEVERITIES, plain
+from observability.telemetry.logs.formatting import logging_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -137,10 +137,10 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "observability.middleware.RequestLogMiddleware",
-    "observability.spans.requests.TracingMiddleware",
-    "observability.performance.SentryTransactionMiddleware",
-    "observability.middleware.MetricsMiddleware",
+    "observability.telemetry.middleware.RequestLogMiddleware",
+    "observability.telemetry.traces.requests.TracingMiddleware",
+    "observability.telemetry.errors.performance.SentryTransactionMiddleware",
+    "observability.telemetry.middleware.MetricsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -280,7 +280,7 @@ REDIS_URL = read_redis_url(
 )
 CACHES = {
     "default": {
-        "BACKEND": "observability.spans.cache.TracedRedisCache",
+        "BACKEND": "observability.telemetry.traces.cache.TracedRedisCache",
         "LOCATION": REDIS_URL,
         "KEY_PREFIX": "amani",
         "OPTIONS": {"socket_timeout": 1, "socket_connect_timeout": 1},

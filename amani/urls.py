@@ -5,7 +5,7 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 from amani.api import api
-from observability.alerts.intake import webhook
+from observability.alerts.intake.webhook import webhook
 
 handler400 = "amani.error_pages.bad_request"
 handler403 = "amani.error_pages.forbidden"

@@ -8,7 +8,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "amani.settings")
 
 django.setup(set_prefix=False)  # as Django's get_wsgi_application, whose requests know no chunked bodies
 
-from observability.bodies import Handler  # noqa: E402  (these modules read the settings)
-from observability.edge import Edge  # noqa: E402
+from core.bodies import Handler  # noqa: E402  (these modules read the settings)
+from observability.telemetry.edge import Edge  # noqa: E402
 
 application = Edge(Handler())

@@ -25,8 +25,8 @@ def ours(folder: str) -> Scrape:
     from django.conf import settings
 
     settings.configure(PROMETHEUS_MULTIPROC_DIR=folder, VERSION="benchmark")
-    from observability.exposition import write_metrics
-    from observability.formats import TEXT
+    from observability.telemetry.metrics.exposition import write_metrics
+    from observability.telemetry.metrics.formats import TEXT
 
     return lambda: write_metrics(TEXT)
 
@@ -60,8 +60,8 @@ def digest(scrape: Scrape) -> str:
 
 def exemplar_microseconds(count: int) -> float:
     from observability.metrics import query_durations
-    from observability.slots import take_slot
-    from observability.values import store
+    from observability.telemetry.metrics.slots import take_slot
+    from observability.telemetry.metrics.values import store
 
     histogram = query_durations["SELECT"]
     labels = {

@@ -61,7 +61,7 @@ class AmaniWorker(ThreadWorker):  # type: ignore[misc]
     """
 
     def load_wsgi(self) -> None:
-        from observability import processes
+        from observability.telemetry import processes
 
         processes.start("web")
         super().load_wsgi()
@@ -72,6 +72,6 @@ worker_class = AmaniWorker
 
 def worker_exit(_server: object, _worker: object) -> None:
     """In the worker, after its last request."""
-    from observability import processes
+    from observability.telemetry import processes
 
     processes.stop()

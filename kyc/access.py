@@ -5,10 +5,10 @@ from __future__ import annotations
 from django.db import transaction
 
 from accounts.models import User
+from core.request_id import current_request_id
 from kyc.errors import CaseNotFound, NotAllowed, OwnCase
 from kyc.models import Case, NumberAccess
 from kyc.selectors import number_of
-from observability.request_id import current_request_id
 
 
 def show_number(*, case_id: int, actor: User) -> str:

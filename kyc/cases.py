@@ -16,6 +16,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import User
+from core.errors import AmaniError
 from kyc import decisions, documents, metrics, numbers, providers, submission
 from kyc.constraints import constraints_named
 from kyc.decisions import reason_from, shortened
@@ -35,7 +36,6 @@ from kyc.transitions import (
     refuse_anothers_claim,
     require,
 )
-from observability.errors import AmaniError
 
 REVIEW = "kyc.review_case"
 REVOKE = "kyc.revoke_case"

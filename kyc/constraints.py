@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from django.db import IntegrityError
 from psycopg import errors as postgres
 
+from core.errors import AmaniError
 from kyc.errors import CaseOpen, NotInThisState, OwnCase
-from observability.errors import AmaniError
 
 ERRORS: dict[str, Callable[[], AmaniError]] = {
     "one_open_case_per_person": CaseOpen,

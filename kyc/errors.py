@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from observability.errors import AmaniError, Conflict, Forbidden, Invalid, NotFound
+from core.errors import AmaniError, Conflict, Forbidden, Invalid, NotFound
 
 
 class KycError(AmaniError):

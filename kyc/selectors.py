@@ -7,8 +7,8 @@ from uuid import UUID
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from accounts.encryption import decrypt
 from accounts.models import User
+from core.encryption import decrypt
 from kyc import numbers
 from kyc.errors import CaseNotFound
 from kyc.models import Case, Document, State

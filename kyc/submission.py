@@ -14,8 +14,8 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from accounts.encryption import encrypt
 from accounts.models import User
+from core.encryption import encrypt
 from kyc import documents, metrics, numbers, providers
 from kyc.document_types import missing_images
 from kyc.documents import CleanImage, StoredImages

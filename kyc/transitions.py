@@ -10,10 +10,10 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from accounts.models import User
+from core.request_id import current_request_id
 from kyc.errors import CaseNotFound, ClaimedByAnother, NotAllowed, NotInThisState, OwnCase
 from kyc.models import Case, CaseEvent, State
 from kyc.states import Event, Transition, Who, find
-from observability.request_id import current_request_id
 
 # What a step ends unless it says otherwise: a claim, and a doubt.
 RESET: dict[str, Any] = {"claimed_by_id": None, "claimed_until": None, "doubted_at": None}

@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.utils import timezone
 
+from core.console import display
+from core.console.display import Standing
 from kyc.models import Case, Check, State
 from kyc.models.cases import WAITING
 from kyc.states import Event
-from observability import words
-from observability.words import Standing
 
 STATE_MARKS = {
     State.DRAFT: ("quiet", "edit_document", "Draft"),
@@ -70,9 +70,9 @@ def due(case: Case, now: datetime | None = None) -> Standing | None:
         return None
     left = case.submitted_at + target() - (now or timezone.now())
     if left < timedelta(0):
-        return Standing("bad", "alarm", f"{words.duration(-left)} over target")
+        return Standing("bad", "alarm", f"{display.duration(-left)} over target")
     tone = "warning" if left < target() / 4 else "quiet"
-    return Standing(tone, "alarm", f"{words.duration(left)} to target")
+    return Standing(tone, "alarm", f"{display.duration(left)} to target")
 
 
 def claim_is_held(case: Case, now: datetime | None = None) -> bool:

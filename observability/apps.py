@@ -9,8 +9,9 @@ class ObservabilityConfig(AppConfig):
     verbose_name = "Operations"
 
     def ready(self) -> None:
-        from observability import database, scrubbing
-        from observability.secrets import configured_secrets
+        from core import scrubbing
+        from observability.telemetry import database
+        from observability.telemetry.secrets import configured_secrets
 
         scrubbing.learn(configured_secrets())
         database.connect()

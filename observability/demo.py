@@ -14,9 +14,9 @@ from django.db import transaction
 from django.utils import timezone
 
 from observability import severities
+from observability.alerts.delivery.outbox import priority_of
 from observability.alerts.episodes import make_room
-from observability.alerts.outbox import priority_of
-from observability.alerts.routing import reason_not_to_notify
+from observability.alerts.intake.routing import reason_not_to_notify
 from observability.models import Attempt, Delivery, Episode, EpisodeEvent, Receipt
 
 if TYPE_CHECKING:

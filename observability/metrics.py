@@ -14,8 +14,8 @@ from django_prometheus.middleware import Metrics
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
-from observability.sqlstates import Reason, outage_of
-from observability.values import SHARED_MODE, Counter, Gauge, Histogram
+from core.sqlstates import Reason, outage_of
+from observability.telemetry.metrics.values import SHARED_MODE, Counter, Gauge, Histogram
 
 REGISTRY = CollectorRegistry(auto_describe=True)
 

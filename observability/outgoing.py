@@ -13,6 +13,7 @@ from time import perf_counter
 import requests
 from urllib3.exceptions import HTTPError
 
+from core.request_id import request_id_header
 from observability.notifiers.base import VendorResponse
 from observability.notifiers.connection import Deadline
 from observability.notifiers.http import (
@@ -25,7 +26,6 @@ from observability.notifiers.http import (
 )
 from observability.notifiers.redaction import redact
 from observability.notifiers.retry_after import seconds_to_wait as seconds_of
-from observability.request_id import request_id_header
 
 __all__ = ["Answer", "ConnectFailed", "DeliveryError", "OutcomeUnknown", "redact", "seconds_to_wait", "send"]
 

@@ -26,16 +26,16 @@ from django.conf import settings
 from django.core.signals import got_request_exception
 from django.http import HttpRequest
 
-from observability import error_events
+from core.scrubbing import scrub
 from observability.metrics import record_sentry_event
-from observability.scrubbing import scrub
-from observability.trail import trail
+from observability.telemetry.errors import events as error_events
+from observability.telemetry.errors.trail import trail
 
 if TYPE_CHECKING:
     from sentry_sdk.client import BaseClient
 
-    from observability.error_events import Event
-    from observability.sentry_transport import CountingTransport
+    from observability.telemetry.errors.events import Event
+    from observability.telemetry.errors.transport import CountingTransport
 
 logger = logging.getLogger(__name__)
 
@@ -157,7 +157,7 @@ def make_client(kind: str) -> BaseClient:
 
 
 def client_options() -> dict[str, Any]:
-    from observability.sentry_transport import CountingTransport
+    from observability.telemetry.errors.transport import CountingTransport
 
     return {
         "dsn": settings.SENTRY_DSN,
@@ -191,7 +191,9 @@ def connect() -> None:
 
 
 def watch_tasks() -> None:
-    from observability import performance  # whose middleware is imported by those who import this module
+    from observability.telemetry.errors import (
+        performance,  # whose middleware is imported by those who import this module
+    )
 
     performance.watch_tasks()
 

@@ -4,8 +4,8 @@
     with tracer.start_as_current_span("release_milestone"):
         add_span_attributes(milestone_id=milestone.pk)
 
-Requests, queries, tasks, cache and outgoing calls have spans without anybody's doing; observability/spans/
-makes them. With TRACING_ENABLED off all of this does nothing, at no cost.
+Requests, queries, tasks, cache and outgoing calls have spans by themselves, made by
+observability/telemetry/traces/. With TRACING_ENABLED off all of this does nothing, at no cost.
 """
 
 import os
@@ -18,11 +18,11 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ParentBased, Sampler, TraceIdRatioBased
 from opentelemetry.trace import Tracer
 
-from observability.spans import outgoing, roots
-from observability.spans.batches import Batches
-from observability.spans.current import Trace as Trace
-from observability.spans.current import current_trace as current_trace
-from observability.spans.exporting import make_exporter
+from observability.telemetry.traces import outgoing, roots
+from observability.telemetry.traces.batches import Batches
+from observability.telemetry.traces.current import Trace as Trace
+from observability.telemetry.traces.current import current_trace as current_trace
+from observability.telemetry.traces.exporting import make_exporter
 
 AttributeValue = str | bool | int | float | Sequence[str] | Sequence[bool] | Sequence[int] | Sequence[float]
 

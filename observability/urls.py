@@ -2,8 +2,8 @@
 
 from django.urls import path
 
-from observability.health import health_view, ping_view, readiness_view
-from observability.scrape import metrics_view
+from observability.telemetry.health import health_view, ping_view, readiness_view
+from observability.telemetry.metrics.scrape import metrics_view
 
 urlpatterns = [
     path("metrics", metrics_view, name="metrics"),

@@ -1,4 +1,4 @@
-"""Views and tasks that do everything wrong with the secrets of observability/tests/planted.py."""
+"""Views and tasks that do everything wrong with the secrets of core/tests/planted.py."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from django.urls import path
 from django.views.decorators.csrf import csrf_exempt
 from opentelemetry import trace
 
+from core.tests.planted import PLANTED
 from observability.alerts import send_alert
 from observability.sentry import add_breadcrumb, capture_exception
-from observability.tests.planted import PLANTED
 from observability.tests.waiting import ANSWER_SECONDS
 from observability.tracing import add_span_attributes, get_tracer
 

@@ -18,8 +18,8 @@ from django.db.backends.postgresql.base import DatabaseWrapper
 from amani.database_url import EXAMPLE, read_database_url
 from local.ports import find_free_port
 from local.services import PrivatePostgres
-from observability import health
-from observability.database_hosts import Hosts
+from observability.telemetry import health
+from observability.telemetry.database_hosts import Hosts
 from observability.tests.waiting import wait_until
 from tests.test_settings import manage, production_example
 

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import pytest
 from pytest_django import Settings
 
-from observability.exposition import DEPENDENCIES, OneProcess
 from observability.metrics import REGISTRY
+from observability.telemetry.metrics.exposition import DEPENDENCIES, OneProcess
 from tests.rule_files import ROOT, Matcher, documented_queries, parse_query, rules
 
 TARGET_LABELS = {"job", "instance"}

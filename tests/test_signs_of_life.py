@@ -11,7 +11,8 @@ from django.conf import settings
 from django.utils import timezone
 
 from amani.celery import app
-from observability import celery_signals, metrics
+from observability import metrics
+from observability.telemetry import celery_signals
 from tests.rule_files import PROMETHEUS, ROOT, alerts, load, rules
 
 INSTALLED = "Right after an installation no sign of life is missed yet; four minutes later each is"

@@ -15,8 +15,8 @@ import pytest
 from django.conf import settings
 
 from observability.alerts import watchdog
-from observability.health import BUDGET_SECONDS
-from observability.scrape import KEPT_SECONDS
+from observability.telemetry.health import BUDGET_SECONDS
+from observability.telemetry.metrics.scrape import KEPT_SECONDS
 from tests.rule_files import ALERTMANAGER, PROMETHEUS, alerts, load
 
 LIMIT_SECONDS = 300

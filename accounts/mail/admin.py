@@ -11,8 +11,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from accounts.models import Mail
-from observability import words
-from observability.console.history import HistoryAdmin
+from core.console import display
+from core.console.history import HistoryAdmin
 
 State = Mail.State
 MARKS = {
@@ -47,21 +47,23 @@ class MailAdmin(HistoryAdmin):
     def stored(self, mail: Mail) -> SafeString:
         return format_html(
             '<span class="am-name">{}</span><span class="am-second">{}</span>',
-            words.time_tag(mail.created_at, words.ago(mail.created_at)),
+            display.time_tag(mail.created_at, display.ago(mail.created_at)),
             f"mail {mail.pk}",
         )
 
     @admin.display(description="state")
     def standing(self, mail: Mail) -> SafeString:
-        return words.mark(*MARKS[State(mail.state)])
+        return display.mark(*MARKS[State(mail.state)])
 
     @admin.display(description="why")
     def why(self, mail: Mail) -> SafeString:
-        return format_html('<span class="am-second am-wrap">{}</span>', words.short(mail.reason, 160) or "—")
+        return format_html(
+            '<span class="am-second am-wrap">{}</span>', display.short(mail.reason, 160) or "—"
+        )
 
     @admin.display(description="attempts")
     def tries(self, mail: Mail) -> int:
         return mail.attempt_count
 
     def page_context(self, request: HttpRequest, row: Mail) -> dict[str, Any]:
-        return {"mark": words.mark(*MARKS[State(row.state)])}
+        return {"mark": display.mark(*MARKS[State(row.state)])}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 
-from accounts import encryption
+from core import encryption
 
 
 @dataclass(frozen=True, slots=True)

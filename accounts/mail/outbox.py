@@ -15,12 +15,12 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
-from accounts import encryption
 from accounts.mail import doorbell
 from accounts.mail.about import about
 from accounts.mail.letter import Letter, seal
 from accounts.models import Mail, User
-from observability.request_id import current_request_id
+from core import encryption
+from core.request_id import current_request_id
 
 DELETED_AT_ONCE = 10_000
 LONGEST_DOMAIN = 253

@@ -7,13 +7,13 @@ import time
 import structlog
 from django.utils import timezone
 
-from accounts.errors import CannotDecrypt
 from accounts.mail.claim import Claim, claim, waiting
 from accounts.mail.letter import open_letter
 from accounts.mail.metrics import record_waiting
 from accounts.mail.record import give_up_expired, record
 from accounts.mail.transport import Outcome, RetryLater, hand_over
 from accounts.models import Mail
+from core.errors import CannotDecrypt
 from observability.sentry import capture_exception
 
 LONGEST_RUN_SECONDS = 20.0  # then the next sweep goes on

@@ -33,9 +33,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "content",
-                    models.BinaryField(
-                        blank=True, help_text="Encrypted by accounts/encryption.py.", null=True
-                    ),
+                    models.BinaryField(blank=True, help_text="Encrypted by core/encryption.py.", null=True),
                 ),
                 (
                     "state",

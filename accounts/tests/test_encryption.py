@@ -10,10 +10,10 @@ from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
 from cryptography.fernet import Fernet
 
-from accounts import encryption
-from accounts.errors import CannotDecrypt
 from accounts.models import User
 from accounts.second_factor import rotate_secret, secrets_of_factors
+from core import encryption
+from core.errors import CannotDecrypt
 
 pytestmark = pytest.mark.django_db
 

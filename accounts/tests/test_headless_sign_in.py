@@ -12,7 +12,7 @@ from django.core.cache import cache
 from accounts.metrics import LOGIN_OUTCOMES
 from accounts.models import User
 from accounts.tests.devices import DEVICES, EMAIL, PASSWORD, App, code_in_mail, make_person
-from observability.logging import Formatter
+from observability.telemetry.logs.formatting import Formatter
 from observability.tests.samples import Change
 
 pytestmark = pytest.mark.django_db

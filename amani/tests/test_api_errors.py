@@ -19,7 +19,7 @@ from redis.exceptions import ConnectionError as RedisGone
 from accounts.models import User
 from amani.errors import Problem, fields_of
 from amani.tests.people import ME, Api, make_person
-from observability import errors
+from core import errors
 
 pytestmark = pytest.mark.django_db
 

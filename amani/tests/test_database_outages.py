@@ -18,10 +18,10 @@ from accounts.models import User
 from accounts.session_store import SessionStore
 from amani.celery import app
 from amani.tests.people import ME, PASSWORD, Api, make_person
-from observability import health
+from core.sqlstates import Reason, outage_of
 from observability.models import Episode, Heartbeat, Receipt
-from observability.sqlstates import Reason, outage_of
 from observability.tasks import watch_pipeline
+from observability.telemetry import health
 from observability.tests import history
 from observability.tests.payloads import alert, body
 from observability.tests.read_only import read_only_database
@@ -38,7 +38,7 @@ def usual(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.ALERT_WEBHOOK_TOKEN = TOKEN
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     settings.ACCOUNT_RATE_LIMITS = False
-    monkeypatch.setattr("observability.alerts.doorbell.Doorbell.ring", lambda _self, _names: None)
+    monkeypatch.setattr("observability.alerts.delivery.doorbell.Doorbell.ring", lambda _self, _names: None)
 
 
 class Surfaces:
@@ -243,7 +243,7 @@ def test_a_webhook_that_fails_by_our_fault_is_sent_again_and_reported(
     surfaces: Surfaces, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     reported: list[BaseException] = []
-    monkeypatch.setattr("observability.alerts.intake.capture_exception", reported.append)
+    monkeypatch.setattr("observability.alerts.intake.webhook.capture_exception", reported.append)
     with refusing("observability_receipt", "42P01"):
         assert_is_outage("webhook", surfaces.webhook())
     assert [type(problem).__name__ for problem in reported] == ["ProgrammingError"]

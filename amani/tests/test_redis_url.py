@@ -23,8 +23,8 @@ from amani.tests.tls import Authority, TlsProxy
 from local.ports import find_free_port
 from local.processes import wait_until
 from local.services import PrivateValkey
-from observability import health
-from observability.secrets import configured_secrets
+from observability.telemetry import health
+from observability.telemetry.secrets import configured_secrets
 from observability.tests.waiting import PATIENCE_SECONDS
 
 UNCHECKED = ["none", "CERT_NONE", "None"]

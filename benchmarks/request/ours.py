@@ -3,10 +3,10 @@
 import os
 from typing import Any, NamedTuple
 
-LOG = "observability.middleware.RequestLogMiddleware"
-TRACING = "observability.spans.requests.TracingMiddleware"
-SENTRY = "observability.performance.SentryTransactionMiddleware"
-METRICS = "observability.middleware.MetricsMiddleware"
+LOG = "observability.telemetry.middleware.RequestLogMiddleware"
+TRACING = "observability.telemetry.traces.requests.TracingMiddleware"
+SENTRY = "observability.telemetry.errors.performance.SentryTransactionMiddleware"
+METRICS = "observability.telemetry.middleware.MetricsMiddleware"
 
 
 class Signals(NamedTuple):
@@ -55,13 +55,14 @@ def settings_of(signals: Signals) -> dict[str, Any]:
 
 
 def logging_config() -> dict[str, Any]:
-    from observability import logging
+    from observability.telemetry.logs import formatting as logging
 
     return logging.logging_config("INFO", "json")
 
 
 def start(signals: Signals) -> None:
-    from observability import database, processes, sentry
+    from observability import sentry
+    from observability.telemetry import database, processes
 
     if not signals.middleware:
         sentry.start("web")

@@ -8,6 +8,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import User
+from core.errors import Conflict
 from kyc import cases
 from kyc.errors import DuplicateNumber, KycError
 from kyc.models import Case, State
@@ -16,7 +17,6 @@ from kyc.selectors import same_number
 from kyc.states import Event, Who, events_for
 from kyc.transitions import has_lapsed, lock_case
 from kyc.words import STATE_MARKS
-from observability.errors import Conflict
 
 FOR_THE_PERSON = "What should the person know? They read these words."
 REASONS = [(code.value, code.label) for code in BY_PEOPLE]

@@ -8,12 +8,12 @@ from django import forms
 from django.utils import timezone
 
 from accounts.models import User
+from core.errors import AmaniError
 from kyc.limits import rule_at, set_limit
 from kyc.limits.money import minor_from
 from kyc.limits.rules import LONGEST_REASON, checked
 from kyc.models import LimitKind, LimitRule
 from kyc.tiers import TIERS
-from observability.errors import AmaniError
 
 FIELD_OF = {"amount_minor": "amount"}
 

@@ -14,13 +14,13 @@ from django.urls import URLPattern, path
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
+from core.console.history import HistoryAdmin, see_other
 from kyc.admin.limit_form import LimitForm
 from kyc.admin.operator import operator
 from kyc.limits.matrix import history, matrix
 from kyc.limits.money import shown
 from kyc.models import LimitKind, LimitRule
 from kyc.tiers import TIERS
-from observability.console.history import HistoryAdmin, see_other
 
 MOST_RULES = 200
 MAY_SET = "change_limits"

@@ -6,7 +6,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 
 from accounts.models import User
-from observability.console.history import actor_of
+from core.console.history import actor_of
 
 
 def operator(request: HttpRequest) -> User:

@@ -15,12 +15,12 @@ from django.urls import URLPattern
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from core.console import display
+from core.console.history import HistoryAdmin, posted_reason, see_other
 from kyc.admin.operator import operator
 from kyc.models import ProviderEvent
 from kyc.providers import events
 from kyc.words import provider_name
-from observability import words
-from observability.console.history import HistoryAdmin, posted_reason, see_other
 
 State = ProviderEvent.State
 MARKS = {
@@ -59,17 +59,19 @@ class ProviderEventAdmin(HistoryAdmin):
     def received(self, event: ProviderEvent) -> SafeString:
         return format_html(
             '<span class="am-name">{}</span><span class="am-second">{}</span>',
-            words.time_tag(event.received_at, words.ago(event.received_at)),
+            display.time_tag(event.received_at, display.ago(event.received_at)),
             f"callback {event.pk}",
         )
 
     @admin.display(description="outcome")
     def standing(self, event: ProviderEvent) -> SafeString:
-        return words.mark(*MARKS[State(event.state)])
+        return display.mark(*MARKS[State(event.state)])
 
     @admin.display(description="why")
     def why(self, event: ProviderEvent) -> SafeString:
-        return format_html('<span class="am-second am-wrap">{}</span>', words.short(event.reason, 160) or "—")
+        return format_html(
+            '<span class="am-second am-wrap">{}</span>', display.short(event.reason, 160) or "—"
+        )
 
     @admin.display(description="provider")
     def of_provider(self, event: ProviderEvent) -> str:
@@ -83,7 +85,7 @@ class ProviderEventAdmin(HistoryAdmin):
         is_about_a_check = row.signature_ok and row.check_row_id is not None
         return {
             "title": str(row),
-            "mark": words.mark(*MARKS[State(row.state)]),
+            "mark": display.mark(*MARKS[State(row.state)]),
             "provider": provider_name(row.provider),
             "may_process": is_about_a_check and self.may(request, MAY_PROCESS),
             "may_see_case": request.user.has_perm("kyc.view_case"),

@@ -17,6 +17,9 @@ from django.utils.safestring import SafeString
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
+from core.console import display
+from core.console.history import CappedChangeList, HistoryAdmin, posted_reason, see_other
+from core.errors import AmaniError
 from kyc import access
 from kyc.admin import actions, case_page, filters, next_case
 from kyc.admin.operator import operator
@@ -25,9 +28,6 @@ from kyc.models import Case, Check, State
 from kyc.selectors import with_duplicate_flag
 from kyc.states import Event
 from kyc.words import STATE_MARKS, check_mark, claim_is_held, due, provider_name, target_in_words
-from observability import words
-from observability.console.history import CappedChangeList, HistoryAdmin, posted_reason, see_other
-from observability.errors import AmaniError
 
 log = structlog.get_logger(__name__)
 
@@ -99,7 +99,7 @@ class CaseAdmin(HistoryAdmin):
 
     @admin.display(description="case")
     def case(self, case: Case) -> SafeString:
-        flag = words.mark("warning", "content_copy", "Number claimed twice") if is_duplicate(case) else ""
+        flag = display.mark("warning", "content_copy", "Number claimed twice") if is_duplicate(case) else ""
         return format_html(
             '<span class="am-name">Case {}</span><span class="am-second">{} · {}</span>{}',
             case.pk,
@@ -110,8 +110,8 @@ class CaseAdmin(HistoryAdmin):
 
     @admin.display(description="state")
     def standing(self, case: Case) -> SafeString:
-        mark = words.mark(*STATE_MARKS[State(case.state)])
-        doubt = words.mark("warning", "gpp_maybe", "Doubted") if case.doubted_at else ""
+        mark = display.mark(*STATE_MARKS[State(case.state)])
+        doubt = display.mark("warning", "gpp_maybe", "Doubted") if case.doubted_at else ""
         return format_html("{}{}", mark, doubt)
 
     @admin.display(description="waits")
@@ -121,7 +121,7 @@ class CaseAdmin(HistoryAdmin):
             return decided_when(case)
         return format_html(
             '<span class="am-first">{}</span><span class="am-word am-small am-ink-{}">{}</span>',
-            words.time_tag(case.submitted_at, words.duration(timezone.now() - case.submitted_at)),
+            display.time_tag(case.submitted_at, display.duration(timezone.now() - case.submitted_at)),
             standing.tone,
             standing.text,
         )
@@ -133,7 +133,7 @@ class CaseAdmin(HistoryAdmin):
                 '<span class="am-second">{}</span>', "Nobody" if case.state == State.SUBMITTED else "—"
             )
         until = "until {}" if claim_is_held(case) else "claim ran out at {}"
-        moment = words.time_tag(case.claimed_until, words.clock(case.claimed_until))
+        moment = display.time_tag(case.claimed_until, display.clock(case.claimed_until))
         return format_html(
             '<span class="am-first">{}</span><span class="am-second">{}</span>',
             case.claimed_by.get_full_name(),
@@ -146,7 +146,7 @@ class CaseAdmin(HistoryAdmin):
         if not checks:
             return format_html('<span class="am-second">{}</span>', "—")
         tone, icon, text = check_mark(checks[0])
-        return words.mark(tone, icon, f"{provider_name(checks[0].provider)} {text}")
+        return display.mark(tone, icon, f"{provider_name(checks[0].provider)} {text}")
 
     # --- What is posted ---
 
@@ -238,5 +238,5 @@ def is_duplicate(case: Case) -> bool:
 def decided_when(case: Case) -> SafeString:
     if case.decided_at is None:
         return format_html('<span class="am-second">{}</span>', "—")
-    decided = words.time_tag(case.decided_at, words.ago(case.decided_at))
+    decided = display.time_tag(case.decided_at, display.ago(case.decided_at))
     return format_html('<span class="am-second">decided {}</span>', decided)

@@ -14,13 +14,13 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 
 from accounts.models import User
+from core.console import display
+from core.console.history import HistoryAdmin, see_other
 from kyc.admin.filters import list_of, people_by_email
 from kyc.limits import limits_of
 from kyc.limits.money import shown
 from kyc.models import LimitKind, LimitUsage
 from kyc.tiers import TIERS, next_tier, tier_of
-from observability import words
-from observability.console.history import HistoryAdmin, see_other
 
 NEARLY_PERCENT = 90
 LONGEST_TERM = 100
@@ -91,7 +91,7 @@ class LimitUsageAdmin(HistoryAdmin):
     def room(self, usage: LimitUsage) -> SafeString:
         percent = percent_used(usage.used_minor, usage.cap_minor)
         if percent >= NEARLY_PERCENT:
-            return words.mark("warning", "speed", f"{percent}% used")
+            return display.mark("warning", "speed", f"{percent}% used")
         return format_html('<span class="am-second">{}% used</span>', percent)
 
     def page_context(self, request: HttpRequest, row: LimitUsage) -> dict[str, Any]:

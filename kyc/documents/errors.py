@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from django.core.exceptions import RequestDataTooBig
 
+from core.errors import Invalid, NotFound, TooLarge, Unavailable, WrongType
 from kyc.errors import KycError
 from kyc.files.refusal import Reason, Refused
-from observability.errors import Invalid, NotFound, TooLarge, Unavailable, WrongType
 
 
 class FileRefused(KycError):

@@ -14,12 +14,12 @@ from django.db import transaction
 from django.db.models import Max, Q, QuerySet
 from django.utils import timezone
 
+from core.request_id import current_request_id
 from kyc.documents.removal import delete_documents, delete_files_of
 from kyc.models import Case, CaseEvent, Document, State
 from kyc.models.cases import FRAUD
 from kyc.providers import events
 from kyc.transitions import lock_case
-from observability.request_id import current_request_id
 
 BATCH = 200
 ENDED = (State.EXPIRED, State.REVOKED)

@@ -13,10 +13,10 @@ from typing import NamedTuple, TypeVar
 from django.db import transaction
 from django.db.models import Model, QuerySet
 
-from accounts.encryption import is_current, key_fingerprint, rotate
-from accounts.errors import CannotDecrypt
 from accounts.mail.outbox import rotate_content, with_content
 from accounts.second_factor import rotate_secret, secrets_of_factors
+from core.encryption import is_current, key_fingerprint, rotate
+from core.errors import CannotDecrypt
 from kyc.documents import storage
 from kyc.documents.errors import DocumentNotFound, FileDamaged
 from kyc.documents.files import read

@@ -12,8 +12,8 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import Storage, storages
 from django.utils import timezone
 
-from accounts.encryption import decrypt, encrypt, key_fingerprint
-from accounts.errors import CannotDecrypt
+from core.encryption import decrypt, encrypt, key_fingerprint
+from core.errors import CannotDecrypt
 from kyc.documents.errors import FileDamaged, StorageUnavailable
 from observability.sentry import capture_exception
 

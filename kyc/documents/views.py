@@ -10,15 +10,14 @@ from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.http import require_GET
 
-from accounts.errors import CannotDecrypt
 from accounts.models import User
+from core.errors import AmaniError, CannotDecrypt
+from core.request_id import current_request_id
 from kyc.documents.errors import DocumentNotFound, FileDamaged, StorageUnavailable
 from kyc.documents.files import read
 from kyc.files.kinds import EXTENSIONS, PDF
 from kyc.metrics import record_document_failure, record_document_view
 from kyc.models import Document, DocumentAccess
-from observability.errors import AmaniError
-from observability.request_id import current_request_id
 from observability.sentry import capture_exception
 
 NOT_SHOWN = (CannotDecrypt, FileDamaged, StorageUnavailable)

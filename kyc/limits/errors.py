@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from core.errors import Conflict, Invalid
 from kyc.errors import KycError
 from kyc.limits.money import shown
 from kyc.models import LimitKind
 from kyc.tiers import next_tier
-from observability.errors import Conflict, Invalid
 
 OF_WHAT = {
     LimitKind.SINGLE: "for one payment",

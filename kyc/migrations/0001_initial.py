@@ -45,7 +45,7 @@ class Migration(migrations.Migration):
                 ("country", models.CharField(help_text="ISO 3166-1 alpha-2.", max_length=2)),
                 (
                     "number_encrypted",
-                    models.BinaryField(help_text="The document's number, by accounts/encryption.py."),
+                    models.BinaryField(help_text="The document's number, by core/encryption.py."),
                 ),
                 (
                     "number_hash",
@@ -542,7 +542,7 @@ class Migration(migrations.Migration):
                     models.CharField(help_text="The provider's id, or the hash of the body.", max_length=128),
                 ),
                 ("received_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ("body", models.BinaryField(help_text="As received, encrypted by accounts/encryption.py.")),
+                ("body", models.BinaryField(help_text="As received, encrypted by core/encryption.py.")),
                 ("signature_ok", models.BooleanField()),
                 (
                     "state",

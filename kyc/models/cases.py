@@ -60,7 +60,7 @@ class Case(models.Model):
     person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="kyc_cases")
     document_type = models.CharField(max_length=16, choices=DocumentType)
     country = models.CharField(max_length=2, help_text="ISO 3166-1 alpha-2.")
-    number_encrypted = models.BinaryField(help_text="The document's number, by accounts/encryption.py.")
+    number_encrypted = models.BinaryField(help_text="The document's number, by core/encryption.py.")
     number_hash = models.CharField(max_length=64, help_text="Keyed hash of type, country and number.")
     number_last = models.CharField(max_length=4, help_text="Its last characters, for people to compare.")
     state = models.CharField(max_length=10, choices=State, default=State.DRAFT)

@@ -85,7 +85,7 @@ class ProviderEvent(models.Model):
     provider = models.CharField(max_length=16)
     event_id = models.CharField(max_length=128, help_text="The provider's id, or the hash of the body.")
     received_at = models.DateTimeField(default=timezone.now, editable=False)
-    body = models.BinaryField(help_text="As received, encrypted by accounts/encryption.py.")
+    body = models.BinaryField(help_text="As received, encrypted by core/encryption.py.")
     signature_ok = models.BooleanField()
     state = models.CharField(max_length=8, choices=State, default=State.PENDING)
     reason = models.TextField(blank=True)

@@ -11,15 +11,15 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from accounts.encryption import encrypt
 from accounts.models import User
+from core.encryption import encrypt
+from core.request_id import current_request_id
 from kyc import metrics
 from kyc.constraints import constraint_of
 from kyc.errors import CannotProcessAgain, NotAllowed, ReasonMissing
 from kyc.models import Case, Check, ProviderEvent
 from kyc.providers import doorbell
 from kyc.providers.base import Callback
-from observability.request_id import current_request_id
 
 REPROCESS = "kyc.reprocess_providerevent"
 # What anybody can send must not fill the disk: the first of an hour are kept to be looked at, others counted.

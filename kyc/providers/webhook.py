@@ -13,14 +13,14 @@ from django.db import Error as DatabaseError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 
+from core import bodies
+from core.errors import RETRY_AFTER_SECONDS
+from core.request_id import current_request_id
+from core.sqlstates import outage_of
 from kyc.providers import events, registry
 from kyc.providers.base import Malformed, Provider
-from observability import bodies
-from observability.errors import RETRY_AFTER_SECONDS
 from observability.metrics import record_database_outage
-from observability.request_id import current_request_id
 from observability.sentry import capture_exception
-from observability.sqlstates import outage_of
 
 BODY_LIMIT_BYTES = 2 * 1024 * 1024  # Smile ID advises 1.5 MB: some callbacks hold a photograph
 log = structlog.get_logger(__name__)

@@ -8,6 +8,7 @@ import structlog
 from django.conf import settings
 from django.urls import reverse
 
+from core.sqlstates import is_outage
 from kyc import documents, metrics
 from kyc.models import Case
 from kyc.providers import registry
@@ -29,7 +30,6 @@ from kyc.providers.verdicts import apply
 from kyc.selectors import number_of
 from observability.outgoing import redact
 from observability.sentry import capture_exception
-from observability.sqlstates import is_outage
 
 LONGEST_RUN_SECONDS = 20.0  # then the next sweep goes on: a task may take no longer than 110 s
 LONGEST_REASON = 300

@@ -8,9 +8,9 @@ import pycountry
 from django import template
 from django.utils.safestring import SafeString
 
+from core.console import display
 from kyc.models import Case, State
 from kyc.words import STATE_MARKS, provider_name
-from observability import words
 
 register = template.Library()
 
@@ -18,7 +18,7 @@ register = template.Library()
 @register.filter
 def case_mark(case: Case) -> SafeString:
     """The coloured word for a case's state."""
-    return words.mark(*STATE_MARKS[State(case.state)])
+    return display.mark(*STATE_MARKS[State(case.state)])
 
 
 @register.filter
@@ -41,4 +41,4 @@ def country(code: str) -> str:
 
 @register.filter
 def to_the_minute(moment: datetime) -> SafeString:
-    return words.time_tag(moment, words.clock(moment))
+    return display.time_tag(moment, display.clock(moment))

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from django import template
 from django.utils.safestring import SafeString
 
+from core.console import display
 from kyc.limits.money import shown
 from kyc.models import LimitRule
-from observability import words
 
 register = template.Library()
 
@@ -30,4 +30,4 @@ def day(moment: datetime) -> SafeString:
     """`1 Jan 2024`, with the time of the day unless it is midnight; in UTC."""
     moment = moment.astimezone(UTC)
     time = "" if (moment.hour, moment.minute) == (0, 0) else f", {moment:%H:%M}"
-    return words.time_tag(moment, f"{moment.day} {moment:%b %Y}{time}")
+    return display.time_tag(moment, f"{moment.day} {moment:%b %Y}{time}")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from core.request_id import request_id
 from kyc import cases, documents, selectors
 from kyc.documents.retention import erase_case
 from kyc.errors import (
@@ -40,7 +41,6 @@ from kyc.tests.people import (
     submission,
     submitted,
 )
-from observability.request_id import request_id
 
 pytestmark = pytest.mark.django_db
 

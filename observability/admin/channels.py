@@ -10,8 +10,9 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from observability import words
-from observability.console.history import HistoryAdmin
+from core.console import display
+from core.console.history import HistoryAdmin
+from observability.alerts import badges
 from observability.models import Channel, Delivery
 from observability.notifiers import registry
 
@@ -25,11 +26,11 @@ class ChannelAdmin(HistoryAdmin):
 
     @admin.display(description="channel", ordering="name")
     def label(self, channel: Channel) -> SafeString:
-        return format_html('<span class="am-name">{}</span>', words.channel_label(channel.name))
+        return format_html('<span class="am-name">{}</span>', badges.channel_label(channel.name))
 
     @admin.display(description="state")
     def standing(self, channel: Channel) -> SafeString:
-        return words.mark(*standing_of(channel.name, channel))
+        return display.mark(*standing_of(channel.name, channel))
 
     @admin.display(description="why")
     def why(self, channel: Channel) -> SafeString:
@@ -39,14 +40,14 @@ class ChannelAdmin(HistoryAdmin):
     def next_slot(self, channel: Channel) -> str | SafeString:
         if channel.next_slot_at <= timezone.now():
             return "at once"
-        return words.time_tag(channel.next_slot_at, words.ago(channel.next_slot_at))
+        return display.time_tag(channel.next_slot_at, display.ago(channel.next_slot_at))
 
     def page_context(self, request: HttpRequest, row: Channel) -> dict[str, Any]:
         deliveries = Delivery.objects.filter(channel=row.name).select_related("episode").order_by("-id")
         gone_wrong = deliveries.filter(state__in=[Delivery.State.FAILED, Delivery.State.DEAD])
         return {
-            "title": words.channel_label(row.name),
-            "mark": words.mark(*standing_of(row.name, row)),
+            "title": badges.channel_label(row.name),
+            "mark": display.mark(*standing_of(row.name, row)),
             "next_slot": self.next_slot(row),
             "gone_wrong": list(gone_wrong[:MOST_SHOWN]),
         }

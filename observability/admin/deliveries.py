@@ -11,10 +11,10 @@ from django.urls import URLPattern, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from observability import words
+from core.console import display
+from core.console.history import HistoryAdmin, actor_of, posted_reason, see_other
 from observability.admin.episode_filters import WAITING
-from observability.alerts import episodes
-from observability.console.history import HistoryAdmin, actor_of, posted_reason, see_other
+from observability.alerts import badges, episodes
 from observability.models import Attempt, Delivery
 from observability.notifiers import registry
 
@@ -66,26 +66,26 @@ class DeliveryAdmin(HistoryAdmin):
         return format_html(
             '<span class="am-name">{}</span><span class="am-second am-summary">{}</span>',
             subject_of(delivery),
-            f"{delivery.get_kind_display()} to {words.channel_label(delivery.channel)}",
+            f"{delivery.get_kind_display()} to {badges.channel_label(delivery.channel)}",
         )
 
     @admin.display(description="state", ordering="state")
     def standing(self, delivery: Delivery) -> SafeString:
-        standing = words.standing_of(delivery)
+        standing = badges.standing_of(delivery)
         return format_html(
             '<span class="am-stack">{}{}</span>',
-            words.mark(standing.tone, standing.icon, standing.text),
-            words.severity_mark(delivery.severity),
+            display.mark(standing.tone, standing.icon, standing.text),
+            badges.severity_mark(delivery.severity),
         )
 
     @admin.display(description="why")
     def why(self, delivery: Delivery) -> SafeString:
-        detail = words.short(words.detail_of(delivery), 120) or "—"
+        detail = display.short(badges.detail_of(delivery), 120) or "—"
         return format_html('<span class="am-second am-wrap">{}</span>', detail)
 
     @admin.display(description="planned", ordering="id")
     def planned(self, delivery: Delivery) -> SafeString:
-        return words.time_tag(delivery.created_at, words.ago(delivery.created_at))
+        return display.time_tag(delivery.created_at, display.ago(delivery.created_at))
 
     @admin.display(description="attempts", ordering="attempt_count")
     def tries(self, delivery: Delivery) -> int:
@@ -93,7 +93,7 @@ class DeliveryAdmin(HistoryAdmin):
 
     def page_context(self, request: HttpRequest, row: Delivery) -> dict[str, Any]:
         return {
-            "title": f"{subject_of(row)} to {words.channel_label(row.channel)}",
+            "title": f"{subject_of(row)} to {badges.channel_label(row.channel)}",
             "attempts": list(
                 Attempt.objects.filter(delivery__in=[row.pk, row.digest_id or row.pk]).order_by("at")
             ),
@@ -128,7 +128,7 @@ class DeliveryAdmin(HistoryAdmin):
 def subject_of(delivery: Delivery) -> str:
     """The alert's name, or what a digest bundles."""
     if delivery.episode is not None:
-        return words.short(delivery.episode.alertname)
+        return display.short(delivery.episode.alertname)
     bundled = Delivery.Kind(delivery.digest_of).label if delivery.digest_of else "alert"
     return f"Digest {delivery.pk} ({delivery.severity}, {bundled})"
 

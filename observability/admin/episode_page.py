@@ -8,14 +8,13 @@ from urllib.parse import quote
 from django.conf import settings
 from django.db.models import Prefetch
 
-from observability import words
 from observability.admin.cause import links as cause_links
 from observability.admin.cause import logs
 from observability.admin.cause.page import cause_context
 from observability.admin.matchers import is_classic, selector, silence_command
-from observability.alerts import trust
-from observability.alerts.annotations import description_of, names_shown_elsewhere
+from observability.alerts import badges, trust
 from observability.alerts.delivery.facts import runbook_url
+from observability.alerts.intake.annotations import description_of, names_shown_elsewhere
 from observability.models import Attempt, Delivery, Episode, EpisodeEvent
 from observability.notifiers import registry
 from observability.notifiers.links import safe_url
@@ -46,7 +45,7 @@ def page_context(episode: Episode) -> dict[str, Any]:
             (event, *EVENT_ICONS[EpisodeEvent.Kind(event.kind)], *log_lines_of(event)) for event in events
         ],
         "deliveries": deliveries,
-        "why_nobody": words.why_nobody(episode, [delivery for delivery, _attempts in deliveries]),
+        "why_nobody": badges.why_nobody(episode, [delivery for delivery, _attempts in deliveries]),
         "earlier": list(
             Episode.objects.filter(fingerprint=episode.fingerprint, starts_at__lt=episode.starts_at).order_by(
                 "-starts_at"

@@ -14,13 +14,13 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_safe
 
-from observability import words
+from core.console import display
+from core.console.history import CappedChangeList, HistoryAdmin, actor_of, posted_reason, see_other
+from core.console.paging import BoundedDates, in_period
 from observability.admin.cause.page import samples_context
 from observability.admin.episode_filters import OwnerFilter, ToldFilter, UnknownSeverityFilter, search
 from observability.admin.episode_page import page_context
-from observability.alerts import episodes
-from observability.console.history import CappedChangeList, HistoryAdmin, actor_of, posted_reason, see_other
-from observability.console.paging import BoundedDates, in_period
+from observability.alerts import badges, episodes
 from observability.models import Delivery, Episode
 
 FIRING = Q(status=Episode.Status.FIRING)
@@ -77,34 +77,37 @@ class EpisodeAdmin(HistoryAdmin):
 
     @admin.display(description="state", ordering="status")
     def standing(self, episode: Episode) -> SafeString:
-        status = words.mark(*words.episode_mark(episode))
-        unconfirmed = words.NOT_CONFIRMED_MARK if words.not_confirmed_since(episode) else ""
-        doubt = words.UNKNOWN_SEVERITY_MARK if episode.severity_is_unknown else ""
+        status = display.mark(*badges.episode_mark(episode))
+        unconfirmed = badges.NOT_CONFIRMED_MARK if badges.not_confirmed_since(episode) else ""
+        doubt = badges.UNKNOWN_SEVERITY_MARK if episode.severity_is_unknown else ""
         return format_html(
             '<span class="am-stack">{}{}{}{}</span>',
             status,
             unconfirmed,
-            words.severity_mark(episode.severity),
+            badges.severity_mark(episode.severity),
             doubt,
         )
 
     @admin.display(description="alert", ordering="alertname")
     def alert(self, episode: Episode) -> SafeString:
-        summary = "" if episode.summary == episode.alertname else words.short(episode.summary)
-        name = words.short(episode.alertname)
+        summary = "" if episode.summary == episode.alertname else display.short(episode.summary)
+        name = display.short(episode.alertname)
         return format_html(
             '<span class="am-name">{}</span><span class="am-second am-summary">{}</span>', name, summary
         )
 
     @admin.display(description="since", ordering="starts_at")
     def since(self, episode: Episode) -> SafeString:
-        began = words.time_tag(episode.starts_at, words.clock(episode.starts_at))
+        began = display.time_tag(episode.starts_at, display.clock(episode.starts_at))
         if episode.status == Episode.Status.FIRING:
-            first, second = words.ago(episode.starts_at).removesuffix(" ago"), format_html("since {}", began)
+            first, second = (
+                display.ago(episode.starts_at).removesuffix(" ago"),
+                format_html("since {}", began),
+            )
         elif ended := episode.ends_at or episode.resolved_at:
-            first, second = began, format_html("for {}", words.duration(ended - episode.starts_at))
+            first, second = began, format_html("for {}", display.duration(ended - episode.starts_at))
         else:
-            first, second = began, format_html("{}", words.ago(episode.starts_at))
+            first, second = began, format_html("{}", display.ago(episode.starts_at))
         return format_html('<span class="am-first">{}</span><span class="am-second">{}</span>', first, second)
 
     @admin.display(description="who has it", ordering="acknowledged_at")
@@ -113,7 +116,7 @@ class EpisodeAdmin(HistoryAdmin):
             return format_html(
                 '<span class="am-first">{}</span><span class="am-second">{}</span>',
                 episode.acknowledged_by.get_full_name(),
-                words.time_tag(episode.acknowledged_at, words.ago(episode.acknowledged_at)),
+                display.time_tag(episode.acknowledged_at, display.ago(episode.acknowledged_at)),
             )
         if episode.status == Episode.Status.FIRING:
             return format_html('<span class="am-mark am-{}">{}</span>', "warning", "Nobody yet")
@@ -123,7 +126,7 @@ class EpisodeAdmin(HistoryAdmin):
     def told(self, episode: Episode) -> SafeString:
         lines = [told_line(delivery) for delivery in worth_telling(told_so_far(episode))]
         if not lines:
-            return words.why_not_notified(episode)
+            return badges.why_not_notified(episode)
         return format_html(
             '<span class="am-told">{}</span>', format_html_join("", "{}", ((line,) for line in lines))
         )
@@ -197,7 +200,7 @@ def worth_telling(deliveries: list[Delivery]) -> list[Delivery]:
 
 
 def told_line(delivery: Delivery) -> SafeString:
-    standing = words.standing_of(delivery)
+    standing = badges.standing_of(delivery)
     kind = "" if delivery.kind == Delivery.Kind.TRIGGER else f" ({delivery.get_kind_display()})"
     return format_html(
         '<span class="am-told-line">'
@@ -205,9 +208,9 @@ def told_line(delivery: Delivery) -> SafeString:
         '<span class="am-word am-ink-{}">{}</span> <span class="am-detail">{}</span></span></span>',
         standing.tone,
         standing.icon,
-        words.channel_label(delivery.channel),
+        badges.channel_label(delivery.channel),
         kind,
         standing.tone,
         standing.text.lower(),
-        words.short(standing.detail, 90),
+        display.short(standing.detail, 90),
     )

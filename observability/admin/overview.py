@@ -13,11 +13,11 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
-from observability import words
+from core.console import display
 from observability.admin.channels import standing_of
 from observability.admin.episodes import deliveries_in_order, told_line, told_so_far, worth_telling
 from observability.admin.receipts import lately_truncated, needs_attention
-from observability.alerts import trust
+from observability.alerts import badges, trust
 from observability.alerts.pipeline import backlog
 from observability.models import Channel, Delivery, Episode, Heartbeat, Receipt
 from observability.models.episode import Severity
@@ -82,7 +82,7 @@ def overview() -> dict[str, Any]:
     channels = channel_states(now)
     return {
         "now": now,
-        "unknown_severity_mark": words.UNKNOWN_SEVERITY_MARK,
+        "unknown_severity_mark": badges.UNKNOWN_SEVERITY_MARK,
         "severities": [(severity, counts[severity]) for severity in ORDER],
         "firing": firing_alerts(),
         "firing_total": sum(counts.values()),
@@ -161,7 +161,7 @@ def worker_sign(row: Heartbeat | None, now: datetime) -> Sign:
         return Sign(name, "bad", "error", "never seen", "Nothing is delivered until a worker and beat run.")
     if not is_watching(row, now):
         return silent(name, row.last_seen_at, now, "Nothing is delivered now.", "AlertWorkerGone")
-    return Sign(name, "good", "check_circle", "alive", f"seen {words.ago(row.last_seen_at, now)}")
+    return Sign(name, "good", "check_circle", "alive", f"seen {display.ago(row.last_seen_at, now)}")
 
 
 def is_watching(worker: Heartbeat | None, now: datetime) -> bool:
@@ -170,7 +170,7 @@ def is_watching(worker: Heartbeat | None, now: datetime) -> bool:
 
 
 def silent(name: str, seen: datetime, now: datetime, detail: str, runbook: str) -> Sign:
-    word = f"silent for {words.duration(now - seen)}"
+    word = f"silent for {display.duration(now - seen)}"
     return Sign(name, "bad", "error", word, detail, runbook=runbook)
 
 
@@ -187,9 +187,9 @@ def watchdog_sign(row: Heartbeat | None, worker: Heartbeat | None, now: datetime
         detail = "Prometheus no longer reaches Alertmanager: alerts may not arrive."
         return silent(name, row.last_seen_at, now, detail, "Watchdog")
     if now - row.last_seen_at <= limit:
-        return Sign(name, "good", "check_circle", "barks", f"heard {words.ago(row.last_seen_at, now)}")
+        return Sign(name, "good", "check_circle", "barks", f"heard {display.ago(row.last_seen_at, now)}")
     if watched <= limit and is_watching(worker, now):
-        detail = f"Amani was not running; last heard {words.ago(row.last_seen_at, now)}."
+        detail = f"Amani was not running; last heard {display.ago(row.last_seen_at, now)}."
         return Sign(name, "quiet", "hourglass_top", "awaited", detail)
     detail = "Prometheus or Alertmanager does not reach Amani: alerts may not arrive."
     return silent(name, row.last_seen_at, now, detail, "Watchdog")
@@ -202,7 +202,7 @@ def prometheus_sign(row: Heartbeat | None, worker: Heartbeat | None, now: dateti
         detail = "No PROMETHEUS_URL that answered so far: resolves are taken on Alertmanager's word."
         return Sign(name, "quiet", "help", "never heard", detail)
     if row.last_seen_at >= trust.prometheus_silent_before(now):
-        return Sign(name, "good", "check_circle", "answers", f"asked {words.ago(row.last_seen_at, now)}")
+        return Sign(name, "good", "check_circle", "answers", f"asked {display.ago(row.last_seen_at, now)}")
     if not is_watching(worker, now):
         return Sign(name, "quiet", "hourglass_top", "not asked", "The worker asks it.")
     detail = "Resolves are not believed until it answers (PROMETHEUS_URL)."
@@ -214,9 +214,9 @@ def receipt_sign(now: datetime) -> Sign:
     last = Receipt.objects.only("received_at", "outcome", "alert_count").order_by("-id").first()
     if last is None:
         return Sign(name, "quiet", "inbox", "none yet", "Nothing was posted to the webhook so far.", url)
-    tone, icon, word = words.OUTCOME_MARKS[Receipt.Outcome(last.outcome)]
+    tone, icon, word = badges.OUTCOME_MARKS[Receipt.Outcome(last.outcome)]
     count = "1 alert" if last.alert_count == 1 else f"{last.alert_count} alerts"
-    return Sign(name, tone, icon, word.lower(), f"{words.ago(last.received_at, now)}, {count}", url)
+    return Sign(name, tone, icon, word.lower(), f"{display.ago(last.received_at, now)}, {count}", url)
 
 
 def errors_sign() -> Sign:

@@ -17,10 +17,11 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_safe
 
-from observability import words
-from observability.alerts.payload import NotAPayload, read_payload
-from observability.alerts.reprocess import can_reprocess, reprocess
-from observability.console.history import CappedChangeList, HistoryAdmin, actor_of, see_other
+from core.console import display
+from core.console.history import CappedChangeList, HistoryAdmin, actor_of, see_other
+from observability.alerts import badges
+from observability.alerts.intake.payload import NotAPayload, read_payload
+from observability.alerts.intake.reprocess import can_reprocess, reprocess
 from observability.models import Episode, Receipt
 
 ATTENTION_LASTS = timedelta(days=7)
@@ -103,23 +104,23 @@ class ReceiptAdmin(HistoryAdmin):
     def received(self, receipt: Receipt) -> SafeString:
         return format_html(
             '<span class="am-name">{}</span><span class="am-second">{}</span>',
-            words.time_tag(receipt.received_at, words.ago(receipt.received_at)),
+            display.time_tag(receipt.received_at, display.ago(receipt.received_at)),
             f"receipt {receipt.pk}",
         )
 
     @admin.display(description="outcome", ordering="outcome")
     def standing(self, receipt: Receipt) -> SafeString:
-        outcome = words.mark(*words.OUTCOME_MARKS[Receipt.Outcome(receipt.outcome)])
+        outcome = display.mark(*badges.OUTCOME_MARKS[Receipt.Outcome(receipt.outcome)])
         if receipt.reprocessed_at is None:
             return outcome
         return format_html(
-            '<span class="am-stack">{}{}</span>', outcome, words.mark("quiet", "replay", "Processed again")
+            '<span class="am-stack">{}{}</span>', outcome, display.mark("quiet", "replay", "Processed again")
         )
 
     @admin.display(description="why")
     def why(self, receipt: Receipt) -> SafeString:
         return format_html(
-            '<span class="am-second am-wrap">{}</span>', words.short(receipt.reason, 160) or "—"
+            '<span class="am-second am-wrap">{}</span>', display.short(receipt.reason, 160) or "—"
         )
 
     @admin.display(description="alerts")

@@ -18,9 +18,10 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db import transaction
 
-from observability.alerts import doorbell, monitoring, outbox, trust
+from observability.alerts import monitoring, trust
+from observability.alerts.delivery import doorbell, outbox
+from observability.alerts.intake.routing import sender_notifies
 from observability.alerts.monitoring import AlertingRule
-from observability.alerts.routing import sender_notifies
 from observability.models import Delivery, Episode, EpisodeEvent, Heartbeat
 from observability.notifiers import registry
 from observability.notifiers.base import Kind

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from django.db import transaction
 from django.utils import timezone
 
-from observability.alerts import doorbell, outbox
-from observability.errors import CannotAcknowledge, CannotResend, ReasonMissing
+from core.request_id import current_request_id
+from observability.alerts.delivery import doorbell, outbox
+from observability.alerts.errors import CannotAcknowledge, CannotResend, ReasonMissing
 from observability.models import Delivery, Episode, EpisodeEvent
 from observability.notifiers import registry
-from observability.request_id import current_request_id
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AbstractBaseUser

@@ -10,13 +10,13 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from observability.alerts import doorbell, outbox
-from observability.alerts.payload import ALERTNAME_LIMIT, clean, shorten
-from observability.errors import UnknownChannel, UnknownSeverity
+from core.request_id import current_request_id
+from core.scrubbing import scrub, scrub_text
+from observability.alerts.delivery import doorbell, outbox
+from observability.alerts.errors import UnknownChannel, UnknownSeverity
+from observability.alerts.intake.payload import ALERTNAME_LIMIT, clean, shorten
 from observability.models import Delivery, Episode, EpisodeEvent
 from observability.notifiers import registry
-from observability.request_id import current_request_id
-from observability.scrubbing import scrub, scrub_text
 
 
 def send_alert(

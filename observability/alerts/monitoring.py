@@ -14,7 +14,7 @@ import requests
 import structlog
 from django.conf import settings
 
-from observability.request_id import request_id_header
+from core.request_id import request_id_header
 
 ANSWER_WITHIN_SECONDS = 3.0
 

@@ -15,7 +15,8 @@ from django.db.models import Count, Min
 from django.utils import timezone
 
 from observability import metrics
-from observability.alerts import confirming, doorbell, episodes, outbox, reopening, watchdog
+from observability.alerts import confirming, episodes, reopening, watchdog
+from observability.alerts.delivery import doorbell, outbox
 from observability.models import Channel, Delivery, Episode, EpisodeEvent
 from observability.models.episode import Severity
 from observability.notifiers import registry

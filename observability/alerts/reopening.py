@@ -15,8 +15,9 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db import transaction
 
-from observability.alerts import doorbell, monitoring, outbox
-from observability.alerts.routing import reason_not_to_notify
+from observability.alerts import monitoring
+from observability.alerts.delivery import doorbell, outbox
+from observability.alerts.intake.routing import reason_not_to_notify
 from observability.models import Delivery, Episode, EpisodeEvent
 
 WITHOUT_ANSWER = timedelta(minutes=5)

@@ -15,11 +15,11 @@ import requests
 from requests.cookies import RequestsCookieJar
 from urllib3.exceptions import HTTPError
 
+from core.request_id import request_id_header
 from observability.notifiers.base import OutgoingRequest, VendorResponse
 from observability.notifiers.connection import Deadline, GuardedAdapter
 from observability.notifiers.redaction import redact as redact  # callers need nothing else for a delivery
-from observability.request_id import request_id_header
-from observability.trail import trail
+from observability.telemetry.errors.trail import trail
 
 BODY_LIMIT_BYTES = 64 * 1024
 USER_AGENT = "Amani"

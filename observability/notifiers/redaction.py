@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from core.scrubbing import HIDDEN, hide_secrets, scrub_text
 from observability.notifiers.base import VendorResponse
-from observability.scrubbing import HIDDEN, hide_secrets, scrub_text
 
 LONGEST = 2000
 # Only so much is searched; a vendor's answer is read no further than this either.

@@ -6,7 +6,7 @@ an orderly end loses allow more, and tests of a server that hangs do not.
 
 import os
 
-from observability import processes
+from observability.telemetry import processes
 
 processes.EXIT_SECONDS = float(os.environ.get("TEST_EXIT_SECONDS") or processes.EXIT_SECONDS)
 

@@ -15,7 +15,7 @@ import requests
 from kombu import Connection
 from prometheus_client.samples import Sample
 
-from observability.slots import live_slots
+from observability.telemetry.metrics.slots import live_slots
 from observability.tests.patient_exit import PATIENT
 from observability.tests.samples import scraped
 from observability.tests.waiting import ANSWER_SECONDS, PATIENCE_SECONDS

@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import ParentBased, Sampler, SamplingResult, TraceIdRatioBased
 
 from observability import tracing
-from observability.spans.batches import Batches
+from observability.telemetry.traces.batches import Batches
 
 
 class KeptSpans(SpanExporter):

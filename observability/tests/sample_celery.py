@@ -7,8 +7,8 @@ from celery import Celery
 from celery.signals import setup_logging
 from django.db import connection
 
-from observability import celery_signals  # noqa: F401  (connects its handlers)
-from observability.request_id import current_request_id
+from core.request_id import current_request_id
+from observability.telemetry import celery_signals  # noqa: F401  (connects its handlers)
 from observability.tests import patient_exit  # noqa: F401  (how long an end may take)
 
 app = Celery("sample", set_as_current=False)

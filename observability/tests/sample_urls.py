@@ -9,7 +9,7 @@ from django.db import connection
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.urls import include, path, re_path
 
-from observability.request_id import current_request_id
+from core.request_id import current_request_id
 from observability.tests import patient_exit  # noqa: F401  (how long an end may take)
 
 

@@ -5,9 +5,9 @@ from typing import Any
 from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics import parser
 
-from observability.exposition import write_metrics
-from observability.formats import OPENMETRICS
 from observability.metrics import REGISTRY
+from observability.telemetry.metrics.exposition import write_metrics
+from observability.telemetry.metrics.formats import OPENMETRICS
 
 
 def sample(name: str, **labels: str) -> float:

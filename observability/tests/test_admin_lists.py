@@ -13,9 +13,9 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
+from core.console import paging
+from core.console.history import HistoryAdmin
 from observability.admin import episode_filters
-from observability.console import paging
-from observability.console.history import HistoryAdmin
 from observability.models import Episode
 from observability.tests import history
 

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
+from core.tests.planted import PLANTED, found_in
 from observability.alerts import send_alert
 from observability.alerts.delivery import drain
 from observability.models import Attempt, Episode, Receipt
 from observability.tests.payloads import alert
-from observability.tests.planted import PLANTED, found_in
 from observability.tests.vendors import Reply, Vendor
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("channels")]

@@ -4,14 +4,14 @@ from typing import Any
 
 import pytest
 
-from observability.alerts.annotations import (
+from observability.alerts.intake.annotations import (
     dashboard_of,
     description_of,
     names_shown_elsewhere,
     runbook_of,
     summary_of,
 )
-from observability.alerts.payload import read_payload
+from observability.alerts.intake.payload import read_payload
 from observability.tests.payloads import alert, body
 
 RUNBOOK = "https://wiki.example/runbook"

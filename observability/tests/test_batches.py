@@ -13,8 +13,8 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 from observability.metrics import spans_dropped, spans_ended, spans_exported
-from observability.spans.batches import Batches
-from observability.spans.over_http import HttpExporter
+from observability.telemetry.traces.batches import Batches
+from observability.telemetry.traces.over_http import HttpExporter
 from observability.tests.otlp import OtlpReceiver
 from observability.tests.waiting import PATIENCE_SECONDS, wait_until
 

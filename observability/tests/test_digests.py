@@ -18,8 +18,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from observability.alerts import outbox
-from observability.alerts.delivery import drain
+from observability.alerts.delivery import drain, outbox
 from observability.alerts.delivery.claim import claim
 from observability.alerts.delivery.digest import compose
 from observability.alerts.delivery.send import send

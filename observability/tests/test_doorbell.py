@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from observability.alerts import doorbell
+from observability.alerts.delivery import doorbell
 from observability.tests.waiting import PATIENCE_SECONDS
 
 RING = doorbell.Doorbell.ring  # conftest.py replaces it for every test

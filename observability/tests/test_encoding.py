@@ -21,8 +21,8 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
-from observability.spans.encoding import encode
-from observability.spans.washing import scrubbed
+from observability.telemetry.traces.encoding import encode
+from observability.telemetry.traces.washing import scrubbed
 from observability.tests.recorded import KeptSpans
 
 CARD = "4111 1111 1111 1111"

@@ -6,7 +6,7 @@ from django.db import DatabaseError, transaction
 
 from observability.alerts import episodes
 from observability.alerts.delivery import drain
-from observability.errors import CannotAcknowledge, CannotResend, ReasonMissing
+from observability.alerts.errors import CannotAcknowledge, CannotResend, ReasonMissing
 from observability.models import Attempt, Delivery, Episode, EpisodeEvent, Receipt
 from observability.tests.payloads import alert
 from observability.tests.vendors import Reply, Vendor

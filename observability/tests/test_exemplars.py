@@ -14,14 +14,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 from prometheus_client.samples import Exemplar
 
-from observability import exemplars
-from observability.exemplars import INITIAL_BYTES, MAXIMUM_BYTES, RECORD, read_exemplars
-from observability.exposition import merger, write_metrics
-from observability.formats import OPENMETRICS, TEXT
 from observability.metrics import alert_deliveries, query_durations
-from observability.slots import take_slot
+from observability.telemetry.metrics import exemplars
+from observability.telemetry.metrics.exemplars import INITIAL_BYTES, MAXIMUM_BYTES, RECORD, read_exemplars
+from observability.telemetry.metrics.exposition import merger, write_metrics
+from observability.telemetry.metrics.formats import OPENMETRICS, TEXT
+from observability.telemetry.metrics.slots import take_slot
+from observability.telemetry.metrics.values import Counter, Histogram, store
 from observability.tests.samples import scraped
-from observability.values import Counter, Histogram, store
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 OTHER_TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -227,7 +227,7 @@ def test_an_exemplar_is_shown_for_an_hour(
 ) -> None:
     histogram.labels("/a").observe(0.25, {"trace_id": TRACE})
     now = time.time() + age
-    monkeypatch.setattr("observability.exemplars.time.time", lambda: now)
+    monkeypatch.setattr("observability.telemetry.metrics.exemplars.time.time", lambda: now)
     assert bool(shown()) == is_shown
 
 
@@ -262,7 +262,7 @@ def test_a_full_disk_costs_the_exemplars_and_not_the_metrics(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("observability.slots.allocate", full)
+    monkeypatch.setattr("observability.telemetry.metrics.slots.allocate", full)
     with caplog.at_level(logging.ERROR):
         for _ in range(3):
             child.observe(0.25, {"trace_id": TRACE})

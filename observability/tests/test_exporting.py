@@ -10,9 +10,9 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.trace import StatusCode
 
-from observability.spans import exporting
-from observability.spans.exporting import make_exporter, protocol_for
-from observability.spans.washing import Scrubbing
+from observability.telemetry.traces import exporting
+from observability.telemetry.traces.exporting import make_exporter, protocol_for
+from observability.telemetry.traces.washing import Scrubbing
 from observability.tests.otlp import OtlpReceiver
 from observability.tests.recorded import KeptSpans
 

@@ -13,11 +13,11 @@ from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from observability import metrics
-from observability.edge import Edge
-from observability.scrape import metrics_answer
-from observability.slots import take_slot
+from observability.telemetry.edge import Edge
+from observability.telemetry.metrics.scrape import metrics_answer
+from observability.telemetry.metrics.slots import take_slot
+from observability.telemetry.metrics.values import store
 from observability.tests.samples import parse_openmetrics
-from observability.values import store
 
 OPENMETRICS = {"HTTP_ACCEPT": "application/openmetrics-text;version=1.0.0"}
 LOCAL = {"REQUEST_METHOD": "GET", "REMOTE_ADDR": "127.0.0.1", "PATH_INFO": "/metrics"}

@@ -17,8 +17,8 @@ from django.utils import timezone
 from psycopg.conninfo import conninfo_to_dict
 
 from local.services import PrivatePostgres, PrivateValkey
-from observability import health
 from observability.models import Heartbeat
+from observability.telemetry import health
 from observability.tests.waiting import ANSWER_SECONDS
 
 USUAL_BUDGET_SECONDS = health.BUDGET_SECONDS

@@ -8,8 +8,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from observability.exposition import OneProcess
 from observability.models import Delivery, Episode, EpisodeEvent, Heartbeat, Receipt
+from observability.telemetry.metrics.exposition import OneProcess
 from observability.tests.conftest import TOKEN
 from observability.tests.payloads import alert, body, payload
 
@@ -266,7 +266,7 @@ def test_alert_that_only_postgresql_refuses_is_set_aside(
     post_alerts: Post, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Our reading lets it pass here, as a gap in it would."""
-    monkeypatch.setattr("observability.alerts.payload.clean", lambda text: text)
+    monkeypatch.setattr("observability.alerts.intake.payload.clean", lambda text: text)
     response = post_alerts(alert(1), alert(2, labels={"alertname": "Nul\0"}), alert(3))
     assert (response.status_code, response.json()["stored"], response.json()["set_aside"]) == (200, 2, 1)
     assert "Unicode" in Receipt.objects.get().set_aside[0]["reason"]
@@ -380,7 +380,7 @@ def test_database_that_is_away_is_a_503_that_alertmanager_retries(
     def refuse(parameters: dict[str, Any]) -> None:
         raise OperationalError("server closed the connection unexpectedly")
 
-    monkeypatch.setattr("observability.alerts.ingest.execute", refuse)
+    monkeypatch.setattr("observability.alerts.intake.ingest.execute", refuse)
     response = post_alerts(alert(1))
     assert (response.status_code, response.json()["code"]) == (503, "unavailable")
 

@@ -4,8 +4,8 @@ import psycopg
 import pytest
 from django.db import connection
 
-from observability.alerts.ingest import Envelope, store
-from observability.alerts.payload import read_payload
+from observability.alerts.intake.ingest import Envelope, store
+from observability.alerts.intake.payload import read_payload
 from observability.models import Episode, Receipt
 from observability.tests.payloads import alert, body
 

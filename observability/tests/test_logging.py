@@ -12,9 +12,9 @@ import pytest
 import structlog
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, use_span
 
-from observability.logging import AccessHandler, AccessRecord, Formatter, logging_config
-from observability.request_id import choose_request_id, request_id
-from observability.tests.planted import PLANTED, Planted, found_in
+from core.request_id import choose_request_id, request_id
+from core.tests.planted import PLANTED, Planted, found_in
+from observability.telemetry.logs.formatting import AccessHandler, AccessRecord, Formatter, logging_config
 
 FIELDS: dict[str, object] = {
     "method": "GET",

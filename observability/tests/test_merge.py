@@ -16,9 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 from prometheus_client.metrics_core import Metric
 
-from observability.exemplars import Exemplar, as_text
-from observability.formats import OPENMETRICS, TEXT, Format, choose_format, write_families
-from observability.merge import Family, Merger
+from observability.telemetry.metrics.exemplars import Exemplar, as_text
+from observability.telemetry.metrics.formats import OPENMETRICS, TEXT, Format, choose_format, write_families
+from observability.telemetry.metrics.merge import Family, Merger
+from observability.telemetry.metrics.values import Gauge
 from observability.tests.metric_files import (
     BOUNDS,
     Entries,
@@ -28,7 +29,6 @@ from observability.tests.metric_files import (
     write_file,
     write_processes,
 )
-from observability.values import Gauge
 
 # Every slot of one folder is written anew for each example.
 PROPERTY = settings(

@@ -4,7 +4,7 @@ import pytest
 from django.db import transaction
 
 from observability.alerts import send_alert, send_pagerduty_alert, send_slack_alert
-from observability.errors import UnknownChannel, UnknownSeverity
+from observability.alerts.errors import UnknownChannel, UnknownSeverity
 from observability.models import Delivery, Episode, EpisodeEvent
 
 pytestmark = pytest.mark.django_db

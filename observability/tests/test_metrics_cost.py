@@ -15,17 +15,17 @@ from django.core.handlers.base import BaseHandler
 from django.db import connection
 from django.test import RequestFactory
 
-from observability.database import time_statement, trace_statement
-from observability.logging import AccessHandler, Formatter, access_logger
-from observability.processes import clock
-from observability.slots import take_slot
+from observability.telemetry.database import time_statement, trace_statement
+from observability.telemetry.logs.formatting import AccessHandler, Formatter, access_logger
+from observability.telemetry.metrics.slots import take_slot
+from observability.telemetry.metrics.values import store
+from observability.telemetry.processes import clock
 from observability.tests.recorded import recording
-from observability.values import store
 
 REQUESTS = 100
-METRICS = "observability.middleware.MetricsMiddleware"
-REQUEST_LOG = "observability.middleware.RequestLogMiddleware"
-TRACING = "observability.spans.requests.TracingMiddleware"
+METRICS = "observability.telemetry.middleware.MetricsMiddleware"
+REQUEST_LOG = "observability.telemetry.middleware.RequestLogMiddleware"
+TRACING = "observability.telemetry.traces.requests.TracingMiddleware"
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("observability.tests.sample_urls")]
 

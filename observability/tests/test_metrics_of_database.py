@@ -9,8 +9,8 @@ from django.db import connection, transaction
 from django.db.backends.postgresql.base import DatabaseWrapper
 from django.db.utils import ProgrammingError
 
-from observability.database import durations_of
 from observability.metrics import REGISTRY, query_durations
+from observability.telemetry.database import durations_of
 from observability.tests.samples import Change, sample
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -9,8 +9,8 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.test import Client, RequestFactory
 
 from observability import metrics
-from observability.logging import Formatter
-from observability.middleware import MetricsMiddleware
+from observability.telemetry.logs.formatting import Formatter
+from observability.telemetry.middleware import MetricsMiddleware
 from observability.tests.samples import Change, count_series, sample
 
 pytestmark = [pytest.mark.urls("observability.tests.sample_urls"), pytest.mark.django_db]
@@ -96,7 +96,7 @@ class FakeClock:
 
 def test_d4_a_streamed_body_is_timed_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     fake_clock = FakeClock()
-    monkeypatch.setattr("observability.middleware.perf_counter", fake_clock)
+    monkeypatch.setattr("observability.telemetry.middleware.perf_counter", fake_clock)
 
     def body() -> Iterator[bytes]:
         yield b"slow"
@@ -203,7 +203,7 @@ def test_each_request_is_one_access_line_without_its_query(
 
 
 def test_the_request_id_is_forgotten_when_the_response_is_closed(client: Client) -> None:
-    from observability.request_id import current_request_id
+    from core.request_id import current_request_id
 
     client.get("/whose", headers={"x-request-id": "request-0001"})
     assert current_request_id() == ""

@@ -8,9 +8,9 @@ from http.server import BaseHTTPRequestHandler
 
 import pytest
 
+from core.request_id import request_id
 from observability import outgoing
 from observability.outgoing import Answer, ConnectFailed, OutcomeUnknown
-from observability.request_id import request_id
 from observability.tests.stand_in import StandIn
 from observability.tests.waiting import ANSWER_SECONDS
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from observability.alerts.payload import NotAPayload, read_payload
+from observability.alerts.intake.payload import NotAPayload, read_payload
 from observability.tests.payloads import alert, body, payload
 
 

@@ -8,7 +8,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from observability.tests.planted import PLANTED, found_in
+from core.tests.planted import PLANTED, found_in
 
 
 @pytest.mark.parametrize("name", PLANTED)

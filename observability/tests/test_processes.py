@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from observability import processes
-from observability.processes import ProcessClock, claim, clock
-from observability.slots import live_slots
+from observability.telemetry import processes
+from observability.telemetry.metrics.slots import live_slots
+from observability.telemetry.metrics.values import store
+from observability.telemetry.processes import ProcessClock, claim, clock
 from observability.tests.samples import Change
-from observability.values import store
 
 
 @pytest.fixture(autouse=True)
@@ -74,7 +74,7 @@ def test_processor_time_is_added_to_the_role_and_never_twice() -> None:
 def test_processor_time_is_counted_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1000.0]
     stand_in = SimpleNamespace(perf_counter=lambda: now[0], process_time=lambda: now[0] / 10)
-    monkeypatch.setattr("observability.processes.time", stand_in)
+    monkeypatch.setattr("observability.telemetry.processes.time", stand_in)
     own = ProcessClock()
     own.count()
     now[0] += 1.0
@@ -115,7 +115,7 @@ def test_a_command_has_no_role_of_its_own_in_the_sum(tmp_path: Path, settings: A
 def test_a_command_that_nobody_catches_prints_its_traceback_without_secrets() -> None:
     script = (
         "import os; os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'amani.settings');"
-        "from observability import processes; processes.start('command');"
+        "from observability.telemetry import processes; processes.start('command');"
         "raise ValueError('card 4111 1111 1111 1111')"
     )
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)

@@ -12,8 +12,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.sampling import Decision, TraceIdRatioBased
 from opentelemetry.trace import SpanKind
 
-from observability.spans.encoding import encode
-from observability.spans.roots import SCOPE, decide_by, decide_nothing, start_root
+from observability.telemetry.traces.encoding import encode
+from observability.telemetry.traces.roots import SCOPE, decide_by, decide_nothing, start_root
 from observability.tests.recorded import KeptSpans
 
 RESOURCE = Resource({"service.name": "test"})

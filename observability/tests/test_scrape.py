@@ -11,9 +11,10 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from psycopg.conninfo import conninfo_to_dict
 
 from local.services import PrivatePostgres, PrivateValkey
-from observability import health, scrape
-from observability.exposition import DEPENDENCIES
-from observability.scrape import Dependencies, metrics_answer
+from observability.telemetry import health
+from observability.telemetry.metrics import scrape
+from observability.telemetry.metrics.exposition import DEPENDENCIES
+from observability.telemetry.metrics.scrape import Dependencies, metrics_answer
 
 LOCAL = {"REQUEST_METHOD": "GET", "REMOTE_ADDR": "127.0.0.1", "PATH_INFO": "/metrics"}
 

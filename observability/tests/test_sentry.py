@@ -20,12 +20,12 @@ from opentelemetry import trace as otel_trace
 from opentelemetry.sdk.trace import TracerProvider
 
 from observability import sentry
-from observability.error_events import role_of
 from observability.sentry import add_breadcrumb, capture_exception
+from observability.telemetry.errors.events import role_of
+from observability.telemetry.errors.trail import trail
 from observability.tests.fake_sentry import KEY, FakeSentry
 from observability.tests.sample_celery import fail
 from observability.tests.waiting import PATIENCE_SECONDS
-from observability.trail import trail
 
 pytestmark = [pytest.mark.urls(__name__), pytest.mark.django_db]
 

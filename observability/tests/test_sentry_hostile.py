@@ -10,14 +10,15 @@ from typing import Any
 import pytest
 import sentry_sdk
 
-from observability import error_events, sentry
-from observability.processes import EXIT_SECONDS
+from observability import sentry
 from observability.sentry import capture_exception
-from observability.sentry_transport import CountingTransport
+from observability.telemetry.errors import events as error_events
+from observability.telemetry.errors.trail import trail
+from observability.telemetry.errors.transport import CountingTransport
+from observability.telemetry.processes import EXIT_SECONDS
 from observability.tests.fake_sentry import FakeSentry
 from observability.tests.samples import Change
 from observability.tests.waiting import PATIENCE_SECONDS, wait_until
-from observability.trail import trail
 
 EVENTS = "amani_sentry_events_total"
 

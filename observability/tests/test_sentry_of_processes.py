@@ -14,7 +14,7 @@ import pytest
 import requests
 from kombu import Connection
 
-from observability.request_id import request_id
+from core.request_id import request_id
 from observability.tests import sample_celery
 from observability.tests.fake_sentry import FakeSentry
 from observability.tests.processes import ROOT, Scrape, celery, gunicorn, send, wait_until

@@ -11,18 +11,18 @@ from django.test import Client
 from opentelemetry.sdk.trace import TracerProvider
 
 from observability import sentry
-from observability.performance import SentryTransactionMiddleware
+from observability.telemetry.errors.performance import SentryTransactionMiddleware
+from observability.telemetry.errors.trail import trail
 from observability.tests.fake_sentry import FakeSentry
 from observability.tests.sample_celery import fail, touch
 from observability.tests.test_metrics_cost import calls_per_request
 from observability.tests.waiting import PATIENCE_SECONDS
-from observability.trail import trail
 
 pytestmark = [pytest.mark.urls("observability.tests.sample_urls"), pytest.mark.django_db]
 
 IDENTIFIER = "request-0123456789"
-REQUEST_LOG = "observability.middleware.RequestLogMiddleware"
-TRANSACTIONS = "observability.performance.SentryTransactionMiddleware"
+REQUEST_LOG = "observability.telemetry.middleware.RequestLogMiddleware"
+TRANSACTIONS = "observability.telemetry.errors.performance.SentryTransactionMiddleware"
 tracer = TracerProvider(shutdown_on_exit=False).get_tracer(__name__)
 
 

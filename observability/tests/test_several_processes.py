@@ -11,8 +11,8 @@ import pytest
 import requests
 from kombu import Connection
 
-from observability.request_id import request_id
-from observability.slots import live_slots
+from core.request_id import request_id
+from observability.telemetry.metrics.slots import live_slots
 from observability.tests import sample_celery
 from observability.tests.processes import Scrape, celery, gunicorn, send, task_samples, wait_until
 

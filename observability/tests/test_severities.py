@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from observability import severities
-from observability.alerts.payload import read_payload
+from observability.alerts.intake.payload import read_payload
 from observability.models.episode import Severity
 from observability.tests.payloads import alert, body
 

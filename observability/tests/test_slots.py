@@ -12,14 +12,14 @@ import pytest
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from observability.metrics import spans_ended
-from observability.slots import INITIAL_BYTES, counter_file, live_slots, take_slot
+from observability.telemetry.metrics.slots import INITIAL_BYTES, counter_file, live_slots, take_slot
+from observability.telemetry.metrics.values import Counter, Gauge, Histogram, MetricFile, Value, store
 from observability.tests.samples import sample
-from observability.values import Counter, Gauge, Histogram, MetricFile, Value, store
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from observability.slots import take_slot
+from observability.telemetry.metrics.slots import take_slot
 slot = take_slot(Path(sys.argv[1]), sys.argv[2])
 print(slot.name, flush=True)
 time.sleep(60)

@@ -10,9 +10,9 @@ import pytest
 from django.db import Error as DatabaseError
 from django.db import InterfaceError, OperationalError, close_old_connections, connection, transaction
 
+from core.sqlstates import OUTAGES, WORDS, Outage, Reason, is_outage, outage_of
 from local.services import PrivatePostgres
 from observability.models import Heartbeat
-from observability.sqlstates import OUTAGES, WORDS, Outage, Reason, is_outage, outage_of
 from observability.tests.read_only import read_only_database
 
 ROWS = [

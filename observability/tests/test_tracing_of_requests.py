@@ -13,14 +13,14 @@ from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.trace import SpanKind, StatusCode
 
-from observability.database import time_statement, trace_statement
-from observability.logging import AccessRecord, Formatter
-from observability.spans import roots
-from observability.spans.current import current_trace
+from observability.telemetry.database import time_statement, trace_statement
+from observability.telemetry.errors.trail import trail
+from observability.telemetry.logs.formatting import AccessRecord, Formatter
+from observability.telemetry.traces import roots
+from observability.telemetry.traces.current import current_trace
 from observability.tests.recorded import Recording, is_child_of, recording, trace_id_of
 from observability.tests.samples import exemplars_of
 from observability.tracing import add_span_attributes, get_tracer
-from observability.trail import trail
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("observability.tests.sample_urls")]
 

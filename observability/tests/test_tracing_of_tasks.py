@@ -15,14 +15,14 @@ from opentelemetry.instrumentation.requests import RequestsInstrumentor
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
 
-from observability import celery_signals  # noqa: F401  (connects its handlers)
-from observability.alerts import doorbell
-from observability.exposition import write_metrics
-from observability.formats import OPENMETRICS
-from observability.request_id import request_id
-from observability.spans import outgoing
-from observability.spans.tasks import TracedTask, running
+from core.request_id import request_id
+from observability.alerts.delivery import doorbell
 from observability.tasks import deliver_channel
+from observability.telemetry import celery_signals  # noqa: F401  (connects its handlers)
+from observability.telemetry.metrics.exposition import write_metrics
+from observability.telemetry.metrics.formats import OPENMETRICS
+from observability.telemetry.traces import outgoing
+from observability.telemetry.traces.tasks import TracedTask, running
 from observability.tests.recorded import Recording, is_child_of, recording, trace_id_of
 from observability.tests.vendors import SLACK_OK, Vendor
 from observability.tests.waiting import ANSWER_SECONDS, PATIENCE_SECONDS, wait_until

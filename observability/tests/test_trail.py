@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from observability.trail import SIZE, TEXT_LIMIT, Trail, cut, level_of, shape
+from observability.telemetry.errors.trail import SIZE, TEXT_LIMIT, Trail, cut, level_of, shape
 
 
 def run(trail: Trail, sql: Any, at: float, seconds: float = 0.5) -> None:

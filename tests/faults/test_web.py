@@ -15,7 +15,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from observability.slots import directory_lock
+from observability.telemetry.metrics.slots import directory_lock
 from observability.tests.vendors import Vendor
 from observability.tests.waiting import PATIENCE_SECONDS, wait_until
 from tests.faults.told import doubled, firing, lost, triggers

@@ -18,13 +18,13 @@ import yaml
 from local import monitoring
 from local.children import Program
 from local.ports import find_free_port
-from observability.edge import Edge
-from observability.exposition import write_metrics
-from observability.formats import TEXT
 from observability.metrics import query_durations, record_task, request_counter, request_histogram
-from observability.slots import take_slot
+from observability.telemetry.edge import Edge
+from observability.telemetry.metrics.exposition import write_metrics
+from observability.telemetry.metrics.formats import TEXT
+from observability.telemetry.metrics.slots import take_slot
+from observability.telemetry.metrics.values import store
 from observability.tests.waiting import ANSWER_SECONDS, wait_until
-from observability.values import store
 
 pytestmark = [pytest.mark.stack, pytest.mark.needs("prometheus", "promtool")]
 

@@ -16,12 +16,12 @@ import pytest
 import requests
 from kombu import Connection
 
+from core.tests.planted import PLANTED, found_in
 from local.ports import find_free_port
 from local.services import PrivatePostgres, PrivateValkey
 from observability.tests.fake_sentry import FakeSentry
 from observability.tests.otlp import OtlpReceiver
 from observability.tests.payloads import alert, payload
-from observability.tests.planted import PLANTED, found_in
 from observability.tests.vendors import PAGERDUTY_OK, SLACK_OK, Reply, Vendor
 from observability.tests.waiting import ANSWER_SECONDS, PATIENCE_SECONDS, wait_until
 from tests.installation import TOKEN, Installation, run_command

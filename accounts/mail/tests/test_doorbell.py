@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from accounts.mail.doorbell import Doorbell
-from observability.request_id import current_request_id, request_id
+from core.request_id import current_request_id, request_id
 
 
 def test_nobody_waits_for_a_broker_that_hangs_and_the_worker_knows_the_request(

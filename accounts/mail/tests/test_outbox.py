@@ -14,7 +14,6 @@ from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from accounts import erasure
-from accounts.encryption import is_current
 from accounts.export import export_account
 from accounts.mail import outbox
 from accounts.mail.claim import claim
@@ -24,7 +23,8 @@ from accounts.mail.tests.smtp_stand_in import SmtpStandIn
 from accounts.mail.work import attempt, run_due
 from accounts.models import Mail, User
 from accounts.tests.devices import make_person
-from observability.request_id import request_id
+from core.encryption import is_current
+from core.request_id import request_id
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("outbox")]
 

@@ -19,7 +19,7 @@ from accounts.mail.tests.letters import ADA, CODE, lease_runs_out, run, send, st
 from accounts.mail.tests.smtp_stand_in import SmtpStandIn
 from accounts.mail.transport import Outcome, hand_over
 from accounts.models import Mail
-from observability.logging import Formatter
+from observability.telemetry.logs.formatting import Formatter
 from observability.tests.samples import Change, sample
 
 pytestmark = pytest.mark.django_db

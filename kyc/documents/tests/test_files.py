@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from django.db import OperationalError, transaction
 
-from accounts.encryption import encrypt
-from accounts.errors import CannotDecrypt
+from core.encryption import encrypt
+from core.errors import CannotDecrypt
 from kyc import documents
 from kyc.documents import StoredImages, storage
 from kyc.documents.errors import DocumentNotFound, FileDamaged, StorageUnavailable

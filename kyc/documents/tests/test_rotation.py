@@ -13,8 +13,8 @@ from django.core.management import CommandError, call_command
 from django.db import transaction
 from django.utils import timezone
 
-from accounts import encryption
-from accounts.errors import CannotDecrypt
+from core import encryption
+from core.errors import CannotDecrypt
 from kyc import checks, documents, selectors
 from kyc.documents import rotation, storage
 from kyc.documents.errors import StorageUnavailable

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from kombu.exceptions import OperationalError
 
+from core.request_id import current_request_id, request_id
 from kyc.providers.doorbell import Doorbell
-from observability.request_id import current_request_id, request_id
 from observability.tests.waiting import PATIENCE_SECONDS
 
 

@@ -13,7 +13,7 @@ from django.db import OperationalError
 from django.http import UnreadablePostError
 from django.test import Client
 
-from accounts.encryption import decrypt
+from core.encryption import decrypt
 from kyc import metrics
 from kyc.models import ProviderEvent
 from kyc.providers import events, webhook

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 from django.conf import settings
 
 from observability.admin.cause.subject import Kind, Subject
-from observability.alerts.annotations import dashboard_of
+from observability.alerts.intake.annotations import dashboard_of
 from observability.models import Episode
 from observability.notifiers.links import safe_url
 

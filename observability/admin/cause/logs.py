@@ -13,9 +13,9 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 
+from core.request_id import WELL_FORMED
 from observability.admin.cause.links import stamp
 from observability.admin.cause.subject import Subject
-from observability.request_id import WELL_FORMED
 
 SLOW_MILLISECONDS = 500
 AROUND_A_REQUEST = timedelta(minutes=5)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from django.conf import settings
 from django.utils import timezone
 
-from observability import words
+from core.console import display
 from observability.admin.cause import links, logs, samples
 from observability.admin.cause.questions import Place
 from observability.admin.cause.subject import Kind, Subject, subject_of
@@ -91,7 +91,7 @@ def samples_context(episode: Episode) -> dict[str, Any]:
 
 
 def amount_of(place: Place, subject: Subject) -> str:
-    return f"{place.amount:.0f} failed" if subject.about_errors else f"p95 {words.seconds(place.amount)}"
+    return f"{place.amount:.0f} failed" if subject.about_errors else f"p95 {display.seconds(place.amount)}"
 
 
 def search(place: Place, subject: Subject) -> str:
@@ -102,7 +102,7 @@ def row(sample: samples.Sample) -> dict[str, Any]:
     around = (sample.at - logs.AROUND_A_REQUEST, sample.at + logs.AROUND_A_REQUEST)
     return {
         "sample": sample,
-        "took": "" if sample.seconds is None else words.seconds(sample.seconds),
+        "took": "" if sample.seconds is None else display.seconds(sample.seconds),
         "url": links.trace_page(sample.trace_id),
         "logs_url": links.log_search(sample.request_id, *around) if sample.request_id else "",
         "command": logs.request_command(sample.request_id, sample.at),

@@ -8,10 +8,10 @@ from __future__ import annotations
 from django.conf import settings
 from django.urls import reverse
 
-from observability.alerts.annotations import description_of, runbook_of
+from core.scrubbing import scrub, scrub_text
+from observability.alerts.intake.annotations import description_of, runbook_of
 from observability.models import Episode
 from observability.notifiers.base import AlertFacts
-from observability.scrubbing import scrub, scrub_text
 
 DEFAULT_RUNBOOK_HOST = "http://localhost:8000/runbooks"  # as in deploy/prometheus/alert_rules.yml
 

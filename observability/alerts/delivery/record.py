@@ -18,7 +18,7 @@ from observability.alerts import pipeline
 from observability.models import Attempt, Channel, Delivery
 from observability.notifiers import http
 from observability.notifiers.base import Delivered, Notifier, Rejected, RetryLater
-from observability.spans.current import current_exemplar
+from observability.telemetry.traces.current import current_exemplar
 
 if TYPE_CHECKING:
     from observability.alerts.delivery.send import Answer

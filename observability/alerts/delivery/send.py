@@ -9,6 +9,7 @@ import structlog
 from django.conf import settings
 from django.db.models import Q
 
+from core.sqlstates import is_outage
 from observability.alerts.delivery import digest, record
 from observability.alerts.delivery.facts import facts_of, history_url
 from observability.models import Delivery, Episode
@@ -22,7 +23,6 @@ from observability.notifiers.base import (
     VendorResponse,
 )
 from observability.sentry import capture_exception
-from observability.sqlstates import is_outage
 
 log = structlog.get_logger(__name__)
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from core.scrubbing import HIDDEN
 from observability.notifiers.base import AlertFacts
 from observability.notifiers.slack.blocks import inert
-from observability.scrubbing import HIDDEN
 
 # Said in the title, or the same for every alert of a group.
 NEVER_SAID = frozenset({"alertname", "severity"})

@@ -16,8 +16,8 @@ from observability.notifiers.base import OutgoingRequest, VendorResponse
 from observability.notifiers.connection import Deadline
 from observability.notifiers.http import BODY_LIMIT_BYTES, ConnectFailed, OutcomeUnknown, post
 from observability.notifiers.tests.vendor import Visit, vendor
+from observability.telemetry.errors.trail import trail
 from observability.tests.waiting import PATIENCE_SECONDS
-from observability.trail import trail
 
 # A guard against a test that would never end, not an expectation: every outcome below is reached long before.
 AGES = 60.0

@@ -1,0 +1,164 @@
+"""The base of every page: rows that nobody edits, not even a superuser, and named, audited actions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.core.exceptions import BadRequest, PermissionDenied
+from django.db.models import Model, Q
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.views.decorators.http import require_POST
+from unfold.admin import ModelAdmin
+from unfold.views import ChangeList
+
+from core.console.paging import CappedPaginator, first_then_rest
+from core.errors import AmaniError
+
+LONGEST_REASON = 2_000
+
+
+class CappedChangeList(ChangeList):  # type: ignore[misc]  # unfold ships no types
+    """Without a search or filter, what was counted is the whole list: no "show all" is offered."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        if not self.query and not self.has_active_filters:
+            self.full_result_count = self.result_count
+
+    def rows_with_first(self, first: Q) -> list[Model]:
+        """This page's rows, those that meet `first` before the others."""
+        start = (self.page_num - 1) * self.list_per_page if self.multi_page else 0
+        return first_then_rest(self.queryset, first, start, start + self.list_per_page)
+
+
+class HistoryAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
+    """A list and a page, both read-only. Subclasses name the page's template and fill its context."""
+
+    page_template: str
+    actions = None
+    list_per_page = 50
+    list_fullwidth = True
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER  # facets count every choice of every filter
+    paginator = CappedPaginator
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return CappedChangeList
+
+    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        if any("\0" in value for value in request.GET.values()):
+            raise BadRequest("An address can't hold a NUL character.")  # the database would refuse it
+        page: HttpResponse = super().changelist_view(request, extra_context)
+        return page
+
+    def page_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
+        """What the page's template needs beyond the row itself."""
+        return {}
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """One row's page. Django would answer a POST by saving a form; here there is none."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        if request.method not in ("GET", "HEAD"):
+            return HttpResponseNotAllowed(["GET", "HEAD"])
+        row = self.get_object(request, object_id)
+        if row is None:
+            raise Http404(f"There is no {self.opts.verbose_name} {object_id}.")
+        return self.page_of(request, row)
+
+    def page_of(self, request: HttpRequest, row: Any, **more: Any) -> TemplateResponse:
+        """The row's page; `more` is for its template, too."""
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": str(row),
+            "original": row,
+            "row": row,
+            **self.page_context(request, row),
+            **more,
+        }
+        request.current_app = self.admin_site.name
+        return TemplateResponse(request, self.page_template, context)
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Django's own log has no entry of these rows: their history is on their page."""
+        return HttpResponseRedirect(self.page_url(object_id))
+
+    def page_url(self, pk: object) -> str:
+        return reverse(self.url_name("change"), args=[pk])
+
+    def url_name(self, name: str) -> str:
+        return f"admin:{self.opts.app_label}_{self.opts.model_name}_{name}"
+
+    def action_path(self, name: str, permission: str, view: Callable[..., HttpResponse]) -> URLPattern:
+        """`<pk>/<name>/`, POST only, for those who have `permission` and may see the row."""
+
+        def guarded(request: HttpRequest, pk: int) -> HttpResponse:
+            if not self.may(request, permission):
+                raise PermissionDenied
+            return view(request, pk)
+
+        pattern: URLPattern = path(
+            f"<int:pk>/{name}/",
+            self.admin_site.admin_view(require_POST(guarded)),
+            name=f"{self.opts.app_label}_{self.opts.model_name}_{name}",
+        )
+        return pattern
+
+    def may(self, request: HttpRequest, permission: str) -> bool:
+        has = request.user.has_perm(f"{self.opts.app_label}.{permission}")
+        return bool(has and self.has_view_permission(request))
+
+    def perform(self, request: HttpRequest, done: str, action: Callable[[], object]) -> None:
+        """Runs `action`; says `done`, or what its error says."""
+        try:
+            action()
+        except self.model.DoesNotExist as problem:
+            raise Http404(f"There is no such {self.opts.verbose_name}.") from problem
+        except AmaniError as problem:
+            messages.error(request, str(problem))
+        else:
+            messages.success(request, done)
+
+
+def actor_of(request: HttpRequest) -> AbstractBaseUser:
+    """Who asks. Actions are guarded by a permission, which nobody anonymous has."""
+    if not isinstance(request.user, AbstractBaseUser):
+        raise PermissionDenied
+    return request.user
+
+
+def posted_reason(request: HttpRequest) -> str:
+    """Without the one character that the database takes in no text."""
+    return request.POST.get("reason", "").replace("\0", "").strip()[:LONGEST_REASON]
+
+
+def see_other(url: str) -> HttpResponseRedirect:
+    response = HttpResponseRedirect(url)
+    response.status_code = HTTPStatus.SEE_OTHER
+    return response

@@ -1,0 +1,167 @@
+"""`/metrics`: all processes of Amani in one answer, for those who may see it.
+
+With PROMETHEUS_MULTIPROC_DIR the answer is the sum of the metric files of all slots, without it the metrics
+of this process. Nothing here asks the database; scrape.py does, in bounded time.
+"""
+
+import hmac
+import os
+from collections.abc import Iterator, Mapping
+from ipaddress import IPv6Address, ip_address
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from django.conf import settings
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from observability.metrics import REGISTRY, ROLES
+from observability.telemetry.metrics.exemplars import read_exemplars
+from observability.telemetry.metrics.formats import Format, write_families
+from observability.telemetry.metrics.merge import Merger
+from observability.telemetry.metrics.slots import live_slots, role_of
+
+# A proxy on this machine would make everybody local, so whoever comes through one shows the token.
+FORWARDING_HEADERS = (
+    "HTTP_FORWARDED",
+    "HTTP_VIA",
+    "HTTP_X_REAL_IP",
+    "HTTP_X_CLIENT_IP",
+    "HTTP_TRUE_CLIENT_IP",
+    "HTTP_CF_CONNECTING_IP",
+    "HTTP_CLIENT_IP",
+)
+FORWARDING_PREFIX = "HTTP_X_FORWARDED"
+DEPENDENCIES = ("database", "redis")
+REFUSAL = (
+    b"Metrics are shown to METRICS_ALLOWED_NETWORKS without a proxy between, "
+    b"and to requests with the header 'Authorization: Bearer <METRICS_TOKEN>'.\n"
+)
+
+merger = Merger()  # remembers from scrape to scrape what the keys in the files mean
+
+
+class Answer(NamedTuple):
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+
+def may_see_metrics(environ: Mapping[str, Any]) -> bool:
+    return is_near(environ) or has_token(environ)
+
+
+def has_token(environ: Mapping[str, Any]) -> bool:
+    if not settings.METRICS_TOKEN:
+        return False
+    offered = environ.get("HTTP_AUTHORIZATION", "").encode("latin-1", "replace")
+    return hmac.compare_digest(offered, f"Bearer {settings.METRICS_TOKEN}".encode())
+
+
+def is_near(environ: Mapping[str, Any]) -> bool:
+    """Whether the peer itself, and nobody behind it, is in an allowed network."""
+    if any(header in environ for header in FORWARDING_HEADERS):
+        return False
+    if any(name.startswith(FORWARDING_PREFIX) for name in environ):
+        return False
+    try:
+        address = ip_address(environ.get("REMOTE_ADDR", ""))
+    except ValueError:  # a Unix socket has no address
+        return False
+    if isinstance(address, IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped
+    return any(address in network for network in settings.METRICS_ALLOWED_NETWORKS)
+
+
+def write_metrics(form: Format, answering: Mapping[str, bool] | None = None) -> bytes:
+    """All metrics of all live and former processes, and what only a scrape knows.
+
+    `answering`: whether each of DEPENDENCIES answers; they are left out where nobody asked.
+    """
+    directory = Path(settings.PROMETHEUS_MULTIPROC_DIR) if settings.PROMETHEUS_MULTIPROC_DIR else None
+    if directory is None or not directory.is_dir():
+        return form.encode(OneProcess(answering))
+    live = live_slots(directory)
+    merged = merger.merge(files_to_read(directory, live))
+    exemplars = read_exemplars(directory) if form.has_exemplars else {}
+    body = write_families(merged.families, form, exemplars).encode("utf-8", "replace")
+    ours = ScrapeMetrics(live, merged.unreadable, answering)
+    return body + form.encode(ours)  # last, with OpenMetrics' end
+
+
+def files_to_read(directory: Path, live: Mapping[str, int]) -> list[Path]:
+    """The metric files, without the live gauges of processes that are gone."""
+    return [
+        path
+        for path in sorted(directory.glob("*.db"))
+        if not path.name.startswith("gauge_live") or path.stem.rpartition("_")[2] in live
+    ]
+
+
+class OneProcess(Collector):
+    """All metrics where this process is the only one."""
+
+    def __init__(self, answering: Mapping[str, bool] | None = None) -> None:
+        self.answering = answering
+
+    def collect(self) -> Iterator[Metric]:
+        yield from REGISTRY.collect()
+        yield from ScrapeMetrics({"web-0": os.getpid()}, 0, self.answering).collect()
+
+
+class ScrapeMetrics(Collector):
+    def __init__(
+        self, live: Mapping[str, int], unreadable: int, answering: Mapping[str, bool] | None = None
+    ) -> None:
+        self.live = live
+        self.unreadable = unreadable
+        self.answering = answering
+
+    def collect(self) -> Iterator[Metric]:
+        build = GaugeMetricFamily(
+            "amani_build_info", "1, with the running version as label.", labels=["version"]
+        )
+        build.add_metric([settings.VERSION], 1)
+        yield build
+        yield GaugeMetricFamily(
+            "amani_metric_files_unreadable",
+            "Metric files left out of this scrape as damaged.",
+            value=self.unreadable,
+        )
+        if self.answering is not None:
+            yield dependency_metrics(self.answering)
+        yield from memory_metrics(self.live)
+
+
+def dependency_metrics(answering: Mapping[str, bool]) -> Metric:
+    family = GaugeMetricFamily(
+        "amani_dependency_up",
+        "1 while the database or Redis answers the web process that is scraped, within a second.",
+        labels=["dependency"],
+    )
+    for name in DEPENDENCIES:
+        family.add_metric([name], answering[name])
+    return family
+
+
+def memory_metrics(live: Mapping[str, int]) -> Iterator[Metric]:
+    if not Path("/proc/self/statm").exists():
+        return
+    family = GaugeMetricFamily(
+        "amani_process_resident_memory_bytes",
+        "Resident memory of all live processes of a role.",
+        labels=["role"],
+    )
+    for role in ROLES:
+        family.add_metric(
+            [role], sum(resident_bytes(pid) for name, pid in live.items() if role_of(name) == role)
+        )
+    yield family
+
+
+def resident_bytes(process_id: int) -> int:
+    try:
+        pages = Path(f"/proc/{process_id}/statm").read_text().split()[1]
+    except (OSError, IndexError):  # ended since
+        return 0
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")

@@ -1,0 +1,65 @@
+"""Answers a scrape of `/metrics`: the metrics of all processes, and whether the database and Redis answer.
+
+Those two are asked at the scrape, as the exporters of Prometheus do, because nobody else could say it: the
+worker, whose heartbeat goes through both, stands still without them, whichever it is. The checks are those
+of health.py: bounded to a second, in a thread that is left behind when a server hangs.
+"""
+
+import gzip
+import threading
+from collections.abc import Mapping
+from time import monotonic
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from prometheus_client.exposition import gzip_accepted
+
+from observability.telemetry.health import broker_probe, database_probe, run_checks
+from observability.telemetry.metrics.exposition import REFUSAL, Answer, may_see_metrics, write_metrics
+from observability.telemetry.metrics.formats import choose_format
+from observability.telemetry.processes import clock
+
+CHECKS = {"database": "database", "redis": "broker"}
+KEPT_SECONDS = 2.0  # several Prometheis, and people with curl, share an answer
+
+
+class Dependencies:
+    """Whether the database and Redis answer; the last answer for KEPT_SECONDS."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.answering: dict[str, bool] = {}
+        self.expires = 0.0
+
+    def ask(self) -> dict[str, bool]:
+        with self.lock:
+            if monotonic() >= self.expires:
+                found = run_checks(database_probe, broker_probe)
+                self.answering = {name: found[check].status == "ok" for name, check in CHECKS.items()}
+                self.expires = monotonic() + KEPT_SECONDS
+            return self.answering
+
+
+dependencies = Dependencies()
+
+
+def metrics_answer(environ: Mapping[str, Any]) -> Answer:
+    """The answer to a WSGI request for `/metrics`."""
+    if environ.get("REQUEST_METHOD") not in {"GET", "HEAD"}:
+        return Answer(405, [("Allow", "GET, HEAD"), ("Content-Type", "text/plain")], b"")
+    if not may_see_metrics(environ):
+        return Answer(403, [("Content-Type", "text/plain; charset=utf-8")], REFUSAL)
+    clock.count()
+    form = choose_format(environ.get("HTTP_ACCEPT", ""))
+    body = write_metrics(form, dependencies.ask())
+    headers = [("Content-Type", form.content_type), ("Vary", "Accept, Accept-Encoding")]
+    if gzip_accepted(environ.get("HTTP_ACCEPT_ENCODING", "")):
+        body = gzip.compress(body, compresslevel=1)
+        headers.append(("Content-Encoding", "gzip"))
+    return Answer(200, headers, body)
+
+
+def metrics_view(request: HttpRequest) -> HttpResponse:
+    """The same under Django's own server and test client; gunicorn's requests end at edge.py."""
+    answer = metrics_answer(request.META)
+    return HttpResponse(answer.body, status=answer.status, headers=dict(answer.headers))

@@ -1,0 +1,108 @@
+"""What each process does when it starts and ends: a slot for its metrics, its traces, its errors."""
+
+import atexit
+import logging
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+from traceback import format_exception
+from types import TracebackType
+
+from django.conf import settings
+
+from core.scrubbing import scrub_text
+from observability import sentry, tracing
+from observability.metrics import process_cpu_seconds
+from observability.telemetry.metrics.slots import take_slot
+from observability.telemetry.metrics.values import Counter, store
+
+logger = logging.getLogger(__name__)
+
+# A supervisor that stops Amani waits this long for spans and errors that nobody may be there to take.
+# Celery itself takes two to end, and the whole worker may take three.
+EXIT_SECONDS = 0.8
+
+
+class ProcessClock:
+    """Adds the processor time of this process to its role's counter, at most once a second.
+
+    Reading /proc at the scrape instead would make the sum fall whenever a worker is recycled, and
+    Prometheus takes a falling counter for a restart: the next rate would be thousands of seconds too high.
+    """
+
+    def __init__(self) -> None:
+        self.counter: Counter | None = process_cpu_seconds["web"]
+        self.counted = 0.0
+        self.due = 0.0  # on the clock of time.perf_counter()
+
+    def count(self) -> None:
+        used = time.process_time()
+        if self.counter:
+            self.counter.inc(used - self.counted)
+        self.counted = used
+        self.due = time.perf_counter() + 1.0
+
+    def count_if_due(self) -> None:
+        if time.perf_counter() > self.due:
+            self.count()
+
+    def restart(self) -> None:
+        """A forked child's processor time starts at zero."""
+        self.counted = 0.0
+        self.due = 0.0
+
+
+clock = ProcessClock()
+os.register_at_fork(after_in_child=clock.restart)
+
+
+def claim(kind: str) -> None:
+    """Takes a metrics slot for this process: `web`, `worker`, `worker-main`, `beat` or `command`.
+
+    Without PROMETHEUS_MULTIPROC_DIR the process keeps its metrics to itself. A disk that is full or
+    read-only costs the metrics of this process, which the log says, and not the process.
+    """
+    if not settings.PROMETHEUS_MULTIPROC_DIR:
+        return
+    try:
+        slot = take_slot(Path(settings.PROMETHEUS_MULTIPROC_DIR), kind)
+        store.attach(slot)
+    except OSError:
+        store.release()
+        logger.exception("metrics_invisible", extra={"directory": settings.PROMETHEUS_MULTIPROC_DIR})
+        return
+    clock.counter = process_cpu_seconds.get(slot.role)
+    clock.count()
+
+
+def start(kind: str) -> None:
+    """Begins to be seen: `web`, `worker`, `worker-main`, `beat` or `command`. To be called after fork."""
+    claim(kind)
+    sys.excepthook, threading.excepthook = print_unhandled, print_unhandled_of_thread
+    if kind != "worker-main":  # it runs no task, and its children must not inherit a thread
+        tracing.start(kind)
+    sentry.start(kind)
+    atexit.register(stop)
+
+
+def print_unhandled(
+    _kind: type[BaseException], exception: BaseException, _traceback: TracebackType | None
+) -> None:
+    """What Python prints when nobody handled an exception, without the secrets in it."""
+    sys.stderr.write(scrub_text("".join(format_exception(exception))))
+
+
+def print_unhandled_of_thread(died: threading.ExceptHookArgs) -> None:
+    if died.exc_value is not None and not isinstance(died.exc_value, SystemExit):
+        print_unhandled(died.exc_type, died.exc_value, died.exc_traceback)
+
+
+def stop() -> None:
+    """Sends the spans and errors that wait, both at the same time, within EXIT_SECONDS."""
+    atexit.unregister(stop)
+    until = time.monotonic() + EXIT_SECONDS
+    tracing.begin_to_stop()
+    sentry.stop(EXIT_SECONDS)
+    tracing.stop(max(until - time.monotonic(), 0.0))

@@ -1,0 +1,40 @@
+"""Where in which trace the calling code runs. Imports nothing that logs, so that logging may ask."""
+
+from typing import NamedTuple
+
+from opentelemetry import trace
+from opentelemetry.trace import Span
+
+from core.request_id import current_request_id
+
+
+class Trace(NamedTuple):
+    """`trace_id` has 32, `span_id` 16 hexadecimal digits."""
+
+    trace_id: str
+    span_id: str
+    sampled: bool
+
+
+def current_trace() -> Trace | None:
+    """None when tracing is off or nothing is being traced."""
+    return trace_of(trace.get_current_span())
+
+
+def trace_of(span: Span) -> Trace | None:
+    # By position: each of the context's properties is a call, and every request comes here.
+    trace_id, span_id, _is_remote, flags, _state, is_valid = span.get_span_context()
+    if not is_valid:
+        return None
+    return Trace(f"{trace_id:032x}", f"{span_id:016x}", flags & 1 == 1)
+
+
+def exemplar(trace_id: str, request_id: str) -> dict[str, str]:
+    """The labels that lead from a counter or bucket to the trace and the log lines of one request."""
+    return {"trace_id": trace_id, "request_id": request_id} if request_id else {"trace_id": trace_id}
+
+
+def current_exemplar() -> dict[str, str] | None:
+    """The labels for what the calling code counts; None when it is not sampled."""
+    here = current_trace()
+    return exemplar(here.trace_id, current_request_id()) if here is not None and here.sampled else None
