@@ -27,6 +27,7 @@ from observability.metrics import (
 from observability.telemetry.errors.trail import trail
 from observability.telemetry.logs.formatting import AccessRecord, access_logger
 from observability.telemetry.processes import clock
+from observability.telemetry.request import telemetry_of
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
@@ -85,7 +86,7 @@ class MetricsMiddleware(PrometheusBeforeMiddleware):
         match = request.resolver_match
         route = match.route if match is not None else None
         method = request.method
-        exemplar = request.__dict__.get("exemplar")
+        exemplar = telemetry_of(request).exemplar
         counter = requests_by_label.get((method, route, status))
         if counter is None:
             counter = request_counter(method, route, status)
@@ -103,7 +104,7 @@ def count_exception(request: HttpRequest | None = None, **_: object) -> None:
     exception = sys.exc_info()[1]
     record_database_outage(exception)
     if exception is not None and request is not None:
-        record_error(exception, route_of(request), request.__dict__.get("exemplar"))
+        record_error(exception, route_of(request), telemetry_of(request).exemplar)
     elif exception is not None:
         record_error(exception, None)
 
@@ -151,7 +152,7 @@ def write_access_line(request: HttpRequest, status: int, identifier: str, starte
         "request_id": identifier,
         "remote_address": request.META.get("REMOTE_ADDR") or "",
     }
-    trace = request.__dict__.get("trace")
+    trace = telemetry_of(request).trace
     if trace is not None:
         fields["trace_id"], fields["span_id"], fields["sampled"] = trace
     # `request.user` would read the session from the database if no view has done so.

@@ -16,6 +16,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from observability.telemetry.database import time_statement, trace_statement
 from observability.telemetry.errors.trail import trail
 from observability.telemetry.logs.formatting import AccessRecord, Formatter
+from observability.telemetry.request import telemetry_of
 from observability.telemetry.traces import roots
 from observability.telemetry.traces.current import current_trace
 from observability.tests.recorded import Recording, is_child_of, recording, trace_id_of
@@ -161,10 +162,11 @@ def test_a_request_that_is_not_sampled_makes_no_span_and_has_a_trace_id(
     with recording(rate=0.0) as found:
         response: Any = visitor.get("/query")
         assert found.spans() == []
-    seen = response.wsgi_request.__dict__
-    assert len(seen["trace"].trace_id) == 32
-    assert seen["trace"].sampled is False
-    assert "exemplar" not in seen
+    seen = telemetry_of(response.wsgi_request)
+    assert seen.trace is not None
+    assert len(seen.trace.trace_id) == 32
+    assert seen.trace.sampled is False
+    assert seen.exemplar is None
 
 
 def test_a_request_that_is_not_sampled_leaves_the_next_one_of_its_thread_alone(
@@ -284,7 +286,7 @@ def test_without_tracing_there_is_no_middleware_and_no_other_wrapper(visitor: Cl
     settings.TRACING_ENABLED = False
     response: Any = visitor.get("/query")
 
-    assert "trace" not in response.wsgi_request.__dict__
+    assert telemetry_of(response.wsgi_request).trace is None
     from django.db import connection
 
     assert time_statement in connection.execute_wrappers

@@ -23,6 +23,7 @@ from django.http import HttpRequest
 from core.request_id import current_request_id
 from observability.metrics import endpoint_label
 from observability.telemetry.errors.trail import Crumb, short_values, trail
+from observability.telemetry.request import telemetry_of
 from observability.telemetry.traces.current import Trace, current_trace
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def about_request(request: HttpRequest) -> Event:
             "url": f"{request.scheme}://{host_of(request)}{request.path}",
             "headers": {name: request.headers[name] for name in SHOWN_HEADERS if name in request.headers},
         },
-        "trace": request.__dict__.get("trace"),
+        "trace": telemetry_of(request).trace,
         "tags": {"endpoint": endpoint},
     }
     user = request.__dict__.get("_cached_user")  # `request.user` might ask the database

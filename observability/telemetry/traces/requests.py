@@ -24,6 +24,7 @@ from core.request_id import current_request_id
 from observability.metrics import METHODS
 from observability.telemetry.errors.trail import trail
 from observability.telemetry.middleware import GetResponse, route_of, when_answered
+from observability.telemetry.request import telemetry_of
 from observability.telemetry.traces.current import exemplar, trace_of
 from observability.telemetry.traces.roots import start_root
 
@@ -34,9 +35,8 @@ PROXY_HEADERS = ("HTTP_FORWARDED", "HTTP_VIA", "HTTP_X_REAL_IP", "HTTP_X_FORWARD
 
 
 class TracingMiddleware:
-    """Directly inside the log middleware, outside the metrics middleware: both find the trace in
-    `request.__dict__["trace"]`, also for a streamed answer, and the labels of an exemplar, for a sampled
-    request only, in `request.__dict__["exemplar"]`."""
+    """Directly inside the log middleware, outside the metrics middleware: both find the trace, and for a
+    sampled request the labels of an exemplar, in the request's telemetry."""
 
     def __init__(self, get_response: GetResponse) -> None:
         if not settings.TRACING_ENABLED:
@@ -50,9 +50,10 @@ class TracingMiddleware:
             span = self.start_span_for_caller(request)
         else:
             span = self.start_span(request)
-        here = request.__dict__["trace"] = trace_of(span)
+        telemetry = telemetry_of(request)
+        here = telemetry.trace = trace_of(span)
         if here is not None and here.sampled:
-            request.__dict__["exemplar"] = exemplar(here.trace_id, current_request_id())
+            telemetry.exemplar = exemplar(here.trace_id, current_request_id())
         token = context.attach(trace.set_span_in_context(span, NOWHERE))
         try:
             response = self.get_response(request)
@@ -120,7 +121,7 @@ def finish(span: Span, request: HttpRequest, status: int) -> None:
     span.update_name(name if route is None else f"{name} /{route.removeprefix('^')}")
     if status >= 500:
         span.set_status(StatusCode.ERROR)
-        if "trace_error" not in request.__dict__:
+        if telemetry_of(request).exception is None:
             span.set_attribute("error.type", str(status))
     span.end()
 
@@ -135,7 +136,7 @@ def attributes_of(request: HttpRequest, status: int) -> dict[str, str | int]:
         "url.path": request.path[:LONGEST],
         "user_agent.original": request.META.get("HTTP_USER_AGENT", "")[:200][:LONGEST],
     }
-    identifier = request.__dict__.get("exemplar", {}).get("request_id")
+    identifier = (telemetry_of(request).exemplar or {}).get("request_id")
     if identifier:
         attributes["amani.request_id"] = identifier
     route = route_of(request)
@@ -155,4 +156,4 @@ def record_exception(request: HttpRequest | None = None, **_: object) -> None:
     span.record_exception(exception)
     span.set_attribute("error.type", type(exception).__qualname__)
     if request is not None:
-        request.__dict__["trace_error"] = True
+        telemetry_of(request).exception = exception

@@ -1,0 +1,29 @@
+"""What metrics, log line, trace and error event know of one request."""
+
+from dataclasses import dataclass
+
+from django.http import HttpRequest
+
+from observability.telemetry.traces.current import Trace
+
+
+@dataclass(slots=True)
+class RequestTelemetry:
+    """Hangs on the request as `request.telemetry`, also while its answer is streamed.
+
+    `trace` says where in which trace the request runs; None with tracing off. `exemplar` has the labels that
+    lead from a metric to the request; None unless it is sampled. `exception` is the one that no view handled.
+    """
+
+    trace: Trace | None = None
+    exemplar: dict[str, str] | None = None
+    exception: BaseException | None = None
+
+
+def telemetry_of(request: HttpRequest) -> RequestTelemetry:
+    """Return the telemetry of `request`; a new one when no middleware has asked before."""
+    telemetry: RequestTelemetry | None = getattr(request, "telemetry", None)
+    if telemetry is None:
+        telemetry = RequestTelemetry()
+        request.telemetry = telemetry  # type: ignore[attr-defined]  # Django's class doesn't name it
+    return telemetry
