@@ -1,4 +1,4 @@
-"""Makes .venv and installs the locked requirements, when they changed.
+"""Make .venv and install the locked requirements, when they changed.
 
 Runs on whatever Python the machine has, so that an old one gets a clear line: no newer syntax, no imports
 beyond the standard library.
@@ -7,9 +7,11 @@ beyond the standard library.
 import hashlib
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 OLDEST = (3, 11)
@@ -58,15 +60,37 @@ def run(*command: str) -> None:
 
 
 def install() -> None:
-    """Packages already there are kept when only the requirements changed."""
+    """Install uv with pip, then everything with uv; what is no longer locked is removed."""
     print("Installing the locked requirements into .venv ...", flush=True)
-    same_place = present_state().splitlines()[:1] == wanted_state().splitlines()[:1]
-    if not same_place:
-        run(sys.executable, "-m", "venv", "--clear", str(VENV))
-    files = [part for name in REQUIREMENTS for part in ("-r", name)]
     python = str(VENV / "bin" / "python")
-    run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes", *files)
+    if present_state().splitlines()[:1] != wanted_state().splitlines()[:1]:
+        run(sys.executable, "-m", "venv", "--clear", str(VENV))
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as only_uv:
+        only_uv.write(locked_uv())
+        only_uv.flush()
+        pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
+        run(*pip, "-r", only_uv.name)
+    run(
+        str(VENV / "bin" / "uv"),
+        "pip",
+        "sync",
+        "--quiet",
+        "--python",
+        python,
+        "--require-hashes",
+        *REQUIREMENTS,
+    )
     STAMP.write_text(wanted_state())
+
+
+def locked_uv() -> str:
+    """Return the lines of uv in requirements-dev.txt: its version and its hashes."""
+    found = re.search(
+        r"^uv==[^\\\n]*(?:\\\n[^\\\n]*)+", (ROOT / "requirements-dev.txt").read_text(), re.MULTILINE
+    )
+    if found is None:
+        sys.exit("requirements-dev.txt has no line `uv==…` with hashes: run `make lock`.")
+    return found[0]
 
 
 def main() -> None:

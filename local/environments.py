@@ -3,13 +3,11 @@
 import fcntl
 import subprocess
 import sys
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+UV = str(Path(sys.executable).with_name("uv"))
 INSTALL_SECONDS = 300
-PIP_OPTIONS = ("--quiet", "--disable-pip-version-check", "--require-hashes")
 
 
 class Environment:
@@ -18,48 +16,36 @@ class Environment:
     def __init__(self, name: str, requirements: Path) -> None:
         self.folder = ROOT / name
         self.requirements = requirements
-        self.stamp = self.folder / "amani-requirements"
 
     @property
     def python(self) -> str:
         return str(self.folder / "bin" / "python")
 
     def install(self) -> str:
-        """Brings it up to date. Returns why that failed; empty when it did not."""
-        with self.lock():
-            return "" if self.is_current() else self.make()
+        """Bring it up to date; without the package index, if nothing is missing.
 
-    def make(self) -> str:
-        print(f"Installing {self.requirements.name} into {self.folder.name} ...", file=sys.stderr, flush=True)
-        reason = run(sys.executable, "-m", "venv", "--clear", str(self.folder)) or run(
-            self.python, "-m", "pip", "install", *PIP_OPTIONS, "-r", str(self.requirements)
-        )
-        if not reason:
-            self.stamp.write_text(self.wanted_state())
-        return reason
-
-    def is_current(self) -> bool:
-        return self.stamp.exists() and self.stamp.read_text() == self.wanted_state()
-
-    def wanted_state(self) -> str:
-        # The scripts of an environment name their own path: a checkout that moved starts anew.
-        return f"{sys.version} {self.folder}\n{self.requirements.read_text()}"
-
-    @contextmanager
-    def lock(self) -> Generator[None]:
-        """Two runs in one checkout don't make it at the same time."""
+        Two runs in one checkout wait for each other. Returns why it failed; empty when it did not.
+        """
         (ROOT / ".run").mkdir(exist_ok=True)
         with (ROOT / ".run" / f"{self.folder.name}.lock").open("w") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
+            return self.make() or (self.sync("--offline") and self.sync())
+
+    def make(self) -> str:
+        return uv("venv", "--allow-existing", "--python", sys.executable, str(self.folder))
+
+    def sync(self, *options: str) -> str:
+        return uv(
+            "pip", "sync", "--python", self.python, "--require-hashes", *options, str(self.requirements)
+        )
 
 
-def run(*command: str) -> str:
-    """The last line of what the command said when it failed; empty when it did not."""
+def uv(*arguments: str) -> str:
+    """Run uv. Returns what it said when it failed; empty when it did not."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=INSTALL_SECONDS)
+        done = subprocess.run(
+            [UV, "--quiet", *arguments], capture_output=True, text=True, check=False, timeout=INSTALL_SECONDS
+        )
     except subprocess.TimeoutExpired:
-        return f"not done within {INSTALL_SECONDS} s: {' '.join(command)}"
-    if done.returncode == 0:
-        return ""
-    return (done.stderr.strip().splitlines() or [f"this failed: {' '.join(command)}"])[-1]
+        return f"not done within {INSTALL_SECONDS} s: uv {' '.join(arguments)}"
+    return "" if done.returncode == 0 else done.stderr.strip() or f"this failed: uv {' '.join(arguments)}"

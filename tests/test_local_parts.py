@@ -124,11 +124,6 @@ def test_a_child_that_ran_well_starts_again_at_once() -> None:
 LOCKED = "django==5.2.1 \\\n    --hash=sha256:00\npsycopg-binary[pool]==3.2 ; python_version > '3'\n"
 
 
-def test_a_lock_file_that_misses_a_requirement_is_noticed_without_the_index() -> None:
-    assert lock.unmet("Django>=5.2,<5.3  # why\n-c requirements.txt\n\n# a comment\n", LOCKED) == []
-    assert lock.unmet("Django>=6\nstructlog>=25\npsycopg_binary", LOCKED) == ["Django>=6", "structlog>=25"]
-
-
 @pytest.mark.parametrize(
     "line", ["--index-url https://example.com/simple", "x @ file:///tmp/x", "# http://mirror"]
 )
@@ -157,6 +152,14 @@ def test_an_old_python_gets_a_clear_line(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr("shutil.which", lambda name: None)
     with pytest.raises(SystemExit, match=r"Amani needs Python 3\.11 or newer; .* is 3\.9\.6\."):
         bootstrap.use_new_enough_python()
+
+
+def test_uv_is_installed_as_it_is_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bootstrap, "ROOT", tmp_path)
+    wanted = "uv==0.13 \\\n    --hash=sha256:01 \\\n    --hash=sha256:02"
+    lock_file = f"a==1 \\\n    --hash=sha256:00\n{wanted}\n    # via x\nuvloop==1 \\\n    --hash=sha256:03\n"
+    (tmp_path / "requirements-dev.txt").write_text(lock_file)
+    assert bootstrap.locked_uv() == wanted
 
 
 def test_a_missing_venv_module_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
