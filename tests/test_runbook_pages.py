@@ -8,8 +8,7 @@ import pytest
 from django.conf import settings
 from django.test import Client
 
-from amani.markdown import render
-from amani.runbooks import address, names
+from amani.runbooks import address, names, render
 
 
 @pytest.fixture
@@ -24,9 +23,9 @@ def test_every_runbook_has_a_page_that_reads_well(staff: Client) -> None:
     for name in names():
         html = staff.get(f"/runbooks/{name}/").content.decode()
         article = html[html.index("<article") : html.index("</article>")]
-        words = re.sub(r"<pre>.*?</pre>|<code>.*?</code>", "", article, flags=re.DOTALL)
+        words = re.sub(r"<pre>.*?</pre>|<code>.*?</code>|<a .*?</a>", "", article, flags=re.DOTALL)
         assert f"<h1>{name}</h1>" in article
-        for leftover in ("```", "**", "](", "\n#", "\n|"):
+        for leftover in ("```", "**", "](", "\n#", "\n|", "http://", "https://"):
             assert leftover not in words, (name, leftover)
 
 
@@ -73,40 +72,35 @@ def test_links_between_runbooks_lead_somewhere() -> None:
     ("text", "html"),
     [
         ("# A & B", "<h1>A &amp; B</h1>"),
-        ("one\ntwo\n\nthree", "<p>one two</p><p>three</p>"),
-        (
-            "**bold** and *soft* and `a < b`",
-            "<p><strong>bold</strong> and <em>soft</em> and <code>a &lt; b</code></p>",
-        ),
-        ("- one\n- two", "<ul><li>one</li><li>two</li></ul>"),
-        ("1. one\n   more\n2. two", "<ol><li>one more</li><li>two</li></ol>"),
-        ("- one\n  - inner\n- two", "<ul><li>one<ul><li>inner</li></ul></li><li>two</li></ul>"),
+        ("**bold** and `a < b`", "<p><strong>bold</strong> and <code>a &lt; b</code></p>"),
+        ("| a | b |\n|---|---|\n| `1` | 2 |", "<td><code>1</code></td>"),
         (
             "1. run\n   ```sh\n   a\n     b\n   ```\n   then",
-            "<ol><li>run<pre><code>a\n  b</code></pre><p>then</p></li></ol>",
+            '<pre><code class="language-sh">a\n  b\n</code></pre>',
         ),
-        ("```\n<b>\n# no heading\n```\nafter", "<pre><code>&lt;b&gt;\n# no heading</code></pre><p>after</p>"),
-        ("```\nnever closed", "<pre><code>never closed</code></pre>"),
-        (
-            "| a | b |\n|---|---|\n| `1` | 2 |",
-            (
-                "<table><thead><tr><th>a</th><th>b</th></tr></thead>"
-                "<tbody><tr><td><code>1</code></td><td>2</td></tr></tbody></table>"
-            ),
-        ),
-        (
-            "see http://localhost:9090.",
-            '<p>see <a href="http://localhost:9090">http://localhost:9090</a>.</p>',
-        ),
-        ("[a *b*](x.md)", '<p><a href="x.md">a <em>b</em></a></p>'),
-        ("<script>alert(1)</script>", "<p>&lt;script&gt;alert(1)&lt;/script&gt;</p>"),
-        ('[x](https://e.example/"onclick=1)', '<p><a href="https://e.example/&quot;onclick=1">x</a></p>'),
-        ("", ""),
+        ("<http://localhost:9090>", '<a href="http://localhost:9090">http://localhost:9090</a>'),
+        ("[a *b*](RedisUnavailable.md)", '<a href="/runbooks/RedisUnavailable/">a <em>b</em></a>'),
     ],
 )
-def test_markdown_becomes_html_with_everything_escaped(text: str, html: str) -> None:
-    assert render(text) == html
+def test_markdown_becomes_html(text: str, html: str) -> None:
+    assert html in render(text)
 
 
-def test_link_without_an_address_is_only_its_words() -> None:
-    assert render("[evil](javascript:alert)", lambda target: "") == "<p>evil</p>"
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        ("<script>alert(1)</script>", "<p>&lt;script&gt;alert(1)&lt;/script&gt;</p>"),
+        ("a <img src=x onerror=alert(1)> b", "<p>a &lt;img src=x onerror=alert(1)&gt; b</p>"),
+        ("```\n</code><b>\n```", "<pre><code>&lt;/code&gt;&lt;b&gt;\n</code></pre>"),
+        ('[x](https://e.example/"onclick=1)', '<p><a href="https://e.example/%22onclick=1">x</a></p>'),
+        ("[evil](javascript:alert)", "<p>[evil](javascript:alert)</p>"),
+        ("[a *file*](../configuration.md)", "<p>a <em>file</em></p>"),
+        (
+            "[mail](mailto:a@example.com) [next](Watchdog.md)",
+            '<p>mail <a href="/runbooks/Watchdog/">next</a></p>',
+        ),
+        ("![x](https://e.example/p.png)", '<p>!<a href="https://e.example/p.png">x</a></p>'),
+    ],
+)
+def test_a_page_runs_nothing_and_loads_nothing_from_elsewhere(text: str, html: str) -> None:
+    assert render(text).strip() == html
