@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format migrations lock lock-check audit bench install clean
+.PHONY: help run test lint style types layers migrations format openapi lock lock-check audit bench install clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -21,12 +21,17 @@ run: install ## start Amani and all it needs; PORT, PROMETHEUS_PORT, ALERTMANAGE
 test: install ## run the whole suite; ARGS="-k words" chooses
 	@$(BIN)/python -m pytest $(or $(ARGS),-n 2 --dist loadfile --no-loadscope-reorder)
 
-lint: install ## style, types, layers, migrations, locked requirements, known vulnerabilities
+lint: style types layers migrations lock-check audit ## all checks but the tests
+
+style: install ## the code is in the project's style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: install ## types, strictly
 	$(BIN)/python -m local.with_services $(BIN)/mypy .
+
+layers: install ## the layers of docs/architecture.md
 	$(BIN)/lint-imports --no-logo
-	@$(MAKE) --no-print-directory migrations lock-check audit
 
 migrations: install ## no migration is missing, none would lock or break a running version
 	$(BIN)/python -m local.with_services $(BIN)/python manage.py makemigrations --check --dry-run
@@ -35,6 +40,9 @@ migrations: install ## no migration is missing, none would lock or break a runni
 format: install ## rewrite the code in the project's style
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
+
+openapi: install ## write docs/openapi.json, the document of the API, from the code
+	$(BIN)/python -m local.with_services $(BIN)/python manage.py export_openapi_schema --api amani.api.api --indent 2 --output docs/openapi.json
 
 lock: install ## pin requirements*.in; ARGS="--upgrade" moves to the newest versions
 	@$(BIN)/python -m local.lock write $(ARGS)
