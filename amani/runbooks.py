@@ -27,7 +27,8 @@ def render(text: str) -> SafeString:
 
     Raw HTML is escaped. Links lead where `address` says. Images are off: they would load from elsewhere.
     """
-    return mark_safe(PARSER.render(text))  # noqa: S308  (escaped by the parser, which has HTML off)
+    html: str = PARSER.render(text)
+    return mark_safe(html)  # noqa: S308  (escaped by the parser, which has HTML off)
 
 
 def rewrite_links(state: StateCore) -> None:
