@@ -15,7 +15,10 @@ pytestmark = pytest.mark.processes
 
 HOST = "amani.example"
 WEBHOOK = "/api/v1/alerts/webhook"
-PROBES = ("/api/v1/health", "/api/v1/readiness", "/api/v1/ping", "/metrics")
+PROBES = (
+    *("/api/v1/health", "/api/v1/readiness", "/api/v1/ping", "/metrics"),
+    *("/livez", "/readyz", "/-/healthy", "/-/ready"),
+)
 HOSTS: list[str | bytes | None] = [
     None,
     "",

@@ -15,6 +15,14 @@ EDGE_ANSWERS: dict[str, Callable[[Any], Answer]] = {
     "/metrics": metrics_answer,
     "/api/v1/ping": ping_answer,
 }
+# Names that platforms ask for by default: Kubernetes' own, and those of Prometheus and Alertmanager. Renamed
+# here, so that hosts.py, the settings, metrics and rules know one name of each.
+ALIASES = {
+    "/livez": "/api/v1/ping",
+    "/-/healthy": "/api/v1/ping",
+    "/readyz": "/api/v1/readiness",
+    "/-/ready": "/api/v1/readiness",
+}
 
 
 class Edge:
@@ -24,6 +32,7 @@ class Edge:
         self.application = application
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        environ["PATH_INFO"] = ALIASES.get(environ["PATH_INFO"], environ["PATH_INFO"])
         answer = EDGE_ANSWERS.get(environ["PATH_INFO"])
         if answer is None:
             return self.application(environ, start_response)

@@ -230,7 +230,7 @@ def unreachable(_environ: object, _start_response: object) -> list[bytes]:
     raise AssertionError("Django was asked")
 
 
-@pytest.mark.parametrize("path", ["/metrics", "/api/v1/ping"])
+@pytest.mark.parametrize("path", ["/metrics", "/api/v1/ping", "/livez", "/-/healthy"])
 def test_monitoring_is_answered_before_django(path: str) -> None:
     started = Started()
     body = b"".join(Edge(unreachable)(LOCAL | {"PATH_INFO": path}, started))
@@ -243,6 +243,14 @@ def test_head_has_the_length_and_no_body() -> None:
     environ = LOCAL | {"PATH_INFO": "/api/v1/ping", "REQUEST_METHOD": "HEAD"}
     assert list(Edge(unreachable)(environ, started)) == []
     assert started.headers["Content-Length"] == str(len(b'{"status": "ok"}'))
+
+
+@pytest.mark.parametrize("path", ["/readyz", "/-/ready", "/api/v1/readiness"])
+def test_django_knows_one_name_of_readiness(path: str) -> None:
+    def django(environ: Any, _start_response: object) -> list[bytes]:
+        return [environ["PATH_INFO"].encode()]
+
+    assert list(Edge(django)(LOCAL | {"PATH_INFO": path}, Started())) == [b"/api/v1/readiness"]
 
 
 def test_everything_else_is_for_django() -> None:
