@@ -1,3 +1,4 @@
+import json
 from io import StringIO
 from typing import Any
 
@@ -68,7 +69,7 @@ def test_demo_is_made_once_and_its_alerts_are_never_sent() -> None:
 
 @pytest.fixture
 def without_cases(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("amani.management.commands.seed_demo.seed_cases", lambda team: None)
+    monkeypatch.setattr("amani.demo.seed_cases", lambda team: None)
 
 
 def test_demo_operators_have_the_given_password(client: Client, without_cases: None) -> None:
@@ -86,3 +87,9 @@ def test_demo_password_is_made_and_printed_when_none_is_given(client: Client, wi
     assert (email, client.login(username=email, password=password)) == ("me@amani.local", True)
     assert seed(email="me@amani.local") == ""
     assert client.login(username="kyc-me@amani.local", password=password)
+
+
+def test_demo_password_is_reported_to_programs_too(client: Client, without_cases: None) -> None:
+    told = json.loads(seed(json=True))
+    assert client.login(username=told["email"], password=told["new_password"])
+    assert json.loads(seed(json=True)) == {"email": "demo@amani.local", "new_password": ""}

@@ -54,3 +54,7 @@ class UnknownChannel(ObservabilityError):
     def __init__(self, channel: str, known: tuple[str, ...]) -> None:
         super().__init__(f"Unknown channel {channel!r}: use one of {', '.join(known)}.")
         self.channel = channel
+
+
+class DrillFailed(ObservabilityError):
+    code = "drill_failed"

@@ -1,3 +1,4 @@
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from io import StringIO
@@ -8,6 +9,8 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from observability.alerts.delivery import drain
+from observability.alerts.drill import Drill
+from observability.alerts.errors import DrillFailed
 from observability.models import Attempt, Delivery, Episode, EpisodeEvent, Receipt
 from observability.tests.payloads import alert
 from observability.tests.vendors import Reply, Vendor
@@ -45,6 +48,40 @@ def test_waiting_for_a_worker_that_is_not_there_ends_with_an_error() -> None:
         run("send_test_alert", "--channel", "slack", "--wait", "0.5")
 
 
+def test_test_alert_reports_to_programs_too(slack: Vendor, pagerduty: Vendor) -> None:
+    slack.default = Reply(404, "no_service")
+    out = StringIO()
+    with pytest.raises(CommandError, match=r"Not delivered: slack\."):
+        call_command("send_test_alert", "--json", stdout=out)
+    sent = Episode.objects.earliest("pk")  # the other one says that Slack refused
+    assert json.loads(out.getvalue()) == {
+        "alert": sent.pk,
+        "delivered": False,
+        "deliveries": [
+            {"channel": "pagerduty", "state": "delivered", "reason": ""},
+            {"channel": "slack", "state": "failed", "reason": sent.deliveries.get(channel="slack").reason},
+        ],
+    }
+
+
+def test_a_drill_without_alertmanager_says_so_to_programs(settings: Any) -> None:
+    settings.ALERTMANAGER_URL = "http://127.0.0.1:9"
+    out = StringIO()
+    with pytest.raises(CommandError, match="did not take the alert"):
+        call_command("fire_drill", "--json", stdout=out)
+    told = json.loads(out.getvalue())
+    assert (told["passed"], told["hops"]) == (False, [])
+    assert "http://127.0.0.1:9/api/v2/alerts did not take the alert" in told["problem"]
+
+
+def test_a_drill_without_a_webhook_names_the_missing_hop(pagerduty: Vendor, settings: Any) -> None:
+    settings.ALERTMANAGER_URL = pagerduty.url  # takes whatever it is sent
+    drill = Drill(severity="info", timeout_seconds=0.3)
+    with pytest.raises(DrillFailed, match="No sign of the webhook"):
+        drill.run()
+    assert [hop.what for hop in drill.hops] == ["Alertmanager took the alert"]
+
+
 def age_everything(days: int) -> None:
     """As if all rows were older; identity columns are fixed, so the trigger is told to look away."""
     import pgtrigger
@@ -76,7 +113,8 @@ def test_prune_keeps_what_fires_what_waits_and_what_is_young(post_alerts: Post) 
     post_alerts(alert(2, status="resolved"))  # its deliveries still wait
     age_everything(181)
     post_alerts(alert(3, status="resolved", severity="info"))
-    run("prune_alert_history", "--older-than", "180d")
+    told = json.loads(run("prune_alert_history", "--older-than", "180d", "--json"))
+    assert (told["episodes"], told["digests"], told["receipts"]) == (0, 0, 2)
     assert Episode.objects.count() == 3
     assert Receipt.objects.count() == 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from io import StringIO
 from pathlib import Path
@@ -37,6 +38,12 @@ def rotate() -> tuple[str, str]:
     out, err = StringIO(), StringIO()
     call_command("rotate_encryption_keys", stdout=out, stderr=err)
     return out.getvalue(), err.getvalue()
+
+
+def test_the_command_reports_to_programs_too(db: None) -> None:
+    out = StringIO()
+    call_command("rotate_encryption_keys", "--json", stdout=out, stderr=StringIO())
+    assert set(json.loads(out.getvalue())) == {"factors", "numbers", "files", "mails", "failed", "swept"}
 
 
 # --- The functions ---

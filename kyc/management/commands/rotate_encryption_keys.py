@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
+from core.commands import ReportingCommand
 from kyc.documents.errors import StorageUnavailable
 from kyc.documents.rotation import rotate_keys
 
 
-class Command(BaseCommand):
+class Command(ReportingCommand):
     help = (
         "Encrypts second factors, numbers, files and waiting mails with the first of ENCRYPTION_KEYS, "
         "while Amani runs. "
@@ -22,13 +23,15 @@ class Command(BaseCommand):
             done = rotate_keys(report=self.stderr.write)
         except StorageUnavailable as error:
             raise CommandError(f"{error} Run this again to go on.") from error
-        self.stdout.write(
+        self.report(
+            options,
+            done._asdict(),
             f"Encrypted again: {done.factors} second factors, {done.numbers} numbers, {done.files} files, "
             f"{done.mails} mails. "
-            f"Deleted: {done.swept} files that nothing refers to."
+            f"Deleted: {done.swept} files that nothing refers to.",
+            *([] if done.failed else ["Only the first key is needed now."]),
         )
         if done.failed:
             raise CommandError(
                 f"{done.failed} could not be read (see above). Keep the old keys, or give these up."
             )
-        self.stdout.write("Only the first key is needed now.")

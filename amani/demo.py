@@ -1,0 +1,81 @@
+"""The demo of `make run`, in development only: an operator of each role, alerts, people and KYC cases."""
+
+from __future__ import annotations
+
+import secrets
+from typing import NamedTuple
+
+from django.conf import settings
+from django.contrib.auth.models import Group
+from django.db import transaction
+
+from accounts.models import User
+from accounts.operators import vouch
+from core.errors import Conflict
+from kyc.demo import Team, seed_cases
+from observability.demo import seed_alerts
+
+# The address of each but the first begins with the role: kyc-demo@…
+OPERATORS = {
+    "responder": ("", "Dede Demo"),
+    "viewer": ("viewer-", "Vera Viewer"),
+    "kyc reviewer": ("kyc-", "Rita Reviewer"),
+    "finance": ("finance-", "Finn Finance"),
+    "approver": ("approver-", "Ada Approver"),
+}
+
+
+class Seeded(NamedTuple):
+    """The first operator's login. `new_password`: the one that was made, else empty."""
+
+    email: str
+    new_password: str
+
+
+class NotInDevelopment(Conflict):
+    code = "not_in_development"
+
+
+@transaction.atomic
+def seed_demo(*, email: str, password: str = "") -> Seeded:
+    """Make the demo's people and rows, once.
+
+    `email`: the responder's address; `password`: for all operators, made if there is none yet and none is
+    given. Raises NotInDevelopment while DEBUG is off.
+    """
+    if not settings.DEBUG:
+        raise NotInDevelopment("Demo logins exist in development only: DEBUG is off.")
+    is_new = not User.objects.filter(email=email).exists()
+    new_password = secrets.token_urlsafe(12) if is_new and not password else ""
+    team = ensure_operators(email, password or new_password)
+    if is_new:
+        seed_alerts(team["responder"])
+    seed_cases(Team(reviewer=team["kyc reviewer"], approver=team["approver"]))
+    return Seeded(email, new_password)
+
+
+def ensure_operators(email: str, password: str) -> dict[str, User]:
+    """Return an operator of each role. A password that is given becomes everybody's, also if they exist.
+
+    Only the first one's is hashed or compared, which takes a noticeable part of a second; the others get
+    the same hash.
+    """
+    team: dict[str, User] = {}
+    for role, (prefix, full_name) in OPERATORS.items():
+        team[role] = ensure_operator(f"{prefix}{email}", full_name, role)
+    first = team["responder"]
+    if password and not first.check_password(password):
+        first.set_password(password)
+    for user in team.values():
+        user.password = first.password
+        user.save(update_fields=["password"])
+    return team
+
+
+def ensure_operator(email: str, full_name: str, role: str) -> User:
+    user = User.objects.filter(email=email).first()
+    if user is None:
+        user = User.objects.create_user(email, full_name=full_name, is_staff=True)
+        user.groups.add(Group.objects.get(name=role))
+        vouch(user=user)
+    return user

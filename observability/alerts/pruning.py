@@ -1,0 +1,81 @@
+"""Deletes old history in batches, so that no lock is held long."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from django.db import transaction
+from django.db.models import QuerySet
+
+from observability.models import Attempt, Delivery, Episode, EpisodeEvent, Receipt
+
+BATCH = 1000
+
+
+class Pruned(NamedTuple):
+    """How many rows were deleted, and up to which time."""
+
+    before: datetime
+    episodes: int
+    digests: int
+    receipts: int
+
+
+def prune_history(*, before: datetime, batch: int = BATCH) -> Pruned:
+    """Delete resolved alerts with all that belongs to them, digests and receipts from before `before`.
+
+    What fires or waits to be sent is kept. `batch`: alerts in one transaction. Interrupted, it keeps what it
+    has done and can be started again.
+    """
+    return Pruned(
+        before=before,
+        episodes=delete_in_batches(old_episodes(before), batch, delete_episodes),
+        digests=delete_in_batches(old_digests(before), batch, delete_deliveries),
+        receipts=delete_in_batches(Receipt.objects.filter(received_at__lt=before), batch, raw_delete),
+    )
+
+
+def old_episodes(before: datetime) -> QuerySet[Episode]:
+    waiting = Delivery.objects.filter(state__in=Delivery.UNFINISHED).exclude(episode=None)
+    return (
+        Episode.objects.filter(first_seen_at__lt=before)
+        .exclude(status=Episode.Status.FIRING)
+        .exclude(resolved_at__gte=before)
+        .exclude(pk__in=waiting.values("episode"))
+    )
+
+
+def old_digests(before: datetime) -> QuerySet[Delivery]:
+    return Delivery.objects.filter(kind=Delivery.Kind.DIGEST, finished_at__lt=before, members=None)
+
+
+def delete_in_batches(rows: QuerySet[Any], size: int, delete: Callable[[Any, list[int]], None]) -> int:
+    total = 0
+    while True:
+        ids = list(rows.order_by("pk").values_list("pk", flat=True)[:size])
+        if not ids:
+            return total
+        with transaction.atomic():
+            delete(rows.model, ids)
+        total += len(ids)
+
+
+def delete_episodes(model: type[Episode], ids: list[int]) -> None:
+    deliveries = list(Delivery.objects.filter(episode__in=ids).values_list("pk", flat=True))
+    delete_deliveries(Delivery, deliveries)
+    EpisodeEvent.objects.filter(episode__in=ids).delete()
+    raw_delete(model, ids)
+
+
+def delete_deliveries(model: type[Delivery], ids: list[int]) -> None:
+    Attempt.objects.filter(delivery__in=ids).delete()
+    Delivery.objects.filter(resend_of__in=ids).update(resend_of=None)
+    raw_delete(model, ids)
+
+
+def raw_delete(model: Any, ids: list[int]) -> None:
+    """Delete without Django's own cascade, which would read every row first."""
+    rows = model.objects.filter(pk__in=ids)
+    rows._raw_delete(rows.db)  # noqa: SLF001  (Django has no public way to skip its cascade)
