@@ -8,7 +8,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from core.console import display
-from core.console.display import Standing
+from core.console.display import Badge
 from kyc.models import Case, Check, State
 from kyc.models.cases import WAITING
 from kyc.states import Event
@@ -64,15 +64,15 @@ def target_in_words() -> str:
     return f"{settings.KYC_REVIEW_TARGET_HOURS} h"
 
 
-def due(case: Case, now: datetime | None = None) -> Standing | None:
+def due(case: Case, now: datetime | None = None) -> Badge | None:
     """How a waiting case stands against the target; None when nobody waits for it."""
     if case.state not in WAITING or case.submitted_at is None:
         return None
     left = case.submitted_at + target() - (now or timezone.now())
     if left < timedelta(0):
-        return Standing("bad", "alarm", f"{display.duration(-left)} over target")
+        return Badge("bad", "alarm", f"{display.duration(-left)} over target")
     tone = "warning" if left < target() / 4 else "quiet"
-    return Standing(tone, "alarm", f"{display.duration(left)} to target")
+    return Badge(tone, "alarm", f"{display.duration(left)} to target")
 
 
 def claim_is_held(case: Case, now: datetime | None = None) -> bool:

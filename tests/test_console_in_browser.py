@@ -51,14 +51,14 @@ def test_responder_takes_an_alert_in_two_clicks_and_resends_what_failed(
     page.get_by_text("11.8% of requests fail").click()
     page.locator("summary", has_text="Acknowledge").click()
     page.get_by_label("What are you doing about it?").fill("restarting web-1")
-    page.get_by_role("button", name="I have it").click()
+    page.get_by_role("button", name="Acknowledge").click()
     timeline = page.locator(".am-timeline")
     expect(timeline).to_contain_text("Acknowledged by Ada Abara")
     expect(timeline).to_contain_text("restarting web-1")
-    expect(page.locator(".am-hero")).to_contain_text("Ada Abara has it")
+    expect(page.locator(".am-hero")).to_contain_text("Acknowledged by Ada Abara")
 
     page.locator("summary", has_text="Resend").click()
-    page.get_by_label("Why once more?").fill("the key is right now")
+    page.get_by_label("Why is it sent again?").fill("the key is right now")
     page.get_by_role("button", name="Send again").click()
     expect(timeline).to_contain_text("the key is right now")
 
@@ -127,7 +127,7 @@ def test_history_is_found_by_label_and_read_on_a_phone(
     sign_in(page, live_server.url)
     page.goto(f"{live_server.url}/admin/observability/episode/?q=instance%3Dweb-12")
     expect(page.locator("#result_list tbody")).to_have_count(1)
-    expect(page.locator("#result_list")).to_contain_text("Nobody yet")
+    expect(page.locator("#result_list")).to_contain_text("Not acknowledged")
     for path in (
         "/admin/",
         "/admin/observability/episode/",

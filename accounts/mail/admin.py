@@ -53,7 +53,7 @@ class MailAdmin(HistoryAdmin):
 
     @admin.display(description="state")
     def standing(self, mail: Mail) -> SafeString:
-        return display.mark(*MARKS[State(mail.state)])
+        return display.badge(*MARKS[State(mail.state)])
 
     @admin.display(description="why")
     def why(self, mail: Mail) -> SafeString:
@@ -66,4 +66,4 @@ class MailAdmin(HistoryAdmin):
         return mail.attempt_count
 
     def page_context(self, request: HttpRequest, row: Mail) -> dict[str, Any]:
-        return {"mark": display.mark(*MARKS[State(row.state)])}
+        return {"mark": display.badge(*MARKS[State(row.state)])}

@@ -1,1 +1,1 @@
-"""The building blocks of the operators' pages, for every app: read-only lists and pages, audited actions."""
+"""Provides what every app builds its admin pages from: read-only lists and pages, and audited actions."""

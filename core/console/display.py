@@ -1,4 +1,4 @@
-"""Formats durations, times and badges for the console. A colour never comes without a word."""
+"""Formats durations, times and badges for the admin pages. A badge has a text beside its colour, always."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """How one thing stands. `tone` is a CSS class, `icon` a Material symbol."""
+class Badge:
+    """The state of one thing, for display. `tone` is a CSS class, `icon` the name of a Material symbol."""
 
     tone: str
     icon: str
@@ -23,7 +23,7 @@ class Standing:
 
 
 def duration(span: timedelta) -> str:
-    """`3 h 12 min`: the two largest units, nothing below a second."""
+    """Returns `span` as text in its two largest units, `3 h 12 min`. Fractions of a second are dropped."""
     seconds = max(0, int(span.total_seconds()))
     if seconds < 60:
         return f"{seconds} s"
@@ -40,7 +40,7 @@ def duration(span: timedelta) -> str:
 
 
 def ago(moment: datetime, now: datetime | None = None) -> str:
-    """`5 min ago`, `in 20 s`, `now`."""
+    """Returns the distance from `now` (default: the current time) as text: `5 min ago`, `in 20 s`, `now`."""
     span = (now or timezone.now()) - moment
     if abs(span) < timedelta(seconds=1):
         return "now"
@@ -48,7 +48,7 @@ def ago(moment: datetime, now: datetime | None = None) -> str:
 
 
 def clock(moment: datetime, *, seconds: bool = False) -> str:
-    """`02:14` today, `23 Nov 02:14` otherwise; always in UTC, as everywhere in Amani."""
+    """Returns the time of day, with the date unless it is today: `02:14`, `23 Nov 02:14`. Always in UTC."""
     local = timezone.localtime(moment)
     time = f"{local:%H:%M:%S}" if seconds else f"{local:%H:%M}"
     if local.date() == timezone.localdate():
@@ -58,7 +58,7 @@ def clock(moment: datetime, *, seconds: bool = False) -> str:
 
 
 def time_tag(moment: datetime, text: str) -> SafeString:
-    """`text` with the exact time as its tooltip."""
+    """Returns `text` as a <time> element, with the exact time as its tooltip."""
     stamp = timezone.localtime(moment)
     return format_html(
         '<time datetime="{}" title="{} UTC">{}</time>',
@@ -68,8 +68,8 @@ def time_tag(moment: datetime, text: str) -> SafeString:
     )
 
 
-def mark(tone: str, icon: str, text: str) -> SafeString:
-    """A coloured word with its symbol."""
+def badge(tone: str, icon: str, text: str) -> SafeString:
+    """Returns the HTML of a badge: coloured text with its symbol. The arguments are the fields of `Badge`."""
     return format_html(
         '<span class="am-mark am-{}">'
         '<span class="material-symbols-outlined" aria-hidden="true">{}</span>{}</span>',
@@ -80,7 +80,7 @@ def mark(tone: str, icon: str, text: str) -> SafeString:
 
 
 def seconds(amount: float) -> str:
-    """`1.84 s`, `42 ms`, `0.3 ms`: as exact as somebody comparing two of them needs it."""
+    """Returns `amount` (in seconds) as text, exact enough for a comparison: `1.84 s`, `42 ms`, `0.3 ms`."""
     if amount >= 1:
         return f"{amount:.2f} s"
     milliseconds = amount * 1000
@@ -88,4 +88,5 @@ def seconds(amount: float) -> str:
 
 
 def short(text: str, longest: int = 140) -> str:
+    """Returns `text`, cut off with an ellipsis when it has more than `longest` characters."""
     return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"

@@ -1,4 +1,5 @@
-"""The base of every page: rows that nobody edits, not even a superuser, and named, audited actions."""
+"""Defines the base class of every admin page: rows are read-only, also for a superuser, and are changed only
+by named, audited actions."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ LONGEST_REASON = 2_000
 
 
 class CappedChangeList(ChangeList):  # type: ignore[misc]  # unfold ships no types
-    """Without a search or filter, what was counted is the whole list: no "show all" is offered."""
+    """Uses the capped count as the total of an unfiltered list, so that "show all" is not offered."""
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
@@ -32,13 +33,16 @@ class CappedChangeList(ChangeList):  # type: ignore[misc]  # unfold ships no typ
             self.full_result_count = self.result_count
 
     def rows_with_first(self, first: Q) -> list[Model]:
-        """This page's rows, those that meet `first` before the others."""
+        """Returns this page's rows: those that meet `first`, then the others."""
         start = (self.page_num - 1) * self.list_per_page if self.multi_page else 0
         return first_then_rest(self.queryset, first, start, start + self.list_per_page)
 
 
 class HistoryAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
-    """A list and a page, both read-only. Subclasses name the page's template and fill its context."""
+    """Shows a read-only list, and a read-only page for each row.
+
+    Subclasses name the page's template (`page_template`) and fill its context (`page_context`).
+    """
 
     page_template: str
     actions = None
@@ -64,12 +68,12 @@ class HistoryAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         if any("\0" in value for value in request.GET.values()):
-            raise BadRequest("An address can't hold a NUL character.")  # the database would refuse it
+            raise BadRequest("The address must not contain a NUL character.")  # PostgreSQL would refuse it
         page: HttpResponse = super().changelist_view(request, extra_context)
         return page
 
     def page_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
-        """What the page's template needs beyond the row itself."""
+        """Returns what the page's template needs beyond the row itself."""
         return {}
 
     def change_view(
@@ -79,7 +83,10 @@ class HistoryAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        """One row's page. Django would answer a POST by saving a form; here there is none."""
+        """Answers with one row's page.
+
+        A POST is refused: Django would save a form, and there is none here.
+        """
         if not self.has_view_permission(request):
             raise PermissionDenied
         if request.method not in ("GET", "HEAD"):
@@ -90,7 +97,7 @@ class HistoryAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
         return self.page_of(request, row)
 
     def page_of(self, request: HttpRequest, row: Any, **more: Any) -> TemplateResponse:
-        """The row's page; `more` is for its template, too."""
+        """Returns the row's page; `more` is added to the context of its template."""
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
@@ -106,17 +113,20 @@ class HistoryAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Django's own log has no entry of these rows: their history is on their page."""
+        """Redirects to the row's page: Django's own log has no entry of these rows, their page has the
+        history."""
         return HttpResponseRedirect(self.page_url(object_id))
 
     def page_url(self, pk: object) -> str:
+        """Returns the address of the row's page."""
         return reverse(self.url_name("change"), args=[pk])
 
     def url_name(self, name: str) -> str:
+        """Returns the name under which Django's `reverse` knows the page `name` of this model."""
         return f"admin:{self.opts.app_label}_{self.opts.model_name}_{name}"
 
     def action_path(self, name: str, permission: str, view: Callable[..., HttpResponse]) -> URLPattern:
-        """`<pk>/<name>/`, POST only, for those who have `permission` and may see the row."""
+        """Returns the URL pattern `<pk>/<name>/` of an action: POST only, and 403 without `permission`."""
 
         def guarded(request: HttpRequest, pk: int) -> HttpResponse:
             if not self.may(request, permission):
@@ -131,11 +141,15 @@ class HistoryAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
         return pattern
 
     def may(self, request: HttpRequest, permission: str) -> bool:
+        """Whether the operator has `permission` (a codename of this app) and may see the rows."""
         has = request.user.has_perm(f"{self.opts.app_label}.{permission}")
         return bool(has and self.has_view_permission(request))
 
     def perform(self, request: HttpRequest, done: str, action: Callable[[], object]) -> None:
-        """Runs `action`; says `done`, or what its error says."""
+        """Runs `action` and shows the message `done`, or the message of the AmaniError that it raised.
+
+        Raises Http404 when the row does not exist.
+        """
         try:
             action()
         except self.model.DoesNotExist as problem:
@@ -147,18 +161,19 @@ class HistoryAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
 
 
 def actor_of(request: HttpRequest) -> AbstractBaseUser:
-    """Who asks. Actions are guarded by a permission, which nobody anonymous has."""
+    """Returns the operator who sent the request. Raises PermissionDenied for an anonymous one."""
     if not isinstance(request.user, AbstractBaseUser):
         raise PermissionDenied
     return request.user
 
 
 def posted_reason(request: HttpRequest) -> str:
-    """Without the one character that the database takes in no text."""
+    """Returns the form's field `reason`, cut off, and without NUL, which PostgreSQL stores in no text."""
     return request.POST.get("reason", "").replace("\0", "").strip()[:LONGEST_REASON]
 
 
 def see_other(url: str) -> HttpResponseRedirect:
+    """Returns a redirect with status 303, so that the browser continues with GET."""
     response = HttpResponseRedirect(url)
     response.status_code = HTTPStatus.SEE_OTHER
     return response

@@ -1,6 +1,6 @@
-"""Lists over millions of rows: no full count, no full scan.
+"""Pages through lists of millions of rows without a full count and without a full scan.
 
-A page is read from an index; the number of results is counted up to COUNT_AT_MOST and then said to be "more".
+A page is read from an index. Results are counted up to COUNT_AT_MOST; a larger number is shown as `10,000+`.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ COUNT_AT_MOST = 10_000
 
 
 class AtLeast(int):
-    """A number of results that was not counted to the end; templates print it as `10,000+`."""
+    """A number of results of which counting stopped; templates print it as `10,000+`."""
 
     def __str__(self) -> str:
         return f"{int(self):,}+"
 
 
 class CappedPaginator(Paginator):  # type: ignore[type-arg]  # not generic at run time
-    """Counts at most COUNT_AT_MOST rows, so the last pages of a very long list are reached by filters."""
+    """Counts at most COUNT_AT_MOST rows, so only a filter reaches the last pages of a very long list."""
 
     @cached_property
     def count(self) -> int:
@@ -34,15 +34,16 @@ class CappedPaginator(Paginator):  # type: ignore[type-arg]  # not generic at ru
 
 
 def capped_count(queryset: Any) -> int:
+    """Returns the number of rows, counted up to COUNT_AT_MOST + 1."""
     found: int = queryset.order_by()[: COUNT_AT_MOST + 1].count()
     return found
 
 
 def first_then_rest(queryset: QuerySet[Any], first: Q, start: int, stop: int) -> list[Model]:
-    """Rows `start` to `stop` of `queryset` with those that meet `first` before the others.
+    """Returns rows `start` to `stop` of `queryset`, ordered so that those that meet `first` come first.
 
-    Two index scans instead of a sort of everything. An index on the expression would do the same, and slow
-    every alert's INSERT down.
+    This takes two index scans instead of a sort of all rows. An index on the expression would do the same,
+    but would slow down the INSERT of every alert.
     """
     rows = list(queryset.filter(first)[start:stop])
     if len(rows) == stop - start:
@@ -52,9 +53,10 @@ def first_then_rest(queryset: QuerySet[Any], first: Q, start: int, stop: int) ->
 
 
 class BoundedDates(QuerySet[Any]):
-    """For the admin's date hierarchy: days between the first and the last row, found in the index.
+    """Offers the admin's date hierarchy every day between the first and the last row, found in the index.
 
-    Django would ask for DISTINCT date_trunc(…) of every row. So a day without rows is offered as well.
+    Django would compute DISTINCT date_trunc(…) over every row. In exchange, days without rows are offered
+    too.
     """
 
     def datetimes(self, field_name: str, kind: str, *args: Any, **kwargs: Any) -> Any:
@@ -66,7 +68,8 @@ class BoundedDates(QuerySet[Any]):
 
 
 def in_period(rows: QuerySet[Any], field_name: str, chosen: Mapping[str, str]) -> QuerySet[Any]:
-    """`rows` of the year, month or day chosen in the date hierarchy; Django has checked the numbers."""
+    """Returns `rows` of the year, month or day chosen in the date hierarchy; Django has checked the
+    numbers."""
     year, month, day = (chosen.get(f"{field_name}__{kind}") for kind in ("year", "month", "day"))
     if not year:
         return rows
@@ -76,7 +79,7 @@ def in_period(rows: QuerySet[Any], field_name: str, chosen: Mapping[str, str]) -
 
 
 def periods(first: datetime, last: datetime, kind: str) -> list[datetime]:
-    """The beginnings of the years, months or days from `first` to `last`."""
+    """Returns the beginnings of the years, months or days (`kind`) from `first` to `last`."""
     moment = beginning(first, kind)
     found = []
     while moment <= last:
@@ -86,6 +89,7 @@ def periods(first: datetime, last: datetime, kind: str) -> list[datetime]:
 
 
 def beginning(moment: datetime, kind: str) -> datetime:
+    """Returns the beginning of the year, month or day (`kind`) in which `moment` lies."""
     day = moment.replace(hour=0, minute=0, second=0, microsecond=0)
     if kind == "day":
         return day
@@ -93,6 +97,7 @@ def beginning(moment: datetime, kind: str) -> datetime:
 
 
 def following(moment: datetime, kind: str) -> datetime:
+    """Returns the beginning of the year, month or day (`kind`) after the one that begins at `moment`."""
     if kind == "year":
         return moment.replace(year=moment.year + 1)
     if kind == "month":

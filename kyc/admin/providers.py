@@ -65,7 +65,7 @@ class ProviderEventAdmin(HistoryAdmin):
 
     @admin.display(description="outcome")
     def standing(self, event: ProviderEvent) -> SafeString:
-        return display.mark(*MARKS[State(event.state)])
+        return display.badge(*MARKS[State(event.state)])
 
     @admin.display(description="why")
     def why(self, event: ProviderEvent) -> SafeString:
@@ -85,7 +85,7 @@ class ProviderEventAdmin(HistoryAdmin):
         is_about_a_check = row.signature_ok and row.check_row_id is not None
         return {
             "title": str(row),
-            "mark": display.mark(*MARKS[State(row.state)]),
+            "mark": display.badge(*MARKS[State(row.state)]),
             "provider": provider_name(row.provider),
             "may_process": is_about_a_check and self.may(request, MAY_PROCESS),
             "may_see_case": request.user.has_perm("kyc.view_case"),

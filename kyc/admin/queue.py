@@ -99,7 +99,7 @@ class CaseAdmin(HistoryAdmin):
 
     @admin.display(description="case")
     def case(self, case: Case) -> SafeString:
-        flag = display.mark("warning", "content_copy", "Number claimed twice") if is_duplicate(case) else ""
+        flag = display.badge("warning", "content_copy", "Number claimed twice") if is_duplicate(case) else ""
         return format_html(
             '<span class="am-name">Case {}</span><span class="am-second">{} · {}</span>{}',
             case.pk,
@@ -110,8 +110,8 @@ class CaseAdmin(HistoryAdmin):
 
     @admin.display(description="state")
     def standing(self, case: Case) -> SafeString:
-        mark = display.mark(*STATE_MARKS[State(case.state)])
-        doubt = display.mark("warning", "gpp_maybe", "Doubted") if case.doubted_at else ""
+        mark = display.badge(*STATE_MARKS[State(case.state)])
+        doubt = display.badge("warning", "gpp_maybe", "Doubted") if case.doubted_at else ""
         return format_html("{}{}", mark, doubt)
 
     @admin.display(description="waits")
@@ -146,7 +146,7 @@ class CaseAdmin(HistoryAdmin):
         if not checks:
             return format_html('<span class="am-second">{}</span>', "—")
         tone, icon, text = check_mark(checks[0])
-        return display.mark(tone, icon, f"{provider_name(checks[0].provider)} {text}")
+        return display.badge(tone, icon, f"{provider_name(checks[0].provider)} {text}")
 
     # --- What is posted ---
 

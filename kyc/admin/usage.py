@@ -91,7 +91,7 @@ class LimitUsageAdmin(HistoryAdmin):
     def room(self, usage: LimitUsage) -> SafeString:
         percent = percent_used(usage.used_minor, usage.cap_minor)
         if percent >= NEARLY_PERCENT:
-            return display.mark("warning", "speed", f"{percent}% used")
+            return display.badge("warning", "speed", f"{percent}% used")
         return format_html('<span class="am-second">{}% used</span>', percent)
 
     def page_context(self, request: HttpRequest, row: LimitUsage) -> dict[str, Any]:

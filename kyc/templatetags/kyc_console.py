@@ -18,7 +18,7 @@ register = template.Library()
 @register.filter
 def case_mark(case: Case) -> SafeString:
     """The coloured word for a case's state."""
-    return display.mark(*STATE_MARKS[State(case.state)])
+    return display.badge(*STATE_MARKS[State(case.state)])
 
 
 @register.filter

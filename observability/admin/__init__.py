@@ -1,4 +1,4 @@
-"""What operators see: alerts, deliveries, receipts, channels. All of it history: shown, never edited."""
+"""Registers the admin pages of alerts, deliveries, receipts and channels. All of them are read-only."""
 
 from observability.admin import channels, deliveries, episodes, receipts
 

@@ -1,4 +1,4 @@
-"""The ways out: on or off, trusted or flagged, and when the next message may leave."""
+"""Shows the channels: whether each is on, whether it is flagged, and when its next message may be sent."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ MOST_SHOWN = 20
 @admin.register(Channel)
 class ChannelAdmin(HistoryAdmin):
     page_template = "observability/console/channel.html"
-    list_display = ("label", "standing", "why", "next_slot")
+    list_display = ("label", "state", "why", "next_slot")
 
     @admin.display(description="channel", ordering="name")
     def label(self, channel: Channel) -> SafeString:
         return format_html('<span class="am-name">{}</span>', badges.channel_label(channel.name))
 
     @admin.display(description="state")
-    def standing(self, channel: Channel) -> SafeString:
-        return display.mark(*standing_of(channel.name, channel))
+    def state(self, channel: Channel) -> SafeString:
+        return display.badge(*channel_badge(channel.name, channel))
 
     @admin.display(description="why")
     def why(self, channel: Channel) -> SafeString:
@@ -39,22 +39,25 @@ class ChannelAdmin(HistoryAdmin):
     @admin.display(description="next message", ordering="next_slot_at")
     def next_slot(self, channel: Channel) -> str | SafeString:
         if channel.next_slot_at <= timezone.now():
-            return "at once"
+            return "now"
         return display.time_tag(channel.next_slot_at, display.ago(channel.next_slot_at))
 
     def page_context(self, request: HttpRequest, row: Channel) -> dict[str, Any]:
         deliveries = Delivery.objects.filter(channel=row.name).select_related("episode").order_by("-id")
-        gone_wrong = deliveries.filter(state__in=[Delivery.State.FAILED, Delivery.State.DEAD])
+        failed = deliveries.filter(state__in=[Delivery.State.FAILED, Delivery.State.DEAD])
         return {
             "title": badges.channel_label(row.name),
-            "mark": display.mark(*standing_of(row.name, row)),
+            "badge": display.badge(*channel_badge(row.name, row)),
             "next_slot": self.next_slot(row),
-            "gone_wrong": list(gone_wrong[:MOST_SHOWN]),
+            "failed": list(failed[:MOST_SHOWN]),
         }
 
 
-def standing_of(name: str, channel: Channel | None) -> tuple[str, str, str]:
-    """Tone, icon and word of a channel; one that never sent anything has no row yet."""
+def channel_badge(name: str, channel: Channel | None) -> tuple[str, str, str]:
+    """Returns tone, icon and text for the state of a channel.
+
+    One that never sent a message has no row yet.
+    """
     notifier = registry.NOTIFIERS.get(name)
     if notifier is None or not notifier.is_configured():
         return ("quiet", "notifications_off", "Off")

@@ -1,4 +1,4 @@
-"""Who was told, on which channel, and every attempt. What failed can be sent again, with a reason."""
+"""Shows the deliveries with every attempt. A finished delivery can be sent again, with a reason."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class NeedsAttentionFilter(admin.SimpleListFilter):
     parameter_name = "attention"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("failed", "failed or given up"), ("waiting", "on its way")]
+        return [("failed", "failed or given up"), ("waiting", "not finished")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> QuerySet[Delivery]:
         match self.value():
@@ -51,7 +51,7 @@ class ChannelFilter(admin.SimpleListFilter):
 @admin.register(Delivery)
 class DeliveryAdmin(HistoryAdmin):
     page_template = "observability/console/delivery.html"
-    list_display = ("what", "standing", "why", "planned", "tries")
+    list_display = ("what", "state_and_severity", "why", "planned", "attempts")
     list_filter = (NeedsAttentionFilter, ChannelFilter, "state", "kind", "severity")
     list_select_related = ("episode",)
     ordering = ("-id",)
@@ -70,12 +70,12 @@ class DeliveryAdmin(HistoryAdmin):
         )
 
     @admin.display(description="state", ordering="state")
-    def standing(self, delivery: Delivery) -> SafeString:
-        standing = badges.standing_of(delivery)
+    def state_and_severity(self, delivery: Delivery) -> SafeString:
+        badge = badges.delivery_badge(delivery)
         return format_html(
             '<span class="am-stack">{}{}</span>',
-            display.mark(standing.tone, standing.icon, standing.text),
-            badges.severity_mark(delivery.severity),
+            display.badge(badge.tone, badge.icon, badge.text),
+            badges.severity_badge(delivery.severity),
         )
 
     @admin.display(description="why")
@@ -88,7 +88,7 @@ class DeliveryAdmin(HistoryAdmin):
         return display.time_tag(delivery.created_at, display.ago(delivery.created_at))
 
     @admin.display(description="attempts", ordering="attempt_count")
-    def tries(self, delivery: Delivery) -> int:
+    def attempts(self, delivery: Delivery) -> int:
         return delivery.attempt_count
 
     def page_context(self, request: HttpRequest, row: Delivery) -> dict[str, Any]:
@@ -117,7 +117,7 @@ class DeliveryAdmin(HistoryAdmin):
         sent: list[Delivery] = []
         self.perform(
             request,
-            "It goes out again, as a delivery of its own.",
+            "A new delivery was planned.",
             lambda: sent.append(
                 episodes.resend(delivery_id=pk, actor=actor_of(request), reason=posted_reason(request))
             ),
@@ -126,7 +126,7 @@ class DeliveryAdmin(HistoryAdmin):
 
 
 def subject_of(delivery: Delivery) -> str:
-    """The alert's name, or what a digest bundles."""
+    """Returns the alert's name, or what a digest bundles."""
     if delivery.episode is not None:
         return display.short(delivery.episode.alertname)
     bundled = Delivery.Kind(delivery.digest_of).label if delivery.digest_of else "alert"
@@ -134,7 +134,8 @@ def subject_of(delivery: Delivery) -> str:
 
 
 def page_after_resend(delivery: Delivery) -> str:
-    """The alert's page, where the operator follows it; a digest has only its own."""
+    """Returns the address of the alert's page, which lists the new delivery; for a digest, of the digest's
+    page."""
     if delivery.episode_id:
         return reverse("admin:observability_episode_change", args=[delivery.episode_id]) + "#deliveries"
     return reverse("admin:observability_delivery_change", args=[delivery.pk])

@@ -1,4 +1,4 @@
-"""Filters and search of the alert history. Each is a condition that an index, or a bounded scan, answers."""
+"""Filters and searches the alert history. An index or a bounded scan answers each condition."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WAITING = (  # together they are Delivery.UNFINISHED
     Q(state__in=[Delivery.State.PENDING, Delivery.State.SENDING]),
     Q(state=Delivery.State.DIGESTED, digest__isnull=False),
 )
-GONE_WRONG = (Q(state__in=[Delivery.State.FAILED, Delivery.State.DEAD]),)
+FAILED = (Q(state__in=[Delivery.State.FAILED, Delivery.State.DEAD]),)
 
 
 class UnknownSeverityFilter(admin.SimpleListFilter):
@@ -33,11 +33,15 @@ class UnknownSeverityFilter(admin.SimpleListFilter):
 
 
 class OwnerFilter(admin.SimpleListFilter):
-    title = "who has it"
+    title = "acknowledged"
     parameter_name = "owner"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("nobody", "firing, nobody has it"), ("me", "I have it"), ("somebody", "acknowledged")]
+        return [
+            ("nobody", "firing, not acknowledged"),
+            ("me", "acknowledged by me"),
+            ("somebody", "acknowledged"),
+        ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Episode]) -> QuerySet[Episode]:
         match self.value():
@@ -50,13 +54,13 @@ class OwnerFilter(admin.SimpleListFilter):
         return queryset
 
 
-class ToldFilter(admin.SimpleListFilter):
+class NotifiedFilter(admin.SimpleListFilter):
     title = "delivered"
-    parameter_name = "told"
+    parameter_name = "told"  # kept, so that bookmarks work
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [
-            ("waiting", "on its way"),
+            ("waiting", "not finished"),
             ("failed", "failed or given up"),
             ("nobody", "firing, not notified by Amani"),
         ]
@@ -68,12 +72,15 @@ class ToldFilter(admin.SimpleListFilter):
             case "waiting":
                 return queryset.filter(with_delivery(*WAITING))
             case "failed":
-                return queryset.filter(with_delivery(*GONE_WRONG))
+                return queryset.filter(with_delivery(*FAILED))
         return queryset
 
 
 def with_delivery(*conditions: Q) -> Q:
-    """Alerts with a delivery that meets one of `conditions`; each is spelled as its partial index is."""
+    """Returns the condition that an alert has a delivery that meets one of `conditions`.
+
+    Each of `conditions` is written like the condition of a partial index, so that PostgreSQL uses that index.
+    """
     first, *others = (
         Delivery.objects.filter(condition, episode__isnull=False).order_by().values("episode_id")
         for condition in conditions
@@ -82,9 +89,11 @@ def with_delivery(*conditions: Q) -> Q:
 
 
 def search(queryset: QuerySet[Episode], term: str, *, in_period: bool) -> QuerySet[Episode]:
-    """`label=value` among the newest alerts (or in the chosen period), a fingerprint, or a name's start.
+    """Searches for `label=value`, for a fingerprint, or for names that begin with `term`.
 
-    A label's name may be anything: `service.name=payments`, `"odd \\"name\\""="value"`.
+    Labels are searched in the newest alerts only, or in the period chosen in the date hierarchy
+    (`in_period`). A label's name may have any characters: `service.name=payments`, `"odd
+    \\"name\\""="value"`.
     """
     equality = read_equality(term)
     if equality:
@@ -96,7 +105,7 @@ def search(queryset: QuerySet[Episode], term: str, *, in_period: bool) -> QueryS
 
 
 def newest(queryset: QuerySet[Episode]) -> QuerySet[Episode]:
-    """The LABELS_SEARCHED newest alerts. An index on labels would make storing every alert slower."""
+    """Returns the LABELS_SEARCHED newest alerts. An index on labels would make storing every alert slower."""
     times = Episode.objects.order_by("-starts_at", "-id").values_list("starts_at", flat=True)
     boundary = list(times[LABELS_SEARCHED : LABELS_SEARCHED + 1])
     return queryset.filter(starts_at__gte=boundary[0]) if boundary else queryset

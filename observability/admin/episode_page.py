@@ -1,4 +1,4 @@
-"""Everything about one alert, in a number of queries that does not grow with its history."""
+"""Collects what the page of one alert shows, in a number of queries that does not grow with its history."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ EVENT_ICONS = {
 
 
 def page_context(episode: Episode) -> dict[str, Any]:
+    """Returns the context of the alert's page."""
     deliveries = deliveries_of(episode)
     events = list(episode.events.select_related("actor").order_by("-id")[:MOST_EVENTS])
     return {
@@ -45,15 +46,17 @@ def page_context(episode: Episode) -> dict[str, Any]:
             (event, *EVENT_ICONS[EpisodeEvent.Kind(event.kind)], *log_lines_of(event)) for event in events
         ],
         "deliveries": deliveries,
-        "why_nobody": badges.why_nobody(episode, [delivery for delivery, _attempts in deliveries]),
+        "explain_not_notified": badges.explain_not_notified(
+            episode, [delivery for delivery, _attempts in deliveries]
+        ),
         "earlier": list(
             Episode.objects.filter(fingerprint=episode.fingerprint, starts_at__lt=episode.starts_at).order_by(
                 "-starts_at"
             )[:MOST_EARLIER]
         ),
         "links": links_of(episode),
-        "takes_alertmanagers_word": episode.source == Episode.Source.ALERTMANAGER
-        and trust.takes_alertmanagers_word(),
+        "resolves_are_unchecked": episode.source == Episode.Source.ALERTMANAGER
+        and trust.resolves_are_unchecked(),
         "description": description_of(episode.annotations),
         "annotations": annotations_of(episode),
         "unknown_severity": episode.labels.get("severity", "") if episode.severity_is_unknown else "",
@@ -62,7 +65,7 @@ def page_context(episode: Episode) -> dict[str, Any]:
 
 
 def log_lines_of(event: EpisodeEvent) -> tuple[str, str]:
-    """(address, command) of the log lines of the request that the event is from."""
+    """Returns (address, command) that find the log lines of the request that wrote the event; "" for none."""
     if not event.request_id:
         return "", ""
     around = (event.at - logs.AROUND_A_REQUEST, event.at + logs.AROUND_A_REQUEST)
@@ -70,7 +73,7 @@ def log_lines_of(event: EpisodeEvent) -> tuple[str, str]:
 
 
 def deliveries_of(episode: Episode) -> list[tuple[Delivery, list[Attempt]]]:
-    """Newest first, each with its attempts: its own and those of the digest it was in."""
+    """Returns the newest deliveries first, each with its attempts: its own and those of its digest."""
     attempts = Attempt.objects.order_by("number")
     deliveries = (
         episode.deliveries.select_related("requested_by")
@@ -90,7 +93,7 @@ def attempts_of(delivery: Delivery) -> list[Attempt]:
 
 
 def annotations_of(episode: Episode) -> list[tuple[str, str, str]]:
-    """(name, text, link or "") without the ones that the page shows elsewhere."""
+    """Returns (name, text, link or "") for each annotation that the page does not show elsewhere."""
     shown = names_shown_elsewhere(episode.annotations)
     return [
         (name, text, safe_url(text))
@@ -100,7 +103,7 @@ def annotations_of(episode: Episode) -> list[tuple[str, str, str]]:
 
 
 def links_of(episode: Episode) -> list[tuple[str, str, str]]:
-    """(icon, words, address) of where to look next. Addresses from labels only if http or https."""
+    """Returns (icon, text, address) of each related page. Only http and https addresses are kept."""
     links = [
         ("menu_book", "Runbook", safe_url(runbook_url(episode))),
         ("monitoring", "Graph in Prometheus", safe_url(episode.generator_url)),
@@ -120,19 +123,22 @@ def links_of(episode: Episode) -> list[tuple[str, str, str]]:
 
 
 def alertmanager_links(episode: Episode) -> list[tuple[str, str, str]]:
-    """Alertmanager's page for the alert and its form for a silence, both filled in."""
+    """Returns links to Alertmanager's page of the alert and to its form for a silence, both filled in."""
     labels = episode.labels
     name = {"alertname": labels["alertname"]} if "alertname" in labels else labels
     alerts = f"{settings.ALERTMANAGER_URL}/#/alerts?filter={quote(selector(name), safe='')}"
     silence = f"{settings.ALERTMANAGER_URL}/#/silences/new?filter={quote(selector(labels), safe='')}"
     return [
         ("notifications_active", "Alertmanager", safe_url(alerts)),
-        ("notifications_paused", "Silence it", safe_url(silence)),
+        ("notifications_paused", "Silence", safe_url(silence)),
     ]
 
 
 def silence_command_of(episode: Episode) -> str:
-    """For labels that not every Alertmanager's form understands: its server does since 0.27."""
+    """Returns the command that silences the alert where Alertmanager's form may not take its labels; else "".
+
+    The form does not understand quoted label names in every version; the server does since 0.27.
+    """
     if episode.source != Episode.Source.ALERTMANAGER or all(map(is_classic, episode.labels)):
         return ""
     return silence_command(episode.labels)

@@ -1,4 +1,5 @@
-"""The alert history: what fires first, then the newest. Who has it, was it delivered, and if not, why."""
+"""Shows the alert history, firing alerts first, with who acknowledged each alert and whether it was
+delivered."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ from core.console import display
 from core.console.history import CappedChangeList, HistoryAdmin, actor_of, posted_reason, see_other
 from core.console.paging import BoundedDates, in_period
 from observability.admin.cause.page import samples_context
-from observability.admin.episode_filters import OwnerFilter, ToldFilter, UnknownSeverityFilter, search
+from observability.admin.episode_filters import NotifiedFilter, OwnerFilter, UnknownSeverityFilter, search
 from observability.admin.episode_page import page_context
 from observability.alerts import badges, episodes
 from observability.models import Delivery, Episode
@@ -27,7 +28,7 @@ FIRING = Q(status=Episode.Status.FIRING)
 
 
 class FiringFirst(CappedChangeList):
-    """Unless the operator sorts by a column, firing alerts come first."""
+    """Lists firing alerts first, unless the operator sorts by a column."""
 
     result_list: Any
 
@@ -38,16 +39,16 @@ class FiringFirst(CappedChangeList):
             rows = self.rows_with_first(FIRING)
         self.result_list = list(rows)
         prefetch_related_objects(self.result_list, deliveries_in_order())
-        # From here on only the date hierarchy asks it, for the first and the last: quick without the filters.
+        # Only the date hierarchy uses it from here on, for the first and last row: fast without the filters.
         self.queryset = in_period(BoundedDates(Episode), "starts_at", request.GET)
 
 
 @admin.register(Episode)
 class EpisodeAdmin(HistoryAdmin):
     page_template = "observability/console/episode.html"
-    list_display = ("standing", "alert", "since", "owner", "told")
+    list_display = ("state", "alert", "since", "owner", "notified")
     list_display_links = ("alert",)
-    list_filter = ("status", "severity", UnknownSeverityFilter, OwnerFilter, ToldFilter, "source")
+    list_filter = ("status", "severity", UnknownSeverityFilter, OwnerFilter, NotifiedFilter, "source")
     search_fields = ("alertname",)  # Django shows the box only when there are some; see get_search_results
     search_help_text = "Name, label=value or fingerprint"
     date_hierarchy = "starts_at"
@@ -76,16 +77,16 @@ class EpisodeAdmin(HistoryAdmin):
         return (search(queryset, term, in_period=in_period) if term else queryset), False
 
     @admin.display(description="state", ordering="status")
-    def standing(self, episode: Episode) -> SafeString:
-        status = display.mark(*badges.episode_mark(episode))
-        unconfirmed = badges.NOT_CONFIRMED_MARK if badges.not_confirmed_since(episode) else ""
-        doubt = badges.UNKNOWN_SEVERITY_MARK if episode.severity_is_unknown else ""
+    def state(self, episode: Episode) -> SafeString:
+        status = display.badge(*badges.episode_badge(episode))
+        unconfirmed = badges.NOT_CONFIRMED_BADGE if badges.not_confirmed_since(episode) else ""
+        unknown_severity = badges.UNKNOWN_SEVERITY_BADGE if episode.severity_is_unknown else ""
         return format_html(
             '<span class="am-stack">{}{}{}{}</span>',
             status,
             unconfirmed,
-            badges.severity_mark(episode.severity),
-            doubt,
+            badges.severity_badge(episode.severity),
+            unknown_severity,
         )
 
     @admin.display(description="alert", ordering="alertname")
@@ -110,7 +111,7 @@ class EpisodeAdmin(HistoryAdmin):
             first, second = began, format_html("{}", display.ago(episode.starts_at))
         return format_html('<span class="am-first">{}</span><span class="am-second">{}</span>', first, second)
 
-    @admin.display(description="who has it", ordering="acknowledged_at")
+    @admin.display(description="acknowledged by", ordering="acknowledged_at")
     def owner(self, episode: Episode) -> SafeString:
         if episode.acknowledged_at and episode.acknowledged_by:
             return format_html(
@@ -119,16 +120,16 @@ class EpisodeAdmin(HistoryAdmin):
                 display.time_tag(episode.acknowledged_at, display.ago(episode.acknowledged_at)),
             )
         if episode.status == Episode.Status.FIRING:
-            return format_html('<span class="am-mark am-{}">{}</span>', "warning", "Nobody yet")
+            return format_html('<span class="am-mark am-{}">{}</span>', "warning", "Not acknowledged")
         return format_html('<span class="am-second">{}</span>', "—")
 
     @admin.display(description="delivered")
-    def told(self, episode: Episode) -> SafeString:
-        lines = [told_line(delivery) for delivery in worth_telling(told_so_far(episode))]
+    def notified(self, episode: Episode) -> SafeString:
+        lines = [delivery_line(delivery) for delivery in deliveries_to_show(prefetched_deliveries(episode))]
         if not lines:
             return badges.why_not_notified(episode)
         return format_html(
-            '<span class="am-told">{}</span>', format_html_join("", "{}", ((line,) for line in lines))
+            '<span class="am-notified">{}</span>', format_html_join("", "{}", ((line,) for line in lines))
         )
 
     def page_context(self, request: HttpRequest, row: Episode) -> dict[str, Any]:
@@ -152,7 +153,7 @@ class EpisodeAdmin(HistoryAdmin):
         ]
 
     def samples(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Sampled requests of the alert's time: part of its page, or a page of its own."""
+        """Answers with the sampled requests of the alert's time: as a part of its page, or as a page."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         episode = Episode.objects.filter(pk=pk).first()
@@ -167,7 +168,7 @@ class EpisodeAdmin(HistoryAdmin):
     def acknowledge(self, request: HttpRequest, pk: int) -> HttpResponse:
         self.perform(
             request,
-            "You have it. Whoever was paged through PagerDuty is told there.",
+            "Acknowledged. Where it was paged through PagerDuty, it will be acknowledged there too.",
             lambda: episodes.acknowledge(episode_id=pk, actor=actor_of(request), note=posted_reason(request)),
         )
         return see_other(self.page_url(pk))
@@ -175,42 +176,44 @@ class EpisodeAdmin(HistoryAdmin):
     def note(self, request: HttpRequest, pk: int) -> HttpResponse:
         self.perform(
             request,
-            "The note is in the timeline.",
+            "The note was added to the timeline.",
             lambda: episodes.add_note(episode_id=pk, actor=actor_of(request), text=posted_reason(request)),
         )
         return see_other(self.page_url(pk))
 
 
 def deliveries_in_order() -> Prefetch[str]:
-    return Prefetch("deliveries", queryset=Delivery.objects.order_by("id"), to_attr="told_so_far")
+    """Returns what reads the deliveries of many alerts in one query, for `prefetched_deliveries`."""
+    return Prefetch("deliveries", queryset=Delivery.objects.order_by("id"), to_attr="prefetched_deliveries")
 
 
-def told_so_far(episode: Episode) -> list[Delivery]:
-    """Its deliveries in the order they were planned, as `deliveries_in_order` found them."""
-    deliveries: list[Delivery] = getattr(episode, "told_so_far")  # noqa: B009  (set by Prefetch)
+def prefetched_deliveries(episode: Episode) -> list[Delivery]:
+    """Returns the alert's deliveries in the order they were planned, as `deliveries_in_order` read them."""
+    deliveries: list[Delivery] = getattr(episode, "prefetched_deliveries")  # noqa: B009  (set by Prefetch)
     return deliveries
 
 
-def worth_telling(deliveries: list[Delivery]) -> list[Delivery]:
-    """The newest word that the alert fires, for each channel, and everything else that is not through."""
-    pages = {d.channel: d for d in deliveries if d.kind == Delivery.Kind.TRIGGER}
+def deliveries_to_show(deliveries: list[Delivery]) -> list[Delivery]:
+    """Returns, for each channel, the newest trigger and every other delivery that did not arrive."""
+    triggers = {d.channel: d for d in deliveries if d.kind == Delivery.Kind.TRIGGER}
     quiet = {Delivery.State.DELIVERED, Delivery.State.SUPERSEDED, Delivery.State.OFF}
     others = {(d.channel, d.kind): d for d in deliveries if d.kind != Delivery.Kind.TRIGGER}
-    return [*pages.values(), *(d for d in others.values() if d.state not in quiet)]
+    return [*triggers.values(), *(d for d in others.values() if d.state not in quiet)]
 
 
-def told_line(delivery: Delivery) -> SafeString:
-    standing = badges.standing_of(delivery)
+def delivery_line(delivery: Delivery) -> SafeString:
+    """Returns one line of HTML about a delivery: channel, kind, state and detail."""
+    badge = badges.delivery_badge(delivery)
     kind = "" if delivery.kind == Delivery.Kind.TRIGGER else f" ({delivery.get_kind_display()})"
     return format_html(
-        '<span class="am-told-line">'
+        '<span class="am-notified-line">'
         '<span class="material-symbols-outlined am-ink-{}" aria-hidden="true">{}</span><span><b>{}{}</b> '
         '<span class="am-word am-ink-{}">{}</span> <span class="am-detail">{}</span></span></span>',
-        standing.tone,
-        standing.icon,
+        badge.tone,
+        badge.icon,
         badges.channel_label(delivery.channel),
         kind,
-        standing.tone,
-        standing.text.lower(),
-        display.short(standing.detail, 90),
+        badge.tone,
+        badge.text.lower(),
+        display.short(badge.detail, 90),
     )

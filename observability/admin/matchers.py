@@ -1,7 +1,7 @@
-"""Labels as matchers: `job="amani"`, and `"service.name"="payments"` for names beyond the classic ones.
+"""Writes labels as matchers: `job="amani"`, and `"service.name"="payments"` for names that are not classic.
 
-Alertmanager takes quoted names since 0.27, and PromQL since Prometheus 3. Classic names stay without quotes,
-so that older ones understand them (Alertmanager docs, configuration.md, "UTF-8 matchers").
+Alertmanager accepts quoted names since 0.27, and Prometheus since 3. Classic names are written without
+quotes, so that older versions understand them (Alertmanager docs, configuration.md, "UTF-8 matchers").
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from django.conf import settings
 
 CLASSIC_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 QUOTED = r'"(?:[^"\\]|\\.)*"'
-# A name may be anything but empty; unquoted it ends at the first "=".
+# A name has at least one character; without quotes it ends at the first "=".
 EQUALITY = re.compile(rf'(?P<name>{QUOTED}\s*|[^"=]+)=(?P<value>\s*{QUOTED}|[^"]*)', re.DOTALL)
 ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n"}
 ESCAPED = re.compile(r"\\(.)", re.DOTALL)
@@ -29,7 +29,7 @@ def matcher(name: str, value: str) -> str:
 
 
 def selector(labels: Mapping[str, str]) -> str:
-    """`{a="b",c="d"}`: what has all of `labels`."""
+    """Returns the selector of what has all of `labels`: `{a="b",c="d"}`."""
     return "{" + ",".join(matcher(name, value) for name, value in sorted(labels.items())) + "}"
 
 
@@ -38,7 +38,10 @@ def quoted(text: str) -> str:
 
 
 def read_equality(term: str) -> tuple[str, str] | None:
-    """The label and the value of `name=value`; either may be quoted, and has to be where it contains `"`."""
+    """Returns name and value of `name=value`, or None for another text.
+
+    Both may be quoted, and have to be when they contain `"`.
+    """
     found = EQUALITY.fullmatch(term.strip())
     return (unquoted(found["name"].strip()), unquoted(found["value"].strip())) if found else None
 
@@ -50,7 +53,7 @@ def unquoted(text: str) -> str:
 
 
 def silence_command(labels: Mapping[str, str]) -> str:
-    """Silences what has all of `labels`, to be pasted into a shell."""
+    """Returns the shell command that silences what has all of `labels`."""
     matchers = " ".join(shlex.quote(matcher(name, value)) for name, value in sorted(labels.items()))
     address = shlex.quote(f"--alertmanager.url={settings.ALERTMANAGER_URL}")
     return f'amtool {address} silence add {matchers} --duration=2h --author="$USER" --comment="why"'

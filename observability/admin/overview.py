@@ -1,4 +1,4 @@
-"""The answers of the start page: what fires, what is undelivered, whether the pipeline is alive."""
+"""Collects what the start page shows: firing alerts, undelivered messages, and whether the pipeline works."""
 
 from __future__ import annotations
 
@@ -14,8 +14,13 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from core.console import display
-from observability.admin.channels import standing_of
-from observability.admin.episodes import deliveries_in_order, told_line, told_so_far, worth_telling
+from observability.admin.channels import channel_badge
+from observability.admin.episodes import (
+    deliveries_in_order,
+    deliveries_to_show,
+    delivery_line,
+    prefetched_deliveries,
+)
 from observability.admin.receipts import lately_truncated, needs_attention
 from observability.alerts import badges, trust
 from observability.alerts.pipeline import backlog
@@ -28,7 +33,7 @@ COUNT_AT_MOST = 1_000
 MOST_FIRING = 10
 WORKER_LATE_SECONDS = 60
 RECENTLY = timedelta(hours=24)
-NEVER_HEARD = (
+NEVER_RECEIVED = (
     "No alert can arrive. Check in alertmanager.yml the webhook's address, its token (ALERT_WEBHOOK_TOKEN) "
     "and the route of Watchdog, and in Prometheus the rule Watchdog and Alertmanager's address."
 )
@@ -38,12 +43,12 @@ NEEDED = ("view_episode", "view_delivery", "view_receipt", "view_channel", "view
 
 @dataclass(frozen=True, slots=True)
 class Sign:
-    """One sign of life, or of its absence."""
+    """One line about a part of the pipeline: its badge (`tone`, `icon`, `text`) and an explanation."""
 
     name: str
     tone: str
     icon: str
-    word: str
+    text: str
     detail: str
     url_name: str = ""
     runbook: str = ""
@@ -53,11 +58,11 @@ class Sign:
 class ChannelState:
     name: str
     label: str
-    mark: tuple[str, str, str]
+    badge: tuple[str, str, str]
     reason: str
     waiting: int
     oldest: datetime | None
-    gone_wrong: int
+    failed: int
 
 
 def may_see(request: HttpRequest) -> bool:
@@ -82,7 +87,7 @@ def overview() -> dict[str, Any]:
     channels = channel_states(now)
     return {
         "now": now,
-        "unknown_severity_mark": badges.UNKNOWN_SEVERITY_MARK,
+        "unknown_severity_badge": badges.UNKNOWN_SEVERITY_BADGE,
         "severities": [(severity, counts[severity]) for severity in ORDER],
         "firing": firing_alerts(),
         "firing_total": sum(counts.values()),
@@ -94,15 +99,18 @@ def overview() -> dict[str, Any]:
 
 
 def firing_alerts() -> list[tuple[Episode, list[SafeString]]]:
-    """The worst first, the oldest of them first; each with how its deliveries stand."""
+    """Returns the most severe alerts first, then the oldest; each with one line for each delivery to show."""
     chosen = Episode.objects.filter(pk__in=worst_firing()).select_related("acknowledged_by")
     firing = list(chosen.prefetch_related(deliveries_in_order()))
     firing.sort(key=lambda alert: (ORDER.index(alert.severity), alert.starts_at))
-    return [(alert, [told_line(row) for row in worth_telling(told_so_far(alert))]) for alert in firing]
+    return [
+        (alert, [delivery_line(row) for row in deliveries_to_show(prefetched_deliveries(alert))])
+        for alert in firing
+    ]
 
 
 def worst_firing() -> list[int]:
-    """Found in the index of firing alerts, severity by severity, so that a storm is not sorted."""
+    """Returns keys found in the index of firing alerts, severity by severity: many alerts need no sort."""
     found = [
         Episode.objects.filter(status=Episode.Status.FIRING, severity=severity)
         .order_by("starts_at", "id")
@@ -116,23 +124,23 @@ def worst_firing() -> list[int]:
 def channel_states(now: datetime) -> list[ChannelState]:
     rows = {channel.name: channel for channel in Channel.objects.all()}
     waiting = backlog()
-    wrong = gone_wrong_since(now - RECENTLY)
+    failed = failed_since(now - RECENTLY)
     return [
         ChannelState(
             name=name,
             label=notifier.label,
-            mark=standing_of(name, rows.get(name)),
+            badge=channel_badge(name, rows.get(name)),
             reason=rows[name].flag_reason if name in rows else "",
             waiting=waiting[name][0],
             oldest=waiting[name][1],
-            gone_wrong=wrong.get(name, 0),
+            failed=failed.get(name, 0),
         )
         for name, notifier in registry.NOTIFIERS.items()
     ]
 
 
-def gone_wrong_since(moment: datetime) -> dict[str, int]:
-    """Deliveries that failed or were given up and were not sent again, by channel."""
+def failed_since(moment: datetime) -> dict[str, int]:
+    """Counts, for each channel, deliveries since `moment` that failed or were given up and not sent again."""
     rows = (
         Delivery.objects.filter(
             state__in=[Delivery.State.FAILED, Delivery.State.DEAD], created_at__gte=moment, resends=None
@@ -170,42 +178,45 @@ def is_watching(worker: Heartbeat | None, now: datetime) -> bool:
 
 
 def silent(name: str, seen: datetime, now: datetime, detail: str, runbook: str) -> Sign:
-    word = f"silent for {display.duration(now - seen)}"
-    return Sign(name, "bad", "error", word, detail, runbook=runbook)
+    text = f"silent for {display.duration(now - seen)}"
+    return Sign(name, "bad", "error", text, detail, runbook=runbook)
 
 
 def watchdog_sign(row: Heartbeat | None, worker: Heartbeat | None, now: datetime) -> Sign:
-    """Never heard, silent, awaited after a pause, or heard. Pauses are known only while the worker runs."""
+    """Returns whether the Watchdog arrives: never, no longer, not yet after a pause of Amani, or recently.
+
+    Pauses of Amani are known only while the worker runs.
+    """
     name, limit = "Watchdog", timedelta(seconds=settings.WATCHDOG_TIMEOUT_SECONDS)
     watched = timedelta(seconds=row.silent_seconds) if row else timedelta()
     if row is None or row.last_seen_at is None:
         first = timedelta(seconds=settings.WATCHDOG_FIRST_TIMEOUT_SECONDS)
         if watched > limit or timedelta() < first < watched:
-            return Sign(name, "bad", "error", "never heard", NEVER_HEARD, runbook="Watchdog")
-        return Sign(name, "quiet", "hourglass_top", "not heard yet", "Prometheus sends it every minute.")
+            return Sign(name, "bad", "error", "never received", NEVER_RECEIVED, runbook="Watchdog")
+        return Sign(name, "quiet", "hourglass_top", "not received yet", "Prometheus sends it every minute.")
     if row.ended_at:
         detail = "Prometheus no longer reaches Alertmanager: alerts may not arrive."
         return silent(name, row.last_seen_at, now, detail, "Watchdog")
     if now - row.last_seen_at <= limit:
-        return Sign(name, "good", "check_circle", "barks", f"heard {display.ago(row.last_seen_at, now)}")
+        return Sign(name, "good", "check_circle", "arrives", f"received {display.ago(row.last_seen_at, now)}")
     if watched <= limit and is_watching(worker, now):
-        detail = f"Amani was not running; last heard {display.ago(row.last_seen_at, now)}."
-        return Sign(name, "quiet", "hourglass_top", "awaited", detail)
+        detail = f"Amani was not running; last received {display.ago(row.last_seen_at, now)}."
+        return Sign(name, "quiet", "hourglass_top", "expected", detail)
     detail = "Prometheus or Alertmanager does not reach Amani: alerts may not arrive."
     return silent(name, row.last_seen_at, now, detail, "Watchdog")
 
 
 def prometheus_sign(row: Heartbeat | None, worker: Heartbeat | None, now: datetime) -> Sign:
-    """Whether Prometheus answers the worker, so that a resolve can be believed."""
+    """Returns whether Prometheus answers the worker. Only then it can confirm that an alert was resolved."""
     name = "Prometheus"
     if not settings.PROMETHEUS_URL or row is None or row.last_seen_at is None:
-        detail = "No PROMETHEUS_URL that answered so far: resolves are taken on Alertmanager's word."
-        return Sign(name, "quiet", "help", "never heard", detail)
+        detail = "No Prometheus answered under PROMETHEUS_URL so far: resolves are not checked against it."
+        return Sign(name, "quiet", "help", "never answered", detail)
     if row.last_seen_at >= trust.prometheus_silent_before(now):
         return Sign(name, "good", "check_circle", "answers", f"asked {display.ago(row.last_seen_at, now)}")
     if not is_watching(worker, now):
         return Sign(name, "quiet", "hourglass_top", "not asked", "The worker asks it.")
-    detail = "Resolves are not believed until it answers (PROMETHEUS_URL)."
+    detail = "Resolves stay unconfirmed until it answers (PROMETHEUS_URL)."
     return silent(name, row.last_seen_at, now, detail, "Watchdog")
 
 
@@ -213,10 +224,10 @@ def receipt_sign(now: datetime) -> Sign:
     name, url = "Last receipt", "admin:observability_receipt_changelist"
     last = Receipt.objects.only("received_at", "outcome", "alert_count").order_by("-id").first()
     if last is None:
-        return Sign(name, "quiet", "inbox", "none yet", "Nothing was posted to the webhook so far.", url)
-    tone, icon, word = badges.OUTCOME_MARKS[Receipt.Outcome(last.outcome)]
+        return Sign(name, "quiet", "inbox", "none yet", "The webhook has received no request so far.", url)
+    tone, icon, text = badges.OUTCOME_BADGES[Receipt.Outcome(last.outcome)]
     count = "1 alert" if last.alert_count == 1 else f"{last.alert_count} alerts"
-    return Sign(name, tone, icon, word.lower(), f"{display.ago(last.received_at, now)}, {count}", url)
+    return Sign(name, tone, icon, text.lower(), f"{display.ago(last.received_at, now)}, {count}", url)
 
 
 def errors_sign() -> Sign:
@@ -231,15 +242,18 @@ def traces_sign() -> Sign:
     if not settings.TRACING_ENABLED:
         return Sign("Tracing", "quiet", "account_tree", "Off", "No request is traced: no TRACING_ENABLED.")
     rate = settings.TRACING_SAMPLE_RATE
-    share = "as OTEL_TRACES_SAMPLER says" if rate is None else f"at a rate of {rate:g}"
+    share = "as set in OTEL_TRACES_SAMPLER" if rate is None else f"at a rate of {rate:g}"
     return Sign(
         "Tracing", "good", "check_circle", "On", f"Sampled {share}; exporter {settings.TRACING_EXPORTER}."
     )
 
 
 def banners(channels: list[ChannelState], unknown: int) -> list[tuple[str, str, str, str, str]]:
-    """(tone, title, text, URL name, query): what to know before trusting the rest of the page."""
-    said = [
+    """Returns (tone, title, text, URL name, query) of each warning at the top of the page.
+
+    `unknown`: how many firing alerts have an unknown severity.
+    """
+    found = [
         (
             "bad",
             f"{channel.label} refuses messages",
@@ -248,36 +262,36 @@ def banners(channels: list[ChannelState], unknown: int) -> list[tuple[str, str, 
             "",
         )
         for channel in channels
-        if channel.mark[0] == "bad"
+        if channel.badge[0] == "bad"
     ]
     if not settings.ALERT_WEBHOOK_TOKEN:
         text = "ALERT_WEBHOOK_TOKEN is not set, so no alert can arrive."
-        said.append(("bad", "The webhook is closed", text, "", ""))
+        found.append(("bad", "The webhook is closed", text, "", ""))
     off = [notifier.label for notifier in registry.NOTIFIERS.values() if not notifier.is_configured()]
     if off:
         title = f"{' and '.join(off)} {'is' if len(off) == 1 else 'are'} off"
-        said.append(("warning", title, off_text(off), "", ""))
+        found.append(("warning", title, off_text(off), "", ""))
     if unknown:
         title = f"{unknown} firing {'alert has' if unknown == 1 else 'alerts have'} an unknown severity"
-        text = "They are handled as errors. Correct their rules, or say in ALERT_SEVERITY_MAP what they mean."
+        text = "They are handled as errors. Correct their rules, or map the value in ALERT_SEVERITY_MAP."
         url_name, query = (
             "admin:observability_episode_changelist",
             "?status__exact=firing&severity_label=unknown",
         )
-        said.append(("warning", title, text, url_name, query))
+        found.append(("warning", title, text, url_name, query))
     if truncated := lately_truncated().first():
         title = f"Alertmanager left out {truncated.truncated_alerts:,} alerts of one group"
-        text = "Amani does not know them. Set max_alerts to 0 for its receiver, or group by more labels."
-        said.append(("warning", title, text, "admin:observability_receipt_changelist", "?truncated=yes"))
+        text = "Amani never received them. Set max_alerts to 0 for its receiver, or group by more labels."
+        found.append(("warning", title, text, "admin:observability_receipt_changelist", "?truncated=yes"))
     if Receipt.objects.filter(needs_attention()).exists():
-        text = "What Alertmanager posted was not understood, or not all of it: alerts may be missing."
+        text = "Some requests to the webhook could not be read, or only in part: alerts may be missing."
         url_name, query = "admin:observability_receipt_changelist", "?attention=yes"
-        said.append(("warning", "Receipts need attention", text, url_name, query))
-    return said
+        found.append(("warning", "Receipts need attention", text, url_name, query))
+    return found
 
 
 def off_text(off: list[str]) -> str:
     if len(off) == len(registry.NOTIFIERS):
-        return "Alerts are kept here, but nobody is told. Set SLACK_WEBHOOK_URL or PAGERDUTY_API_KEY."
+        return "Alerts are stored, but no notification is sent. Set SLACK_WEBHOOK_URL or PAGERDUTY_API_KEY."
     variable = {"Slack": "SLACK_WEBHOOK_URL", "PagerDuty": "PAGERDUTY_API_KEY"}.get(off[0], "its key")
-    return f"Nothing goes out there until {variable} is set."
+    return f"No notification is sent there until {variable} is set."

@@ -1,4 +1,4 @@
-"""What arrived at the webhook, byte for byte; and a way to process again what was not understood."""
+"""Shows the requests that the webhook received, as they came, and processes an unreadable one again."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from observability.alerts.intake.reprocess import can_reprocess, reprocess
 from observability.models import Episode, Receipt
 
 ATTENTION_LASTS = timedelta(days=7)
-TRUNCATION_LASTS = timedelta(days=1)  # Alertmanager says it again with each repetition
+TRUNCATION_LASTS = timedelta(days=1)  # Alertmanager reports it again with each repetition
 MOST_CHARACTERS = 100_000
 MOST_SET_ASIDE = 200
 MOST_ALERTS = 50
@@ -33,19 +33,22 @@ MOST_BYTES_READ = 1_000_000
 
 
 def needs_attention() -> Q:
-    """Lately not understood, or not all of it. What is older was seen or does not matter any more."""
+    """Returns the condition of receipts of the last 7 days that were not stored in full.
+
+    An older one was handled or no longer matters.
+    """
     lately = timezone.now() - ATTENTION_LASTS
     return ~Q(outcome=Receipt.Outcome.STORED) & Q(reprocessed_at=None, received_at__gte=lately)
 
 
 def lately_truncated() -> QuerySet[Receipt]:
-    """Payloads of the last day from which Alertmanager left alerts out, the newest first."""
+    """Returns the receipts of the last day from which Alertmanager left alerts out, the newest first."""
     since = timezone.now() - TRUNCATION_LASTS
     return Receipt.objects.filter(truncated_alerts__gt=0, received_at__gte=since).order_by("-id")
 
 
 class AttentionFirst(CappedChangeList):
-    """Unless the operator sorts by a column, what needs attention comes first."""
+    """Lists receipts that need attention first, unless the operator sorts by a column."""
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
@@ -58,7 +61,7 @@ class NeedsAttentionFilter(admin.SimpleListFilter):
     parameter_name = "attention"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("yes", "not understood, or not all of it")]
+        return [("yes", "not stored, or only in part")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Receipt]) -> QuerySet[Receipt]:
         if self.value() != "yes":
@@ -80,7 +83,7 @@ class TruncatedFilter(admin.SimpleListFilter):
 @admin.register(Receipt)
 class ReceiptAdmin(HistoryAdmin):
     page_template = "observability/console/receipt.html"
-    list_display = ("received", "standing", "why", "counts", "bytes", "sender")
+    list_display = ("received", "state", "why", "counts", "bytes", "sender")
     list_filter = (NeedsAttentionFilter, TruncatedFilter, "outcome")
     date_hierarchy = None
     ordering = ("-id",)
@@ -109,12 +112,12 @@ class ReceiptAdmin(HistoryAdmin):
         )
 
     @admin.display(description="outcome", ordering="outcome")
-    def standing(self, receipt: Receipt) -> SafeString:
-        outcome = display.mark(*badges.OUTCOME_MARKS[Receipt.Outcome(receipt.outcome)])
+    def state(self, receipt: Receipt) -> SafeString:
+        outcome = display.badge(*badges.OUTCOME_BADGES[Receipt.Outcome(receipt.outcome)])
         if receipt.reprocessed_at is None:
             return outcome
         return format_html(
-            '<span class="am-stack">{}{}</span>', outcome, display.mark("quiet", "replay", "Processed again")
+            '<span class="am-stack">{}{}</span>', outcome, display.badge("quiet", "replay", "Processed again")
         )
 
     @admin.display(description="why")
@@ -125,13 +128,13 @@ class ReceiptAdmin(HistoryAdmin):
 
     @admin.display(description="alerts")
     def counts(self, receipt: Receipt) -> SafeString:
-        news = f"{receipt.changed_count:,} told something new"
+        details = f"{receipt.changed_count:,} changed"
         if receipt.truncated_alerts:
-            news += f", {receipt.truncated_alerts:,} left out by Alertmanager"
+            details += f", {receipt.truncated_alerts:,} left out by Alertmanager"
         return format_html(
             '<span class="am-first">{}</span><span class="am-second">{}</span>',
             f"{receipt.alert_count:,}",
-            news,
+            details,
         )
 
     @admin.display(description="size", ordering="size")
@@ -170,13 +173,13 @@ class ReceiptAdmin(HistoryAdmin):
     def reprocess(self, request: HttpRequest, pk: int) -> HttpResponse:
         self.perform(
             request,
-            "Processed again. What was not known before is stored, and people are told.",
+            "Processed again. New alerts are stored, and their notifications are planned.",
             lambda: reprocess(receipt_id=pk, actor=actor_of(request)),
         )
         return see_other(self.page_url(pk))
 
     def raw(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """The body as a file. Never shown by the browser: anybody with the token chose what is in it."""
+        """Answers with the body as a file, which the browser does not render: its content is not trusted."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         body = Receipt.objects.filter(pk=pk).values_list("body", flat=True).first()
@@ -193,7 +196,7 @@ class ReceiptAdmin(HistoryAdmin):
 
 
 def readable(body: bytes) -> tuple[str, bool]:
-    """The beginning of the body, indented if it is JSON, and whether something was cut off."""
+    """Returns the beginning of the body, indented if it is JSON, and whether it was cut off."""
     if len(body) > MOST_CHARACTERS:
         return body[:MOST_CHARACTERS].decode(errors="replace"), True
     text = body.decode(errors="replace")
@@ -205,9 +208,10 @@ def readable(body: bytes) -> tuple[str, bool]:
 
 
 def alerts_in(body: bytes) -> list[Episode]:
-    """Returns the episodes that the body is about; a very large body is not read for that.
+    """Returns the episodes of the alerts in the body; none for a very large body, which is not read for that.
 
-    The start of an alert may differ from that of its episode: it belongs to the newest that began by then.
+    The start of an alert may differ from that of its episode. The alert belongs to the newest episode that
+    had begun by then.
     """
     if len(body) > MOST_BYTES_READ:
         return []

@@ -1,4 +1,5 @@
-"""Short texts for the lists and pages of alerts: state, severity, and why nobody was notified."""
+"""Defines the badges and short texts on pages of alerts: state, severity, and why no notification was
+sent."""
 
 from __future__ import annotations
 
@@ -14,28 +15,28 @@ from observability.models import Delivery, Episode, Receipt
 from observability.notifiers import registry
 
 SEVERITY_TONES = {"critical": "critical", "error": "error", "warning": "warning", "info": "info"}
-STATUS_MARKS = {
+STATUS_BADGES = {
     Episode.Status.FIRING: ("firing", "local_fire_department", "Firing"),
     Episode.Status.RESOLVED: ("good", "check_circle", "Resolved"),
     Episode.Status.NOTICE: ("quiet", "campaign", "Notice"),
 }
 END_NOT_CONFIRMED = ("warning", "help", "End not confirmed")
-OUTCOME_MARKS = {
+OUTCOME_BADGES = {
     Receipt.Outcome.STORED: ("good", "check_circle", "Stored"),
     Receipt.Outcome.PARTIAL: ("warning", "rule", "Some set aside"),
     Receipt.Outcome.FAILED: ("bad", "error", "Not understood"),
 }
-STATE_MARKS = {
+STATE_BADGES = {
     Delivery.State.PENDING: ("waiting", "schedule", "Waiting"),
     Delivery.State.SENDING: ("waiting", "send", "Sending"),
     Delivery.State.DIGESTED: ("waiting", "stacks", "Waiting in a digest"),
     Delivery.State.DELIVERED: ("good", "check_circle", "Delivered"),
-    Delivery.State.SUPERSEDED: ("quiet", "do_not_disturb_on", "Not needed any more"),
+    Delivery.State.SUPERSEDED: ("quiet", "do_not_disturb_on", "No longer needed"),
     Delivery.State.FAILED: ("bad", "error", "Failed"),
     Delivery.State.DEAD: ("bad", "dangerous", "Given up"),
     Delivery.State.OFF: ("quiet", "notifications_off", "Channel is off"),
 }
-ATTEMPT_MARKS = {
+ATTEMPT_BADGES = {
     "delivered": ("good", "check_circle", "Delivered"),
     "retry": ("waiting", "replay", "To be retried"),
     "rejected": ("bad", "error", "Refused"),
@@ -43,83 +44,89 @@ ATTEMPT_MARKS = {
 }
 
 
-def episode_mark(episode: Episode) -> tuple[str, str, str]:
-    """Tone, icon and word for how an alert stands."""
+def episode_badge(episode: Episode) -> tuple[str, str, str]:
+    """Returns tone, icon and text for the status of an alert."""
     if episode.unconfirmed_at:
         return END_NOT_CONFIRMED
-    return STATUS_MARKS[Episode.Status(episode.status)]
+    return STATUS_BADGES[Episode.Status(episode.status)]
 
 
 def not_confirmed_since(episode: Episode) -> datetime | None:
-    """When a sender last mentioned an alert that fires, if that is too long ago to believe it."""
+    """Returns when a sender last mentioned a firing alert if that is too long ago to be sure of it; else
+    None."""
     fires = episode.status == Episode.Status.FIRING and episode.source == Episode.Source.ALERTMANAGER
     is_late = episode.confirmed_at < trust.unmentioned_before(timezone.now())
     return episode.confirmed_at if fires and is_late and not episode.unconfirmed_at else None
 
 
-def severity_mark(severity: str) -> SafeString:
+def severity_badge(severity: str) -> SafeString:
+    """Returns the HTML of the badge for a severity."""
     return format_html(
         '<span class="am-severity am-severity-{}">{}</span>', SEVERITY_TONES.get(severity, "info"), severity
     )
 
 
-UNKNOWN_SEVERITY_MARK = display.mark("warning", "help", "Severity unknown")
-NOT_CONFIRMED_MARK = display.mark("warning", "help", "Not confirmed")
+UNKNOWN_SEVERITY_BADGE = display.badge("warning", "help", "Severity unknown")
+NOT_CONFIRMED_BADGE = display.badge("warning", "help", "Not confirmed")
 
 
 def why_not_notified(episode: Episode) -> SafeString:
-    """A few words for lists, about an alert without deliveries."""
+    """Returns the reason, in a few words for lists, why an alert has no deliveries."""
     match episode.not_notified:
         case Episode.NotNotified.SEVERITY_NOT_ROUTED:
-            why = f"Nobody notified: {episode.severity} goes to no channel"
+            why = f"Not notified: {episode.severity} has no channel"
         case Episode.NotNotified.SENDER_NOTIFIES:
-            why = "Alertmanager notifies by itself"
+            why = "Notified by Alertmanager itself"
         case Episode.NotNotified.NO_CHANNEL:
-            why = "Nobody notified: no channel is set up"
-        case _:  # stored before there was a reason
+            why = "Not notified: no channel is configured"
+        case _:  # stored by a version that did not record the reason
             why = "History only"
     return format_html(
-        '<span class="am-told-line"><span class="material-symbols-outlined am-ink-quiet" aria-hidden="true">'
+        '<span class="am-notified-line">'
+        '<span class="material-symbols-outlined am-ink-quiet" aria-hidden="true">'
         'notifications_off</span><span class="am-detail">{}</span></span>',
         why,
     )
 
 
-def why_nobody(episode: Episode, deliveries: list[Delivery]) -> str:
-    """A sentence for the alert's page; "" when there are deliveries to look at."""
+def explain_not_notified(episode: Episode, deliveries: list[Delivery]) -> str:
+    """Returns a sentence for the alert's page that says why no notification was sent; "" if one was
+    planned."""
     pages = [delivery for delivery in deliveries if delivery.kind == Delivery.Kind.TRIGGER]
     if pages and all(page.state == Delivery.State.OFF for page in pages):
-        return "Nobody was notified: every channel that it was meant for was off."
+        return "No notification was sent: every channel of its severity was off."
     if deliveries:
         return ""
     match episode.not_notified:
         case Episode.NotNotified.SEVERITY_NOT_ROUTED:
             return (
-                f"Nobody was notified: ALERT_ROUTES had no channel for {episode.severity} alerts when it was "
-                "stored. It is kept here only."
+                f"No notification was sent: ALERT_ROUTES had no channel for {episode.severity} alerts when "
+                "it was stored."
             )
         case Episode.NotNotified.SENDER_NOTIFIES:
             return (
-                'Amani notified nobody: the label notified_by="alertmanager" says that Alertmanager notifies '
-                "Slack and PagerDuty by itself."
+                'Amani sent no notification: the label notified_by="alertmanager" says that Alertmanager '
+                "notifies Slack and PagerDuty itself."
             )
         case Episode.NotNotified.NO_CHANNEL:
-            return "Nobody was notified: no channel was set up except the one that it is about."
-    return "Nobody was notified: its severity went to no channel, or its sender notifies by itself."
+            return "No notification was sent: no channel was configured except the one that it is about."
+    return "No notification was sent: its severity had no channel, or Alertmanager notifies itself."
 
 
 def channel_label(channel: str) -> str:
+    """Returns the name of a channel as operators read it; its key when no notifier has it any more."""
     notifier = registry.NOTIFIERS.get(channel)
     return notifier.label if notifier else channel
 
 
-def standing_of(delivery: Delivery) -> display.Standing:
-    """How a delivery stands, and why or until when."""
-    tone, icon, text = STATE_MARKS.get(Delivery.State(delivery.state), ("quiet", "help", delivery.state))
-    return display.Standing(tone, icon, text, detail_of(delivery))
+def delivery_badge(delivery: Delivery) -> display.Badge:
+    """Returns the badge for the state of a delivery, with the reason or the next attempt as its detail."""
+    tone, icon, text = STATE_BADGES.get(Delivery.State(delivery.state), ("quiet", "help", delivery.state))
+    return display.Badge(tone, icon, text, detail_of(delivery))
 
 
 def detail_of(delivery: Delivery) -> str:
+    """Returns when a delivery arrived, when its next attempt is, or why it is in its state."""
     state = delivery.state
     if state == Delivery.State.DELIVERED and delivery.finished_at:
         return f"at {display.clock(delivery.finished_at)}"

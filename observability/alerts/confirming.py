@@ -51,7 +51,7 @@ def settle_unconfirmed_ends(now: datetime) -> None:
     episodes = list(waiting[:MOST_AT_ONCE])
     if not episodes:
         return
-    if trust.takes_alertmanagers_word():  # PROMETHEUS_URL was taken away meanwhile
+    if trust.resolves_are_unchecked():  # PROMETHEUS_URL was taken away meanwhile
         for episode in episodes:
             end(episode.pk, now, "Amani has no Prometheus to ask: taken on Alertmanager's word.")
         return
@@ -102,7 +102,7 @@ def ask_about_unmentioned(now: datetime) -> None:
     Episode.objects.filter(pk__in=still_there).update(confirmed_at=now)
     if now - started_at < ALERTMANAGER_KNOWS_AFTER:
         return
-    take_for_ended = end if trust.can_believe_resolves(now) else mark_unconfirmed
+    take_for_ended = end if trust.can_trust_resolves(now) else mark_unconfirmed
     for episode in episodes:
         if episode.fingerprint not in known:
             take_for_ended(episode.pk, now, GONE)

@@ -31,9 +31,9 @@ def overdue_before(now: datetime) -> dict[str, datetime]:
     }
 
 
-def can_believe_resolves(now: datetime) -> bool:
+def can_trust_resolves(now: datetime) -> bool:
     """Whether no watched sign of life is overdue or has ended. `ingest.STORE` asks the same in SQL."""
-    if takes_alertmanagers_word():
+    if resolves_are_unchecked():
         return True
     silent = Q()
     for name, moment in overdue_before(now).items():
@@ -46,7 +46,7 @@ def unmentioned_before(now: datetime) -> datetime:
     return now - timedelta(seconds=settings.ALERT_UNMENTIONED_AFTER_SECONDS)
 
 
-def takes_alertmanagers_word() -> bool:
+def resolves_are_unchecked() -> bool:
     """Whether no Prometheus has ever answered Amani, so that none can confirm a resolve."""
     answered = Heartbeat.objects.filter(pk=Heartbeat.PROMETHEUS, last_seen_at__isnull=False)
     return not settings.PROMETHEUS_URL or not answered.exists()

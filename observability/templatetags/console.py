@@ -1,4 +1,4 @@
-"""Template filters for durations, times and badges."""
+"""Defines the template filters for durations, times and badges."""
 
 from __future__ import annotations
 
@@ -18,39 +18,42 @@ register = template.Library()
 
 @register.filter
 def ago(moment: datetime | None) -> str | SafeString:
+    """Returns how long ago `moment` was, or how far ahead it is."""
     return display.time_tag(moment, display.ago(moment)) if moment else ""
 
 
 @register.filter
 def age(moment: datetime) -> SafeString:
+    """Returns the time since `moment` without the word "ago"."""
     return display.time_tag(moment, display.duration(timezone.now() - moment))
 
 
 @register.filter
 def clock(moment: datetime | None) -> str | SafeString:
+    """Returns the time of day in UTC, with the date unless it is today."""
     return display.time_tag(moment, display.clock(moment, seconds=True)) if moment else ""
 
 
 @register.filter
 def lasted(episode: Episode) -> str:
-    """How long an alert fired."""
+    """Returns how long an alert fired; "" while it still does."""
     ended = episode.ends_at or episode.resolved_at
     return display.duration(ended - episode.starts_at) if ended else ""
 
 
 @register.filter
-def standing(row: Any) -> SafeString:
-    """The coloured word for an alert, a delivery, an attempt or a receipt."""
+def badge(row: Any) -> SafeString:
+    """Returns the HTML of the badge of an alert, a delivery, an attempt or a receipt."""
     match row:
         case Episode():
-            return display.mark(*badges.episode_mark(row))
+            return display.badge(*badges.episode_badge(row))
         case Delivery():
-            return display.mark(*badges.STATE_MARKS[Delivery.State(row.state)])
+            return display.badge(*badges.STATE_BADGES[Delivery.State(row.state)])
         case Attempt():
-            return display.mark(*badges.ATTEMPT_MARKS[row.outcome])
+            return display.badge(*badges.ATTEMPT_BADGES[row.outcome])
         case Receipt():
-            return display.mark(*badges.OUTCOME_MARKS[Receipt.Outcome(row.outcome)])
-    raise TypeError(f"{type(row).__name__} has no standing")
+            return display.badge(*badges.OUTCOME_BADGES[Receipt.Outcome(row.outcome)])
+    raise TypeError(f"{type(row).__name__} has no badge")
 
 
 @register.filter
@@ -65,7 +68,7 @@ def why_not_notified(episode: Episode) -> SafeString:
 
 @register.filter
 def severity(name: str) -> SafeString:
-    return badges.severity_mark(name)
+    return badges.severity_badge(name)
 
 
 @register.filter

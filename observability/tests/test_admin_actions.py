@@ -172,7 +172,7 @@ def test_viewer_is_offered_no_action(sign_in: Callable[..., Client]) -> None:
     receipt = history.receipt("failed", b"{")
     viewer, responder = sign_in("viewer"), sign_in("responder")
     for model, pk, word in (
-        ("episode", episode.pk, "I have it"),
+        ("episode", episode.pk, "What are you doing about it?"),
         ("delivery", old.pk, "Send again"),
         ("receipt", receipt.pk, "Reprocess now"),
     ):

@@ -135,7 +135,7 @@ def test_alert_links_to_where_to_look_next(viewer: Client, settings: Any) -> Non
             "Alertmanager",
             f"{settings.ALERTMANAGER_URL}/#/alerts?filter=%7Balertname%3D%22HighErrorRate%22%7D",
         ),
-        ("Silence it", f"{settings.ALERTMANAGER_URL}/#/silences/new?filter={silence}"),
+        ("Silence", f"{settings.ALERTMANAGER_URL}/#/silences/new?filter={silence}"),
         ("Service in PagerDuty", "https://app.pagerduty.com/service-directory/PABC123"),
     ]
 
@@ -147,7 +147,7 @@ def test_names_that_alertmanager_wants_quoted_are_quoted_and_others_are_not(
     response = viewer.get(f"{ALERTS}{history.episode(labels=labels).pk}/change/")
     links = {words: url for _icon, words, url in response.context["links"]}
     assert unquote(links["Alertmanager"]) == f'{settings.ALERTMANAGER_URL}/#/alerts?filter={{alertname="A"}}'
-    assert unquote(links["Silence it"]) == (
+    assert unquote(links["Silence"]) == (
         f"{settings.ALERTMANAGER_URL}/#/silences/new?filter="
         '{alertname="A","q\\"x"="1","service.name"="pay\\nments"}'
     )
@@ -155,13 +155,13 @@ def test_names_that_alertmanager_wants_quoted_are_quoted_and_others_are_not(
         f"amtool --alertmanager.url={settings.ALERTMANAGER_URL} silence add 'alertname=\"A\"' "
         """'"q\\"x"="1"' '"service.name"="pay\\nments"' --duration=2h --author="$USER" --comment="why\""""
     )
-    assert "Silence it by command" in response.content.decode()
+    assert "Silence it by a command" in response.content.decode()
 
 
 def test_alert_with_classic_names_needs_no_command_to_be_silenced(viewer: Client) -> None:
     response = viewer.get(f"{ALERTS}{history.episode().pk}/change/")
     assert response.context["silence_command"] == ""
-    assert "Silence it by command" not in response.content.decode()
+    assert "Silence it by a command" not in response.content.decode()
 
 
 def test_alert_without_a_name_leads_to_alertmanager_by_all_its_labels(viewer: Client) -> None:
@@ -179,27 +179,27 @@ NOT_ROUTED: dict[str, Any] = {"severity": "info", "not_notified": "severity_not_
     [
         (
             NOT_ROUTED,
-            "Nobody notified: info goes to no channel",
-            "Nobody was notified: ALERT_ROUTES had no channel for info alerts when it was stored.",
+            "Not notified: info has no channel",
+            "No notification was sent: ALERT_ROUTES had no channel for info alerts when it was stored.",
         ),
         (
             {"not_notified": "sender_notifies"},
-            "Alertmanager notifies by itself",
-            "Amani notified nobody: the label notified_by=&quot;alertmanager&quot; says that Alertmanager ",
+            "Notified by Alertmanager itself",
+            "Amani sent no notification: the label notified_by=&quot;alertmanager&quot; says that ",
         ),
         (
             {"not_notified": "no_channel"},
-            "Nobody notified: no channel is set up",
-            "Nobody was notified: no channel was set up except the one that it is about.",
+            "Not notified: no channel is configured",
+            "No notification was sent: no channel was configured except the one that it is about.",
         ),
         (
             {},
             "History only",
-            "Nobody was notified: its severity went to no channel, or its sender notifies by itself.",
+            "No notification was sent: its severity had no channel, or Alertmanager notifies itself.",
         ),
     ],
 )
-def test_list_start_page_and_page_say_why_nobody_was_notified(
+def test_list_start_page_and_page_say_why_no_notification_was_sent(
     viewer: Client, changes: dict[str, Any], in_list: str, on_page: str
 ) -> None:
     silent = history.episode(**changes)
@@ -214,9 +214,9 @@ def test_page_says_when_every_channel_was_off_and_nothing_when_one_was_not(viewe
         history.delivery(episode, "pagerduty", "off", reason="PagerDuty is off.")
     history.delivery(off, "slack", "off", reason="Slack is off.")
     history.delivery(told, "slack")
-    sentence = "Nobody was notified: every channel that it was meant for was off."
+    sentence = "No notification was sent: every channel of its severity was off."
     assert sentence in viewer.get(f"{ALERTS}{off.pk}/change/").content.decode()
-    assert "Nobody was notified" not in viewer.get(f"{ALERTS}{told.pk}/change/").content.decode()
+    assert "No notification was sent" not in viewer.get(f"{ALERTS}{told.pk}/change/").content.decode()
 
 
 def test_firing_alerts_that_amani_notified_nobody_about_can_be_filtered(viewer: Client) -> None:
@@ -226,7 +226,7 @@ def test_firing_alerts_that_amani_notified_nobody_about_can_be_filtered(viewer: 
     assert rows(viewer, "told=nobody") == [silent]
 
 
-def test_unknown_severity_is_marked_on_list_and_page_and_can_be_filtered(viewer: Client) -> None:
+def test_unknown_severity_has_a_badge_on_list_and_page_and_can_be_filtered(viewer: Client) -> None:
     ordinary = history.episode(1)
     odd = history.episode(
         2, severity="error", severity_is_unknown=True, labels={"alertname": "A", "severity": "<blocker>"}

@@ -22,7 +22,7 @@ def both_on(settings: Any) -> None:
 
 
 def signs() -> dict[str, tuple[str, str]]:
-    return {sign.name: (sign.tone, sign.word) for sign in overview.signs_of_life(timezone.now())}
+    return {sign.name: (sign.tone, sign.text) for sign in overview.signs_of_life(timezone.now())}
 
 
 def banner_titles() -> list[str]:
@@ -62,8 +62,8 @@ def test_page_counts_what_fires_and_links_to_it(sign_in: Callable[..., Client]) 
 def test_signs_of_life_before_anything_happened() -> None:
     assert signs() == {
         "Worker": ("bad", "never seen"),
-        "Watchdog": ("quiet", "not heard yet"),
-        "Prometheus": ("quiet", "never heard"),
+        "Watchdog": ("quiet", "not received yet"),
+        "Prometheus": ("quiet", "never answered"),
         "Last receipt": ("quiet", "none yet"),
     }
 
@@ -75,7 +75,7 @@ def test_signs_of_life_of_a_healthy_pipeline() -> None:
     history.receipt()
     assert signs() == {
         "Worker": ("good", "alive"),
-        "Watchdog": ("good", "barks"),
+        "Watchdog": ("good", "arrives"),
         "Prometheus": ("good", "answers"),
         "Last receipt": ("good", "stored"),
     }
@@ -88,7 +88,7 @@ def test_silence_is_bad_and_says_how_long() -> None:
     assert signs() == {
         "Worker": ("bad", "silent for 1 min"),
         "Watchdog": ("bad", "silent for 11 min"),
-        "Prometheus": ("quiet", "never heard"),
+        "Prometheus": ("quiet", "never answered"),
         "Last receipt": ("bad", "not understood"),
     }
 
@@ -97,37 +97,37 @@ def test_prometheus_that_no_longer_answers_is_bad_and_says_what_follows() -> Non
     Heartbeat.beat(Heartbeat.WORKER)
     Heartbeat.beat(Heartbeat.PROMETHEUS, timezone.now() - timedelta(minutes=2))
     [sign] = [sign for sign in overview.signs_of_life(timezone.now()) if sign.name == "Prometheus"]
-    assert (sign.tone, sign.word) == ("bad", "silent for 2 min")
-    assert sign.detail == "Resolves are not believed until it answers (PROMETHEUS_URL)."
+    assert (sign.tone, sign.text) == ("bad", "silent for 2 min")
+    assert sign.detail == "Resolves stay unconfirmed until it answers (PROMETHEUS_URL)."
 
 
-def unheard(seconds: float) -> None:
-    """A Watchdog that has not come for so many seconds of watching since the installation."""
+def never_received(seconds: float) -> None:
+    """Stores a Watchdog that has not arrived in `seconds` of watching since the installation."""
     Heartbeat.objects.create(name=Heartbeat.WATCHDOG, last_seen_at=None, silent_seconds=seconds)
 
 
-def test_watchdog_that_was_never_heard_is_a_fault_with_what_to_check(
+def test_watchdog_that_was_never_received_is_a_fault_with_what_to_check(
     sign_in: Callable[..., Client], settings: Any
 ) -> None:
-    unheard(settings.WATCHDOG_TIMEOUT_SECONDS + 1)
-    assert signs()["Watchdog"] == ("bad", "never heard")
+    never_received(settings.WATCHDOG_TIMEOUT_SECONDS + 1)
+    assert signs()["Watchdog"] == ("bad", "never received")
     html = sign_in("viewer").get("/admin/").content.decode()
     for to_check in ("ALERT_WEBHOOK_TOKEN", "the route of Watchdog", "rule Watchdog", "/runbooks/Watchdog/"):
         assert to_check in html
 
 
-def test_watchdog_is_only_awaited_in_the_first_minutes(settings: Any) -> None:
-    unheard(settings.WATCHDOG_TIMEOUT_SECONDS)
-    assert signs()["Watchdog"] == ("quiet", "not heard yet")
+def test_watchdog_that_was_never_received_is_no_fault_in_the_first_minutes(settings: Any) -> None:
+    never_received(settings.WATCHDOG_TIMEOUT_SECONDS)
+    assert signs()["Watchdog"] == ("quiet", "not received yet")
     settings.WATCHDOG_FIRST_TIMEOUT_SECONDS = 60  # then it is already reported
-    assert signs()["Watchdog"] == ("bad", "never heard")
+    assert signs()["Watchdog"] == ("bad", "never received")
 
 
-def test_watchdog_is_awaited_after_a_pause_of_amani_while_the_worker_watches() -> None:
+def test_watchdog_is_expected_after_a_pause_of_amani_while_the_worker_watches() -> None:
     Heartbeat.beat(Heartbeat.WATCHDOG, timezone.now() - timedelta(hours=1))
     assert signs()["Watchdog"] == ("bad", "silent for 1 h")
     Heartbeat.beat(Heartbeat.WORKER)
-    assert signs()["Watchdog"] == ("quiet", "awaited")
+    assert signs()["Watchdog"] == ("quiet", "expected")
     Heartbeat.objects.filter(pk=Heartbeat.WATCHDOG).update(silent_seconds=241)
     assert signs()["Watchdog"] == ("bad", "silent for 1 h")
 
@@ -149,7 +149,7 @@ def test_integrations_that_are_off_are_named(settings: Any) -> None:
     assert banner_titles() == ["The webhook is closed", "PagerDuty and Slack are off"]
     settings.PAGERDUTY_API_KEY = "R" * 32
     assert banner_titles() == ["The webhook is closed", "Slack is off"]
-    assert overview.off_text(["Slack"]) == "Nothing goes out there until SLACK_WEBHOOK_URL is set."
+    assert overview.off_text(["Slack"]) == "No notification is sent there until SLACK_WEBHOOK_URL is set."
 
 
 @pytest.mark.usefixtures("both_on")
@@ -208,31 +208,31 @@ def test_channels_say_what_waits_and_what_went_wrong_lately() -> None:
     failed = history.delivery(told, "pagerduty", "failed")
     history.delivery(history.episode(2), "pagerduty", "dead", created_at=timezone.now() - timedelta(hours=25))
     pagerduty, slack = overview.channel_states(timezone.now())
-    assert (slack.waiting, slack.oldest, slack.gone_wrong) == (1, planned, 0)
-    assert (pagerduty.waiting, pagerduty.oldest, pagerduty.gone_wrong) == (0, None, 1)
+    assert (slack.waiting, slack.oldest, slack.failed) == (1, planned, 0)
+    assert (pagerduty.waiting, pagerduty.oldest, pagerduty.failed) == (0, None, 1)
     history.delivery(told, "pagerduty", resend_of=failed)
-    assert overview.channel_states(timezone.now())[0].gone_wrong == 0
+    assert overview.channel_states(timezone.now())[0].failed == 0
 
 
 def test_errors_and_traces_that_go_nowhere_are_said_quietly(
     sign_in: Callable[..., Client], settings: Any
 ) -> None:
     settings.SENTRY_DSN, settings.TRACING_ENABLED = "", False
-    assert [(sign.tone, sign.word) for sign in overview.overview()["integrations"]] == [("quiet", "Off")] * 2
+    assert [(sign.tone, sign.text) for sign in overview.overview()["integrations"]] == [("quiet", "Off")] * 2
     html = sign_in("viewer").get("/admin/").content.decode()
     assert "Errors are in the log only: no SENTRY_DSN." in html
     assert "No request is traced: no TRACING_ENABLED." in html
 
 
 @pytest.mark.parametrize(
-    ("rate", "words"), [(0.1, "at a rate of 0.1"), (None, "as OTEL_TRACES_SAMPLER says")]
+    ("rate", "words"), [(0.1, "at a rate of 0.1"), (None, "as set in OTEL_TRACES_SAMPLER")]
 )
 def test_errors_and_traces_say_where_they_go(rate: float | None, words: str, settings: Any) -> None:
     settings.SENTRY_DSN, settings.ENVIRONMENT = "https://key@sentry.example/1", "staging"
     settings.TRACING_ENABLED, settings.TRACING_EXPORTER = True, "otlp"
     settings.TRACING_SAMPLE_RATE = rate
     assert [
-        (sign.name, sign.tone, sign.word, sign.detail) for sign in overview.overview()["integrations"]
+        (sign.name, sign.tone, sign.text, sign.detail) for sign in overview.overview()["integrations"]
     ] == [
         ("Sentry", "good", "On", "Errors go there as staging."),
         ("Tracing", "good", "On", f"Sampled {words}; exporter otlp."),
@@ -242,5 +242,5 @@ def test_errors_and_traces_say_where_they_go(rate: float | None, words: str, set
 def test_a_malformed_dsn_is_bad(settings: Any) -> None:
     settings.SENTRY_DSN = "https://sentry.example/1"
     sign = overview.errors_sign()
-    assert (sign.tone, sign.word) == ("bad", "Off")
+    assert (sign.tone, sign.text) == ("bad", "Off")
     assert sign.detail.startswith("SENTRY_DSN is malformed: ")

@@ -46,10 +46,10 @@ def test_clock_says_the_day_only_when_it_is_another(monkeypatch: pytest.MonkeyPa
 
 
 def test_every_state_has_a_word_a_symbol_and_a_colour() -> None:
-    assert set(badges.STATUS_MARKS) == set(Episode.Status)
-    assert set(badges.STATE_MARKS) == set(Delivery.State)
-    assert set(badges.OUTCOME_MARKS) == set(Receipt.Outcome)
-    assert set(badges.ATTEMPT_MARKS) == set(Attempt.Outcome.values)
+    assert set(badges.STATUS_BADGES) == set(Episode.Status)
+    assert set(badges.STATE_BADGES) == set(Delivery.State)
+    assert set(badges.OUTCOME_BADGES) == set(Receipt.Outcome)
+    assert set(badges.ATTEMPT_BADGES) == set(Attempt.Outcome.values)
 
 
 def test_channel_has_the_name_people_know() -> None:

@@ -86,7 +86,7 @@ def test_alert_that_alertmanager_tells_by_itself_is_kept_and_not_told_again(post
         ({"severity": "critical", "notified_by": "somebody"}, ""),
     ],
 )
-def test_reason_why_nobody_is_notified_is_stored_with_the_alert_and_outlives_the_settings(
+def test_reason_explain_not_notified_is_notified_is_stored_with_the_alert_and_outlives_the_settings(
     post_alerts: Post, settings: Any, labels: dict[str, str], reason: str
 ) -> None:
     post_alerts(alert(1, labels={"alertname": "A"} | labels))

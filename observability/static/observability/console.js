@@ -1,7 +1,7 @@
-// Amani's own parts of the admin that need a script: what loads after the page, and copying a command.
+// Loads the parts of an admin page that come after the page, and copies a command to the clipboard.
 "use strict";
 
-const PATIENCE_MS = 5000;
+const TIMEOUT_MS = 5000;
 
 async function load(place) {
   const waiting = place.querySelector("[data-waiting]");
@@ -9,13 +9,13 @@ async function load(place) {
   failed.hidden = true;
   waiting.hidden = false;
   try {
-    const answer = await fetch(place.dataset.load, {
+    const response = await fetch(place.dataset.load, {
       headers: { "X-Requested-With": "fetch" },
-      redirect: "error", // to the login: its page does not belong here
-      signal: AbortSignal.timeout(PATIENCE_MS),
+      redirect: "error", // a redirect leads to the login page, which must not be inserted here
+      signal: AbortSignal.timeout(TIMEOUT_MS),
     });
-    if (!answer.ok) throw new Error(String(answer.status));
-    place.innerHTML = await answer.text(); // our own template, which escapes what is in it
+    if (!response.ok) throw new Error(String(response.status));
+    place.innerHTML = await response.text(); // rendered by our own template, which escapes its values
     offerCopies(place);
   } catch {
     waiting.hidden = true;
@@ -24,7 +24,7 @@ async function load(place) {
 }
 
 function offerCopies(within) {
-  if (!navigator.clipboard) return; // without https there is none; the command can be selected
+  if (!navigator.clipboard) return; // browsers offer it over https only; the command can be selected by hand
   for (const button of within.querySelectorAll("[data-copy]")) button.hidden = false;
 }
 
