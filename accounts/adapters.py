@@ -1,4 +1,4 @@
-"""What Amani changes in django-allauth."""
+"""Adapts django-allauth: e-mail addresses, passwords, mail, and the record of failed sign-ins."""
 
 from __future__ import annotations
 
@@ -27,11 +27,18 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
     attempted_email = ""
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
-        """In the apps. The pages below /accounts/ are the operators', whom a superuser makes in the admin."""
+        """Returns True for the headless API only.
+
+        The pages below /accounts/ are for operators, whose accounts a superuser creates in the admin.
+        """
         return is_headless_request(request) is not None
 
     def clean_email(self, email: str) -> str:
-        """Lower case, as the database wants it, and of letters that no two look alike."""
+        """Returns the address in lower case, as a constraint of the database requires.
+
+        Raises ValidationError for letters outside ASCII, because two of them can look the same, and for an
+        address that is too long.
+        """
         if not email.isascii():
             raise ValidationError("Write the e-mail address in ASCII letters.", code="invalid")
         if len(email) > LONGEST_EMAIL:
@@ -41,38 +48,51 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
         return email.strip().lower()
 
     def set_password(self, user: User, password: str) -> None:
-        """Writes nothing else: while the password was hashed, the account may have been changed or erased."""
+        """Stores the hash of the new password and no other field.
+
+        Hashing takes so long that the account may have been changed or erased in the meantime.
+        """
         user.set_password(password)
         User.objects.filter(pk=user.pk, is_active=True).update(password=user.password)
 
-    # --- Proving once more who one is: with the second factor where there is one ---
+    # --- Reauthentication: with the second factor, if the user has one ---
 
     def reauthenticate(self, user: User, password: str) -> bool:
-        """Whoever found a session open and knows the password must not take factor or account away."""
-        if second_factor.of(user).exists():
+        """Returns whether the password is right. Raises ValidationError if the user has a second factor.
+
+        Otherwise an attacker with an open session and the password could remove the factor or the account.
+        """
+        if second_factor.factors_of(user).exists():
             raise ValidationError(
                 "You have a second factor. Confirm with that.", code="second_factor_required"
             )
         return bool(super().reauthenticate(user, password))
 
     def get_reauthentication_methods(self, user: Any) -> list[dict[str, Any]]:
-        """The pages that ask for it; allauth leads to the first."""
+        """Returns the reauthentication pages without the one for the password, if there is another.
+
+        allauth redirects to the first of them.
+        """
         methods: list[dict[str, Any]] = super().get_reauthentication_methods(user)
         return [method for method in methods if method["url"] != reverse("account_reauthenticate")] or methods
 
     # --- Mail ---
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
-        """Stores the mail, which the worker sends; no request waits for a mail server (accounts/mail/)."""
+        """Stores the mail; the worker sends it (accounts/mail/), so no request waits for a mail server."""
         values = {"email": email, "frontend_url": settings.FRONTEND_URL, **context}
         message: Any = self.render_mail(template_prefix, email, values)
         message.about = about_template(template_prefix, context)
         message.send()
 
-    # --- Signing in: what fails is counted and logged ---
+    # --- Sign-in: failures are counted and logged ---
 
     def get_client_ip(self, request: HttpRequest) -> str:
-        """A request that came round the proxies is from whoever connected, and no error of the settings."""
+        """Returns the address of the client.
+
+        allauth raises ImproperlyConfigured for a request that did not pass the proxies: then it is the
+        address of the connection. Raises PermissionDenied if the request has no address.
+        """
         try:
             return str(super().get_client_ip(request))
         except ImproperlyConfigured:
@@ -82,7 +102,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
         return address
 
     def pre_login(self, request: HttpRequest, user: User, **values: Any) -> HttpResponse | None:
-        operators.vouch(user=user)
+        operators.verify_address(user=user)
         response: HttpResponse | None = super().pre_login(request, user, **values)
         return response
 
@@ -95,7 +115,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
         outcome = "unknown_account" if user_id is None else "wrong_password"
         password = credentials.get("password") or ""
         if user_id is None and normalised(password) != password:
-            make_password(password)  # an account would have been asked for both spellings: as long a wait
+            make_password(password)  # takes the time in which an existing account checks the second spelling
         record_failure(request=request, outcome=outcome, user_id=user_id)
 
     def respond_user_inactive(self, request: HttpRequest, user: User) -> HttpResponse:
@@ -104,7 +124,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
         return response
 
     def validation_error(self, code: str, *args: Any) -> ValidationError:
-        """allauth has no signal for a lockout: of passwords and second factors it makes this error."""
+        """Counts lockouts: allauth has no signal for them, but builds this error for each."""
         if code == LOCKED_OUT:
             user_id = account_of(self.attempted_email) if self.attempted_email else None
             record_failure(request=current.request, outcome="locked_out", user_id=user_id)
@@ -112,5 +132,8 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
         return error
 
     def _get_login_attempts_cache_key(self, request: HttpRequest, **credentials: Any) -> str:
-        """allauth's key begins with the Host header: another port in it would be another five attempts."""
+        """Returns the key under which failed attempts are counted: the address of the account alone.
+
+        allauth's own key begins with the Host header, so another port in it would allow five more attempts.
+        """
         return str(credentials.get("email") or credentials.get("username") or "").lower()

@@ -1,4 +1,4 @@
-"""People who sign in. Superusers create operators, give them a role, reset a password."""
+"""Admin page of users, for superusers: create operators, give them roles, reset passwords and factors."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from accounts import operators, roles, second_factor
-from accounts.addresses import has_proved
+from accounts.addresses import has_verified
 from accounts.mail import admin as mails  # noqa: F401  (registers the page of mails)
 from accounts.models import User
 from core.console.history import posted_reason, see_other
 from core.errors import AmaniError
 
-# The roles are code (accounts/roles.py). The others are django-allauth's: their pages would show the secrets
-# of second factors, and take factors, addresses and sessions away without a reason.
+# Groups are defined in code (accounts/roles.py). The other three are django-allauth's: their pages would show
+# the secrets of second factors, and delete factors, addresses and sessions without asking for a reason.
 admin.site.unregister([Group, Authenticator, EmailAddress, UserSession])
 
 
@@ -53,25 +53,31 @@ class ChangeUserForm(UserChangeForm):  # type: ignore[misc]  # unfold ships no t
         return free_email(self.cleaned_data["email"], self.instance)
 
     def clean(self) -> dict[str, Any]:
-        """Anybody can sign up with a future operator's address and a password of their own."""
+        """Refuses to make an operator of an account whose e-mail address is not verified.
+
+        A stranger can sign up with the address of a future operator and choose the password.
+        """
         data: dict[str, Any] = super().clean()
         is_promoted = any(
             data.get(flag) and flag in self.changed_data for flag in ("is_staff", "is_superuser")
         )
-        if is_promoted and not has_proved(user=self.instance, email=data.get("email", "")):
+        if is_promoted and not has_verified(user=self.instance, email=data.get("email", "")):
             raise ValidationError(
-                "This account has not proved that it owns its address, so its password may be a stranger's. "
-                "Let the owner sign in first, or choose a new password with a code by mail.",
+                "The e-mail address of this account is not verified, so a stranger may have chosen its "
+                "password. Ask the owner to sign in first, or to reset the password with a code by mail.",
                 code="not_proved",
             )
         return data
 
 
 def free_email(email: str, user: User) -> str:
-    """The address as it is stored. Somebody who is just changing theirs to it may have proved it already."""
+    """Returns the address as it is stored. Raises ValidationError if another user has verified it.
+
+    A user who is changing their own address to it may have verified it already.
+    """
     email = email.strip().lower()
     if EmailAddress.objects.filter(email=email, verified=True).exclude(user_id=user.pk).exists():
-        raise ValidationError("Another account has proved that it owns this address.", code="taken")
+        raise ValidationError("Another account has verified this address.", code="taken")
     return email
 
 
@@ -102,7 +108,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc,type-arg]  # 
         return rows.prefetch_related("groups")
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """The roles as boxes to tick."""
+        """Shows the roles as checkboxes."""
         kwargs["widget"] = UnfoldAdminCheckboxSelectMultipleWidget()
         kwargs |= {"label": "Roles", "help_text": roles.IN_WORDS}
         return super().formfield_for_manytomany(db_field, request, **kwargs)
@@ -115,7 +121,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc,type-arg]  # 
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: Any) -> None:
         super().save_model(request, obj, form, change)
-        operators.settle(user=obj, changed=form.changed_data)
+        operators.apply_change(user=obj, changed=form.changed_data)
 
     def change_view(
         self,
@@ -125,10 +131,10 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc,type-arg]  # 
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         user = self.get_object(request, object_id)
-        shown = {"factors": second_factor.of(user), "resets": operators.resets_of(user)[:5]} if user else {}
-        response: HttpResponse = super().change_view(
-            request, object_id, form_url, {**(extra_context or {}), **shown}
-        )
+        context = dict(extra_context or {})
+        if user:
+            context |= {"factors": second_factor.factors_of(user), "resets": operators.resets_of(user)[:5]}
+        response: HttpResponse = super().change_view(request, object_id, form_url, context)
         return response
 
     def get_urls(self) -> list[URLPattern]:
@@ -147,7 +153,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc,type-arg]  # 
         except AmaniError as problem:
             messages.error(request, str(problem))
         else:
-            messages.success(request, f"{user} has no second factor now, and is signed out everywhere.")
+            messages.success(request, f"The second factor of {user} was removed and all sessions were ended.")
         return see_other(reverse("admin:accounts_user_change", args=[pk]))
 
     def has_module_permission(self, request: HttpRequest) -> bool:
@@ -160,14 +166,14 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc,type-arg]  # 
         return is_superuser(request)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Whoever may change accounts may make themselves a superuser, so only superusers may.
+        """Returns True for superusers only, because this page can make any user a superuser.
 
-        Whoever left has left: a page that was open before must not write back who they were.
+        An erased account cannot be changed: a form opened before the erasure must not restore the name.
         """
         return is_superuser(request) and (obj is None or obj.erased_at is None)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """History names people. Accounts are switched off instead."""
+        """Returns False: the history refers to accounts. They are switched off instead."""
         return False
 
 

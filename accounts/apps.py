@@ -12,7 +12,8 @@ class AccountsConfig(AppConfig):
         from accounts.roles import ensure_roles
 
         export.register(name="mails", collect=outbox.collect)
-        # After those of django.contrib.auth, which make the permissions: it stands earlier in INSTALLED_APPS.
+        # Connected after the handlers of django.contrib.auth, which create the permissions, because that app
+        # comes earlier in INSTALLED_APPS.
         post_migrate.connect(
             ensure_roles, sender=apps.get_app_config("observability"), dispatch_uid="accounts.ensure_roles"
         )

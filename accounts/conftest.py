@@ -1,4 +1,4 @@
-"""Every test begins with nobody locked out. Passwords are hashed quickly: the tests make many."""
+"""Clears lockouts before every test and uses a fast password hash, because the tests create many users."""
 
 from __future__ import annotations
 

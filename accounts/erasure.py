@@ -1,6 +1,6 @@
-"""A person leaves: every trace of who they were goes, the row stays for what refers to it.
+"""Erases an account: deletes the personal data and keeps the anonymous row, which other rows refer to.
 
-Other apps say why somebody must stay for now, and delete what they keep.
+Other apps register hooks that can refuse the erasure for now, and that delete their own data.
 """
 
 from __future__ import annotations
@@ -28,57 +28,64 @@ Erase = Callable[[User], None]
 
 
 @dataclass(frozen=True)
-class Keeper:
-    """What one app has to say when somebody leaves."""
+class Hooks:
+    """The functions that one app registered, see `register`."""
 
     refuse: Refuse | None
     erase: Erase | None
 
 
-keepers: dict[str, Keeper] = {}
+hooks_by_app: dict[str, Hooks] = {}
 
 
 def register(*, name: str, refuse: Refuse | None = None, erase: Erase | None = None) -> None:
-    """Called from an app's `ready()`. Both functions run inside the transaction of the erasure.
+    """Registers the hooks of an app; to be called in its `ready()`.
 
-    `refuse(person)`: why the account must stay now, as a sentence for the person, else None.
-    `erase(person)`: deletes what the app keeps; what lies outside the database goes in `on_commit`.
+    Both functions run inside the transaction of the erasure.
+    `refuse(person)` returns the reason why the account cannot be erased now, a sentence for the account
+    holder, or None. `erase(person)` deletes the app's data of the person; data outside the database must be
+    deleted in `on_commit`.
     """
-    keepers[name] = Keeper(refuse, erase)
+    hooks_by_app[name] = Hooks(refuse, erase)
 
 
 def erase_account(*, user_id: int) -> User:
-    """Anonymises the person for good. Raises OperatorsStay or CannotErase; then nothing is changed.
+    """Anonymises the account permanently and returns it. Does nothing if it is erased already.
 
-    The row is locked: whoever writes something new for the person (a case, a payment) must lock it too, and
-    refuse when `is_active` is off.
+    Raises OperatorsStay or CannotErase; then nothing is changed.
+
+    Locks the row. Code that writes new data of a person (a case, a payment) must lock it too, and refuse if
+    `is_active` is False.
     """
     with transaction.atomic():
         person = User.objects.select_for_update().get(pk=user_id)
         if person.erased_at is not None:
-            return person  # by another request at the same time
+            return person  # erased by a concurrent request
         if person.is_staff or person.is_superuser:
             raise OperatorsStay
-        if reasons := reasons_to_stay(person):
+        if reasons := reasons_to_refuse(person):
             raise CannotErase(reasons)
-        for keeper in keepers.values():
-            if keeper.erase is not None:
-                keeper.erase(person)
+        for hooks in hooks_by_app.values():
+            if hooks.erase is not None:
+                hooks.erase(person)
         outbox.forget(person)
-        forget_sign_in(person)
+        delete_sign_in_data(person)
         anonymise(person)
         anonymise_log(person)
         transaction.on_commit(lambda: log.info("account_erased", user_id=user_id))
         return person
 
 
-def reasons_to_stay(person: User) -> list[str]:
-    answers = (keeper.refuse(person) for keeper in keepers.values() if keeper.refuse is not None)
-    return [reason for reason in answers if reason]
+def reasons_to_refuse(person: User) -> list[str]:
+    reasons = (hooks.refuse(person) for hooks in hooks_by_app.values() if hooks.refuse is not None)
+    return [reason for reason in reasons if reason]
 
 
-def forget_sign_in(person: User) -> None:
-    """Sessions that are not listed end with the password, on which their hash depends."""
+def delete_sign_in_data(person: User) -> None:
+    """Deletes sessions, addresses, second factors and permissions.
+
+    Sessions without a UserSession row end too: their hash depends on the password, which is removed.
+    """
     for session in UserSession.objects.filter(user=person):
         session.end()
     EmailAddress.objects.filter(user=person).delete()
@@ -98,6 +105,6 @@ def anonymise(person: User) -> None:
 
 
 def anonymise_log(person: User) -> None:
-    """The admin's log of what was done to the account stays; it calls the account what it is called now."""
+    """Replaces the account's old name in the admin's log; the entries stay."""
     account = ContentType.objects.get_for_model(User)
     LogEntry.objects.filter(content_type=account, object_id=str(person.pk)).update(object_repr=str(person))

@@ -1,4 +1,4 @@
-"""What may go wrong with somebody's own account; each error has a stable code."""
+"""Errors of accounts. Each has a stable code."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class AccountClosed(errors.Forbidden):
 
 
 class CannotErase(errors.Conflict):
-    """`reasons`: whole sentences from the apps that still need the account."""
+    """`reasons`: full sentences from the apps that still need the account."""
 
     code = "cannot_erase"
 
@@ -41,15 +41,18 @@ class OperatorsStay(errors.Forbidden):
 
     def __init__(self) -> None:
         super().__init__(
-            "The history names operators, so they can't erase themselves. A superuser can switch it off."
+            "Operators can't erase their account, because the history refers to it. "
+            "A superuser can switch it off."
         )
 
 
-class SignInAgain(errors.Forbidden):
+class ReauthenticationRequired(errors.Forbidden):
     code = "reauthentication_required"
 
     def __init__(self) -> None:
-        super().__init__("This can't be undone. Confirm who you are (auth/reauthenticate), then repeat it.")
+        super().__init__(
+            "This can't be undone. Reauthenticate (auth/reauthenticate), then repeat the request."
+        )
 
 
 class CannotResetSecondFactor(errors.Conflict):

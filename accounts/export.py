@@ -1,4 +1,4 @@
-"""Everything that Amani knows about a person, for that person. Each app adds what it keeps."""
+"""Exports all data that Amani stores about an account holder. Each app registers a function for its part."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ collectors: dict[str, Collect] = {}
 
 
 def register(*, name: str, collect: Collect) -> None:
-    """`collect(person)` gives what an app keeps about the person, as JSON would show it; `name` is its key.
+    """Registers a part of the export under the key `name`; to be called in an app's `ready()`.
 
-    Called from an app's `ready()`. Dates may stay dates. Never other people's data, never secrets.
+    `collect(person)` returns the app's data of the person as JSON-like values; datetimes are allowed. It
+    must return no secrets and no data of other users.
     """
     collectors[name] = collect
 
 
 def export_account(person: User) -> dict[str, Any]:
-    """The account, how the person signs in, and a part for each registered collector."""
+    """Returns the account, its addresses, sessions and factors, and the part of each registered function."""
     return {
         "exported_at": timezone.now(),
         "account": account(person),
@@ -49,7 +50,7 @@ def account(person: User) -> dict[str, Any]:
 
 
 def authenticator(row: Authenticator) -> dict[str, Any]:
-    """Its name and dates. Its secret would be a second factor in a file."""
+    """Returns name and dates of a second factor, without its secret."""
     return {
         "type": row.type,
         "name": str(row),

@@ -1,6 +1,6 @@
-"""The routes below /_allauth/: django-allauth's for apps and browsers, with Amani's own views of sign-up.
+"""Routes below /_allauth/: django-allauth's API for apps and browsers, with Amani's own views of sign-up.
 
-Before each of them stands a look at the body, so that what can't be stored or read is refused.
+Every view is wrapped in a check of the request's body, which refuses what cannot be read or stored.
 """
 
 from __future__ import annotations
@@ -25,18 +25,20 @@ from core.bodies import BodyTooLong, limit_body
 
 View = Callable[..., HttpResponseBase]
 
-LONGEST_BODY = 64 * 1024  # an answer of a security key is stored as it came
+LONGEST_BODY = 64 * 1024  # bytes; the response of a security key is stored unchanged
 LENGTH = re.compile(r"[0-9]{1,10}")
-# What reading the answer of a security key raises, which django-allauth would pass on.
+# Errors while a security key's response is parsed; django-allauth does not catch them.
 UNREADABLE_KEY = (AttributeError, LookupError, TypeError, ValueError, struct.error)
-NOT_OFFERED = ("phone", "phone/verify", "phone/verify/resend")  # a telephone number is only a contact here
+NOT_OFFERED = ("phone", "phone/verify", "phone/verify/resend")  # Amani does not verify telephone numbers
 
 
 def checked(view: View) -> View:
+    """Returns the view behind checks of the body. They raise BadRequest or BodyTooLong."""
+
     @wraps(view)
     def checked_view(request: HttpRequest, *args: Any, **values: Any) -> HttpResponseBase:
         if not LENGTH.fullmatch(length := request.META.get("CONTENT_LENGTH") or "0"):
-            raise BadRequest("Content-Length is no number, or too large.")
+            raise BadRequest("Content-Length is not a number, or too large.")
         if int(length) > LONGEST_BODY:
             raise BodyTooLong(LONGEST_BODY, int(length))
         limit_body(request, LONGEST_BODY)
@@ -53,21 +55,24 @@ def not_offered(request: HttpRequest, *_: Any, **__: Any) -> HttpResponseBase:
 
 
 def refuse_unusable(body: bytes) -> None:
-    """Raises BadRequest for what is no JSON, for NUL and lone surrogates, and for broken answers of keys."""
+    """Raises BadRequest if the body is not JSON, has NUL or lone surrogates, or a malformed credential."""
     try:
         value = json.loads(body)
         texts = list(texts_in(value))
     except (ValueError, RecursionError):
-        raise BadRequest("The body is no JSON.") from None
+        raise BadRequest("The body is not JSON.") from None
     for text in texts:
         if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
-            raise BadRequest("The body has a character that is no text.")
+            raise BadRequest("The body contains NUL or half of a surrogate pair.")
     if isinstance(value, dict) and "credential" in value:
         refuse_unreadable_key(value["credential"])
 
 
 def refuse_unreadable_key(credential: Any) -> None:
-    """django-allauth reads it a second time, and some parts only when it shows the key later."""
+    """Raises BadRequest if a security key's response cannot be parsed.
+
+    django-allauth parses it again, some parts of it only when it lists the key later.
+    """
     try:
         kind = (
             RegistrationResponse if "attestationObject" in credential["response"] else AuthenticationResponse
@@ -75,10 +80,11 @@ def refuse_unreadable_key(credential: Any) -> None:
         kind.from_dict(credential)
         credential.get("clientExtensionResults", {}).get("credProps", {}).get("rk")
     except UNREADABLE_KEY:
-        raise BadRequest("The credential is not what a security key answers.") from None
+        raise BadRequest("The credential is not a valid response of a security key.") from None
 
 
 def texts_in(value: Any) -> Iterator[str]:
+    """Yields every string in a JSON value, keys of objects included."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
@@ -90,6 +96,7 @@ def texts_in(value: Any) -> Iterator[str]:
 
 
 def check_all(patterns: Iterable[URLPattern | URLResolver]) -> None:
+    """Wraps the view of each route in `checked`, and replaces those in NOT_OFFERED by a 404."""
     for pattern in patterns:
         if isinstance(pattern, URLResolver):
             check_all(pattern.url_patterns)

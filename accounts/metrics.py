@@ -1,4 +1,4 @@
-"""The metrics of sign-up and sign-in, with the functions that record them (see observability/metrics.py)."""
+"""Declares and records the metrics of sign-up and sign-in (see observability/metrics.py)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ logins = children(
 
 
 def record_registration() -> None:
-    """After the commit of the account's row."""
+    """Counts a registration; to be called after the commit of the account's row."""
     user_registrations.inc()
 
 

@@ -1,4 +1,4 @@
-"""People who sign in: buyers, sellers and operators. The e-mail address is the login."""
+"""Models of accounts: users (buyers, sellers and operators) and the outbox of mails to them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from accounts.passwords import normalised
 
 class UserManager(BaseUserManager["User"]):
     def create_user(self, email: str, password: str | None = None, **fields: Any) -> User:
-        """A user with a normalised e-mail; without a password the account cannot sign in by one."""
+        """Creates a user with the address in lower case. Without a password, password sign-in is disabled."""
         if not email:
             raise ValueError("A user needs an e-mail address.")
         user = self.model(email=email.strip().lower(), **fields)
@@ -31,6 +31,8 @@ class UserManager(BaseUserManager["User"]):
 
 
 class User(AbstractBaseUser, PermissionsMixin):
+    """An account. The e-mail address is the login name."""
+
     email = models.EmailField("e-mail address", unique=True)
     full_name = models.CharField(max_length=200, blank=True)
     phone_number = models.CharField(
@@ -41,11 +43,11 @@ class User(AbstractBaseUser, PermissionsMixin):
     is_active = models.BooleanField(default=True, help_text="Switch off instead of deleting the account.")
     date_joined = models.DateTimeField(default=timezone.now, editable=False)
     erased_at = models.DateTimeField(
-        null=True, blank=True, editable=False, help_text="The person left; nothing here names them any more."
+        null=True, blank=True, editable=False, help_text="Since then the row has no personal data."
     )
 
     sessions_from = models.DateTimeField(
-        null=True, blank=True, editable=False, help_text="Every session from before this moment is over."
+        null=True, blank=True, editable=False, help_text="Sessions that began before this time are invalid."
     )
 
     objects = UserManager()
@@ -67,8 +69,11 @@ class User(AbstractBaseUser, PermissionsMixin):
         super().set_password(None if raw_password is None else normalised(raw_password))
 
     def check_password(self, raw_password: str | None) -> bool:
-        """Whether it is the password in any spelling. One that was stored as it was typed, before passwords
-        were normalised, is found as it is typed now, and stored anew."""
+        """Returns whether the password is right, however its characters are composed (NFKC).
+
+        A hash from before passwords were normalised is compared with the password as typed; if it matches,
+        it is replaced by the hash of the normalised password.
+        """
         if raw_password is None:
             return False
         spelling = normalised(raw_password)
@@ -81,7 +86,7 @@ class User(AbstractBaseUser, PermissionsMixin):
         return True
 
     def _get_session_auth_hash(self, secret: Any = None) -> str:
-        """Django ends a session whose hash differs: after a new password, and after a new `sessions_from`."""
+        """Returns a hash of the password and `sessions_from`. Django ends sessions that have another hash."""
         by_password: str = super()._get_session_auth_hash(secret)  # type: ignore[misc]  # not in the stubs
         return f"{by_password}{self.sessions_from.isoformat()}" if self.sessions_from else by_password
 
@@ -93,24 +98,24 @@ class User(AbstractBaseUser, PermissionsMixin):
 
 
 class Mail(models.Model):
-    """A mail to one person: the outbox row exists before the mail server is asked.
+    """A row of the mail outbox: one mail to one recipient, stored before the mail server is contacted.
 
-    What it says, codes and addresses, is encrypted, and is there only while the mail waits.
+    The content (codes and addresses) is encrypted, and is deleted when the mail is sent or given up.
     """
 
     class State(models.TextChoices):
         WAITING = "waiting", "to be sent"
-        SENT = "sent", "taken by the mail server"
-        REFUSED = "refused", "refused for good"
+        SENT = "sent", "accepted by the mail server"
+        REFUSED = "refused", "refused permanently"
         GIVEN_UP = "given_up", "given up"
 
-    kind = models.CharField(max_length=64, help_text="The template's name.")
-    domain = models.CharField(max_length=253, help_text="Of the recipient's address.")
+    kind = models.CharField(max_length=64, help_text="Name of the template.")
+    domain = models.CharField(max_length=253, help_text="Domain of the recipient's address.")
     address_hash = models.CharField(
-        max_length=64, db_index=True, help_text="Keyed hash of the address: finds the mails of an account."
+        max_length=64, db_index=True, help_text="Keyed hash of the address, to find the mails of an account."
     )
     person = models.ForeignKey(
-        User, null=True, blank=True, on_delete=models.PROTECT, related_name="+", help_text="If it is known."
+        User, null=True, blank=True, on_delete=models.PROTECT, related_name="+", help_text="Empty if unknown."
     )
     content = models.BinaryField(null=True, blank=True, help_text="Encrypted by core/encryption.py.")
     state = models.CharField(max_length=8, choices=State, default=State.WAITING)
@@ -119,7 +124,7 @@ class Mail(models.Model):
     next_attempt_at = models.DateTimeField(default=timezone.now, null=True, blank=True)
     lease_until = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
-    expires_at = models.DateTimeField(help_text="Then nobody needs it any more: its code has run out.")
+    expires_at = models.DateTimeField(help_text="After this time the mail is given up: its code has expired.")
     finished_at = models.DateTimeField(null=True, blank=True)
     request_id = models.CharField(max_length=64, blank=True)
 

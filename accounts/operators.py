@@ -1,4 +1,4 @@
-"""What is done to operators' accounts: their address is vouched for, sessions end, a lost factor is reset."""
+"""Changes to operators' accounts: verify the address, end sessions, reset a lost second factor."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ RESET = "Reset the second factor: "
 log = structlog.get_logger(__name__)
 
 
-def vouch(*, user: User) -> None:
-    """Counts the operator's address as verified: a superuser gave it, or somebody with a shell.
+def verify_address(*, user: User) -> None:
+    """Marks an operator's address as verified: a superuser, or an administrator with a shell, set it.
 
-    Other people prove their address with a code; without this an operator would be asked for one.
+    Otherwise django-allauth would ask the operator for a code. Does nothing for users who are not operators:
+    they verify their address with a code.
     """
     rows = EmailAddress.objects.filter(user=user)
     if user.is_staff and not rows.filter(email=user.email, verified=True, primary=True).exists():
@@ -32,37 +33,40 @@ def vouch(*, user: User) -> None:
             rows.update_or_create(user=user, email=user.email, defaults={"verified": True, "primary": True})
 
 
-def settle(*, user: User, changed: Collection[str]) -> None:
-    """After a superuser made or changed an account: `changed` names its fields.
+def apply_change(*, user: User, changed: Collection[str]) -> None:
+    """Updates addresses and sessions after a superuser created or changed an account.
 
-    The old address is over; whoever is no operator has to prove the new one. Sessions that were opened with
-    other rights end, and those of an account that was switched off don't come back with it.
+    `changed` has the names of the changed fields. A new e-mail address replaces the old one; a user who is
+    not an operator has to verify it. A change of access rights ends all sessions, so that an account that is
+    switched off and on again has none left.
     """
     if "email" in changed:
         EmailAddress.objects.filter(user=user).exclude(email=user.email).delete()
-    vouch(user=user)
+    verify_address(user=user)
     if ACCESS & set(changed):
         end_sessions(user=user)
 
 
 def end_sessions(*, user: User) -> None:
-    """Signs the person out everywhere, in browsers and apps."""
+    """Ends all sessions of the user, in browsers and apps."""
     user.sessions_from = timezone.now()
     user.save(update_fields=["sessions_from"])
 
 
 def reset_second_factor(*, user_id: int, actor: User, reason: str) -> User:
-    """For a lost telephone or key: no factor is left, every session is over, the next sign-in asks to enrol.
+    """Removes all second factors of a user who lost them, and ends all sessions. Returns the user.
 
-    Only superusers, not for themselves: whoever took over one account must not be able to unlock it.
+    The next sign-in asks for a new factor. Only superusers may do this, and not for their own account: an
+    attacker in a superuser's session must not be able to remove the factor. Raises CannotResetSecondFactor
+    if the actor may not do it, the reason is empty or there is no factor, and User.DoesNotExist.
     """
     reason = reason.strip()
     with transaction.atomic():
         user = User.objects.select_for_update().get(pk=user_id)
         if not actor.is_active or not actor.is_superuser:
-            raise CannotResetSecondFactor("Only a superuser resets somebody's second factor.")
+            raise CannotResetSecondFactor("Only a superuser can reset a second factor.")
         if user.pk == actor.pk:
-            raise CannotResetSecondFactor("Your own second factor is reset by another superuser.")
+            raise CannotResetSecondFactor("Ask another superuser to reset your own second factor.")
         if not reason:
             raise CannotResetSecondFactor("Say why the second factor is reset.")
         removed, _ = Authenticator.objects.filter(user=user).delete()
@@ -75,6 +79,6 @@ def reset_second_factor(*, user_id: int, actor: User, reason: str) -> User:
 
 
 def resets_of(user: User) -> QuerySet[LogEntry]:
-    """When the person's factor was reset, by whom and why; newest first."""
+    """Returns the log entries of the user's factor resets (time, actor, reason), newest first."""
     entries = LogEntry.objects.filter(object_id=str(user.pk), change_message__startswith=RESET)
     return entries.filter(content_type__app_label="accounts").select_related("user").order_by("-id")

@@ -1,8 +1,8 @@
-"""A password in one spelling: "é" may arrive as one character or as two, "A" from an East Asian keyboard as
-a full-width letter.
+"""Normalises passwords with NFKC, as NIST SP 800-63B requires.
 
-NFKC, as NIST SP 800-63B asks of verifiers. RFC 8265 would keep full-width letters apart (NFC), by which
-nobody gains who types them: keyboards choose between them, people do not.
+A keyboard may send "é" as one character or as two, and an East Asian keyboard may send "A" as a full-width
+letter. RFC 8265 prefers NFC, which keeps full-width letters different; NFKC is chosen because the keyboard
+decides which one is sent, not the user.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def normalised(password: str) -> str:
 
 
 class OneSpellingValidator:
-    """What is stored has to pass, too: a full-width "password" is as easily guessed."""
+    """Validates the normalised password too: a full-width "password" is as easy to guess."""
 
     def validate(self, password: str, user: User | None = None) -> None:
         stored = normalised(password)
@@ -29,4 +29,4 @@ class OneSpellingValidator:
             validate_password(stored, user)
 
     def get_help_text(self) -> str:
-        return "Letters count as the same however your keyboard composes them."
+        return "Different ways to type the same letter count as the same."

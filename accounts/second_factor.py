@@ -1,7 +1,6 @@
-"""The second factor that operators sign in with, while STAFF_MFA_REQUIRED is on.
+"""Enforces the second factor of operators while STAFF_MFA_REQUIRED is on.
 
-What a session was opened with is known to the session (django-allauth writes it there), so a request that is
-let in costs no query.
+django-allauth stores in the session which methods were used to sign in, so the check needs no extra query.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from accounts.models import User
 from accounts.sign_in import record_failure
 from core import encryption
 
-FACTORS = (Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)  # recovery codes only stand in for these
+FACTORS = (Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)  # recovery codes only replace a lost one
 ROUTES_OF_KEYS = ("authenticate_webauthn", "reauthenticate_webauthn", "mfa_reauthenticate_webauthn")
 
 
@@ -41,7 +40,7 @@ class MFAAdapter(DefaultMFAAdapter):  # type: ignore[misc]  # allauth ships no t
     }
 
     def can_delete_authenticator(self, authenticator: Authenticator) -> bool:
-        others = of(authenticator.user).exclude(pk=authenticator.pk)
+        others = factors_of(authenticator.user).exclude(pk=authenticator.pk)
         return not is_required_of(authenticator.user) or others.exists()
 
     def encrypt(self, text: str) -> str:
@@ -51,36 +50,39 @@ class MFAAdapter(DefaultMFAAdapter):  # type: ignore[misc]  # allauth ships no t
         return encryption.decrypt(encrypted_text.encode()).decode()
 
     def get_public_key_credential_rp_entity(self) -> dict[str, str]:
-        """A key belongs to the site that people see, not to what a request's Host header says."""
+        """Binds security keys to the configured site, not to the Host header of the request."""
         site = settings.FRONTEND_URL if is_headless_request(context.request) else settings.PUBLIC_URL
         return {"id": urlsplit(site).hostname or "", "name": "Amani"}
 
     def validation_error(self, code: str, *args: Any) -> ValidationError:
-        """allauth has a signal for a wrong code, none for a key that does not fit."""
-        if code == "incorrect_code" and is_answer_of_key(context.request):
+        """Counts refused security keys: allauth has a signal for wrong codes, but none for keys."""
+        if code == "incorrect_code" and is_response_of_key(context.request):
             record_failure(request=context.request, outcome="mfa_failed")
         error: ValidationError = super().validation_error(code, *args)
         return error
 
 
-def is_answer_of_key(request: HttpRequest) -> bool:
-    """Whether a security key was shown to sign in or to prove once more who one is."""
+def is_response_of_key(request: HttpRequest) -> bool:
+    """Returns whether the request signs in or reauthenticates with a security key."""
     name = request.resolver_match.url_name if request.resolver_match else ""
     return name in ROUTES_OF_KEYS or (name == "mfa_authenticate" and "credential" in request.POST)
 
 
-def of(user: Any) -> Any:
-    """The person's factors, as rows."""
+def factors_of(user: Any) -> Any:
+    """Returns the Authenticator rows of the user's factors, without recovery codes."""
     return Authenticator.objects.filter(user=user, type__in=FACTORS)
 
 
 def secrets_of_factors() -> Any:
-    """Rows that hold something secret. A security key's row holds its public half."""
+    """Returns the Authenticator rows that hold a secret. A security key's row holds only its public key."""
     return Authenticator.objects.exclude(type=Authenticator.Type.WEBAUTHN)
 
 
 def rotate_secret(row: Authenticator) -> bool:
-    """Encrypts it with the first key, unless it is, or has changed in the meantime; whether it did."""
+    """Encrypts the row's secret with the first key. Returns False if nothing was written.
+
+    That is so if the secret uses this key already, or if the row was changed concurrently.
+    """
     name = "secret" if row.type == Authenticator.Type.TOTP else "seed"
     old = row.data[name].encode()
     if encryption.is_current(old):
@@ -94,28 +96,32 @@ def is_required_of(user: Any) -> bool:
 
 
 def is_missing(request: HttpRequest) -> bool:
-    """Whether the operator's session should have been opened with a second factor, and was not."""
+    """Returns whether the session lacks the second factor that its operator must use."""
     return is_required_of(request.user) and not was_given(request)
 
 
 def was_given(request: HttpRequest) -> bool:
+    """Returns whether a second factor was used in this session."""
     return any(record["method"] == "mfa" for record in get_authentication_records(request, request.user))
 
 
-def way_to_give_it(request: HttpRequest, user: User, target: str) -> str:
-    """The page that asks for the factor, or that enrols the first one; it leads on to `target`."""
-    operators.vouch(user=user)
-    types = set(of(user).values_list("type", flat=True))
+def url_to_give_factor(request: HttpRequest, user: User, target: str) -> str:
+    """Returns the URL of the page that asks for the factor, or that enrols the first one.
+
+    The page redirects to `target`, a path.
+    """
+    operators.verify_address(user=user)
+    types = set(factors_of(user).values_list("type", flat=True))
     if not types:
-        count_fresh_password(request)
+        accept_recent_password(request)
         page = "mfa_activate_totp"
     else:
         page = "mfa_reauthenticate" if Authenticator.Type.TOTP in types else "mfa_reauthenticate_webauthn"
     return f"{reverse(page)}?{urlencode({'next': target})}"
 
 
-def count_fresh_password(request: HttpRequest) -> None:
-    """Who signed in a moment ago need not give the password again to enrol the first factor."""
+def accept_recent_password(request: HttpRequest) -> None:
+    """Counts a recent sign-in by password as reauthentication, which enrolling a factor requires."""
     oldest = time.time() - app_settings.REAUTHENTICATION_TIMEOUT
     records = get_authentication_records(request, request.user)
     if any(record["method"] == "password" and record["at"] > oldest for record in records):
@@ -124,16 +130,16 @@ def count_fresh_password(request: HttpRequest) -> None:
 
 @receiver(authenticator_added, dispatch_uid="accounts.second_factor.after_enrolment")
 def after_enrolment(request: HttpRequest, user: Any, authenticator: Authenticator, **_: Any) -> None:
-    """An operator's first factor: it counts as given here, and sessions opened without it are over."""
-    if user.is_staff and authenticator.type in FACTORS and of(user).count() == 1:
+    """Counts an operator's first factor as given in this session, and ends all other sessions."""
+    if user.is_staff and authenticator.type in FACTORS and factors_of(user).count() == 1:
         record_authentication(request, user, "mfa", id=authenticator.pk, type=authenticator.type)
         end_other_sessions(request, user)
 
 
 @receiver(authenticator_removed, dispatch_uid="accounts.second_factor.after_removal")
 def after_removal(request: HttpRequest, user: Any, **_: Any) -> None:
-    """An operator's last factor is gone (allauth's API lets it): enrol anew."""
-    if user.is_staff and not of(user).exists():
+    """Makes an operator enrol again after the last factor was removed, which allauth's API allows."""
+    if user.is_staff and not factors_of(user).exists():
         records = get_authentication_records(request, user)
         kept = [record for record in records if record["method"] != "mfa"]
         request.session[AUTHENTICATION_METHODS_SESSION_KEY] = kept
@@ -141,5 +147,6 @@ def after_removal(request: HttpRequest, user: Any, **_: Any) -> None:
 
 
 def end_other_sessions(request: HttpRequest, user: Any) -> None:
+    """Ends all sessions of the user but that of the request."""
     operators.end_sessions(user=user)
     request.session[HASH_SESSION_KEY] = user.get_session_auth_hash()

@@ -1,8 +1,8 @@
-"""Django's sessions in the database, with two differences.
+"""Stores sessions in the database, as Django does, with two differences.
 
-It asks for no key that it can't have made: a cookie or a token with a NUL in it would otherwise reach
-PostgreSQL, and every stranger could cause a 500. And a session that the database cannot save for now is an
-outage: Django's own store takes every error for a session that was deleted meanwhile, which is a 400.
+It looks up only keys that it can have generated: otherwise a cookie or token with a NUL in it would reach
+PostgreSQL and cause a 500. And if a save fails because of an outage of the database, that error is raised
+(503): Django's own store treats every error as a session that was deleted in the meantime (400).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from core.sqlstates import is_outage
 
 class SessionStore(DatabaseStore):
     def _validate_session_key(self, key: Any) -> bool:
-        """What Django asks of a key (8 characters or more), and that they are of its own alphabet."""
+        """Returns whether the key has at least 8 characters, as in Django, all ASCII letters and digits."""
         return isinstance(key, str) and len(key) >= 8 and key.isascii() and key.isalnum()
 
     def exists(self, session_key: Any) -> bool:

@@ -1,6 +1,6 @@
-"""Sessions that ended are forgotten, and with them where their people were.
+"""Deletes expired sessions, and with them the addresses and browsers of their users.
 
-Every sign-up and sign-in begins a session, whether or not it is finished: without this they would pile up.
+Every attempt to sign up or sign in creates a session, also one that is not completed, so they accumulate.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from django.contrib.sessions.models import Session
 from django.db.models import Exists, Model, OuterRef, QuerySet
 from django.utils import timezone
 
-AT_MOST = 10_000  # of each table in one go, so that no statement is long
-JUST_BEGUN = timedelta(hours=1)  # a new session's two rows are not written in one moment
+BATCH_SIZE = 10_000  # rows of each table in one run, which keeps the statements short
+GRACE_PERIOD = timedelta(hours=1)  # the two rows of a new session are not written at the same time
 
 
 def forget_ended() -> int:
-    """Deletes what is over, and says how many rows that were."""
+    """Deletes ended sessions, at most one batch of each table, and returns the number of deleted rows."""
     expired = Session.objects.filter(expire_date__lt=timezone.now())
-    living = Session.objects.filter(session_key=OuterRef("session_key"))
-    settled = UserSession.objects.filter(created_at__lt=timezone.now() - JUST_BEGUN)
-    return delete_some(expired) + delete_some(settled.filter(~Exists(living)))
+    session = Session.objects.filter(session_key=OuterRef("session_key"))
+    older = UserSession.objects.filter(created_at__lt=timezone.now() - GRACE_PERIOD)
+    return delete_batch(expired) + delete_batch(older.filter(~Exists(session)))
 
 
-def delete_some(rows: QuerySet[Model]) -> int:
-    keys = list(rows.values_list("pk", flat=True)[:AT_MOST])
+def delete_batch(rows: QuerySet[Model]) -> int:
+    keys = list(rows.values_list("pk", flat=True)[:BATCH_SIZE])
     deleted, _ = rows.model._default_manager.filter(pk__in=keys).delete()  # noqa: SLF001  (Django's own way)
     return deleted

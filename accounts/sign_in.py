@@ -1,6 +1,6 @@
-"""What became of each attempt to sign in: counted, and said in the log without the e-mail address.
+"""Counts and logs every attempt to sign in, without the e-mail address.
 
-The metric tells how many; the log line tells from which address and into which account.
+The log line has the address of the client and the id of the account.
 """
 
 from __future__ import annotations
@@ -22,20 +22,21 @@ LOGGER = structlog.get_logger(__name__)
 
 
 def record_failure(*, request: HttpRequest, outcome: str, user_id: int | None = None) -> None:
+    """Counts and logs a failed sign-in. `outcome` is one of LOGIN_OUTCOMES in accounts/metrics.py."""
     record_login(outcome)
     LOGGER.warning("sign_in_failed", outcome=outcome, user_id=user_id, remote_address=address_of(request))
 
 
 def account_of(email: str) -> int | None:
-    """The id of the account with this address, for the log."""
+    """Returns the id of the account with this e-mail address, or None."""
     return User.objects.filter(email=email.strip().lower()).values_list("pk", flat=True).first()
 
 
 def address_of(request: HttpRequest) -> str:
-    """Where the request came from; what proxies say counts as far as TRUSTED_PROXY_COUNT says."""
+    """Returns the client's address, behind as many proxies as TRUSTED_PROXY_COUNT says, or ""."""
     try:
         return str(get_adapter().get_client_ip(request))
-    except PermissionDenied:  # a request without an address: over a local socket, or made by a test
+    except PermissionDenied:  # a request without an address: over a Unix socket, or from a test
         return ""
 
 

@@ -1,6 +1,6 @@
-"""Sign-up: an account and its address are stored together or not at all, and counted once.
+"""Registers an account together with its address in one transaction, and counts it once.
 
-Then the address is confirmed with a code.
+Afterwards the user verifies the address with a code.
 """
 
 from __future__ import annotations
@@ -33,10 +33,11 @@ class SignUpInput(SignupInput):  # type: ignore[misc]  # allauth ships no types
         data: dict[str, Any] = super().clean()
         self.profile = self.cleaned_profile(data)
         if "password" in data:
-            self.refuse_password_like_person(data)
+            self.refuse_personal_password(data)
         return data
 
     def cleaned_profile(self, data: dict[str, Any]) -> dict[str, str]:
+        """Returns the normalised profile, or {} after adding the errors to the form."""
         given = {name: data[name] for name in profile.FIELDS if data.get(name)}
         try:
             return profile.cleaned(given, User())
@@ -45,8 +46,8 @@ class SignUpInput(SignupInput):  # type: ignore[misc]  # allauth ships no types
                 self.add_error(name, [ValidationError(message, code="invalid") for message in messages])
         return {}
 
-    def refuse_password_like_person(self, data: dict[str, Any]) -> None:
-        """allauth looks at the password before it knows whose it is."""
+    def refuse_personal_password(self, data: dict[str, Any]) -> None:
+        """Adds an error if the password resembles the name or address; allauth's check does not know them."""
         try:
             person = User(email=data.get("email", ""), full_name=data.get("full_name", ""))
             get_adapter().clean_password(data["password"], person)
@@ -54,16 +55,20 @@ class SignUpInput(SignupInput):  # type: ignore[misc]  # allauth ships no types
             self.add_error("password", problem)
 
     def try_save(self, request: HttpRequest) -> tuple[User | None, HttpResponse | None]:
-        """The new account, or the answer for a taken address, which looks the same; its owner gets a mail."""
+        """Returns the new account, or the response for a taken address.
+
+        The response is the same in both cases, so that it does not reveal whether an address has an account.
+        The owner of a taken address gets a mail.
+        """
         if self.account_already_exists:
-            User().set_password(self.cleaned_data["password"])  # takes as long as a new account
+            User().set_password(self.cleaned_data["password"])  # takes the time that a new account takes
         else:
             try:
                 return self.register(request), None
             except IntegrityError:
                 if not User.objects.filter(email=self.cleaned_data["email"]).exists():
                     raise
-                self.account_already_exists = True  # somebody signed up with it since the check
+                self.account_already_exists = True  # another request registered it since the check
         result: tuple[User | None, HttpResponse | None] = super().try_save(request)
         return result
 
@@ -83,7 +88,7 @@ class SignUpView(SignupView):  # type: ignore[misc]  # allauth ships no types
 
 class VerifyEmailView(AllauthVerifyEmailView):  # type: ignore[misc]  # allauth ships no types
     def post(self, request: HttpRequest, *args: Any, **values: Any) -> HttpResponse:
-        """Who confirmed the address on another device meanwhile has nothing pending here, and signs in."""
+        """Verifies the address. Answers 409 if it was verified on another device in the meantime."""
         if self.process and self.process.email_address.verified:
             self.process.abort()
             conflict: HttpResponse = ConflictResponse(request)

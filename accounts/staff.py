@@ -1,6 +1,6 @@
-"""Who enters the console: operators, signed in by django-allauth's page, if need be with a second factor.
+"""Admits operators to the console after sign-in on django-allauth's pages, with a second factor if required.
 
-Every address of the console (admin, runbooks, images of documents) asks `has_permission` of this site.
+Every URL of the console (admin, runbooks, images of documents) calls `has_permission` of this site.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ class OperatorsSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold ships no t
 
     @method_decorator(never_cache)
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """The way in. Asks for what is missing: to sign in, to give the second factor, to enrol one."""
+        """Redirects to the next missing step: sign in, give the second factor, or enrol one."""
         target = get_next_redirect_url(request) or ""
         if not target or target.startswith(request.path):
             target = reverse("admin:index", current_app=self.name)
         if not request.user.is_authenticated:
             return redirect_to_login(target, reverse("account_login"))
         if not self.is_operator(request):
-            context = {**self.each_context(request), "title": "Not for this account"}
+            context = {**self.each_context(request), "title": "No access"}
             return TemplateResponse(request, "accounts/refused.html", context, status=HTTPStatus.FORBIDDEN)
         if second_factor.is_missing(request):
-            target = second_factor.way_to_give_it(request, request.user, target)
+            target = second_factor.url_to_give_factor(request, request.user, target)
         return HttpResponseRedirect(target)
 
     def logout(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponseBase:
@@ -55,7 +55,7 @@ class OperatorsSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold ships no t
 
 
 def too_many_attempts(request: HttpRequest) -> HttpResponse:
-    """Instead of a sign-in page, when django-allauth's rate limit is reached."""
+    """Returns the page that replaces a sign-in page when django-allauth's rate limit is reached."""
     context = {**admin.site.each_context(request), "title": "Too many attempts"}
     response = TemplateResponse(
         request, "accounts/too_many_attempts.html", context, status=HTTPStatus.TOO_MANY_REQUESTS

@@ -1,4 +1,4 @@
-"""Celery tasks of accounts. Running one twice, or never, changes no outcome."""
+"""Celery tasks of accounts. All are idempotent, and beat runs each of them again if a run is lost."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def forget_ended_sessions() -> None:
 
 @shared_task
 def send_mails() -> None:
-    """Sends the mails that are due: woken after each commit that stores one, and by beat."""
+    """Sends the mails that are due; enqueued after each commit that stores one, and by beat."""
     work.run_due()
 
 

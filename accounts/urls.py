@@ -1,7 +1,7 @@
-"""/accounts/…: the pages on which operators sign in and look after their password and second factor.
+"""Routes below /accounts/: the pages where operators sign in and manage their password and second factor.
 
-django-allauth's views, and only those: buyers and sellers have its API (/_allauth/), nobody signs up here.
-The names are allauth's own, which it looks up itself.
+Only the django-allauth views that operators need; there is no sign-up. Buyers and sellers use its API
+(/_allauth/). The route names are those that allauth itself reverses.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ View = Callable[..., HttpResponseBase]
 
 
 def page(view: View) -> View:
-    """The view, its page in the console's frame; no cache keeps what it says about somebody."""
+    """Returns the view with the context of the console's frame and without caching of personal data."""
 
     @never_cache
     @wraps(view)
@@ -42,14 +42,19 @@ def page(view: View) -> View:
 
 
 def own(view: View) -> View:
-    """A page of one's own account. A session opened without the factor that there is must give it first."""
+    """Returns the view as a page of one's own account, which asks for the second factor if there is one."""
     framed = page(view)
 
     @wraps(view)
     def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         user = request.user
-        if user.is_authenticated and second_factor.is_missing(request) and second_factor.of(user).exists():
-            return HttpResponseRedirect(second_factor.way_to_give_it(request, user, request.get_full_path()))
+        if (
+            user.is_authenticated
+            and second_factor.is_missing(request)
+            and second_factor.factors_of(user).exists()
+        ):
+            target = request.get_full_path()
+            return HttpResponseRedirect(second_factor.url_to_give_factor(request, user, target))
         return framed(request, *args, **kwargs)
 
     return guarded

@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from ninja.security import APIKeyCookie, APIKeyHeader
 from ninja.utils import check_csrf
 
-from accounts.addresses import has_proved
+from accounts.addresses import has_verified
 from accounts.models import User
 from amani import throttling
 from amani.errors import CsrfFailed, EmailNotVerified
@@ -55,7 +55,7 @@ class SessionCookie(APIKeyCookie):
 
 def admitted(request: HttpRequest, user: User) -> User:
     """Before anything of the body is read, so that files that are too many cost nothing."""
-    if not has_proved(user=user, email=user.email):
+    if not has_verified(user=user, email=user.email):
         raise EmailNotVerified
     throttling.count_user(user.pk)
     if request.content_type == "multipart/form-data":

@@ -10,7 +10,7 @@ from django.contrib.auth.models import Group
 from django.db import transaction
 
 from accounts.models import User
-from accounts.operators import vouch
+from accounts.operators import verify_address
 from core.errors import Conflict
 from kyc.demo import Team, seed_cases
 from observability.demo import seed_alerts
@@ -77,5 +77,5 @@ def ensure_operator(email: str, full_name: str, role: str) -> User:
     if user is None:
         user = User.objects.create_user(email, full_name=full_name, is_staff=True)
         user.groups.add(Group.objects.get(name=role))
-        vouch(user=user)
+        verify_address(user=user)
     return user

@@ -20,7 +20,7 @@ class Migration(migrations.Migration):
             field=models.DateTimeField(
                 blank=True,
                 editable=False,
-                help_text="The person left; nothing here names them any more.",
+                help_text="Since then the row has no personal data.",
                 null=True,
             ),
         ),
@@ -37,7 +37,7 @@ class Migration(migrations.Migration):
             field=models.DateTimeField(
                 blank=True,
                 editable=False,
-                help_text="Every session from before this moment is over.",
+                help_text="Sessions that began before this time are invalid.",
                 null=True,
             ),
         ),

@@ -21,13 +21,13 @@ class Migration(migrations.Migration):
                         auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
                     ),
                 ),
-                ("kind", models.CharField(help_text="The template's name.", max_length=64)),
-                ("domain", models.CharField(help_text="Of the recipient's address.", max_length=253)),
+                ("kind", models.CharField(help_text="Name of the template.", max_length=64)),
+                ("domain", models.CharField(help_text="Domain of the recipient's address.", max_length=253)),
                 (
                     "address_hash",
                     models.CharField(
                         db_index=True,
-                        help_text="Keyed hash of the address: finds the mails of an account.",
+                        help_text="Keyed hash of the address, to find the mails of an account.",
                         max_length=64,
                     ),
                 ),
@@ -40,8 +40,8 @@ class Migration(migrations.Migration):
                     models.CharField(
                         choices=[
                             ("waiting", "to be sent"),
-                            ("sent", "taken by the mail server"),
-                            ("refused", "refused for good"),
+                            ("sent", "accepted by the mail server"),
+                            ("refused", "refused permanently"),
                             ("given_up", "given up"),
                         ],
                         default="waiting",
@@ -63,7 +63,9 @@ class Migration(migrations.Migration):
                 ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 (
                     "expires_at",
-                    models.DateTimeField(help_text="Then nobody needs it any more: its code has run out."),
+                    models.DateTimeField(
+                        help_text="After this time the mail is given up: its code has expired."
+                    ),
                 ),
                 ("finished_at", models.DateTimeField(blank=True, null=True)),
                 ("request_id", models.CharField(blank=True, max_length=64)),
@@ -71,7 +73,7 @@ class Migration(migrations.Migration):
                     "person",
                     models.ForeignKey(
                         blank=True,
-                        help_text="If it is known.",
+                        help_text="Empty if unknown.",
                         null=True,
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="+",

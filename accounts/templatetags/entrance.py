@@ -10,8 +10,8 @@ register = template.Library()
 
 
 @register.simple_tag
-def entry(field: BoundField, has_cursor: bool = False) -> SafeString:  # noqa: FBT001, FBT002  (a template's word)
-    """The field's input, tied to what is wrong with it."""
+def entry(field: BoundField, has_cursor: bool = False) -> SafeString:  # noqa: FBT001, FBT002  (a template tag)
+    """Renders the field's input, linked to its error message; `has_cursor` gives it the focus."""
     attributes: dict[str, str | bool] = {"placeholder": ""}
     if has_cursor:
         attributes["autofocus"] = True

@@ -34,7 +34,7 @@ def totp(secret: str, steps: int = 0) -> str:
 
 
 def signed_in(device: type[App], **environment: str) -> App:
-    """Somebody who gave the password twice: to sign in, and again to change how they do."""
+    """Returns a device whose user signed in and then reauthenticated with the password."""
     phone = device(**environment)
     assert phone.sign_in().status == 200
     assert phone.post("auth/reauthenticate", password=PASSWORD).status == 200
@@ -147,7 +147,7 @@ def test_who_takes_the_app_off_signs_in_with_the_password_again() -> None:
 
 
 def test_with_a_factor_the_password_alone_confirms_nothing(ada: User) -> None:
-    """Somebody else holds the telephone, signed in, and knows the password."""
+    """An attacker has the unlocked telephone, with an open session, and knows the password."""
     phone = App()
     phone.sign_in()
     secret = enrolled()[1]

@@ -28,8 +28,8 @@ PASSWORD = "correct horse battery staple"
 
 @pytest.fixture(autouse=True)
 def no_other_apps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What KYC and escrow have to say is tested there."""
-    monkeypatch.setattr(erasure, "keepers", {})
+    """Removes the hooks of other apps, which are tested in those apps."""
+    monkeypatch.setattr(erasure, "hooks_by_app", {})
     monkeypatch.setattr(export, "collectors", {})
 
 

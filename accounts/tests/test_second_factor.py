@@ -90,7 +90,7 @@ def test_buyer_who_signs_in_on_the_page_reads_a_refusal(client: Client) -> None:
     assert "These pages are for Amani&#x27;s operators" in answer.content.decode().replace("'", "&#x27;")
 
 
-def test_buyer_who_proved_no_address_is_asked_for_its_code(client: Client) -> None:
+def test_buyer_with_an_unverified_address_is_asked_for_the_code(client: Client) -> None:
     User.objects.create_user("buyer@example.com", PASSWORD)
     assert sign_in(client, "buyer@example.com").headers["Location"] == "/accounts/confirm-email/"
     assert opens(client, "/accounts/confirm-email/")
@@ -336,20 +336,20 @@ def test_last_factor_cannot_be_taken_away(signed_in: Client) -> None:
 def test_last_security_key_cannot_be_taken_away_but_another_one_can(signed_in: Client, ada: User) -> None:
     key = Authenticator.objects.create(user=ada, type="webauthn", data={"name": "blue", "credential": {}})
     signed_in.post("/accounts/2fa/totp/deactivate/")
-    assert set(second_factor.of(ada)) == {key}
+    assert set(second_factor.factors_of(ada)) == {key}
     url = f"/accounts/2fa/webauthn/keys/{key.pk}/remove/"
     assert b"This is the last factor" in signed_in.post(url, follow=True).content
-    assert set(second_factor.of(ada)) == {key}
+    assert set(second_factor.factors_of(ada)) == {key}
     other = Authenticator.objects.create(user=ada, type="webauthn", data={"name": "red", "credential": {}})
     assert signed_in.post(url).status_code == 302
-    assert set(second_factor.of(ada)) == {other}
+    assert set(second_factor.factors_of(ada)) == {other}
 
 
 def test_key_of_somebody_else_cannot_be_taken_away(signed_in: Client) -> None:
     other = User.objects.create_user("other@example.com", is_staff=True)
     key = Authenticator.objects.create(user=other, type="webauthn", data={"name": "blue", "credential": {}})
     assert signed_in.post(f"/accounts/2fa/webauthn/keys/{key.pk}/remove/").status_code == 404
-    assert second_factor.of(other).exists()
+    assert second_factor.factors_of(other).exists()
 
 
 def test_last_factor_taken_away_by_the_api_leads_straight_to_enrolment(signed_in: Client, ada: User) -> None:

@@ -46,7 +46,7 @@ def test_a_session_that_has_just_begun_is_left_alone(phones: list[App]) -> None:
 
 
 def test_one_go_deletes_no_more_than_its_share(phones: list[App], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sessions, "AT_MOST", 2)
+    monkeypatch.setattr(sessions, "BATCH_SIZE", 2)
     Session.objects.update(expire_date=timezone.now() - timedelta(seconds=1))
     assert sessions.forget_ended() == 4
     assert (Session.objects.count(), UserSession.objects.count()) == (1, 1)

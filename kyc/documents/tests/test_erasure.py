@@ -48,7 +48,7 @@ def everything(case: Case) -> Any:
 
 
 def test_kyc_is_asked_when_somebody_leaves_or_wants_their_data() -> None:
-    assert erasure.keepers["kyc"].erase is not None
+    assert erasure.hooks_by_app["kyc"].erase is not None
     assert "kyc" in export.collectors
 
 
