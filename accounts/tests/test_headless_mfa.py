@@ -62,7 +62,7 @@ def with_key(device: type[App], key: SoftKey) -> App:
 
 
 @pytest.mark.parametrize("device", DEVICES)
-def test_with_an_authenticator_app_the_password_alone_opens_nothing(
+def test_with_an_authenticator_app_the_password_alone_does_not_sign_in(
     device: type[App], django_capture_on_commit_callbacks: Any
 ) -> None:
     with django_capture_on_commit_callbacks(execute=True):
@@ -110,7 +110,7 @@ def test_codes_cannot_be_guessed_without_end() -> None:
     assert (phone.me(), locked()) == (401, 1)
 
 
-def test_a_factor_is_added_only_by_who_has_just_given_the_password() -> None:
+def test_adding_a_factor_requires_reauthentication() -> None:
     phone = App()
     phone.sign_in()
     secret = phone.get("account/authenticators/totp").json["meta"]["secret"]
@@ -139,14 +139,14 @@ def test_a_recovery_code_stands_in_for_the_app_and_works_once(device: type[App])
     assert phone.get("account/authenticators/recovery-codes").json["data"]["unused_code_count"] == 9
 
 
-def test_who_takes_the_app_off_signs_in_with_the_password_again() -> None:
+def test_after_the_app_is_removed_the_password_alone_signs_in() -> None:
     phone, _ = enrolled()
     assert phone.delete("account/authenticators/totp").status == 200
     assert not Authenticator.objects.exists()
     assert App().sign_in().status == 200
 
 
-def test_with_a_factor_the_password_alone_confirms_nothing(ada: User) -> None:
+def test_with_a_factor_the_password_alone_does_not_reauthenticate(ada: User) -> None:
     """An attacker has the unlocked telephone, with an open session, and knows the password."""
     phone = App()
     phone.sign_in()

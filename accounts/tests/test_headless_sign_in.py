@@ -166,7 +166,9 @@ def test_what_a_client_says_of_its_address_counts_as_far_as_proxies_are_trusted(
     assert claim.sign_in("person-11@example.com", "wrong").errors == errors
 
 
-def test_a_request_that_came_round_the_proxies_is_from_whoever_connected(ada: User, settings: Any) -> None:
+def test_request_that_bypassed_the_proxies_has_the_address_of_its_connection(
+    ada: User, settings: Any
+) -> None:
     settings.ALLAUTH_TRUSTED_PROXY_COUNT = 3
     assert App(HTTP_X_FORWARDED_FOR="10.1.1.1").sign_in().status == 200
 
@@ -270,7 +272,7 @@ def test_three_wrong_codes_and_the_right_one_resets_nothing(ada: User) -> None:
     assert authenticate(email=EMAIL, password=PASSWORD) == ada
 
 
-def test_somebody_s_codes_cannot_be_asked_for_without_end(ada: User) -> None:
+def test_requests_for_codes_are_limited(ada: User) -> None:
     statuses = [App().post("auth/password/request", email=EMAIL).status for _ in range(6)]
     assert statuses == [401, 401, 401, 401, 401, 429]
     assert len(mail.outbox) == 5

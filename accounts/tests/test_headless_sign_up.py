@@ -24,7 +24,7 @@ REGISTERED = "user_registrations_total"
 
 
 @pytest.mark.parametrize("device", DEVICES)
-def test_somebody_signs_up_confirms_the_address_and_is_signed_in(device: type[App]) -> None:
+def test_sign_up_and_verified_address_sign_the_user_in(device: type[App]) -> None:
     ada = device()
     answer = ada.sign_up("Ada@Example.com")
     assert (answer.status, answer.pending, ada.me()) == (401, ["verify_email"], 401)
@@ -135,7 +135,9 @@ def test_an_account_is_counted_when_it_is_committed_and_once(
     assert counted() == 1
 
 
-def test_nobody_else_s_accounts_are_counted(django_capture_on_commit_callbacks: Any, client: Any) -> None:
+def test_accounts_created_by_superusers_are_not_counted(
+    django_capture_on_commit_callbacks: Any, client: Any
+) -> None:
     counted = Change(REGISTERED)
     with django_capture_on_commit_callbacks(execute=True):
         client.force_login(User.objects.create_superuser("root@example.com", PASSWORD))
@@ -210,7 +212,7 @@ def test_another_code_can_be_asked_for_and_the_first_is_worth_nothing_then() -> 
     assert ada.me() == 200
 
 
-def test_who_never_confirmed_gets_a_new_code_by_signing_in() -> None:
+def test_sign_in_with_an_unverified_address_sends_a_new_code() -> None:
     App().sign_up()
     cache.clear()
     ada = App()
@@ -220,7 +222,7 @@ def test_who_never_confirmed_gets_a_new_code_by_signing_in() -> None:
     assert ada.me() == 200
 
 
-def test_who_confirmed_on_another_device_signs_in_on_the_first() -> None:
+def test_address_verified_on_another_device_allows_sign_in_on_the_first() -> None:
     telephone, laptop = App(), App()
     telephone.sign_up()
     cache.clear()
@@ -231,7 +233,7 @@ def test_who_confirmed_on_another_device_signs_in_on_the_first() -> None:
     assert telephone.sign_in().status == 200
 
 
-def test_nobody_signs_up_on_the_operators_pages() -> None:
+def test_operators_pages_offer_no_sign_up() -> None:
     for path in ("/accounts/signup/", "/accounts/login/"):
         App().client.post(path, {"email": EMAIL, "password1": PASSWORD})
     assert not User.objects.exists()

@@ -105,7 +105,7 @@ def test_nothing_else_of_an_account_can_be_set(field: str, app: Client, person: 
     assert User.objects.filter(pk=person.pk).values().get() == before
 
 
-def test_nobody_changes_another_account(app: Client, person: User) -> None:
+def test_another_account_cannot_be_changed(app: Client, person: User) -> None:
     other = User.objects.create_user("eve@example.com", full_name="Eve")
     assert change(app, full_name="Ada Eze").json()["id"] == person.pk
     assert (
@@ -191,7 +191,7 @@ def test_telephone_numbers_are_kept_as_e164(text: str, country: str, number: str
         ("+23480312345678901", ""),
     ],
 )
-def test_telephone_numbers_that_nobody_can_call_are_refused(text: str, country: str) -> None:
+def test_invalid_telephone_numbers_are_refused(text: str, country: str) -> None:
     with pytest.raises(InvalidValue):
         clean_phone_number(text, country)
 
@@ -201,7 +201,7 @@ def test_a_refused_change_is_an_error_of_the_profile(person: User) -> None:
         update_profile(user_id=person.pk, changes={"full_name": "", "country": "XX"})
 
 
-def test_a_change_on_its_way_writes_nothing_about_somebody_who_left(person: User) -> None:
+def test_concurrent_change_writes_nothing_to_an_erased_account(person: User) -> None:
     erase_account(user_id=person.pk)
     with pytest.raises(AccountClosed):
         update_profile(user_id=person.pk, changes={"full_name": "Ada Obi", "country": "NG"})

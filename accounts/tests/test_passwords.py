@@ -29,7 +29,7 @@ def typed(request: pytest.FixtureRequest) -> str:
 
 @pytest.mark.parametrize("given", SPELLINGS)
 @pytest.mark.parametrize("device", DEVICES)
-def test_who_signed_up_in_one_spelling_signs_in_with_any(device: type[App], given: str, typed: str) -> None:
+def test_password_typed_in_another_spelling_signs_in(device: type[App], given: str, typed: str) -> None:
     assert device().sign_up(password=SPELLINGS[given]).status == 401  # until the address is confirmed
     EmailAddress.objects.update(verified=True)
     assert device().sign_in(password=typed + "x").status == 400

@@ -56,7 +56,7 @@ def test_migrating_makes_the_five_roles_with_exactly_their_permissions() -> None
     assert {role: permissions_of(role) for role in TABLE} == TABLE
 
 
-def test_roles_are_put_right_when_somebody_changed_them() -> None:
+def test_changed_roles_are_restored() -> None:
     viewer = Group.objects.get(name="viewer")
     viewer.permissions.add(Permission.objects.get(codename="resend_delivery"))
     viewer.permissions.remove(Permission.objects.get(codename="view_episode"))
@@ -93,7 +93,7 @@ def test_every_permission_of_the_domain_belongs_to_some_role() -> None:
     assert declared_by("kyc") == {name for name in given if name.startswith("kyc.")}
 
 
-def test_nobody_but_reviewers_sees_images_and_no_reviewer_revokes_or_sets_limits() -> None:
+def test_only_reviewers_see_images_and_no_reviewer_revokes_or_sets_limits() -> None:
     assert [role for role, names in ROLES.items() if "kyc.view_document" in names] == ["kyc reviewer"]
     assert not ROLES["kyc reviewer"] & {"kyc.revoke_case", "kyc.change_limits"}
     assert [role for role, names in ROLES.items() if "kyc.review_case" in names] == ["kyc reviewer"]

@@ -266,7 +266,7 @@ def test_session_that_was_opened_without_the_factor_must_give_it(
     assert opens(client)
 
 
-def test_who_has_only_a_security_key_is_asked_for_that(client: Client, ada: User, required: None) -> None:
+def test_operator_with_only_a_security_key_is_asked_for_it(client: Client, ada: User, required: None) -> None:
     client.force_login(ada)
     Authenticator.objects.create(user=ada, type="webauthn", data={"name": "blue key", "credential": {}})
     login = client.get("/admin/login/", {"next": "/admin/"})
@@ -294,7 +294,7 @@ def test_second_factor_costs_a_page_no_query(client: Client, ada: User, settings
     assert counts[0] == counts[1]
 
 
-def test_who_has_a_factor_confirms_with_it_and_not_with_the_password(
+def test_reauthentication_with_a_factor_refuses_the_password(
     client: Client, ada: User, required: None
 ) -> None:
     give_second_factor(ada)
@@ -327,13 +327,13 @@ def signed_in(client: Client, ada: User, required: None) -> Client:
     return client
 
 
-def test_last_factor_cannot_be_taken_away(signed_in: Client) -> None:
+def test_last_factor_cannot_be_removed(signed_in: Client) -> None:
     page = signed_in.post("/accounts/2fa/totp/deactivate/")
     assert b"This is the last factor" in page.content
     assert Authenticator.objects.filter(type="totp").count() == 1
 
 
-def test_last_security_key_cannot_be_taken_away_but_another_one_can(signed_in: Client, ada: User) -> None:
+def test_last_security_key_cannot_be_removed_but_another_one_can(signed_in: Client, ada: User) -> None:
     key = Authenticator.objects.create(user=ada, type="webauthn", data={"name": "blue", "credential": {}})
     signed_in.post("/accounts/2fa/totp/deactivate/")
     assert set(second_factor.factors_of(ada)) == {key}
@@ -345,14 +345,14 @@ def test_last_security_key_cannot_be_taken_away_but_another_one_can(signed_in: C
     assert set(second_factor.factors_of(ada)) == {other}
 
 
-def test_key_of_somebody_else_cannot_be_taken_away(signed_in: Client) -> None:
+def test_key_of_another_user_cannot_be_removed(signed_in: Client) -> None:
     other = User.objects.create_user("other@example.com", is_staff=True)
     key = Authenticator.objects.create(user=other, type="webauthn", data={"name": "blue", "credential": {}})
     assert signed_in.post(f"/accounts/2fa/webauthn/keys/{key.pk}/remove/").status_code == 404
     assert second_factor.factors_of(other).exists()
 
 
-def test_last_factor_taken_away_by_the_api_leads_straight_to_enrolment(signed_in: Client, ada: User) -> None:
+def test_last_factor_removed_by_the_api_leads_to_enrolment(signed_in: Client, ada: User) -> None:
     Authenticator.objects.filter(user=ada).delete()
     key = Authenticator.objects.create(user=ada, type="webauthn", data={"name": "blue", "credential": {}})
     elsewhere = Client()

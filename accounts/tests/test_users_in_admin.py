@@ -151,7 +151,7 @@ def test_proving_another_address_makes_no_operator_of_a_new_one(root: Client) ->
     assert (ada.email, ada.is_staff) == ("ada@example.com", False)
 
 
-def test_who_left_stays_away_whatever_page_was_open(root: Client) -> None:
+def test_erased_account_cannot_be_changed_from_an_open_page(root: Client) -> None:
     ada = make_person("ada@example.com", full_name="Ada Obi")
     before = erase_account(user_id=ada.pk)
     fields = {"email": "ada@example.com", "full_name": "Ada Obi", "is_active": "on"}
@@ -170,7 +170,7 @@ def test_sessions_of_an_account_that_was_off_do_not_come_back_with_it(root: Clie
     assert not is_signed_in(browser)
 
 
-def test_sessions_end_when_somebody_becomes_an_operator(root: Client) -> None:
+def test_sessions_end_when_a_user_becomes_an_operator(root: Client) -> None:
     ada = make_person("ada@example.com")
     browser = Client()
     browser.force_login(ada)
@@ -226,7 +226,7 @@ def test_reset_without_a_reason_or_by_an_operator_changes_nothing(root: Client, 
     assert not LogEntry.objects.exists()
 
 
-def test_nobody_resets_their_own_second_factor(root: Client) -> None:
+def test_operator_cannot_reset_their_own_second_factor(root: Client) -> None:
     me = User.objects.get(email="root@example.com")
     Authenticator.objects.create(user=me, type="totp", data={"secret": "A" * 32})
     assert b"reset-second-factor" not in root.get(f"{USERS}{me.pk}/change/").content
@@ -235,7 +235,7 @@ def test_nobody_resets_their_own_second_factor(root: Client) -> None:
     assert Authenticator.objects.count() == 1
 
 
-def test_reset_of_an_account_without_a_factor_or_of_nobody_is_refused(root: Client) -> None:
+def test_reset_of_a_missing_factor_or_account_is_refused(root: Client) -> None:
     ada = User.objects.create_user("ada@example.com", is_staff=True)
     page = root.post(f"{USERS}{ada.pk}/reset-second-factor/", {"reason": "lost"}, follow=True)
     assert "This account has no second factor." in page.content.decode()

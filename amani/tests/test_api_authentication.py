@@ -38,7 +38,7 @@ def test_there_are_operations_to_ask_for() -> None:
     [{}, {"X-Session-Token": "x" * 32}, {"X-Session-Token": ""}, {"Authorization": "Bearer x"}],
     ids=["nothing", "unknown token", "empty token", "bearer"],
 )
-def test_every_operation_asks_who_calls(method: str, path: str, headers: dict[str, str]) -> None:
+def test_every_operation_requires_authentication(method: str, path: str, headers: dict[str, str]) -> None:
     answer: Any = Client().generic(method, path, headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (401, "not_signed_in")
     assert answer["WWW-Authenticate"] == 'Session realm="Amani"'
@@ -156,7 +156,7 @@ def test_answers_about_a_person_are_kept_nowhere() -> None:
     assert Api(make_person())("GET", ME)["Cache-Control"] == "no-store"
 
 
-def test_the_access_line_names_who_called(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_access_line_names_the_user(caplog: pytest.LogCaptureFixture) -> None:
     person = make_person()
     request: Any = Client().get(ME, headers={"X-Session-Token": token_of(person)}).wsgi_request
     assert request.__dict__["_cached_user"] == person

@@ -301,7 +301,7 @@ def test_a_task_with_a_fault_fails_as_ever(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_who_calls_a_task_like_a_function_gets_the_error_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_task_called_as_a_function_raises_the_error(monkeypatch: pytest.MonkeyPatch) -> None:
     call: Callable[[], None] = app.tasks[HEARTBEAT]
     monkeypatch.setattr("observability.alerts.pipeline.watch", lambda: raise_in_database("53100"))
     with pytest.raises(DatabaseError, match="secret"):

@@ -57,6 +57,6 @@ def test_without_redis_the_operators_page_says_so_too() -> None:
 
 
 @pytest.mark.usefixtures("redis_is_down")
-def test_without_redis_who_is_signed_in_goes_on() -> None:
+def test_without_redis_signed_in_users_can_continue() -> None:
     person = make_person()
     assert Api(person)("GET", ME).status_code == 200
