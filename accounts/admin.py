@@ -21,14 +21,15 @@ from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
-from accounts import operators, roles, second_factor
+from accounts import operators, second_factor
 from accounts.addresses import has_verified
 from accounts.mail import admin as mails  # noqa: F401  (registers the page of mails)
 from accounts.models import User
 from core.console.history import posted_reason, see_other
 from core.errors import AmaniError
+from core.roles import descriptions
 
-# Groups are defined in code (accounts/roles.py). The other three are django-allauth's: their pages would show
+# Groups are defined in code (core/roles.py). The other three are django-allauth's: their pages would show
 # the secrets of second factors, and delete factors, addresses and sessions without asking for a reason.
 admin.site.unregister([Group, Authenticator, EmailAddress, UserSession])
 
@@ -110,7 +111,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc,type-arg]  # 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """Shows the roles as checkboxes."""
         kwargs["widget"] = UnfoldAdminCheckboxSelectMultipleWidget()
-        kwargs |= {"label": "Roles", "help_text": roles.IN_WORDS}
+        kwargs |= {"label": "Roles", "help_text": descriptions()}
         return super().formfield_for_manytomany(db_field, request, **kwargs)
 
     @admin.display(description="roles")

@@ -1,5 +1,6 @@
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.contrib.admin import apps as admin_apps
+from django.db.models.signals import post_migrate
 
 
 class ConsoleConfig(admin_apps.AdminConfig):
@@ -13,3 +14,9 @@ class AmaniConfig(AppConfig):
 
     def ready(self) -> None:
         from amani import checks, metrics  # noqa: F401  (registers the system checks; shows zero as zero)
+        from core.roles import ensure_roles
+
+        # After the last app that has models, so that django.contrib.auth has made all their permissions.
+        post_migrate.connect(
+            ensure_roles, sender=apps.get_app_config("observability"), dispatch_uid="amani.ensure_roles"
+        )

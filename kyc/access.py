@@ -8,12 +8,13 @@ from accounts.models import User
 from core.request_id import current_request_id
 from kyc.errors import CaseNotFound, NotAllowed, OwnCase
 from kyc.models import Case, NumberAccess
+from kyc.roles import REVIEW_CASE
 from kyc.selectors import number_of
 
 
 def show_number(*, case_id: int, actor: User) -> str:
     """The decrypted number. Raises CannotDecrypt, and then nobody has seen anything."""
-    if not actor.has_perm("kyc.review_case"):
+    if not actor.has_perm(REVIEW_CASE):
         raise NotAllowed("Only those who review cases see a whole number.")
     case = Case.objects.filter(pk=case_id).first()
     if case is None:

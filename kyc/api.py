@@ -17,7 +17,7 @@ from kyc.document_types import described
 from kyc.documents import received
 from kyc.errors import ImageIsNoFile
 from kyc.models import Case, Document, DocumentType, LimitKind, RejectionReason, Side, State
-from kyc.states import Event, Who, events_for
+from kyc.states import TRANSITIONS, Event, Who
 from kyc.status import Next, Status, status_of
 
 router = Router()
@@ -111,7 +111,7 @@ def shown(case: Case) -> CaseShown:
         reason_code=RejectionReason(case.reason_code) if case.reason_code and is_refused else None,
         reason=case.reason if is_refused else "",
         images=[image_shown(image) for image in case.documents.all() if selectors.is_current(image)],
-        steps=[] if selectors.is_final(case) else events_for(case.state, Who.PERSON),
+        steps=[] if selectors.is_final(case) else TRANSITIONS.events_for(case.state, Who.PERSON),
     )
 
 

@@ -7,9 +7,10 @@ class KycConfig(AppConfig):
     verbose_name = "KYC"
 
     def ready(self) -> None:
-        from kyc import checks, erasure, metrics, names  # noqa: F401  (metrics: shown from the start, at zero)
+        from kyc import checks, erasure, metrics, names, roles  # noqa: F401  (metrics: shown from the start, at zero)
         from kyc.limits.shipped import ensure_limits
 
         erasure.register()
         names.register()
+        roles.register()
         post_migrate.connect(ensure_limits, sender=self, dispatch_uid="kyc.ensure_limits")

@@ -17,16 +17,17 @@ from django.utils import timezone
 
 from accounts.models import User
 from core.errors import AmaniError
+from core.states import By
 from kyc import decisions, documents, metrics, numbers, providers, submission
 from kyc.constraints import constraints_named
 from kyc.decisions import reason_from, shortened
 from kyc.models import Case, RejectionReason, Side, State
+from kyc.roles import REVIEW_CASE, REVOKE_CASE
 from kyc.selectors import approvals_over, claims_lapsed, own_case
 from kyc.states import Event, Who
 from kyc.transitions import (
     NO_REASON,
     SYSTEM,
-    By,
     Reason,
     change,
     has_lapsed,
@@ -37,8 +38,6 @@ from kyc.transitions import (
     require,
 )
 
-REVIEW = "kyc.review_case"
-REVOKE = "kyc.revoke_case"
 SWEPT_AT_ONCE = 500
 
 # --- The person ---
@@ -116,7 +115,7 @@ def refusals_counted() -> Iterator[None]:
 @transaction.atomic
 def claim(*, case_id: int, reviewer: User) -> Case:
     """Nobody else reviews it for KYC_CLAIM_MINUTES. A claim that has lapsed may be taken over."""
-    case = lock_for_operator(case_id, reviewer, REVIEW)
+    case = lock_for_operator(case_id, reviewer, REVIEW_CASE)
     now = timezone.now()
     if has_lapsed(case, now):
         change(case, Event.LAPSE, SYSTEM)
@@ -129,7 +128,7 @@ def claim(*, case_id: int, reviewer: User) -> Case:
 @transaction.atomic
 def release(*, case_id: int, reviewer: User) -> Case:
     """Back into the queue, in its old place."""
-    case = lock_for_operator(case_id, reviewer, REVIEW)
+    case = lock_for_operator(case_id, reviewer, REVIEW_CASE)
     return change(case, Event.RELEASE, By(Who.CLAIMER, reviewer.pk))
 
 
@@ -139,7 +138,7 @@ def approve(*, case_id: int, reviewer: User, reason: str = "") -> Case:
     Raises DuplicateNumber when another account claims the number and `reason` does not say why it is right.
     """
     with constraints_named(), transaction.atomic():
-        case = lock_for_operator(case_id, reviewer, REVIEW)
+        case = lock_for_operator(case_id, reviewer, REVIEW_CASE)
         decisions.grant(case, By(Who.CLAIMER, reviewer.pk), shortened(reason))
         providers.cancel_checks(case=case)
         return case
@@ -148,7 +147,7 @@ def approve(*, case_id: int, reviewer: User, reason: str = "") -> Case:
 @transaction.atomic
 def reject(*, case_id: int, reviewer: User, reason_code: str, reason: str) -> Case:
     words = reason_from(reason_code, reason)
-    case = lock_for_operator(case_id, reviewer, REVIEW)
+    case = lock_for_operator(case_id, reviewer, REVIEW_CASE)
     decisions.refuse(case, Event.REJECT, By(Who.CLAIMER, reviewer.pk), words)
     providers.cancel_checks(case=case)
     return case
@@ -158,7 +157,7 @@ def reject(*, case_id: int, reviewer: User, reason_code: str, reason: str) -> Ca
 def ask_for_more(*, case_id: int, reviewer: User, reason_code: str, reason: str) -> Case:
     """Back to the person as a draft that tells them what is missing; the images stay."""
     words = reason_from(reason_code, reason)
-    case = lock_for_operator(case_id, reviewer, REVIEW)
+    case = lock_for_operator(case_id, reviewer, REVIEW_CASE)
     decisions.send_back(case, By(Who.CLAIMER, reviewer.pk), words)
     providers.cancel_checks(case=case)
     return case
@@ -167,7 +166,7 @@ def ask_for_more(*, case_id: int, reviewer: User, reason_code: str, reason: str)
 @transaction.atomic
 def revoke(*, case_id: int, actor: User, reason_code: str, reason: str) -> Case:
     words = reason_from(reason_code, reason)
-    case = lock_for_operator(case_id, actor, REVOKE)
+    case = lock_for_operator(case_id, actor, REVOKE_CASE)
     return decisions.refuse(case, Event.REVOKE, By(Who.REVOKER, actor.pk), words)
 
 
@@ -175,7 +174,7 @@ def revoke(*, case_id: int, actor: User, reason_code: str, reason: str) -> Case:
 def uphold(*, case_id: int, actor: User, reason: str) -> Case:
     """The approval stands although the provider doubts it. The person learns of neither."""
     note = decisions.note_from(reason)
-    case = lock_for_operator(case_id, actor, REVOKE)
+    case = lock_for_operator(case_id, actor, REVOKE_CASE)
     return decisions.uphold(case, By(Who.REVOKER, actor.pk), note)
 
 

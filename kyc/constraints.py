@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
-from django.db import IntegrityError
-from psycopg import errors as postgres
-
+from core.constraints import constraints_as
 from core.errors import AmaniError
 from kyc.errors import CaseOpen, NotInThisState, OwnCase
 
@@ -19,18 +17,6 @@ ERRORS: dict[str, Callable[[], AmaniError]] = {
 }
 
 
-@contextmanager
-def constraints_named() -> Iterator[None]:
-    """Goes around the transaction: after a violation nothing more can be asked inside it."""
-    try:
-        yield
-    except IntegrityError as error:
-        named = ERRORS.get(constraint_of(error))
-        if named is None:
-            raise
-        raise named() from error
-
-
-def constraint_of(error: IntegrityError) -> str:
-    cause = error.__cause__
-    return (cause.diag.constraint_name or "") if isinstance(cause, postgres.IntegrityError) else ""
+def constraints_named() -> AbstractContextManager[None]:
+    """Goes around the transaction, and raises this app's error for a constraint that was violated in it."""
+    return constraints_as(ERRORS)

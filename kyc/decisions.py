@@ -9,13 +9,14 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from core.states import By
 from kyc import metrics
 from kyc.errors import DuplicateNumber, NotAllowed, ReasonMissing
 from kyc.models import Case, State
 from kyc.models.cases import BY_PEOPLE
 from kyc.selectors import same_number
 from kyc.states import Event, Who
-from kyc.transitions import SYSTEM, By, Reason, change, require
+from kyc.transitions import SYSTEM, Reason, change, require
 
 LONGEST_REASON = 2_000
 

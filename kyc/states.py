@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import NamedTuple
 
+from core.states import TransitionTable, allow
 from kyc.models.cases import State
 
 
@@ -33,18 +33,8 @@ class Event(StrEnum):
     EXPIRE = "expire"
 
 
-class Transition(NamedTuple):
-    source: State
-    event: Event
-    target: State
-    who: frozenset[Who]
-
-
-def allow(source: State, event: Event, target: State, *who: Who) -> Transition:
-    return Transition(source, event, target, frozenset(who))
-
-
-TRANSITIONS = (
+TRANSITIONS = TransitionTable(
+    State,
     allow(State.DRAFT, Event.SUBMIT, State.SUBMITTED, Who.PERSON),
     allow(State.SUBMITTED, Event.WITHDRAW, State.DRAFT, Who.PERSON),
     allow(State.SUBMITTED, Event.CLAIM, State.IN_REVIEW, Who.REVIEWER),
@@ -62,24 +52,3 @@ TRANSITIONS = (
     allow(State.APPROVED, Event.UPHOLD, State.APPROVED, Who.REVOKER),
     allow(State.APPROVED, Event.EXPIRE, State.EXPIRED, Who.SYSTEM),
 )
-BY_STATE_AND_EVENT = {(row.source, row.event): row for row in TRANSITIONS}
-
-
-def find(source: State | str, event: Event) -> Transition | None:
-    """The transition that `event` causes in `source`; None when the table has none."""
-    return BY_STATE_AND_EVENT.get((State(source), event))
-
-
-def events_for(source: State | str, who: Who) -> list[Event]:
-    """What `who` may do to a case in that state, in the table's order."""
-    return [row.event for row in TRANSITIONS if row.source == source and who in row.who]
-
-
-def diagram() -> str:
-    """The table as a Mermaid diagram, for docs/kyc.md. Steps between the same two states share an arrow."""
-    arrows: dict[tuple[State, State], list[str]] = {}
-    for row in TRANSITIONS:
-        who = ", ".join(sorted(row.who))
-        arrows.setdefault((row.source, row.target), []).append(f"{row.event.replace('_', ' ')} ({who})")
-    lines = [f"    {source} --> {target}: {', '.join(steps)}" for (source, target), steps in arrows.items()]
-    return "\n".join(["stateDiagram-v2", "    [*] --> draft", *lines])

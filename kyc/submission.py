@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from core.encryption import encrypt
+from core.states import By
 from kyc import documents, metrics, numbers, providers
 from kyc.document_types import missing_images
 from kyc.documents import CleanImage, StoredImages
@@ -24,7 +25,7 @@ from kyc.models import Case, Document, DocumentType, Side, State
 from kyc.numbers import Identity
 from kyc.selectors import is_final, open_case_of
 from kyc.states import Event, Who
-from kyc.transitions import NO_REASON, By, change
+from kyc.transitions import NO_REASON, change
 
 
 def draft_of(person: User) -> Case | None:

@@ -10,21 +10,13 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from accounts.models import User
-from core.request_id import current_request_id
+from core.states import By, Transition, move
 from kyc.errors import CaseNotFound, ClaimedByAnother, NotAllowed, NotInThisState, OwnCase
-from kyc.models import Case, CaseEvent, State
-from kyc.states import Event, Transition, Who, find
+from kyc.models import Case, State
+from kyc.states import TRANSITIONS, Event, Who
 
 # What a step ends unless it says otherwise: a claim, and a doubt.
 RESET: dict[str, Any] = {"claimed_by_id": None, "claimed_until": None, "doubted_at": None}
-
-
-class By(NamedTuple):
-    """Who does it, and as what."""
-
-    who: Who
-    actor_id: int | None = None
-    provider: str = ""
 
 
 class Reason(NamedTuple):
@@ -62,9 +54,9 @@ def lock_for_operator(case_id: int, operator: User, permission: str) -> Case:
     return case
 
 
-def require(case: Case, event: Event, by: By, why: str = "") -> Transition:
+def require(case: Case, event: Event, by: By, why: str = "") -> Transition[State, Event, Who]:
     """The table's row for this step. Raises NotInThisState, or ClaimedByAnother."""
-    transition = find(case.state, event)
+    transition = TRANSITIONS.find(case.state, event)
     if transition is None or by.who not in transition.who:
         raise NotInThisState(case.state, event, why)
     if by.who == Who.CLAIMER:
@@ -89,25 +81,9 @@ def change(
     `reason` goes to the event's row and to the case; None leaves the case's last one, and `note` is then what
     the event's row says. Only a claim keeps a claimer.
     """
-    before, after = case.state, require(case, event, by).target
-    changed = {**RESET, **fields, "state": after, "version": case.version + 1}
+    transition = require(case, event, by)
+    changed = {**RESET, **fields}
     if reason is not None:
         changed |= reason._asdict()
-    for name, value in changed.items():
-        setattr(case, name, value)
-    case.save(update_fields=changed)
-    append_event(case, event, before, by, reason or Reason(reason=note))
+    move(case, transition, by, changed, case.events, **(reason or Reason(reason=note))._asdict())
     return case
-
-
-def append_event(case: Case, event: Event, before: str, by: By, reason: Reason) -> None:
-    CaseEvent.objects.create(
-        case=case,
-        event=event,
-        from_state=before,
-        to_state=case.state,
-        actor_id=by.actor_id,
-        provider=by.provider,
-        request_id=current_request_id(),
-        **reason._asdict(),
-    )

@@ -10,11 +10,13 @@ class ObservabilityConfig(AppConfig):
 
     def ready(self) -> None:
         from core import scrubbing
+        from observability import roles
         from observability.telemetry import database
         from observability.telemetry.secrets import configured_secrets
 
         scrubbing.learn(configured_secrets())
         database.connect()
+        roles.register()
         post_migrate.connect(make_channels, sender=self)
 
 

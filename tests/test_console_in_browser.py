@@ -25,7 +25,7 @@ EVIL = "/<img src=x onerror=window.evil=1>"
 
 @pytest.fixture
 def firing(monkeypatch: pytest.MonkeyPatch) -> Episode:
-    monkeypatch.setattr("observability.alerts.delivery.doorbell.Doorbell.ring", lambda self, names: None)
+    monkeypatch.setattr("core.doorbell.Doorbell.ring", lambda self, *arguments: None)
     rule = "http://prometheus/graph?g0.expr=instance:amani_http_errors:sum"
     episode = history.episode(12, summary="11.8% of requests fail", generator_url=rule)
     history.delivery(episode, "pagerduty", "failed", reason="400 Invalid routing key")

@@ -38,7 +38,7 @@ def usual(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.ALERT_WEBHOOK_TOKEN = TOKEN
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     settings.ACCOUNT_RATE_LIMITS = False
-    monkeypatch.setattr("observability.alerts.delivery.doorbell.Doorbell.ring", lambda _self, _names: None)
+    monkeypatch.setattr("core.doorbell.Doorbell.ring", lambda _self, *_arguments: None)
 
 
 class Surfaces:

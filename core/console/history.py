@@ -141,9 +141,8 @@ class HistoryAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
         return pattern
 
     def may(self, request: HttpRequest, permission: str) -> bool:
-        """Whether the operator has `permission` (a codename of this app) and may see the rows."""
-        has = request.user.has_perm(f"{self.opts.app_label}.{permission}")
-        return bool(has and self.has_view_permission(request))
+        """Whether the operator has `permission`, as "app.codename", and may see these rows."""
+        return bool(request.user.has_perm(permission) and self.has_view_permission(request))
 
     def perform(self, request: HttpRequest, done: str, action: Callable[[], object]) -> None:
         """Runs `action` and shows the message `done`, or the message of the AmaniError that it raised.

@@ -13,8 +13,9 @@ from kyc import cases
 from kyc.errors import DuplicateNumber, KycError
 from kyc.models import Case, State
 from kyc.models.cases import BY_PEOPLE
+from kyc.roles import REVIEW_CASE, REVOKE_CASE
 from kyc.selectors import same_number
-from kyc.states import Event, Who, events_for
+from kyc.states import TRANSITIONS, Event, Who
 from kyc.transitions import has_lapsed, lock_case
 from kyc.words import STATE_MARKS
 
@@ -48,10 +49,10 @@ class Action:
 ACTIONS = {
     action.event: action
     for action in (
-        Action(Event.CLAIM, "review_case", "c", "back_hand", "Claim", "You have it.", tone="primary"),
+        Action(Event.CLAIM, REVIEW_CASE, "c", "back_hand", "Claim", "You have it.", tone="primary"),
         Action(
             Event.APPROVE,
-            "review_case",
+            REVIEW_CASE,
             "a",
             "verified",
             "Approve",
@@ -62,7 +63,7 @@ ACTIONS = {
         ),
         Action(
             Event.REJECT,
-            "review_case",
+            REVIEW_CASE,
             "r",
             "block",
             "Reject",
@@ -74,7 +75,7 @@ ACTIONS = {
         ),
         Action(
             Event.ASK_FOR_MORE,
-            "review_case",
+            REVIEW_CASE,
             "m",
             "contact_support",
             "Ask for more",
@@ -85,7 +86,7 @@ ACTIONS = {
         ),
         Action(
             Event.RELEASE,
-            "review_case",
+            REVIEW_CASE,
             "u",
             "front_hand",
             "Release",
@@ -93,7 +94,7 @@ ACTIONS = {
         ),
         Action(
             Event.REVOKE,
-            "revoke_case",
+            REVOKE_CASE,
             "v",
             "gpp_bad",
             "Revoke",
@@ -105,7 +106,7 @@ ACTIONS = {
         ),
         Action(
             Event.UPHOLD,
-            "revoke_case",
+            REVOKE_CASE,
             "h",
             "verified_user",
             "Uphold",
@@ -134,9 +135,9 @@ def parts_of(user: User, case: Case) -> set[Who]:
     if case.person_id == user.pk:
         return set()
     parts: set[Who] = set()
-    if user.has_perm("kyc.review_case"):
+    if user.has_perm(REVIEW_CASE):
         parts |= {Who.REVIEWER} | ({Who.CLAIMER} if case.claimed_by_id == user.pk else set())
-    if user.has_perm("kyc.revoke_case"):
+    if user.has_perm(REVOKE_CASE):
         parts.add(Who.REVOKER)
     return parts
 
@@ -145,7 +146,7 @@ def offered(user: User, case: Case) -> list[Action]:
     """The buttons of the page, in their usual order."""
     taken_over = has_lapsed(case, timezone.now()) and case.claimed_by_id != user.pk
     state = State.SUBMITTED if taken_over else State(case.state)
-    possible = {event for who in parts_of(user, case) for event in events_for(state, who)}
+    possible = {event for who in parts_of(user, case) for event in TRANSITIONS.events_for(state, who)}
     if not case.doubted_at:
         possible.discard(Event.UPHOLD)  # it may be done, and there is nothing to be answered
     return [action for event, action in ACTIONS.items() if event in possible]

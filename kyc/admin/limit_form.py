@@ -9,8 +9,8 @@ from django.utils import timezone
 
 from accounts.models import User
 from core.errors import AmaniError
+from core.money import parse_amount
 from kyc.limits import rule_at, set_limit
-from kyc.limits.money import minor_from
 from kyc.limits.rules import LONGEST_REASON, checked
 from kyc.models import LimitKind, LimitRule
 from kyc.tiers import TIERS
@@ -45,7 +45,7 @@ class LimitForm(forms.Form):
         """All that `set_limit` would refuse, said before anybody is asked to confirm."""
         data = self.cleaned_data
         if {"amount", "currency"} <= data.keys():
-            data["amount_minor"] = minor_from(data["amount"], data["currency"])
+            data["amount_minor"] = parse_amount(data["amount"], data["currency"])
             if data["amount_minor"] is None:
                 self.add_error("amount", "Type an amount, with no more decimals than the currency has.")
         if not self.errors:

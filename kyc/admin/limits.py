@@ -15,15 +15,15 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
 from core.console.history import HistoryAdmin, see_other
+from core.money import format_amount
 from kyc.admin.limit_form import LimitForm
 from kyc.admin.operator import operator
 from kyc.limits.matrix import history, matrix
-from kyc.limits.money import shown
 from kyc.models import LimitKind, LimitRule
+from kyc.roles import CHANGE_LIMITS
 from kyc.tiers import TIERS
 
 MOST_RULES = 200
-MAY_SET = "change_limits"
 FIELDS = ("tier", "currency", "kind", "amount", "valid_from")  # of the form, that a link may fill in
 
 
@@ -48,7 +48,7 @@ class LimitRuleAdmin(HistoryAdmin):
             "title": "Limits",
             "currencies": matrix().items(),
             "kinds": LimitKind.choices,
-            "may_set": self.may(request, MAY_SET),
+            "may_set": self.may(request, CHANGE_LIMITS),
         }
         return self.page(request, "kyc/console/limits.html", context)
 
@@ -69,13 +69,13 @@ class LimitRuleAdmin(HistoryAdmin):
             "holds": next((rule for rule in rules if rule.valid_from <= now), None),
             "now": now,
             "take_back": taking_back(row, rules, now),
-            "may_set": self.may(request, MAY_SET),
+            "may_set": self.may(request, CHANGE_LIMITS),
         }
 
     # --- Setting one: a form, a page that asks whether it is meant, then it is done ---
 
     def set_limit(self, request: HttpRequest) -> HttpResponse:
-        if not self.may(request, MAY_SET):
+        if not self.may(request, CHANGE_LIMITS):
             raise PermissionDenied
         if request.method != "POST":
             return self.form_page(
@@ -130,5 +130,5 @@ def taking_back(planned: LimitRule, rules: list[LimitRule], now: datetime) -> st
     if before == planned.amount_minor:
         return ""
     cell = {"tier": planned.tier, "currency": planned.currency, "kind": planned.kind}
-    amount = shown(before, planned.currency).removeprefix(f"{planned.currency} ")
+    amount = format_amount(before, planned.currency).removeprefix(f"{planned.currency} ")
     return urlencode({**cell, "amount": amount, "valid_from": f"{after.astimezone(UTC):%Y-%m-%dT%H:%M:%S}"})

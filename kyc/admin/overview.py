@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from kyc.models import Case, CaseEvent, State
+from kyc.roles import VIEW_CASE
 from kyc.selectors import doubted, waiting, with_duplicate_flag
 from kyc.states import Event
 from kyc.words import due, event_mark, target, target_in_words
@@ -21,7 +22,7 @@ DECISIONS = (Event.APPROVE, Event.REJECT, Event.ASK_FOR_MORE, Event.REVOKE, Even
 
 
 def may_see(request: HttpRequest) -> bool:
-    return request.user.has_perm("kyc.view_case")
+    return request.user.has_perm(VIEW_CASE)
 
 
 def waiting_count() -> int:

@@ -20,6 +20,7 @@ from core.console.history import HistoryAdmin, posted_reason, see_other
 from kyc.admin.operator import operator
 from kyc.models import ProviderEvent
 from kyc.providers import events
+from kyc.roles import REPROCESS_CALLBACK, VIEW_CASE
 from kyc.words import provider_name
 
 State = ProviderEvent.State
@@ -30,7 +31,6 @@ MARKS = {
     State.REFUSED: ("warning", "gpp_bad", "Refused"),
     State.FAILED: ("bad", "error", "Given up"),
 }
-MAY_PROCESS = "reprocess_providerevent"
 
 
 @admin.register(ProviderEvent)
@@ -87,12 +87,12 @@ class ProviderEventAdmin(HistoryAdmin):
             "title": str(row),
             "mark": display.badge(*MARKS[State(row.state)]),
             "provider": provider_name(row.provider),
-            "may_process": is_about_a_check and self.may(request, MAY_PROCESS),
-            "may_see_case": request.user.has_perm("kyc.view_case"),
+            "may_process": is_about_a_check and self.may(request, REPROCESS_CALLBACK),
+            "may_see_case": request.user.has_perm(VIEW_CASE),
         }
 
     def get_urls(self) -> list[URLPattern]:
-        return [self.action_path("again", MAY_PROCESS, self.process_again), *super().get_urls()]
+        return [self.action_path("again", REPROCESS_CALLBACK, self.process_again), *super().get_urls()]
 
     def process_again(self, request: HttpRequest, pk: int) -> HttpResponse:
         self.perform(

@@ -25,6 +25,7 @@ from kyc.admin import actions, case_page, filters, next_case
 from kyc.admin.operator import operator
 from kyc.errors import CaseNotFound
 from kyc.models import Case, Check, State
+from kyc.roles import REVIEW_CASE, VIEW_DOCUMENT, VIEW_DOCUMENT_ACCESS
 from kyc.selectors import with_duplicate_flag
 from kyc.states import Event
 from kyc.words import STATE_MARKS, check_mark, claim_is_held, due, provider_name, target_in_words
@@ -88,7 +89,7 @@ class CaseAdmin(HistoryAdmin):
     ) -> HttpResponse:
         context = {
             "title": "KYC cases",
-            "may_review": self.may(request, "review_case"),
+            "may_review": self.may(request, REVIEW_CASE),
             "target": target_in_words(),
             "is_queue": filters.is_queue(request),
             **(extra_context or {}),
@@ -157,7 +158,7 @@ class CaseAdmin(HistoryAdmin):
         ]
         return [
             *decisions,
-            self.action_path("number", "review_case", never_cache(self.show_number)),
+            self.action_path("number", REVIEW_CASE, never_cache(self.show_number)),
             path("next/", self.admin_site.admin_view(require_POST(self.review_next)), name="kyc_case_next"),
             path("find/", self.admin_site.admin_view(require_POST(self.find)), name="kyc_case_find"),
             *super().get_urls(),
@@ -193,7 +194,7 @@ class CaseAdmin(HistoryAdmin):
         return self.page_of(request, self.get_object(request, str(pk)), number=number)
 
     def review_next(self, request: HttpRequest) -> HttpResponse:
-        if not self.may(request, "review_case"):
+        if not self.may(request, REVIEW_CASE):
             raise PermissionDenied
         besides = request.POST.get("besides", "")[:LONGEST_ID]
         case = next_case.review_next(
@@ -223,10 +224,10 @@ class CaseAdmin(HistoryAdmin):
 
     def page_context(self, request: HttpRequest, row: Case) -> dict[str, Any]:
         user = operator(request)
-        context = {**case_page.page_context(row, user), "may_review": self.may(request, "review_case")}
-        if self.may(request, "view_document") and not context["is_own"]:
+        context = {**case_page.page_context(row, user), "may_review": self.may(request, REVIEW_CASE)}
+        if self.may(request, VIEW_DOCUMENT) and not context["is_own"]:
             context |= case_page.images_context(row)
-        if self.may(request, "view_documentaccess"):
+        if self.may(request, VIEW_DOCUMENT_ACCESS):
             context["looks"] = case_page.looks_at(row)
         return context
 

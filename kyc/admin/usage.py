@@ -16,9 +16,9 @@ from django.views.decorators.http import require_POST
 from accounts.models import User
 from core.console import display
 from core.console.history import HistoryAdmin, see_other
+from core.money import format_amount
 from kyc.admin.filters import list_of, people_by_email
 from kyc.limits import limits_of
-from kyc.limits.money import shown
 from kyc.models import LimitKind, LimitUsage
 from kyc.tiers import TIERS, next_tier, tier_of
 
@@ -83,8 +83,8 @@ class LimitUsageAdmin(HistoryAdmin):
     def used(self, usage: LimitUsage) -> SafeString:
         return format_html(
             '<span class="am-first">{}</span><span class="am-second">of {}</span>',
-            shown(usage.used_minor, usage.currency),
-            shown(usage.cap_minor, usage.currency),
+            format_amount(usage.used_minor, usage.currency),
+            format_amount(usage.cap_minor, usage.currency),
         )
 
     @admin.display(description="room")

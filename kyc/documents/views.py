@@ -18,6 +18,7 @@ from kyc.documents.files import read
 from kyc.files.kinds import EXTENSIONS, PDF
 from kyc.metrics import record_document_failure, record_document_view
 from kyc.models import Document, DocumentAccess
+from kyc.roles import VIEW_DOCUMENT
 from observability.sentry import capture_exception
 
 NOT_SHOWN = (CannotDecrypt, FileDamaged, StorageUnavailable)
@@ -31,7 +32,7 @@ IMAGE_POLICY = f"{PDF_POLICY}; sandbox"
 def document(request: HttpRequest, public_id: UUID) -> HttpResponse:
     """Behind the admin's own door (kyc/urls.py), so that its rules for signing in hold here."""
     viewer = request.user
-    if not isinstance(viewer, User) or not viewer.has_perm("kyc.view_document"):
+    if not isinstance(viewer, User) or not viewer.has_perm(VIEW_DOCUMENT):
         raise PermissionDenied
     row = visible(public_id, viewer)
     note_access(row, viewer)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from core.errors import Conflict, Invalid
+from core.money import format_amount
 from kyc.errors import KycError
-from kyc.limits.money import shown
 from kyc.models import LimitKind
 from kyc.tiers import next_tier
 
@@ -24,7 +24,7 @@ class LimitExceeded(KycError, Conflict):
     def __init__(
         self, *, tier: int, kind: LimitKind, currency: str, limit_minor: int, remaining_minor: int
     ) -> None:
-        limit, rest = shown(limit_minor, currency), shown(remaining_minor, currency)
+        limit, rest = format_amount(limit_minor, currency), format_amount(remaining_minor, currency)
         super().__init__(f"Your limit {OF_WHAT[kind]} is {limit}; {rest} of it is left. {how_to_raise(tier)}")
         self.tier = tier
         self.kind = kind

@@ -10,15 +10,15 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from accounts.models import User
+from core.money import CURRENCIES
 from kyc.errors import NotAllowed, ReasonMissing
 from kyc.limits.errors import LimitTaken, LimitUnchanged, WrongLimit
-from kyc.limits.money import CURRENCIES
 from kyc.models import LimitKind, LimitRule
+from kyc.roles import CHANGE_LIMITS
 from kyc.tiers import HIGHEST
 
 log = structlog.get_logger(__name__)
 
-MAY_SET = "kyc.change_limits"
 HIGHEST_AMOUNT = 10**17  # minor units; far below bigint's end, so that sums have room
 LONGEST_REASON = 2_000
 
@@ -51,7 +51,7 @@ def set_limit(
 
     Raises NotAllowed, ReasonMissing, WrongLimit, LimitTaken, LimitUnchanged.
     """
-    if not actor.has_perm(MAY_SET):
+    if not actor.has_perm(CHANGE_LIMITS):
         raise NotAllowed
     with transaction.atomic():
         lock_cell(tier, currency, kind)

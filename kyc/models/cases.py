@@ -9,6 +9,8 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
+from core.states import StateEvent
+
 
 class State(models.TextChoices):
     DRAFT = "draft"
@@ -169,36 +171,17 @@ class Case(models.Model):
         return f"Case {self.pk}"
 
 
-class CaseEvent(models.Model):
+class CaseEvent(StateEvent):
     """Who did what to a case, and why. Appended, never changed: the database refuses UPDATE and DELETE."""
 
     case = models.ForeignKey(Case, on_delete=models.PROTECT, related_name="events")
-    at = models.DateTimeField(default=timezone.now)
-    event = models.CharField(max_length=16)
     from_state = models.CharField(max_length=10, choices=State, blank=True)
     to_state = models.CharField(max_length=10, choices=State)
-    actor = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        null=True,
-        blank=True,
-        on_delete=models.PROTECT,
-        related_name="+",
-        db_index=False,
-        help_text="Nobody: Amani itself, or the provider.",
-    )
-    provider = models.CharField(max_length=16, blank=True, help_text="The provider whose word it was.")
     reason_code = models.CharField(max_length=20, choices=RejectionReason, blank=True)
-    reason = models.TextField(blank=True)
-    request_id = models.CharField(max_length=64, blank=True)
 
-    class Meta:
+    class Meta(StateEvent.Meta):
         verbose_name = "event of a case"
         verbose_name_plural = "events of cases"
-        default_permissions = ("view",)
-        ordering = ["id"]
         triggers = [
             pgtrigger.Protect(name="case_event_is_append_only", operation=pgtrigger.Update | pgtrigger.Delete)
         ]
-
-    def __str__(self) -> str:
-        return f"{self.event} at {self.at:%Y-%m-%d %H:%M:%S}"

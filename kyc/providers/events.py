@@ -12,16 +12,16 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from accounts.models import User
+from core.constraints import constraint_of
 from core.encryption import encrypt
 from core.request_id import current_request_id
 from kyc import metrics
-from kyc.constraints import constraint_of
 from kyc.errors import CannotProcessAgain, NotAllowed, ReasonMissing
 from kyc.models import Case, Check, ProviderEvent
-from kyc.providers import doorbell
 from kyc.providers.base import Callback
+from kyc.providers.outbox import doorbell
+from kyc.roles import REPROCESS_CALLBACK
 
-REPROCESS = "kyc.reprocess_providerevent"
 # What anybody can send must not fill the disk: the first of an hour are kept to be looked at, others counted.
 REFUSED_KEPT_AN_HOUR = 20
 REFUSED_KEPT_BYTES = 4_096
@@ -97,7 +97,7 @@ def store_refused(*, provider: str, body: bytes, result: str, reason: str) -> No
 @transaction.atomic
 def process_again(*, event_id: int, actor: User, reason: str) -> ProviderEvent:
     """Asks the provider once more about a callback's job, for instance after a fault was mended."""
-    if not actor.has_perm(REPROCESS):
+    if not actor.has_perm(REPROCESS_CALLBACK):
         raise NotAllowed
     if not reason.strip():
         raise ReasonMissing("Processing again needs a reason.", fields={"reason": ["Say why."]})

@@ -8,7 +8,7 @@ from django import template
 from django.utils.safestring import SafeString
 
 from core.console import display
-from kyc.limits.money import shown
+from core.money import format_amount
 from kyc.models import LimitRule
 
 register = template.Library()
@@ -17,12 +17,12 @@ register = template.Library()
 @register.filter
 def money(rule: LimitRule) -> str:
     """`NGN 50,000`."""
-    return shown(rule.amount_minor, rule.currency)
+    return format_amount(rule.amount_minor, rule.currency)
 
 
 @register.filter
 def money_in(amount_minor: int, currency: str) -> str:
-    return shown(amount_minor, currency)
+    return format_amount(amount_minor, currency)
 
 
 @register.filter

@@ -26,7 +26,7 @@ from kyc.errors import KycError
 from kyc.models import Case, DocumentType, Side, State
 from kyc.models.cases import OPEN, WAITING
 from kyc.selectors import is_current
-from kyc.states import Event, find
+from kyc.states import TRANSITIONS, Event
 from kyc.tests.people import REFUSAL, make_approver, make_person, make_reviewer, picture, submission
 from kyc.tiers import tier_of
 
@@ -193,7 +193,7 @@ def history_has_no_gap_and_goes_along_the_table(case: Case) -> None:
     assert case.version == len(events)
     state: str = State.DRAFT
     for event in events:
-        row = find(state, Event(event.event))
+        row = TRANSITIONS.find(state, Event(event.event))
         assert row is not None
         assert (event.from_state, event.to_state) == (state, row.target)
         state = event.to_state

@@ -17,6 +17,7 @@ from observability.admin.episode_filters import WAITING
 from observability.alerts import badges, episodes
 from observability.models import Attempt, Delivery
 from observability.notifiers import registry
+from observability.roles import RESEND_DELIVERY
 
 MOST_SHOWN = 100
 
@@ -99,7 +100,7 @@ class DeliveryAdmin(HistoryAdmin):
             ),
             "members": list(row.members.select_related("episode").order_by("id")[:MOST_SHOWN]),
             "resends": list(row.resends.order_by("id")[:MOST_SHOWN]),
-            "may_resend": self.may(request, "resend_delivery") and row.state not in Delivery.UNFINISHED,
+            "may_resend": self.may(request, RESEND_DELIVERY) and row.state not in Delivery.UNFINISHED,
         }
 
     def get_object(
@@ -111,7 +112,7 @@ class DeliveryAdmin(HistoryAdmin):
         return rows.filter(pk=object_id).first()
 
     def get_urls(self) -> list[URLPattern]:
-        return [self.action_path("resend", "resend_delivery", self.resend), *super().get_urls()]
+        return [self.action_path("resend", RESEND_DELIVERY, self.resend), *super().get_urls()]
 
     def resend(self, request: HttpRequest, pk: int) -> HttpResponse:
         sent: list[Delivery] = []

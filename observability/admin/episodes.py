@@ -23,6 +23,7 @@ from observability.admin.episode_filters import NotifiedFilter, OwnerFilter, Unk
 from observability.admin.episode_page import page_context
 from observability.alerts import badges, episodes
 from observability.models import Delivery, Episode
+from observability.roles import ACKNOWLEDGE_EPISODE, NOTE_EPISODE, RESEND_DELIVERY
 
 FIRING = Q(status=Episode.Status.FIRING)
 
@@ -135,15 +136,15 @@ class EpisodeAdmin(HistoryAdmin):
     def page_context(self, request: HttpRequest, row: Episode) -> dict[str, Any]:
         return {
             **page_context(row),
-            "may_acknowledge": self.may(request, "acknowledge_episode"),
-            "may_note": self.may(request, "note_episode"),
-            "may_resend": self.may(request, "resend_delivery"),
+            "may_acknowledge": self.may(request, ACKNOWLEDGE_EPISODE),
+            "may_note": self.may(request, NOTE_EPISODE),
+            "may_resend": self.may(request, RESEND_DELIVERY),
         }
 
     def get_urls(self) -> list[URLPattern]:
         return [
-            self.action_path("acknowledge", "acknowledge_episode", self.acknowledge),
-            self.action_path("note", "note_episode", self.note),
+            self.action_path("acknowledge", ACKNOWLEDGE_EPISODE, self.acknowledge),
+            self.action_path("note", NOTE_EPISODE, self.note),
             path(
                 "<int:pk>/samples/",
                 self.admin_site.admin_view(require_safe(self.samples)),

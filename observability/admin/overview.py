@@ -27,6 +27,7 @@ from observability.alerts.pipeline import backlog
 from observability.models import Channel, Delivery, Episode, Heartbeat, Receipt
 from observability.models.episode import Severity
 from observability.notifiers import registry
+from observability.roles import SEE_STATE_OF_ALERTS
 from observability.sentry import dsn_problem
 
 COUNT_AT_MOST = 1_000
@@ -38,7 +39,6 @@ NEVER_RECEIVED = (
     "and the route of Watchdog, and in Prometheus the rule Watchdog and Alertmanager's address."
 )
 ORDER = list(Severity.values)
-NEEDED = ("view_episode", "view_delivery", "view_receipt", "view_channel", "view_heartbeat")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class ChannelState:
 
 
 def may_see(request: HttpRequest) -> bool:
-    return request.user.has_perms([f"observability.{codename}" for codename in NEEDED])
+    return request.user.has_perms(SEE_STATE_OF_ALERTS)
 
 
 def firing_count() -> int:

@@ -23,6 +23,7 @@ from observability.alerts import badges
 from observability.alerts.intake.payload import NotAPayload, read_payload
 from observability.alerts.intake.reprocess import can_reprocess, reprocess
 from observability.models import Episode, Receipt
+from observability.roles import REPROCESS_RECEIPT
 
 ATTENTION_LASTS = timedelta(days=7)
 TRUNCATION_LASTS = timedelta(days=1)  # Alertmanager reports it again with each repetition
@@ -155,13 +156,13 @@ class ReceiptAdmin(HistoryAdmin):
             "odd_fields": row.odd_fields,
             "set_aside_more": max(0, len(row.set_aside) - MOST_SET_ASIDE),
             "alerts": alerts_in(bytes(row.body)),
-            "may_reprocess": self.may(request, "reprocess_receipt") and can_reprocess(row),
+            "may_reprocess": self.may(request, REPROCESS_RECEIPT) and can_reprocess(row),
             "raw_url": self.url_name("raw"),
         }
 
     def get_urls(self) -> list[URLPattern]:
         return [
-            self.action_path("reprocess", "reprocess_receipt", self.reprocess),
+            self.action_path("reprocess", REPROCESS_RECEIPT, self.reprocess),
             path(
                 "<int:pk>/raw/",
                 self.admin_site.admin_view(require_safe(self.raw)),

@@ -15,8 +15,8 @@ from opentelemetry.instrumentation.requests import RequestsInstrumentor
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
 
+from core.doorbell import Doorbell
 from core.request_id import request_id
-from observability.alerts.delivery import doorbell
 from observability.tasks import deliver_channel
 from observability.telemetry import celery_signals  # noqa: F401  (connects its handlers)
 from observability.telemetry.metrics.exposition import write_metrics
@@ -30,7 +30,7 @@ from observability.tracing import current_trace, get_tracer
 
 pytestmark = pytest.mark.django_db
 
-RING = doorbell.Doorbell.ring  # conftest.py replaces it for every test
+RING = Doorbell.ring  # conftest.py replaces it for every test
 
 
 @pytest.fixture
@@ -185,10 +185,10 @@ def test_the_doorbell_rings_in_the_trace_of_whoever_pressed_it(
     def publish(*_: Any, **__: Any) -> None:
         rung.append((current_trace(), request_id.get()))
 
-    monkeypatch.setattr(deliver_channel, "apply_async", publish)
+    monkeypatch.setattr("core.doorbell.publish", publish)
     request_id.set("request-0004")
     with get_tracer("test").start_as_current_span("webhook"):
-        RING(doorbell.Doorbell(), ["slack"])
+        RING(Doorbell(deliver_channel.name), "slack")
     request_id.set("")
 
     assert wait_until(lambda: bool(rung))

@@ -62,7 +62,7 @@ def test_webhooks_are_taken_while_redis_is_away(
     slack: Vendor,
     pagerduty: Vendor,
 ) -> None:
-    """And wait for nobody: observability/tests/test_doorbell.py."""
+    """And wait for nobody: core/tests/test_doorbell.py."""
     numbers = range(1, 201)
     give_back = take_away(installation.valkey)
     try:

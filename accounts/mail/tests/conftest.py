@@ -15,7 +15,7 @@ from accounts.mail.tests.smtp_stand_in import SmtpStandIn, make_certificate
 def rings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The doorbell's rings; no test needs a broker for them."""
     rung: list[str] = []
-    monkeypatch.setattr("accounts.mail.doorbell.ring", lambda: rung.append("rung"))
+    monkeypatch.setattr("core.doorbell.Doorbell.ring", lambda self: rung.append("rung"))
     return rung
 
 

@@ -19,7 +19,7 @@ from kyc.demo import Team, seed_cases
 from kyc.limits import limits_of
 from kyc.models import Case, CaseEvent, Check, DocumentAccess, LimitKind, State
 from kyc.selectors import number_of, same_number, waiting
-from kyc.states import Event, find
+from kyc.states import TRANSITIONS, Event
 from kyc.tiers import tier_of
 
 pytestmark = pytest.mark.django_db
@@ -66,7 +66,7 @@ def test_every_step_of_a_demo_case_lies_in_the_past_in_its_order() -> None:
         assert times == sorted(times)
         assert times[-1] < timezone.now()
         assert case.person.date_joined < times[0]
-        steps = [find(event.from_state, Event(event.event)) for event in events]
+        steps = [TRANSITIONS.find(event.from_state, Event(event.event)) for event in events]
         assert [step and step.target for step in steps] == [event.to_state for event in events]
         assert events[-1].to_state == case.state
         assert case.version == len(events)

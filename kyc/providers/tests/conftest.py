@@ -30,7 +30,7 @@ def documents_in_memory(settings: Any) -> None:
 def rings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The doorbell's rings; no test needs a broker for them."""
     rung: list[str] = []
-    monkeypatch.setattr("kyc.providers.doorbell.ring", lambda: rung.append("rung"))
+    monkeypatch.setattr("core.doorbell.Doorbell.ring", lambda self: rung.append("rung"))
     return rung
 
 

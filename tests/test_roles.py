@@ -3,7 +3,7 @@ from django.apps import apps
 from django.contrib.auth.models import Group, Permission
 from django.core.management import call_command
 
-from accounts.roles import ROLES, ensure_roles
+from core.roles import descriptions, ensure_roles, permissions_by_role
 
 pytestmark = pytest.mark.django_db
 
@@ -85,18 +85,30 @@ def test_roles_are_left_alone_where_the_tables_of_groups_are_not_made_yet() -> N
 
 
 def test_every_permission_of_alerts_belongs_to_the_responder_and_of_accounts_they_see_mails() -> None:
-    assert ROLES["responder"] == declared_by("observability") | {"accounts.view_mail"}
+    assert permissions_by_role()["responder"] == declared_by("observability") | {"accounts.view_mail"}
 
 
 def test_every_permission_of_the_domain_belongs_to_some_role() -> None:
-    given = frozenset[str]().union(*ROLES.values())
+    given = frozenset[str]().union(*permissions_by_role().values())
     assert declared_by("kyc") == {name for name in given if name.startswith("kyc.")}
 
 
 def test_only_reviewers_see_images_and_no_reviewer_revokes_or_sets_limits() -> None:
-    assert [role for role, names in ROLES.items() if "kyc.view_document" in names] == ["kyc reviewer"]
-    assert not ROLES["kyc reviewer"] & {"kyc.revoke_case", "kyc.change_limits"}
-    assert [role for role, names in ROLES.items() if "kyc.review_case" in names] == ["kyc reviewer"]
+    roles = permissions_by_role()
+    assert [role for role, names in roles.items() if "kyc.view_document" in names] == ["kyc reviewer"]
+    assert not roles["kyc reviewer"] & {"kyc.revoke_case", "kyc.change_limits"}
+    assert [role for role, names in roles.items() if "kyc.review_case" in names] == ["kyc reviewer"]
+
+
+def test_the_page_that_assigns_roles_says_what_each_of_them_may_do() -> None:
+    assert descriptions() == (
+        "viewer: sees whether mails were sent, sees alerts; "
+        "responder: sees whether mails were sent, sees alerts, acts on alerts; "
+        "finance: sees whether mails were sent, sees limits, sees alerts; "
+        "approver: sees whether mails were sent, sees cases, limits and callbacks, revokes approvals, "
+        "sets limits, processes callbacks again, sees alerts; "
+        "kyc reviewer: sees cases and documents, decides on cases."
+    )
 
 
 def declared_by(app: str) -> set[str]:

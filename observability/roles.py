@@ -1,0 +1,26 @@
+"""What operators may do with alerts: the names of the permissions, and the roles that have them."""
+
+from __future__ import annotations
+
+from core import roles
+
+VIEW_EPISODE = "observability.view_episode"
+VIEW_DELIVERY = "observability.view_delivery"
+VIEW_RECEIPT = "observability.view_receipt"
+VIEW_CHANNEL = "observability.view_channel"
+VIEW_HEARTBEAT = "observability.view_heartbeat"
+ACKNOWLEDGE_EPISODE = "observability.acknowledge_episode"
+NOTE_EPISODE = "observability.note_episode"
+RESEND_DELIVERY = "observability.resend_delivery"
+REPROCESS_RECEIPT = "observability.reprocess_receipt"
+
+# What the start page of the console shows.
+SEE_STATE_OF_ALERTS = frozenset({VIEW_EPISODE, VIEW_DELIVERY, VIEW_RECEIPT, VIEW_CHANNEL, VIEW_HEARTBEAT})
+SEE = SEE_STATE_OF_ALERTS | {"observability.view_episodeevent", "observability.view_attempt"}
+ACT = frozenset({ACKNOWLEDGE_EPISODE, NOTE_EPISODE, RESEND_DELIVERY, REPROCESS_RECEIPT})
+
+
+def register() -> None:
+    for role in ("viewer", "responder", "finance", "approver"):
+        roles.grant(role, SEE, "sees alerts")
+    roles.grant("responder", ACT, "acts on alerts")
