@@ -53,7 +53,8 @@ def channel_for_critical(app_configs: Sequence[AppConfig] | None, **kwargs: Any)
     if not configured & set(settings.ALERT_ROUTES["critical"]):
         yield Error(
             "No channel for critical alerts: nobody would be told.",
-            hint="Set PAGERDUTY_API_KEY or SLACK_WEBHOOK_URL, and route critical to it in ALERT_ROUTES.",
+            hint=f"Set {registry.how_to_switch_on(registry.NOTIFIERS.values())}, "
+            "and route critical to it in ALERT_ROUTES.",
             id="amani.E004",
         )
     for severity, channels in settings.ALERT_ROUTES.items():
@@ -61,7 +62,7 @@ def channel_for_critical(app_configs: Sequence[AppConfig] | None, **kwargs: Any)
         if off:
             yield checks.Warning(
                 f"{severity} alerts are routed to {', '.join(off)}, which is off: address or key is not set.",
-                hint="Set SLACK_WEBHOOK_URL or PAGERDUTY_API_KEY, or change ALERT_ROUTES.",
+                hint=f"Set {registry.how_to_switch_on(map(registry.get, off))}, or change ALERT_ROUTES.",
                 id="amani.W001",
             )
 
@@ -149,7 +150,7 @@ def insecure_flags(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> It
             hint="Set it to an empty folder, best on tmpfs, shared by web, worker and beat.",
             id="amani.W003",
         )
-    for name in ("SLACK_WEBHOOK_URL", "PAGERDUTY_EVENTS_URL"):
+    for name in sorted({notifier.address_variable for notifier in registry.NOTIFIERS.values()}):
         if getattr(settings, name).startswith("http://"):
             yield checks.Warning(
                 f"{name} is not https: its secret crosses the network in clear text.",

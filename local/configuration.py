@@ -9,12 +9,19 @@ from dotenv import dotenv_values
 
 from local import inbox
 from local.services import kept_secret
+from observability.notifiers import registry
 
 ROOT = Path(__file__).resolve().parent.parent
 RUN = ROOT / ".run"
 DEMO_LOGIN = "demo@amani.local"
-# Where alerts go out. The inbox stands in where none of these is set.
-CHANNEL_VARIABLES = ("SLACK_WEBHOOK_URL", "PAGERDUTY_API_KEY", "PAGERDUTY_EVENTS_URL")
+# The settings of all channels. The inbox stands in where none of these is set.
+CHANNEL_VARIABLES = tuple(
+    dict.fromkeys(
+        name
+        for notifier in registry.NOTIFIERS.values()
+        for name in (*notifier.variables, notifier.address_variable)
+    )
+)
 
 
 class ConfigurationError(RuntimeError):

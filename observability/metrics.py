@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
 from core.sqlstates import Reason, outage_of
+from observability.notifiers import registry
 from observability.telemetry.metrics.values import SHARED_MODE, Counter, Gauge, Histogram
 
 REGISTRY = CollectorRegistry(auto_describe=True)
@@ -23,7 +24,7 @@ Metric = TypeVar("Metric", bound=MetricWrapperBase)
 
 ROLES = ("web", "worker", "beat")
 SEVERITIES = ("critical", "error", "warning", "info")
-CHANNELS = ("slack", "pagerduty")
+CHANNELS = tuple(registry.NOTIFIERS)
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 OPERATIONS = ("SELECT", "INSERT", "UPDATE", "DELETE", "OTHER")
 TASK_OUTCOMES = ("success", "failure", "retry", "outage")

@@ -110,15 +110,8 @@ def links_of(episode: Episode) -> list[tuple[str, str, str]]:
     ]
     if episode.source == Episode.Source.ALERTMANAGER:
         links += alertmanager_links(episode)
-    if settings.PAGERDUTY_SERVICE_ID and registry.get("pagerduty").is_configured():
-        service = quote(settings.PAGERDUTY_SERVICE_ID, safe="")
-        links.append(
-            (
-                "phone_in_talk",
-                "Service in PagerDuty",
-                f"https://app.pagerduty.com/service-directory/{service}",
-            )
-        )
+    for notifier in registry.configured():
+        links.append(("phone_in_talk", f"Service in {notifier.label}", notifier.page()))
     return [link for link in links if link[2]]
 
 

@@ -27,6 +27,7 @@ from observability.alerts.pipeline import backlog
 from observability.models import Channel, Delivery, Episode, Heartbeat, Receipt
 from observability.models.episode import Severity
 from observability.notifiers import registry
+from observability.notifiers.base import Notifier
 from observability.roles import SEE_STATE_OF_ALERTS
 from observability.sentry import dsn_problem
 
@@ -267,9 +268,10 @@ def banners(channels: list[ChannelState], unknown: int) -> list[tuple[str, str, 
     if not settings.ALERT_WEBHOOK_TOKEN:
         text = "ALERT_WEBHOOK_TOKEN is not set, so no alert can arrive."
         found.append(("bad", "The webhook is closed", text, "", ""))
-    off = [notifier.label for notifier in registry.NOTIFIERS.values() if not notifier.is_configured()]
+    off = [notifier for notifier in registry.NOTIFIERS.values() if not notifier.is_configured()]
     if off:
-        title = f"{' and '.join(off)} {'is' if len(off) == 1 else 'are'} off"
+        labels = " and ".join(notifier.label for notifier in off)
+        title = f"{labels} {'is' if len(off) == 1 else 'are'} off"
         found.append(("warning", title, off_text(off), "", ""))
     if unknown:
         title = f"{unknown} firing {'alert has' if unknown == 1 else 'alerts have'} an unknown severity"
@@ -290,8 +292,7 @@ def banners(channels: list[ChannelState], unknown: int) -> list[tuple[str, str, 
     return found
 
 
-def off_text(off: list[str]) -> str:
+def off_text(off: list[Notifier]) -> str:
     if len(off) == len(registry.NOTIFIERS):
-        return "Alerts are stored, but no notification is sent. Set SLACK_WEBHOOK_URL or PAGERDUTY_API_KEY."
-    variable = {"Slack": "SLACK_WEBHOOK_URL", "PagerDuty": "PAGERDUTY_API_KEY"}.get(off[0], "its key")
-    return f"No notification is sent there until {variable} is set."
+        return f"Alerts are stored, but no notification is sent. Set {registry.how_to_switch_on(off)}."
+    return f"No notification is sent there until {registry.how_to_switch_on(off)} is set."

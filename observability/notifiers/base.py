@@ -13,6 +13,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar
 
+from django.conf import settings
+
 
 class Kind(StrEnum):
     """Why somebody is told something."""
@@ -22,7 +24,6 @@ class Kind(StrEnum):
     RESOLVE = "resolve"
     UNCONFIRMED = "unconfirmed"  # Alertmanager reports its end, and Prometheus cannot be asked
     DIGEST = "digest"  # many alerts in one message
-    NOTICE = "notice"  # a word that is no episode: "PagerDuty refuses our key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class AlertFacts:
 
     alertname: str
     severity: str  # critical | error | warning | info
-    status: str  # firing | unconfirmed | resolved | notice
+    status: str  # firing | unconfirmed | resolved | notice (a one-off message)
     summary: str
     description: str
     labels: Mapping[str, str]
@@ -121,12 +122,14 @@ class Notifier(ABC):
     name: ClassVar[str]  # in settings, metrics and rows: "slack"
     label: ClassVar[str]  # in the admin: "Slack"
     handles: ClassVar[frozenset[Kind]]
+    variables: ClassVar[tuple[str, ...]]  # the settings that switch it on: ("SLACK_WEBHOOK_URL",)
+    address_variable: ClassVar[str]  # the setting with the address that it posts to
     # It has a state for each dedup_key, so there is nothing to resolve there if nothing was triggered.
     keeps_incidents: ClassVar[bool] = False
 
-    @abstractmethod
     def is_configured(self) -> bool:
-        """Whether there is an address and a key to send with."""
+        """Return whether there is an address and a key to send with."""
+        return all(getattr(settings, name) for name in self.variables)
 
     @abstractmethod
     def request_for(self, message: Message) -> OutgoingRequest:
@@ -138,11 +141,15 @@ class Notifier(ABC):
 
     @abstractmethod
     def secrets(self) -> tuple[str, ...]:
-        """What must never be stored or logged; pass it to `http.redact`."""
+        """Return what must never be stored, logged or sent elsewhere. The scrubber knows it by sight."""
 
     def pace(self) -> Pace:
-        """How fast the vendor takes messages of this channel."""
+        """Return how fast the vendor takes messages of this channel."""
         return Pace()
+
+    def page(self) -> str:
+        """Return the address of the vendor's own page about this channel; empty if it is not known."""
+        return ""
 
     def digest_capacity(self, message: Message) -> int:
         """How many of the digest's alerts, from the first on, it names when sent: at least 1 of any.

@@ -1,6 +1,12 @@
-"""Every notifier, by name. A new one is a folder beside this file and a line below."""
+"""Every notifier, by name. A new one is a folder beside this file and a line below.
+
+Routes, metrics, the scrubber, system checks, the console and `make run` take names, settings and secrets from
+here.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from observability.notifiers.base import Notifier
 from observability.notifiers.pagerduty.notifier import PagerDuty
@@ -9,8 +15,13 @@ from observability.notifiers.slack.notifier import Slack
 NOTIFIERS: dict[str, Notifier] = {notifier.name: notifier for notifier in (PagerDuty(), Slack())}
 
 
+def how_to_switch_on(notifiers: Iterable[Notifier]) -> str:
+    """Name the settings that would switch on one of `notifiers`: "SLACK_WEBHOOK_URL or PAGERDUTY_API_KEY"."""
+    return " or ".join(" and ".join(notifier.variables) for notifier in notifiers)
+
+
 def get(name: str) -> Notifier:
-    """The notifier called `name`; KeyError names the ones there are."""
+    """Return the notifier called `name`. Raises KeyError, which names the ones there are."""
     try:
         return NOTIFIERS[name]
     except KeyError:
@@ -18,5 +29,5 @@ def get(name: str) -> Notifier:
 
 
 def configured() -> list[Notifier]:
-    """The notifiers that have an address and a key."""
+    """Return the notifiers that have an address and a key."""
     return [notifier for notifier in NOTIFIERS.values() if notifier.is_configured()]

@@ -6,6 +6,8 @@ from urllib.parse import quote, unquote, urlsplit
 from django.conf import settings
 from opentelemetry.util.re import parse_env_headers
 
+from observability.notifiers import registry
+
 
 def configured_secrets() -> Iterator[str]:
     yield settings.SECRET_KEY
@@ -18,9 +20,8 @@ def configured_secrets() -> Iterator[str]:
     yield settings.KYC_S3_SECRET_ACCESS_KEY
     yield settings.SMILE_ID_API_KEY
     yield settings.EMAIL_HOST_PASSWORD
-    yield settings.PAGERDUTY_API_KEY
-    yield settings.SLACK_WEBHOOK_URL
-    yield urlsplit(settings.SLACK_WEBHOOK_URL).path.strip("/")  # the address without it is no secret
+    for notifier in registry.NOTIFIERS.values():
+        yield from notifier.secrets()
     yield from parse_env_headers(settings.OTLP_HEADERS, liberal=True).values()
     for password in (
         settings.DATABASES["default"]["PASSWORD"],

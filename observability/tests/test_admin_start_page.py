@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from observability.admin import overview
 from observability.models import Channel, Heartbeat
+from observability.notifiers import registry
 from observability.tests import history
 
 pytestmark = pytest.mark.django_db
@@ -149,7 +150,9 @@ def test_integrations_that_are_off_are_named(settings: Any) -> None:
     assert banner_titles() == ["The webhook is closed", "PagerDuty and Slack are off"]
     settings.PAGERDUTY_API_KEY = "R" * 32
     assert banner_titles() == ["The webhook is closed", "Slack is off"]
-    assert overview.off_text(["Slack"]) == "No notification is sent there until SLACK_WEBHOOK_URL is set."
+    assert overview.off_text([registry.get("slack")]) == (
+        "No notification is sent there until SLACK_WEBHOOK_URL is set."
+    )
 
 
 @pytest.mark.usefixtures("both_on")

@@ -27,7 +27,7 @@ ACTIONS = {Kind.ACKNOWLEDGE: "acknowledge", Kind.RESOLVE: "resolve"}
 
 
 def event_for(message: Message, *, routing_key: str) -> dict[str, Any]:
-    """The body for /v2/enqueue, at most 512,000 bytes as JSON for any input. A notice is a page too."""
+    """Return the body for /v2/enqueue, at most 512,000 bytes as JSON. A one-off message is a page too."""
     action = ACTIONS.get(message.kind, "trigger")
     event = {
         "routing_key": routing_key,

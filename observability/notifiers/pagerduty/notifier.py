@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import ClassVar
+from urllib.parse import quote
 
 from django.conf import settings
 
@@ -27,7 +28,7 @@ WAIT_AFTER_429_SECONDS = 30.0
 
 
 class PagerDuty(Notifier):
-    """One page per episode, so digests are not for PagerDuty. A notice is a page of its own.
+    """One page per episode, so digests are not for PagerDuty. A one-off message is a page of its own.
 
     An unconfirmed end is not sent: the incident stays open until the end is confirmed.
     """
@@ -36,9 +37,8 @@ class PagerDuty(Notifier):
     label: ClassVar[str] = "PagerDuty"
     handles: ClassVar[frozenset[Kind]] = frozenset(Kind) - {Kind.DIGEST, Kind.UNCONFIRMED}
     keeps_incidents: ClassVar[bool] = True
-
-    def is_configured(self) -> bool:
-        return bool(settings.PAGERDUTY_API_KEY)
+    variables: ClassVar[tuple[str, ...]] = ("PAGERDUTY_API_KEY",)
+    address_variable: ClassVar[str] = "PAGERDUTY_EVENTS_URL"
 
     def request_for(self, message: Message) -> OutgoingRequest:
         event = event_for(message, routing_key=settings.PAGERDUTY_API_KEY)
@@ -66,6 +66,11 @@ class PagerDuty(Notifier):
             return Pace()
         burst = max(1, int(limit // 12))
         return Pace(interval=60 / max(limit - burst, 1), burst=burst)
+
+    def page(self) -> str:
+        """Return the service's page, where PAGERDUTY_SERVICE_ID names it."""
+        service = quote(settings.PAGERDUTY_SERVICE_ID, safe="")
+        return f"https://app.pagerduty.com/service-directory/{service}" if service else ""
 
     def secrets(self) -> tuple[str, ...]:
         key = settings.PAGERDUTY_API_KEY

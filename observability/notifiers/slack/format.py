@@ -76,8 +76,6 @@ def title(message: Message) -> str:
             said = f"❔ END NOT CONFIRMED ({in_brackets})"
         case Kind.ACKNOWLEDGE:
             said = f"👀 ACKNOWLEDGED ({in_brackets})"
-        case Kind.NOTICE:
-            said = f"📣 NOTICE ({in_brackets})"
         case _:
             said = f"{EMOJI[severity]} {severity.upper()}" + (f" ({doubt})" if doubt else "")
     return f"{'🧪 TEST, ' if alert.is_test else ''}{said}: {alert.alertname}"
@@ -111,8 +109,6 @@ def _context(message: Message) -> list[Block]:
 
 def _when(message: Message) -> str:
     alert = message.alert
-    if message.kind is Kind.NOTICE:
-        return date(alert.starts_at)
     if message.kind is Kind.RESOLVE and alert.ends_at is not None:
         return f"From {date(alert.starts_at)} to {date(alert.ends_at)}"
     return f"Since {date(alert.starts_at)}"

@@ -39,9 +39,8 @@ class Slack(Notifier):
     name: ClassVar[str] = "slack"
     label: ClassVar[str] = "Slack"
     handles: ClassVar[frozenset[Kind]] = frozenset(Kind)
-
-    def is_configured(self) -> bool:
-        return bool(settings.SLACK_WEBHOOK_URL)
+    variables: ClassVar[tuple[str, ...]] = ("SLACK_WEBHOOK_URL",)
+    address_variable: ClassVar[str] = "SLACK_WEBHOOK_URL"
 
     def request_for(self, message: Message) -> OutgoingRequest:
         return OutgoingRequest(url=settings.SLACK_WEBHOOK_URL, json=payload_for(message))

@@ -58,11 +58,11 @@ def test_later_events_carry_only_what_finds_the_incident(kind: Kind) -> None:
     }
 
 
-def test_notice_is_a_page() -> None:
+def test_one_off_message_is_a_page() -> None:
     notice = alert(
         status="notice", alertname="ChannelRefused", summary="Slack refuses our webhook", labels={}
     )
-    event = event_for(message(Kind.NOTICE, notice), routing_key=KEY)
+    event = event_for(message(Kind.TRIGGER, notice), routing_key=KEY)
 
     assert event["event_action"] == "trigger"
     assert event["payload"]["summary"] == "ChannelRefused (production): Slack refuses our webhook"

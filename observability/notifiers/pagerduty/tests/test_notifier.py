@@ -36,7 +36,7 @@ def test_request_goes_to_the_events_address_with_the_event() -> None:
 
 
 def test_pagerduty_takes_no_digest() -> None:
-    assert PagerDuty().handles == {Kind.TRIGGER, Kind.ACKNOWLEDGE, Kind.RESOLVE, Kind.NOTICE}
+    assert PagerDuty().handles == {Kind.TRIGGER, Kind.ACKNOWLEDGE, Kind.RESOLVE}
     assert PagerDuty().digest_capacity(message(Kind.DIGEST, *storm(5))) == 1
 
 

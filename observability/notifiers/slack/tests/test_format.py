@@ -82,15 +82,6 @@ def test_acknowledgement_says_by_whom() -> None:
     assert plain("Acknowledged by jane_doe@example.com") in payload["blocks"][1]["elements"]
 
 
-def test_notice_is_marked_as_one() -> None:
-    payload = payload_for(
-        message(Kind.NOTICE, alert(status="notice", severity="error", alertname="ChannelRefused"))
-    )
-
-    assert header_of(payload) == "📣 NOTICE (error): ChannelRefused"
-    assert payload["blocks"][1]["elements"][1] == mrkdwn(SINCE)
-
-
 def test_test_alert_is_marked_first_of_all() -> None:
     payload = payload_for(message(Kind.TRIGGER, alert(is_test=True)))
 
