@@ -58,7 +58,7 @@ def hand_over(letter: Letter) -> Outcome:
                 log_in(server)
                 server.sendmail(envelope(letter.sender), [envelope(letter.recipient)], letter.content)
         except OSError as problem:  # smtplib's errors are of this kind, too
-            if deadline.has_passed or isinstance(problem, TimeoutError):
+            if deadline.has_passed or is_timeout(problem):
                 return RetryLater(f"The mail server took longer than {seconds:g} s.")
             return meaning_of(problem)
     return Sent()
@@ -143,6 +143,11 @@ def envelope(address: str) -> str:
 
 
 # --- What went wrong ---
+
+
+def is_timeout(problem: OSError) -> bool:
+    """Returns whether the socket's own timeout ended it, which smtplib reports as a lost connection."""
+    return isinstance(problem, TimeoutError) or isinstance(problem.__context__, TimeoutError)
 
 
 def meaning_of(problem: OSError) -> Outcome:

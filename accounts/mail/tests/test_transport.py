@@ -153,6 +153,17 @@ def test_an_attempt_ends_although_the_server_still_hangs(where: Any, start: Star
     assert not server.released.is_set()
 
 
+@pytest.mark.parametrize("where", ["greeting", "content"])
+def test_the_timeout_of_the_socket_is_reported_as_one_when_it_comes_before_the_deadline(
+    where: Any, start: Start, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport.Deadline, "_watch", lambda _deadline: None)
+    server = start()
+    settings.EMAIL_TIMEOUT = 0.5
+    server.hang(where)
+    assert hand_over(LETTER) == RetryLater("The mail server took longer than 0.5 s.")
+
+
 @pytest.mark.usefixtures("trusted")
 def test_an_attempt_ends_although_the_server_never_answers_behind_tls(start: Start, settings: Any) -> None:
     server = start("implicit")
