@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from observability import severities
 from observability.alerts.delivery.outbox import priority_of
-from observability.alerts.episodes import make_room
+from observability.alerts.episodes import retire_latest
 from observability.alerts.intake.routing import reason_not_to_notify
 from observability.models import Attempt, Delivery, Episode, EpisodeEvent, Receipt
 
@@ -228,7 +228,7 @@ def create_episode(story: Story, began: datetime, ended: datetime | None) -> Epi
     annotations = {"summary": story.summary, "runbook_url": f"{settings.RUNBOOK_BASE_URL}/{story.alertname}/"}
     if story.description:
         annotations["description"] = story.description
-    make_room(fingerprint)
+    retire_latest(fingerprint)
     return Episode.objects.create(
         fingerprint=fingerprint,
         starts_at=began,

@@ -65,7 +65,12 @@ def by_alertmanager_seconds() -> int:
 def by_amani_seconds() -> float:
     """The next look, the questions which part it is, the sweep of the outbox, a vendor that is slow."""
     vendor = settings.NOTIFIER_CONNECT_TIMEOUT + settings.NOTIFIER_READ_TIMEOUT
-    return every_seconds("watch-pipeline") + watchdog.ASK_SECONDS + every_seconds("deliver-due") + vendor
+    return (
+        every_seconds("watch-pipeline")
+        + watchdog.HEALTH_CHECK_SECONDS
+        + every_seconds("deliver-due")
+        + vendor
+    )
 
 
 def every_seconds(task: str) -> float:

@@ -62,5 +62,5 @@ def channel_badge(name: str, channel: Channel | None) -> tuple[str, str, str]:
     if notifier is None or not notifier.is_configured():
         return ("quiet", "notifications_off", "Off")
     if channel is not None and channel.flagged_at is not None:
-        return ("bad", "error", "Refuses messages")
+        return ("bad", "error", "Rejects messages")
     return ("good", "check_circle", "Works")

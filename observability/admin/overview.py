@@ -257,7 +257,7 @@ def banners(channels: list[ChannelState], unknown: int) -> list[tuple[str, str, 
     found = [
         (
             "bad",
-            f"{channel.label} refuses messages",
+            f"{channel.label} rejects messages",
             channel.reason,
             "admin:observability_channel_changelist",
             "",

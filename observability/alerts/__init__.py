@@ -1,12 +1,17 @@
-"""Tell operators something from code: `send_alert`, `send_slack_alert`, `send_pagerduty_alert`.
+"""Notifies operators from code: `send_alert`, `send_slack_alert`, `send_pagerduty_alert`.
 
-They write rows in the caller's transaction (rolled back with it) and return at once; the worker delivers.
+These functions write rows in the caller's transaction, and return without waiting for Slack or PagerDuty; the
+worker delivers. When the transaction is rolled back, no notification is sent.
 
     send_slack_alert(message="Payout file is late", severity="warning", context={"bank": "…"})
 
-The parts: `payload` reads a webhook's body, `ingest` stores it, `intake` is the view, `episodes` what
-operators do, `outbox` and `delivery` who is told and how, `pipeline` the watch over all of it, `doorbell`
-wakes the worker.
+The parts:
+
+- `intake` receives the webhook: `payload` reads its body, `ingest` stores it;
+- `episodes` has the actions of operators: acknowledge, note, resend;
+- `delivery` sends notifications to the channels;
+- `confirming`, `reopening`, `trust` and `watchdog` check whether what Alertmanager reports is complete;
+- `pipeline` runs these checks and raises Amani's own alerts.
 """
 
 from observability.alerts.messages import send_alert, send_pagerduty_alert, send_slack_alert

@@ -24,7 +24,7 @@ END_NOT_CONFIRMED = ("warning", "help", "End not confirmed")
 OUTCOME_BADGES = {
     Receipt.Outcome.STORED: ("good", "check_circle", "Stored"),
     Receipt.Outcome.PARTIAL: ("warning", "rule", "Some set aside"),
-    Receipt.Outcome.FAILED: ("bad", "error", "Not understood"),
+    Receipt.Outcome.FAILED: ("bad", "error", "Could not be read"),
 }
 STATE_BADGES = {
     Delivery.State.PENDING: ("waiting", "schedule", "Waiting"),
@@ -39,7 +39,7 @@ STATE_BADGES = {
 ATTEMPT_BADGES = {
     "delivered": ("good", "check_circle", "Delivered"),
     "retry": ("waiting", "replay", "To be retried"),
-    "rejected": ("bad", "error", "Refused"),
+    "rejected": ("bad", "error", "Rejected"),
     "unknown": ("warning", "help", "May have arrived"),
 }
 

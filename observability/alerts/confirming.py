@@ -1,14 +1,14 @@
-"""Finds out whether an alert still fires when its senders leave it open.
+"""Checks with Prometheus and Alertmanager whether alerts still fire when the reports about them are unclear.
 
-Three questions, asked every few seconds by the worker:
+The worker makes these checks every few seconds:
 
-- Reported as ended while Prometheus was silent (`Episode.unconfirmed_at`): Prometheus is asked as soon as it
-  has answered again for long enough to have scraped its targets and evaluated its rules.
-- Firing, but not mentioned by any sender for ALERT_UNMENTIONED_AFTER_SECONDS: Alertmanager is asked. It sends
-  nothing about an alert that ended while it was silenced or inhibited.
-- Reported as firing again with a start before its end: `reopening`.
+- An alert was reported as ended while Prometheus was silent (`Episode.unconfirmed_at`). Prometheus is asked
+  as soon as it has answered again for long enough to have scraped its targets and evaluated its rules.
+- An alert fires, but no sender has mentioned it for ALERT_UNMENTIONED_AFTER_SECONDS. Alertmanager is asked,
+  because it sends nothing about an alert that ended while it was silenced or inhibited.
+- An alert was reported as firing with a start before its end: see `reopening`.
 
-Without an answer nothing is ended.
+Without an answer no alert is ended.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from observability.notifiers.base import Kind
 MOST_AT_ONCE = 1_000
 # Alertmanager forgets its alerts when it is restarted; Prometheus sends each again within about a minute.
 ALERTMANAGER_KNOWS_AFTER = timedelta(minutes=5)
-GONE = "Alertmanager no longer knows it; it sent no resolve, as for an alert that ends while it is silenced."
+NOT_KNOWN = "Alertmanager no longer has this alert and sent no resolve; it may have ended while silenced."
 
 
-def look_for_prometheus(now: datetime) -> None:
-    """Notes whether Prometheus answers, and since when it has done so without a gap."""
+def check_prometheus(now: datetime) -> None:
+    """Stores that Prometheus answers now, and since when it has answered without a gap."""
     if not monitoring.prometheus_answers():
         return
     row, _ = Heartbeat.objects.get_or_create(name=Heartbeat.PROMETHEUS, defaults={"last_seen_at": None})
@@ -44,16 +44,16 @@ def look_for_prometheus(now: datetime) -> None:
 
 
 def settle_unconfirmed_ends(now: datetime) -> None:
-    """Ends what Prometheus confirms as ended, and clears the mark of what it says still fires."""
+    """Ends the alerts whose end Prometheus confirms, and continues those that it reports as still firing."""
     # Only what fires can have an unconfirmed end; without the status this would read the whole history.
     firing = Episode.objects.filter(status=Episode.Status.FIRING)
     waiting = firing.exclude(unconfirmed_at=None).order_by("unconfirmed_at")
     episodes = list(waiting[:MOST_AT_ONCE])
     if not episodes:
         return
-    if trust.resolves_are_unchecked():  # PROMETHEUS_URL was taken away meanwhile
+    if trust.resolves_are_unchecked():  # PROMETHEUS_URL was removed in the meantime
         for episode in episodes:
-            end(episode.pk, now, "Amani has no Prometheus to ask: taken on Alertmanager's word.")
+            end(episode.pk, now, "Accepted without confirmation: no Prometheus is set in PROMETHEUS_URL.")
         return
     if not prometheus_has_settled(now):
         return
@@ -65,7 +65,7 @@ def settle_unconfirmed_ends(now: datetime) -> None:
 
 
 def prometheus_has_settled(now: datetime) -> bool:
-    """Whether Prometheus answers, and has for long enough since its last absence."""
+    """Whether Prometheus answers, and has answered for PROMETHEUS_SETTLES_IN_SECONDS without a gap."""
     settled_before = now - timedelta(seconds=settings.PROMETHEUS_SETTLES_IN_SECONDS)
     return Heartbeat.objects.filter(
         pk=Heartbeat.PROMETHEUS,
@@ -75,17 +75,23 @@ def prometheus_has_settled(now: datetime) -> bool:
 
 
 def settle(episode: Episode, rules: list[AlertingRule], now: datetime) -> None:
-    """Decides about one unconfirmed end by the `rules` of the alert's name."""
+    """Ends or continues one alert with an unconfirmed end.
+
+    `rules`: Prometheus's rules of the alert's name.
+    """
     if any(rule.has(episode.labels) for rule in rules):
-        take_back_end(episode.pk, now, "Prometheus says that it still fires.")
+        cancel_unconfirmed_end(episode.pk, now, "Prometheus reports that it still fires.")
     elif not rules:
-        end(episode.pk, now, "Prometheus has no rule of this name: taken on Alertmanager's word.")
+        end(episode.pk, now, "Accepted without confirmation: Prometheus has no rule of this name.")
     elif episode.unconfirmed_at and all(rule.evaluated_at > episode.unconfirmed_at for rule in rules):
-        end(episode.pk, now, "Prometheus confirms it.")
+        end(episode.pk, now, "Confirmed by Prometheus.")
 
 
-def ask_about_unmentioned(now: datetime) -> None:
-    """Compares what no sender has mentioned for long with what Alertmanager holds."""
+def check_unmentioned_alerts(now: datetime) -> None:
+    """Ends firing alerts that no sender has mentioned for long and that Alertmanager no longer has.
+
+    While the resolves of Alertmanager cannot be trusted, the end is stored as unconfirmed instead.
+    """
     unmentioned = Episode.objects.filter(
         source=Episode.Source.ALERTMANAGER,
         status=Episode.Status.FIRING,
@@ -102,15 +108,15 @@ def ask_about_unmentioned(now: datetime) -> None:
     Episode.objects.filter(pk__in=still_there).update(confirmed_at=now)
     if now - started_at < ALERTMANAGER_KNOWS_AFTER:
         return
-    take_for_ended = end if trust.can_trust_resolves(now) else mark_unconfirmed
+    end_it = end if trust.can_trust_resolves(now) else store_unconfirmed_end
     for episode in episodes:
         if episode.fingerprint not in known:
-            take_for_ended(episode.pk, now, GONE)
+            end_it(episode.pk, now, NOT_KNOWN)
 
 
 @transaction.atomic
 def end(episode_id: int, now: datetime, why: str) -> None:
-    """Resolves a firing episode and plans its resolves. Does nothing when it has ended meanwhile."""
+    """Resolves a firing episode and plans its resolve deliveries. Does nothing when it has already ended."""
     episode = lock_firing(episode_id)
     if episode is None:
         return
@@ -124,8 +130,8 @@ def end(episode_id: int, now: datetime, why: str) -> None:
 
 
 @transaction.atomic
-def mark_unconfirmed(episode_id: int, now: datetime, why: str) -> None:
-    """Notes an end that nothing confirms yet, and plans its message where the notifier handles that."""
+def store_unconfirmed_end(episode_id: int, now: datetime, why: str) -> None:
+    """Stores an end that is not confirmed yet, and notifies the channels whose notifier handles that kind."""
     episode = lock_firing(episode_id)
     if episode is None or episode.unconfirmed_at is not None:
         return
@@ -138,8 +144,8 @@ def mark_unconfirmed(episode_id: int, now: datetime, why: str) -> None:
 
 
 @transaction.atomic
-def take_back_end(episode_id: int, now: datetime, why: str) -> None:
-    """Clears an unconfirmed end: the alert fires on, in the same episode, and nobody is paged again."""
+def cancel_unconfirmed_end(episode_id: int, now: datetime, why: str) -> None:
+    """Clears an unconfirmed end. The same episode continues to fire, and no new page is sent."""
     episode = lock_firing(episode_id)
     if episode is None or episode.unconfirmed_at is None:
         return
@@ -150,7 +156,7 @@ def take_back_end(episode_id: int, now: datetime, why: str) -> None:
 
 
 def lock_firing(episode_id: int) -> Episode | None:
-    """Reads and locks the episode, in the caller's transaction; None when it no longer fires."""
+    """Reads and locks the episode in the caller's transaction. Returns None when it no longer fires."""
     firing = Episode.objects.select_for_update(of=("self",)).filter(status=Episode.Status.FIRING)
     return firing.filter(pk=episode_id).first()
 
@@ -160,7 +166,7 @@ def append(episode: Episode, kind: EpisodeEvent.Kind, now: datetime, text: str) 
 
 
 def notify(episode: Episode, kind: Delivery.Kind, channels: list[str] | tuple[str, ...]) -> None:
-    """Plans `kind` on `channels`, unless Alertmanager notifies about this alert by itself."""
+    """Plans deliveries of `kind` on `channels`, unless Alertmanager notifies about this alert itself."""
     if sender_notifies(episode.labels):
         return
     outbox.plan(episode, kind, channels)

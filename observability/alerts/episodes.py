@@ -1,4 +1,5 @@
-"""What operators do to alerts. Each action is one transaction with its row in the timeline."""
+"""Acknowledges alerts, adds notes and sends deliveries again. Each action is one transaction and adds an
+event to the timeline."""
 
 from __future__ import annotations
 
@@ -17,22 +18,25 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import AbstractBaseUser
 
 
-def make_room(fingerprint: str) -> None:
-    """Makes the newest episode of `fingerprint` an earlier one, so that another can begin.
+def retire_latest(fingerprint: str) -> None:
+    """Clears `is_latest` of the newest episode of `fingerprint`, so that a new episode can be created.
 
-    Call it in the transaction that creates the other. The webhook does the same in SQL.
+    Call it in the transaction that creates the new episode. The webhook does the same in SQL.
     """
     Episode.objects.filter(fingerprint=fingerprint, is_latest=True).update(is_latest=False)
 
 
 @transaction.atomic
 def acknowledge(*, episode_id: int, actor: AbstractBaseUser, note: str = "") -> Episode:
-    """Says that `actor` has it, here and in PagerDuty. Raises CannotAcknowledge when nobody needs to."""
+    """Stores that `actor` handles the alert, and acknowledges its incident in PagerDuty.
+
+    Returns the episode. Raises CannotAcknowledge when it is resolved or already acknowledged.
+    """
     episode = Episode.objects.select_for_update(of=("self",)).get(pk=episode_id)
     if episode.status == Episode.Status.RESOLVED:
         raise CannotAcknowledge(episode, "it is resolved")
     if episode.acknowledged_at is not None:
-        raise CannotAcknowledge(episode, f"{episode.acknowledged_by} has it already")
+        raise CannotAcknowledge(episode, f"{episode.acknowledged_by} has already acknowledged it")
     episode.acknowledged_at = timezone.now()
     episode.acknowledged_by_id = actor.pk
     episode.save(update_fields=["acknowledged_at", "acknowledged_by"])
@@ -46,20 +50,25 @@ def acknowledge(*, episode_id: int, actor: AbstractBaseUser, note: str = "") -> 
 
 @transaction.atomic
 def add_note(*, episode_id: int, actor: AbstractBaseUser, text: str) -> EpisodeEvent:
+    """Adds `text` to the timeline. Raises ReasonMissing when it is empty."""
     if not text.strip():
-        raise ReasonMissing("A note needs a text.")
+        raise ReasonMissing("Write a text for the note.")
     episode = Episode.objects.get(pk=episode_id)
     return append_event(episode, EpisodeEvent.Kind.NOTE, actor, text.strip())
 
 
 @transaction.atomic
 def resend(*, delivery_id: int, actor: AbstractBaseUser, reason: str) -> Delivery:
-    """A new delivery of the same word on the same channel, linked to the old one."""
+    """Plans a new delivery of the same kind on the same channel, linked to the old one, and returns it.
+
+    A digest is sent again with its alerts. Raises ReasonMissing for an empty `reason`, CannotResend while the
+    old delivery is unfinished.
+    """
     if not reason.strip():
-        raise ReasonMissing("Sending again needs a reason.")
+        raise ReasonMissing("Give a reason for sending it again.")
     old = Delivery.objects.select_for_update(of=("self",)).get(pk=delivery_id)
     if old.state in Delivery.UNFINISHED:
-        raise CannotResend(old, "it is still on its way")
+        raise CannotResend(old, "it is not finished yet")
     new = Delivery.objects.create(
         episode_id=old.episode_id,
         channel=old.channel,
@@ -85,6 +94,7 @@ def resend(*, delivery_id: int, actor: AbstractBaseUser, reason: str) -> Deliver
 def append_event(
     episode: Episode, kind: EpisodeEvent.Kind, actor: AbstractBaseUser | None, text: str
 ) -> EpisodeEvent:
+    """Adds an event to the timeline, with the id of the current request."""
     return EpisodeEvent.objects.create(
         episode=episode,
         kind=kind,

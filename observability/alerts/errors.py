@@ -1,4 +1,4 @@
-"""What an operator or a caller asked of an alert and cannot have; each error has a stable code."""
+"""Defines the errors of alert actions. Each has a stable code."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ class ObservabilityError(AmaniError):
 
 
 class CannotAcknowledge(ObservabilityError):
+    """The alert is resolved or already acknowledged."""
+
     code = "cannot_acknowledge"
 
     def __init__(self, episode: Episode, why: str) -> None:
@@ -25,6 +27,8 @@ class CannotAcknowledge(ObservabilityError):
 
 
 class CannotResend(ObservabilityError):
+    """The delivery is not finished."""
+
     code = "cannot_resend"
 
     def __init__(self, delivery: Delivery, why: str) -> None:
@@ -33,14 +37,20 @@ class CannotResend(ObservabilityError):
 
 
 class ReasonMissing(ObservabilityError):
+    """The action needs a text that was empty."""
+
     code = "reason_missing"
 
 
 class CannotReprocess(ObservabilityError):
+    """The receipt was stored in full, or its body still cannot be read."""
+
     code = "cannot_reprocess"
 
 
 class UnknownSeverity(ObservabilityError):
+    """The severity is none of those in ALERT_ROUTES."""
+
     code = "unknown_severity"
 
     def __init__(self, severity: str, known: tuple[str, ...]) -> None:
@@ -49,6 +59,8 @@ class UnknownSeverity(ObservabilityError):
 
 
 class UnknownChannel(ObservabilityError):
+    """No notifier has this name."""
+
     code = "unknown_channel"
 
     def __init__(self, channel: str, known: tuple[str, ...]) -> None:

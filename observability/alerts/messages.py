@@ -1,4 +1,4 @@
-"""One-off messages from code, through the same outbox as every alert."""
+"""Sends one-off messages from code, through the same outbox as alerts."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ def send_alert(
     context: Mapping[str, Any] | None = None,
     channels: Iterable[str] | None = None,
 ) -> Episode:
-    """Records a one-off message and plans its deliveries.
+    """Stores a one-off message and plans its deliveries. Returns its episode.
 
-    `message` and `summary` mean the same. `severity`: critical, error, warning or info; it decides the
-    channels (ALERT_ROUTES) unless `channels` names them. `context`: a few values shown with it. Secrets and
-    personal data in both are hidden before they are stored.
-    Raises UnknownSeverity, UnknownChannel, or ValueError for an empty message.
+    `message` and `summary` are two names for the text. `severity` is critical, error, warning or info; it
+    selects the channels (ALERT_ROUTES) unless `channels` names them. `context` has values that are shown with
+    the text. Secrets and personal data in text and context are hidden before they are stored.
+    Raises UnknownSeverity, UnknownChannel, or ValueError for an empty text.
     """
     text = shorten(clean(scrub_text(str(message or summary)))).strip()
     if not text:
-        raise ValueError("An alert needs a message.")
+        raise ValueError("Give the alert a message.")
     wanted = channels_for(severity, channels)
     with transaction.atomic():
         not_routed = Episode.NotNotified.SEVERITY_NOT_ROUTED if channels is None and not wanted else ""
@@ -47,7 +47,10 @@ def send_alert(
 
 
 def channels_for(severity: str, channels: Iterable[str] | None) -> tuple[str, ...]:
-    """The channels named, or those of the severity's route."""
+    """Returns `channels`, or those of the severity in ALERT_ROUTES.
+
+    Raises UnknownSeverity, UnknownChannel.
+    """
     if severity not in settings.ALERT_ROUTES:
         raise UnknownSeverity(severity, tuple(settings.ALERT_ROUTES))
     wanted = tuple(settings.ALERT_ROUTES[severity] if channels is None else channels)
@@ -58,7 +61,7 @@ def channels_for(severity: str, channels: Iterable[str] | None) -> tuple[str, ..
 
 
 def create_notice(text: str, severity: str, context: Mapping[str, Any], *, not_notified: str = "") -> Episode:
-    """The episode of a one-off message, with the first row of its timeline."""
+    """Creates the episode of a one-off message, with the first event of its timeline."""
     now = timezone.now()
     fingerprint = uuid.uuid4().hex
     episode = Episode.objects.create(
@@ -88,7 +91,7 @@ def send_slack_alert(
     severity: str = "info",
     context: Mapping[str, Any] | None = None,
 ) -> Episode:
-    """`send_alert` to Slack only."""
+    """Calls `send_alert` for Slack only."""
     return send_alert(message, summary=summary, severity=severity, context=context, channels=["slack"])
 
 
@@ -99,5 +102,5 @@ def send_pagerduty_alert(
     severity: str = "error",
     context: Mapping[str, Any] | None = None,
 ) -> Episode:
-    """`send_alert` to PagerDuty only."""
+    """Calls `send_alert` for PagerDuty only."""
     return send_alert(message, summary=summary, severity=severity, context=context, channels=["pagerduty"])

@@ -1,6 +1,6 @@
-"""Asks Prometheus and Alertmanager what they know. Every question is bounded; no answer is `None`, no error.
+"""Queries the HTTP APIs of Prometheus and Alertmanager. Each query has a timeout and returns None on failure.
 
-Both are addressed by settings (PROMETHEUS_URL, ALERTMANAGER_URL) and never follow a redirect.
+The addresses are settings (PROMETHEUS_URL, ALERTMANAGER_URL). Redirects are not followed.
 """
 
 from __future__ import annotations
@@ -16,41 +16,44 @@ from django.conf import settings
 
 from core.request_id import request_id_header
 
-ANSWER_WITHIN_SECONDS = 3.0
+TIMEOUT_SECONDS = 3.0
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class AlertingRule:
-    """One alerting rule of Prometheus: its name, when it was evaluated last, and what is pending or fires."""
+    """One alerting rule of Prometheus. `active` has the labels of each of its pending and firing alerts."""
 
     name: str
     evaluated_at: datetime
-    active: tuple[Mapping[str, str], ...]  # labels
+    active: tuple[Mapping[str, str], ...]
 
     def has(self, labels: Mapping[str, str]) -> bool:
-        """Whether the alert with `labels` is active. Alertmanager's labels may have more: external labels."""
+        """Whether the alert with `labels` is active.
+
+        `labels` come from Alertmanager and may have more: Prometheus adds its external labels.
+        """
         return any(active.items() <= labels.items() for active in self.active)
 
 
 def prometheus_answers() -> bool:
-    """Asks for the simplest query, so that a Prometheus that is up but cannot evaluate does not count."""
+    """Whether Prometheus answers the simplest query. One that is up but cannot evaluate does not count."""
     return bool(settings.PROMETHEUS_URL) and ask(settings.PROMETHEUS_URL, "api/v1/query?query=1") is not None
 
 
 def alerting_rules() -> list[AlertingRule] | None:
-    """Reads every alerting rule with its active alerts; None when Prometheus does not answer as it should."""
+    """Returns every alerting rule with its active alerts; None when Prometheus does not answer correctly."""
     answer = ask(settings.PROMETHEUS_URL, "api/v1/rules?type=alert")
     try:
         return None if answer is None else list(read_rules(answer))
     except (ValueError, TypeError, KeyError, AttributeError) as problem:
-        log.warning("prometheus_rules_not_understood", error=type(problem).__name__)
+        log.warning("prometheus_rules_parse_failed", error=type(problem).__name__)
         return None
 
 
 def read_rules(answer: Any) -> Iterator[AlertingRule]:
-    """Reads the body of Prometheus's GET /api/v1/rules (docs: HTTP API, "Rules")."""
+    """Yields the rules in the body of Prometheus's GET /api/v1/rules (docs: HTTP API, "Rules")."""
     for group in answer["data"]["groups"]:
         for rule in group["rules"]:
             labels = tuple(alert["labels"] for alert in rule.get("alerts") or ())
@@ -58,39 +61,39 @@ def read_rules(answer: Any) -> Iterator[AlertingRule]:
 
 
 def known_fingerprints() -> set[str] | None:
-    """Reads the fingerprints of all alerts that Alertmanager holds, silenced and inhibited ones included.
+    """Returns the fingerprints of all alerts in Alertmanager, silenced and inhibited ones included.
 
-    None when it does not answer as it should.
+    None when it does not answer correctly.
     """
     answer = ask(settings.ALERTMANAGER_URL, "api/v2/alerts")
     try:
         return None if answer is None else {alert["fingerprint"] for alert in answer}
     except (TypeError, KeyError) as problem:
-        log.warning("alertmanager_alerts_not_understood", error=type(problem).__name__)
+        log.warning("alertmanager_alerts_parse_failed", error=type(problem).__name__)
         return None
 
 
 def alertmanager_started_at() -> datetime | None:
-    """Reads since when Alertmanager runs: it keeps alerts in memory only. None when it does not answer."""
+    """Returns since when Alertmanager runs: it keeps alerts in memory only. None when it does not answer."""
     answer = ask(settings.ALERTMANAGER_URL, "api/v2/status")
     try:
         return None if answer is None else datetime.fromisoformat(answer["uptime"])
     except (ValueError, TypeError, KeyError) as problem:
-        log.warning("alertmanager_status_not_understood", error=type(problem).__name__)
+        log.warning("alertmanager_status_parse_failed", error=type(problem).__name__)
         return None
 
 
 def ask(base: str, path: str) -> Any:
-    """Returns the JSON answer of GET `base`/`path`, or None when there is none in time."""
+    """Returns the JSON response to GET `base`/`path`; None when there is none within TIMEOUT_SECONDS."""
     try:
         response = requests.get(
             f"{base}/{path}",
             headers=request_id_header(),
-            timeout=ANSWER_WITHIN_SECONDS,
+            timeout=TIMEOUT_SECONDS,
             allow_redirects=False,
         )
         response.raise_for_status()
         return response.json()
     except (requests.RequestException, ValueError) as problem:
-        log.warning("monitoring_not_asked", path=path.partition("?")[0], error=type(problem).__name__)
+        log.warning("monitoring_query_failed", path=path.partition("?")[0], error=type(problem).__name__)
         return None

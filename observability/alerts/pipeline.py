@@ -1,8 +1,8 @@
-"""The alert pipeline watches itself: channels that refuse, a Watchdog that stays away, what waits too long.
+"""Watches the alert pipeline itself: channels that reject messages, a missing Watchdog, waiting deliveries.
 
-What it finds becomes an alert of its own (source "pipeline"), told like any other, but on the channels that
-still work. The one thing it cannot report is its own death: Alertmanager does that by itself
-(deploy/alertmanager/alertmanager.yml).
+A problem becomes an alert of its own (source "pipeline"). Its notifications go to every configured channel
+except the one that has the problem. When Amani itself is down, Alertmanager notifies Slack and PagerDuty
+directly (deploy/alertmanager/alertmanager.yml).
 """
 
 from __future__ import annotations
@@ -23,17 +23,20 @@ from observability.notifiers import registry
 from observability.notifiers.base import Delivered, Outcome, Rejected
 
 State = Delivery.State
-# The pages in docs/runbooks/ that help with what Amani raises itself.
+# Alert that Amani raises itself -> its page in docs/runbooks/.
 RUNBOOK_PAGES = {"AlertChannelDown": "AlertDeliveryChannelRejected", "WatchdogAbsent": "Watchdog"}
 
 
 def note_channel_health(channel: str, delivery: Delivery, outcome: Outcome) -> None:
-    """After an attempt: a channel that refuses, or that cost us a delivery, is flagged and reported."""
+    """Flags the channel after an attempt that it rejected for good, or after which the delivery was given up.
+
+    Raises the alert AlertChannelDown with the flag, and resolves both after a successful attempt.
+    """
     if isinstance(outcome, Delivered):
         clear_flag(channel)
         return
-    refused = isinstance(outcome, Rejected) and outcome.flags_channel
-    if not refused and delivery.state != State.DEAD:
+    is_rejected = isinstance(outcome, Rejected) and outcome.flags_channel
+    if not is_rejected and delivery.state != State.DEAD:
         return
     reason = delivery.reason or "given up"
     flagged = Channel.objects.filter(pk=channel, flagged_at=None).update(
@@ -44,17 +47,19 @@ def note_channel_health(channel: str, delivery: Delivery, outcome: Outcome) -> N
             "AlertChannelDown",
             subject=channel,
             severity=Severity.CRITICAL,
-            summary=f"Amani cannot tell anybody through {registry.get(channel).label}: {reason}",
-            not_through=channel,
+            summary=f"Amani cannot send notifications through {registry.get(channel).label}: {reason}",
+            except_channel=channel,
         )
 
 
 def clear_flag(channel: str) -> None:
+    """Clears the flag of the channel and resolves its alert, if it is flagged."""
     if Channel.objects.filter(pk=channel).exclude(flagged_at=None).update(flagged_at=None, flag_reason=""):
         close_alert("AlertChannelDown", subject=channel)
 
 
 def fingerprint_of(alertname: str, subject: str) -> str:
+    """Returns the fingerprint of a pipeline alert. `subject` is the channel or sender that it is about."""
     return f"pipeline-{alertname}-{subject}"[:64]
 
 
@@ -65,15 +70,18 @@ def is_firing(alertname: str, *, subject: str) -> bool:
 
 @transaction.atomic
 def open_alert(
-    alertname: str, *, subject: str, severity: Severity, summary: str, not_through: str = ""
+    alertname: str, *, subject: str, severity: Severity, summary: str, except_channel: str = ""
 ) -> None:
-    """Fires a pipeline alert, unless it fires already. `not_through`: the channel that is the problem."""
+    """Fires a pipeline alert and plans its deliveries, unless it already fires.
+
+    `except_channel`: the channel that has the problem; it gets no delivery.
+    """
     if is_firing(alertname, subject=subject):
         return
     fingerprint = fingerprint_of(alertname, subject)
     now = timezone.now()
-    episodes.make_room(fingerprint)
-    channels = [notifier.name for notifier in registry.configured() if notifier.name != not_through]
+    episodes.retire_latest(fingerprint)
+    channels = [notifier.name for notifier in registry.configured() if notifier.name != except_channel]
     episode = Episode.objects.create(
         fingerprint=fingerprint,
         starts_at=now,
@@ -98,6 +106,7 @@ def open_alert(
 
 @transaction.atomic
 def close_alert(alertname: str, *, subject: str) -> None:
+    """Resolves a pipeline alert, if it fires, and plans resolves on the channels that were notified."""
     now = timezone.now()
     firing = Episode.objects.select_for_update(of=("self",)).filter(
         fingerprint=fingerprint_of(alertname, subject), status=Episode.Status.FIRING
@@ -107,39 +116,40 @@ def close_alert(alertname: str, *, subject: str) -> None:
         episode.resolved_at = episode.ends_at = now
         episode.save(update_fields=["status", "resolved_at", "ends_at"])
         EpisodeEvent.objects.create(episode=episode, at=now, kind=EpisodeEvent.Kind.RESOLVED)
-        told = episode.deliveries.filter(kind=Delivery.Kind.TRIGGER).values_list("channel", flat=True)
-        channels = list(told.distinct())
+        triggers = episode.deliveries.filter(kind=Delivery.Kind.TRIGGER)
+        channels = list(triggers.values_list("channel", flat=True).distinct())
         outbox.plan(episode, Delivery.Kind.RESOLVE, channels)
         doorbell.ring_on_commit(channels)
 
 
 def watch() -> None:
-    """Every few seconds: sign of life, Watchdog, and the gauges of docs/metrics.md."""
+    """Runs all checks and updates the gauges. The worker calls it every few seconds."""
     now = timezone.now()
-    watch_watchdog(now)
-    confirming.look_for_prometheus(now)
-    reopening.settle_doubts(now)
+    check_watchdog(now)
+    confirming.check_prometheus(now)
+    reopening.check_refired(now)
     confirming.settle_unconfirmed_ends(now)
-    confirming.ask_about_unmentioned(now)
-    take_snapshot(now)
+    confirming.check_unmentioned_alerts(now)
+    update_gauges(now)
 
 
-def watch_watchdog(now: datetime) -> None:
-    """A Watchdog that stays away means that Prometheus or Alertmanager no longer reach Amani."""
-    heard = watchdog.listen(now)
-    metrics.record_watchdog_seen(heard.last_seen_at.timestamp() if heard.last_seen_at else 0.0)
-    if heard.is_heard:
+def check_watchdog(now: datetime) -> None:
+    """Fires or resolves WatchdogAbsent. Without a Watchdog, Prometheus or Alertmanager do not reach Amani."""
+    status = watchdog.update(now)
+    metrics.record_watchdog_seen(status.last_seen_at.timestamp() if status.last_seen_at else 0.0)
+    if status.is_present:
         close_alert("WatchdogAbsent", subject="alertmanager")
-    elif heard.is_overdue and not is_firing("WatchdogAbsent", subject="alertmanager"):
+    elif status.is_overdue and not is_firing("WatchdogAbsent", subject="alertmanager"):
         open_alert(
             "WatchdogAbsent",
             subject="alertmanager",
             severity=Severity.CRITICAL,
-            summary=watchdog.explain(heard),
+            summary=watchdog.explain(status),
         )
 
 
-def take_snapshot(now: datetime) -> None:
+def update_gauges(now: datetime) -> None:
+    """Sets the gauges of undelivered messages, channel flags, firing alerts and the worker's heartbeat."""
     for channel, (count, oldest) in backlog().items():
         metrics.record_backlog(channel, count, (now - oldest).total_seconds() if oldest else 0.0)
     flagged = set(Channel.objects.exclude(flagged_at=None).values_list("pk", flat=True))
@@ -150,13 +160,13 @@ def take_snapshot(now: datetime) -> None:
 
 
 def backlog() -> dict[str, tuple[int, datetime | None]]:
-    """Channel → (undelivered, when the oldest of them was planned)."""
+    """Returns channel → (number of undelivered messages, when the oldest of them was planned)."""
     waiting: dict[str, tuple[int, datetime | None]] = dict.fromkeys(registry.NOTIFIERS, (0, None))
-    on_their_way = Delivery.objects.filter(state__in=[State.PENDING, State.SENDING])
-    # Two questions, because each has an index: one for all unfinished states would read the whole history.
+    unsent = Delivery.objects.filter(state__in=[State.PENDING, State.SENDING])
+    # Two queries, because each has an index: one for all unfinished states would read the whole history.
     for rows in (
-        on_their_way.exclude(kind=Delivery.Kind.DIGEST),
-        Delivery.objects.filter(digest__in=on_their_way.filter(kind=Delivery.Kind.DIGEST)),
+        unsent.exclude(kind=Delivery.Kind.DIGEST),
+        Delivery.objects.filter(digest__in=unsent.filter(kind=Delivery.Kind.DIGEST)),
     ):
         counted = rows.values_list("channel").annotate(count=Count("pk"), oldest=Min("created_at")).order_by()
         for channel, count, oldest in counted:
@@ -166,6 +176,7 @@ def backlog() -> dict[str, tuple[int, datetime | None]]:
 
 
 def firing_by_severity() -> dict[str, int]:
+    """Returns severity → number of firing alerts, with 0 for a severity without any."""
     rows = (
         Episode.objects.filter(status=Episode.Status.FIRING)
         .values_list("severity")

@@ -1,9 +1,9 @@
-"""Says whether a resolve from Alertmanager can be believed.
+"""Decides whether a resolve from Alertmanager is accepted, or stays unconfirmed until Prometheus confirms it.
 
-Alertmanager ends an alert by itself when Prometheus has not mentioned it for some minutes (four times the
-longer of its evaluation interval and 1 minute). So a resolve counts only while Prometheus and the Watchdog
-show signs of life. Where no Prometheus ever answered, none can confirm a resolve that was not believed: then
-resolves are taken on Alertmanager's word, whatever the Watchdog says.
+Alertmanager resolves an alert itself when Prometheus has not mentioned it for some minutes (four times the
+longer of its evaluation interval and 1 minute). So a resolve is accepted only while Prometheus and the
+Watchdog show signs of life. Where no Prometheus has ever answered Amani, no resolve could be confirmed later:
+there every resolve is accepted, whatever the state of the Watchdog.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from observability.models import Heartbeat
 
 
 def prometheus_silent_before(now: datetime) -> datetime:
-    """Returns the moment since which Prometheus must have answered the worker."""
+    """Returns the time since which Prometheus must have answered the worker, or it counts as silent."""
     return now - timedelta(seconds=settings.PROMETHEUS_SILENT_AFTER_SECONDS)
 
 
 def overdue_before(now: datetime) -> dict[str, datetime]:
-    """Sign of life → the time since which it must have been seen, for the signs that are watched."""
+    """Returns, for each sign of life that is watched, the time since which it must have been seen."""
     if not settings.PROMETHEUS_URL:
         return {}
     return {
@@ -32,7 +32,7 @@ def overdue_before(now: datetime) -> dict[str, datetime]:
 
 
 def can_trust_resolves(now: datetime) -> bool:
-    """Whether no watched sign of life is overdue or has ended. `ingest.STORE` asks the same in SQL."""
+    """Whether no watched sign of life is overdue or has ended. `ingest.STORE` decides the same in SQL."""
     if resolves_are_unchecked():
         return True
     silent = Q()
@@ -42,11 +42,11 @@ def can_trust_resolves(now: datetime) -> bool:
 
 
 def unmentioned_before(now: datetime) -> datetime:
-    """Returns the moment since which a sender must have mentioned a firing alert."""
+    """Returns the time since which a sender must have mentioned a firing alert."""
     return now - timedelta(seconds=settings.ALERT_UNMENTIONED_AFTER_SECONDS)
 
 
 def resolves_are_unchecked() -> bool:
-    """Whether no Prometheus has ever answered Amani, so that none can confirm a resolve."""
+    """Whether no Prometheus has ever answered Amani, so that resolves are accepted without confirmation."""
     answered = Heartbeat.objects.filter(pk=Heartbeat.PROMETHEUS, last_seen_at__isnull=False)
     return not settings.PROMETHEUS_URL or not answered.exists()

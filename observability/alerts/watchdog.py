@@ -1,11 +1,12 @@
-"""Listens for the Watchdog, the alert that always fires: when it stays away, alerts no longer arrive.
+"""Checks that the Watchdog arrives: the alert that always fires. When it is missing, no alert can arrive.
 
-Its silence is counted in time during which Amani was watching, so that a Watchdog that is old only because
-Amani did not run pages nobody. A gap in the watch counts for at most LONGEST_GAP, so a worker that is
-restarted again and again postpones the alert but cannot prevent it.
+Its silence is measured only while Amani was running, so that an old Watchdog after a pause of Amani causes no
+page. A gap between two checks counts for at most LONGEST_GAP: a worker that is restarted again and again
+delays the alert but cannot prevent it.
 
-Alertmanager repeats the Watchdog for up to four minutes after Prometheus has gone, and then reports its end.
-That report is taken as silence at once: waiting for WATCHDOG_TIMEOUT_SECONDS on top would be too late.
+After Prometheus has stopped, Alertmanager repeats the Watchdog for up to four minutes and then reports its
+end. This report counts as silence immediately: to wait for WATCHDOG_TIMEOUT_SECONDS as well would be too
+late.
 """
 
 from __future__ import annotations
@@ -25,23 +26,27 @@ from urllib3.exceptions import HTTPError
 from observability.models import Heartbeat
 from observability.notifiers.connection import Deadline, GuardedAdapter
 
-LONGEST_GAP = timedelta(seconds=30)  # the watch comes every 10 seconds
-ASK_SECONDS = 2.0
+LONGEST_GAP = timedelta(seconds=30)  # the check runs every 10 seconds
+HEALTH_CHECK_SECONDS = 2.0
 
 CHECK_BEFORE_ALERTMANAGER = (
     "Check that Prometheus runs, its rule Watchdog, and Alertmanager's address in prometheus.yml."
 )
-CHECK_THE_WAY = (
-    "Check the way between them and Amani: the rule Watchdog, its route in alertmanager.yml, the webhook's "
-    "address and its token."
+CHECK_CONNECTION = (
+    "Check the connection between them and Amani: the rule Watchdog, its route in alertmanager.yml, the "
+    "webhook's address and its token."
 )
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Hearing:
-    """What is known of the Watchdog. `silence` leaves out the time in which Amani did not run."""
+class WatchdogStatus:
+    """When the Watchdog was seen last, and for how long it has been silent.
+
+    `silence` leaves out the time in which Amani did not run. `watching_for` is how long the worker has run
+    without a long gap.
+    """
 
     last_seen_at: datetime | None
     ended_at: datetime | None
@@ -49,12 +54,16 @@ class Hearing:
     watching_for: timedelta
 
     @property
-    def is_heard(self) -> bool:
+    def is_present(self) -> bool:
+        """Whether the Watchdog arrived within its timeout and has not ended."""
         return self.last_seen_at is not None and self.ended_at is None and self.silence <= timeout()
 
     @property
     def is_overdue(self) -> bool:
-        """Neither heard nor overdue: it is awaited, after an installation or a pause."""
+        """Whether the Watchdog is missing for too long.
+
+        It can be neither present nor overdue: after an installation or a pause of Amani it is expected.
+        """
         if self.ended_at is not None and self.watching_for > timeout() / 2:
             return True
         if self.last_seen_at is not None:
@@ -67,18 +76,21 @@ def timeout() -> timedelta:
     return timedelta(seconds=settings.WATCHDOG_TIMEOUT_SECONDS)
 
 
-def listen(now: datetime) -> Hearing:
-    """Notes the worker's own sign of life, adds the time it has watched, and returns what is known."""
-    watched, watching_since = keep_watch(now)
+def update(now: datetime) -> WatchdogStatus:
+    """Stores the worker's heartbeat, adds the time since the last check to the Watchdog's silence.
+
+    Returns the Watchdog's status.
+    """
+    watched, watching_since = store_worker_heartbeat(now)
     Heartbeat.objects.get_or_create(name=Heartbeat.WATCHDOG, defaults={"last_seen_at": None})
     row = Heartbeat.objects.filter(pk=Heartbeat.WATCHDOG)
     row.update(silent_seconds=F("silent_seconds") + watched.total_seconds())
-    return hearing(row.get(), now, watching_since)
+    return status_of(row.get(), now, watching_since)
 
 
 @transaction.atomic
-def keep_watch(now: datetime) -> tuple[timedelta, datetime]:
-    """(how much of the time since the last look was watched, since when there was no long gap)."""
+def store_worker_heartbeat(now: datetime) -> tuple[timedelta, datetime]:
+    """Returns (time since the last check, at most LONGEST_GAP; since when there was no longer gap)."""
     row, is_new = Heartbeat.objects.select_for_update().get_or_create(
         name=Heartbeat.WORKER, defaults={"last_seen_at": now, "watching_since": now}
     )
@@ -90,26 +102,31 @@ def keep_watch(now: datetime) -> tuple[timedelta, datetime]:
     return min(gap, LONGEST_GAP), row.watching_since
 
 
-def hearing(row: Heartbeat, now: datetime, watching_since: datetime) -> Hearing:
+def status_of(row: Heartbeat, now: datetime, watching_since: datetime) -> WatchdogStatus:
+    """Returns the status in `row`, the heartbeat of the Watchdog."""
     silence = timedelta(seconds=row.silent_seconds)
-    if row.last_seen_at is not None:  # the whole of a look counts, also where the Watchdog came within it
+    if row.last_seen_at is not None:  # the interval in which the Watchdog arrived was counted as a whole
         silence = min(silence, max(now - row.last_seen_at, timedelta()))
-    return Hearing(row.last_seen_at, row.ended_at, silence, now - watching_since)
+    return WatchdogStatus(row.last_seen_at, row.ended_at, silence, now - watching_since)
 
 
-# --- Which part it is ---
+# --- Which part is the cause ---
 
 
-def explain(heard: Hearing) -> str:
-    """The summary of the alert: since when, and which part to look at. Takes ASK_SECONDS at most."""
-    if heard.last_seen_at is None:
+def explain(status: WatchdogStatus) -> str:
+    """Returns the summary of the alert: since when, and which part to check.
+
+    Asks Prometheus and Alertmanager for their health, for HEALTH_CHECK_SECONDS at most.
+    """
+    if status.last_seen_at is None:
         since = "No Watchdog has ever arrived"
     else:
-        since = f"No Watchdog since {heard.last_seen_at:%Y-%m-%d %H:%M} UTC"
-    return f"{since}: {suspect(heard)} Alerts may not arrive."
+        since = f"No Watchdog since {status.last_seen_at:%Y-%m-%d %H:%M} UTC"
+    return f"{since}: {likely_cause(status)} Alerts may not arrive."
 
 
-def suspect(heard: Hearing) -> str:
+def likely_cause(status: WatchdogStatus) -> str:
+    """Returns a sentence that names the part that does not answer, or the connections to check."""
     monitors = {"Prometheus": settings.PROMETHEUS_URL, "Alertmanager": settings.ALERTMANAGER_URL}
     asked = {name: url for name, url in monitors.items() if url}
     silent = silent_among(asked)
@@ -120,14 +137,14 @@ def suspect(heard: Hearing) -> str:
     not_asked = "".join(
         f" {name} was not asked: {name.upper()}_URL is empty." for name in monitors if name not in asked
     )
-    if heard.ended_at is not None:
-        return f"Alertmanager hears nothing from Prometheus. {CHECK_BEFORE_ALERTMANAGER}{not_asked}"
+    if status.ended_at is not None:
+        return f"Prometheus no longer reaches Alertmanager. {CHECK_BEFORE_ALERTMANAGER}{not_asked}"
     answered = f"{' and '.join(asked)} answered. " if asked else ""
-    return f"{answered}{CHECK_THE_WAY}{not_asked}"
+    return f"{answered}{CHECK_CONNECTION}{not_asked}"
 
 
 def silent_among(urls: Mapping[str, str]) -> list[str]:
-    """The names of those that do not answer, all asked at the same time."""
+    """Returns the names of those that do not answer. All are asked at the same time."""
     if not urls:
         return []
     with ThreadPoolExecutor(len(urls)) as pool:
@@ -136,15 +153,17 @@ def silent_among(urls: Mapping[str, str]) -> list[str]:
 
 
 def is_healthy(url: str) -> bool:
-    """Whether the server at `url` answers `/-/healthy` with 200 within ASK_SECONDS."""
+    """Whether the server at `url` answers `/-/healthy` with 200 within HEALTH_CHECK_SECONDS."""
     try:
-        with Deadline(ASK_SECONDS) as deadline, requests.Session() as session:
-            session.trust_env = False  # it is ours: no proxy in between, no password from ~/.netrc
+        with Deadline(HEALTH_CHECK_SECONDS) as deadline, requests.Session() as session:
+            session.trust_env = False  # an internal server: no proxy, no password from ~/.netrc
             for scheme in ("http://", "https://"):
                 session.mount(scheme, GuardedAdapter(max_retries=0))
-            answer = session.get(f"{url}/-/healthy", timeout=ASK_SECONDS, allow_redirects=False, stream=True)
+            answer = session.get(
+                f"{url}/-/healthy", timeout=HEALTH_CHECK_SECONDS, allow_redirects=False, stream=True
+            )
             with answer:
                 return answer.status_code == 200 and not deadline.passed
     except (requests.RequestException, HTTPError, OSError, UnicodeError) as problem:
-        log.warning("monitor_not_healthy", error=type(problem).__name__)
+        log.warning("monitor_health_check_failed", error=type(problem).__name__)
         return False

@@ -23,7 +23,7 @@ class Migration(migrations.Migration):
                 (
                     "next_slot_at",
                     models.DateTimeField(
-                        default=django.utils.timezone.now, help_text="No message leaves before."
+                        default=django.utils.timezone.now, help_text="No message is sent before."
                     ),
                 ),
                 ("flagged_at", models.DateTimeField(blank=True, null=True)),
@@ -96,16 +96,19 @@ class Migration(migrations.Migration):
                 ),
                 ("dedup_key", models.CharField(help_text="PagerDuty's key of this episode.", max_length=255)),
                 ("first_seen_at", models.DateTimeField(default=django.utils.timezone.now)),
-                ("ends_at", models.DateTimeField(blank=True, help_text="As the sender says.", null=True)),
+                (
+                    "ends_at",
+                    models.DateTimeField(blank=True, help_text="As the sender reported it.", null=True),
+                ),
                 (
                     "resolved_at",
-                    models.DateTimeField(blank=True, help_text="When Amani heard of it.", null=True),
+                    models.DateTimeField(blank=True, help_text="When Amani received the resolve.", null=True),
                 ),
                 (
                     "refired_at",
                     models.DateTimeField(
                         blank=True,
-                        help_text="It was reported as firing after its resolve; Alertmanager is asked.",
+                        help_text="When it was reported as firing after its resolve; Alertmanager is asked.",
                         null=True,
                     ),
                 ),
@@ -177,10 +180,13 @@ class Migration(migrations.Migration):
                 (
                     "round",
                     models.PositiveSmallIntegerField(
-                        default=0, help_text="The alert's round that it tells of."
+                        default=0, help_text="The round of the alert that it is about."
                     ),
                 ),
-                ("priority", models.SmallIntegerField(help_text="Smaller goes first: pages before updates.")),
+                (
+                    "priority",
+                    models.SmallIntegerField(help_text="The smallest is sent first: pages before updates."),
+                ),
                 (
                     "state",
                     models.CharField(
@@ -190,7 +196,7 @@ class Migration(migrations.Migration):
                             ("digested", "waiting in a digest"),
                             ("delivered", "Delivered"),
                             ("superseded", "no longer needed"),
-                            ("failed", "refused by the channel"),
+                            ("failed", "rejected by the channel"),
                             ("dead", "given up"),
                             ("off", "channel is off"),
                         ],
@@ -203,12 +209,16 @@ class Migration(migrations.Migration):
                 ("next_attempt_at", models.DateTimeField(default=django.utils.timezone.now)),
                 (
                     "lease_until",
-                    models.DateTimeField(blank=True, help_text="A worker has it until then.", null=True),
+                    models.DateTimeField(
+                        blank=True, help_text="Until when a worker has claimed it.", null=True
+                    ),
                 ),
                 (
                     "claim_slot",
                     models.SmallIntegerField(
-                        blank=True, help_text="Whoever holds this slot's lock is sending it.", null=True
+                        blank=True,
+                        help_text="The worker that holds the lock of this slot sends it.",
+                        null=True,
                     ),
                 ),
                 ("attempt_count", models.PositiveIntegerField(default=0)),
@@ -295,7 +305,7 @@ class Migration(migrations.Migration):
                     "receipt_id",
                     models.BigIntegerField(
                         blank=True,
-                        help_text="The receipt that told it; it may have been pruned since.",
+                        help_text="The receipt that caused it; it may have been deleted since.",
                         null=True,
                     ),
                 ),
@@ -344,7 +354,7 @@ class Migration(migrations.Migration):
                         choices=[
                             ("stored", "Stored"),
                             ("partial", "stored, some alerts set aside"),
-                            ("failed", "not understood"),
+                            ("failed", "could not be read"),
                         ],
                         max_length=8,
                     ),
@@ -352,7 +362,7 @@ class Migration(migrations.Migration):
                 (
                     "reason",
                     models.TextField(
-                        blank=True, help_text="Why the body, or some of its alerts, was not understood."
+                        blank=True, help_text="Why the body, or some of its alerts, was not stored."
                     ),
                 ),
                 (
@@ -366,7 +376,7 @@ class Migration(migrations.Migration):
                 ("alert_count", models.PositiveIntegerField(default=0)),
                 (
                     "changed_count",
-                    models.PositiveIntegerField(default=0, help_text="Alerts that told something new."),
+                    models.PositiveIntegerField(default=0, help_text="Alerts that changed an episode."),
                 ),
                 (
                     "truncated_alerts",
@@ -421,7 +431,7 @@ class Migration(migrations.Migration):
                         choices=[
                             ("delivered", "Delivered"),
                             ("retry", "to be retried"),
-                            ("rejected", "refused for good"),
+                            ("rejected", "rejected"),
                             ("unknown", "unknown: may have arrived"),
                         ],
                         max_length=10,

@@ -23,7 +23,7 @@ class Migration(migrations.Migration):
             field=models.FloatField(
                 db_default=0.0,
                 default=0.0,
-                help_text="How long Amani has watched since then. Time in which Amani did not run is left out.",
+                help_text="How long Amani has run since then without seeing it.",
             ),
         ),
         migrations.AddField(

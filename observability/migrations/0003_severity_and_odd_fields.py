@@ -11,7 +11,7 @@ class Migration(migrations.Migration):
             model_name="episode",
             name="severity_is_unknown",
             field=models.BooleanField(
-                db_default=False, default=False, help_text="The label says something that no table knows."
+                db_default=False, default=False, help_text="The label has a value that Amani does not know."
             ),
         ),
         migrations.AddField(
@@ -21,7 +21,7 @@ class Migration(migrations.Migration):
                 blank=True,
                 db_default=[],
                 default=list,
-                help_text="What was converted or left out of alerts that were stored.",
+                help_text="What was converted or left out in alerts that were stored.",
             ),
         ),
     ]

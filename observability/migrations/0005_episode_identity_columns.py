@@ -59,7 +59,7 @@ class Migration(migrations.Migration):
             name="latest_start_at",
             field=models.DateTimeField(
                 blank=True,
-                help_text="The latest start that a sender has given, where they differ, or that was found out.",
+                help_text="The latest start: another that a sender reported, or when it was reopened.",
                 null=True,
             ),
         ),
@@ -98,7 +98,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name="episode",
             name="starts_at",
-            field=models.DateTimeField(help_text="The earliest start that a sender has given."),
+            field=models.DateTimeField(help_text="The earliest start that a sender has reported."),
         ),
         migrations.AlterField(
             model_name="episodeevent",

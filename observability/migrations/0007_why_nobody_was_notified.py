@@ -14,8 +14,8 @@ class Migration(migrations.Migration):
                 blank=True,
                 choices=[
                     ("severity_not_routed", "ALERT_ROUTES has no channel for its severity"),
-                    ("sender_notifies", "its sender notifies by itself"),
-                    ("no_channel", "no channel is set up for it"),
+                    ("sender_notifies", "Alertmanager notifies itself"),
+                    ("no_channel", "no channel is configured for it"),
                 ],
                 db_default="",
                 default="",

@@ -1,4 +1,4 @@
-"""The truth about alerts and who was told: rows in PostgreSQL."""
+"""Defines the tables of alerts, their deliveries, receipts and signs of life."""
 
 from observability.models.delivery import Attempt, Channel, Delivery
 from observability.models.episode import Episode, EpisodeEvent

@@ -1,4 +1,4 @@
-"""The outbox: what has to be told, on which channel, and every attempt to tell it."""
+"""Defines the outbox: deliveries, each for one channel, with every attempt to send them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from observability.models.episode import Episode, Severity
 
 
 class Channel(models.Model):
-    """Pacing and health of one way out. Its row lock orders the claims on it."""
+    """The pacing and health of one channel. Its row lock puts the claims of its deliveries in order."""
 
     name = models.CharField(max_length=20, primary_key=True)
-    next_slot_at = models.DateTimeField(default=timezone.now, help_text="No message leaves before.")
+    next_slot_at = models.DateTimeField(default=timezone.now, help_text="No message is sent before.")
     flagged_at = models.DateTimeField(null=True, blank=True)
     flag_reason = models.TextField(blank=True)
 
@@ -26,6 +26,8 @@ class Channel(models.Model):
 
 
 class Delivery(models.Model):
+    """One message to one channel: about one alert, or a digest of several (`members`)."""
+
     class Kind(models.TextChoices):
         TRIGGER = "trigger", "alert"
         ACKNOWLEDGE = "acknowledge", "acknowledgement"
@@ -39,7 +41,7 @@ class Delivery(models.Model):
         DIGESTED = "digested", "waiting in a digest"
         DELIVERED = "delivered"
         SUPERSEDED = "superseded", "no longer needed"
-        FAILED = "failed", "refused by the channel"
+        FAILED = "failed", "rejected by the channel"
         DEAD = "dead", "given up"
         OFF = "off", "channel is off"
 
@@ -52,15 +54,15 @@ class Delivery(models.Model):
     kind = models.CharField(max_length=12, choices=Kind)
     digest_of = models.CharField(max_length=12, blank=True, help_text="What a digest bundles.")
     severity = models.CharField(max_length=8, choices=Severity)
-    round = models.PositiveSmallIntegerField(default=0, help_text="The alert's round that it tells of.")
-    priority = models.SmallIntegerField(help_text="Smaller goes first: pages before updates.")
+    round = models.PositiveSmallIntegerField(default=0, help_text="The round of the alert that it is about.")
+    priority = models.SmallIntegerField(help_text="The smallest is sent first: pages before updates.")
     state = models.CharField(max_length=10, choices=State, default=State.PENDING)
     reason = models.TextField(blank=True, help_text="Why it is in this state.")
     created_at = models.DateTimeField(default=timezone.now)
     next_attempt_at = models.DateTimeField(default=timezone.now)
-    lease_until = models.DateTimeField(null=True, blank=True, help_text="A worker has it until then.")
+    lease_until = models.DateTimeField(null=True, blank=True, help_text="Until when a worker has claimed it.")
     claim_slot = models.SmallIntegerField(
-        null=True, blank=True, help_text="Whoever holds this slot's lock is sending it."
+        null=True, blank=True, help_text="The worker that holds the lock of this slot sends it."
     )
     attempt_count = models.PositiveIntegerField(default=0)
     finished_at = models.DateTimeField(null=True, blank=True)
@@ -118,12 +120,12 @@ class Delivery(models.Model):
 
 
 class Attempt(models.Model):
-    """One try. Appended, never changed: the database refuses an UPDATE."""
+    """One attempt to send a delivery. Rows are appended, never changed: the database refuses an UPDATE."""
 
     class Outcome(models.TextChoices):
         DELIVERED = "delivered"
         RETRY = "retry", "to be retried"
-        REJECTED = "rejected", "refused for good"
+        REJECTED = "rejected", "rejected"
         UNKNOWN = "unknown", "unknown: may have arrived"
 
     delivery = models.ForeignKey(Delivery, on_delete=models.CASCADE, related_name="attempts")

@@ -1,4 +1,4 @@
-"""One time that one alert fired, and what happened to it since."""
+"""Defines episodes, each from an alert's start to its end, and their timeline."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ class Severity(models.TextChoices):
 
 
 class Episode(models.Model):
-    """One uninterrupted time that one alert fired. An alert is known by its labels (`fingerprint`).
+    """One uninterrupted time in which one alert fired. An alert is identified by its labels (`fingerprint`).
 
-    Its start is only what senders say of it: it differs between replicas and changes with restarts. So
-    another start of a firing alert continues its episode. The alert that fires again after its resolve gets
-    another episode. Only the newest episode of a fingerprint (`is_latest`) can fire or be changed by a
-    webhook; `alerts/ingest.py` has the rules.
+    Its start is what senders report: it differs between replicas and changes when they are restarted. So
+    another start of a firing alert continues its episode. An alert that fires again after its resolve gets a
+    new episode. Only the newest episode of a fingerprint (`is_latest`) can fire or be changed by a webhook;
+    `alerts/intake/ingest.py` has the rules.
     """
 
     class Status(models.TextChoices):
         FIRING = "firing"
         RESOLVED = "resolved"
-        NOTICE = "notice", "one-off message"  # sent from code; nothing will ever resolve it
+        NOTICE = "notice", "one-off message"  # sent from code; it is never resolved
 
     class Source(models.TextChoices):
         ALERTMANAGER = "alertmanager", "Alertmanager"
@@ -36,7 +36,7 @@ class Episode(models.Model):
         PIPELINE = "pipeline", "Amani, about its own pipeline"
 
     class Change(models.TextChoices):
-        """What a webhook did to the row when it last wrote it."""
+        """What the last webhook that changed the row did to it."""
 
         FIRED = "fired"
         RESOLVED = "resolved"
@@ -48,15 +48,15 @@ class Episode(models.Model):
 
     class NotNotified(models.TextChoices):
         SEVERITY_NOT_ROUTED = "severity_not_routed", "ALERT_ROUTES has no channel for its severity"
-        SENDER_NOTIFIES = "sender_notifies", "its sender notifies by itself"
-        NO_CHANNEL = "no_channel", "no channel is set up for it"
+        SENDER_NOTIFIES = "sender_notifies", "Alertmanager notifies itself"
+        NO_CHANNEL = "no_channel", "no channel is configured for it"
 
     fingerprint = models.CharField(max_length=64)
-    starts_at = models.DateTimeField(help_text="The earliest start that a sender has given.")
+    starts_at = models.DateTimeField(help_text="The earliest start that a sender has reported.")
     latest_start_at = models.DateTimeField(
         null=True,
         blank=True,
-        help_text="The latest start that a sender has given, where they differ, or that was found out.",
+        help_text="The latest start: another that a sender reported, or when it was reopened.",
     )
     previous_end_at = models.DateTimeField(
         null=True, blank=True, help_text="End of the episode before; an earlier start belongs to that one."
@@ -67,7 +67,7 @@ class Episode(models.Model):
     status = models.CharField(max_length=8, choices=Status)
     severity = models.CharField(max_length=8, choices=Severity)
     severity_is_unknown = models.BooleanField(
-        default=False, db_default=False, help_text="The label says something that no table knows."
+        default=False, db_default=False, help_text="The label has a value that Amani does not know."
     )
     alertname = models.CharField(
         max_length=200,
@@ -88,8 +88,8 @@ class Episode(models.Model):
     )
     dedup_key = models.CharField(max_length=255, help_text="PagerDuty's key of this episode.")
     first_seen_at = models.DateTimeField(default=timezone.now)
-    ends_at = models.DateTimeField(null=True, blank=True, help_text="As the sender says.")
-    resolved_at = models.DateTimeField(null=True, blank=True, help_text="When Amani heard of it.")
+    ends_at = models.DateTimeField(null=True, blank=True, help_text="As the sender reported it.")
+    resolved_at = models.DateTimeField(null=True, blank=True, help_text="When Amani received the resolve.")
     confirmed_at = models.DateTimeField(
         default=timezone.now,
         db_default=Now(),
@@ -104,7 +104,9 @@ class Episode(models.Model):
         max_length=12, choices=Change, default=Change.FIRED, db_default=Change.FIRED.value, editable=False
     )
     refired_at = models.DateTimeField(
-        null=True, blank=True, help_text="It was reported as firing after its resolve; Alertmanager is asked."
+        null=True,
+        blank=True,
+        help_text="When it was reported as firing after its resolve; Alertmanager is asked.",
     )
     round = models.PositiveSmallIntegerField(default=0, help_text="How often it was opened again.")
     acknowledged_at = models.DateTimeField(null=True, blank=True)
@@ -185,7 +187,7 @@ class Episode(models.Model):
 
 
 class EpisodeEvent(models.Model):
-    """The timeline. Appended, never changed: the database refuses an UPDATE."""
+    """One event of the timeline. Rows are appended, never changed: the database refuses an UPDATE."""
 
     class Kind(models.TextChoices):
         FIRED = "fired"
@@ -213,7 +215,7 @@ class EpisodeEvent(models.Model):
     text = models.TextField(blank=True)
     request_id = models.CharField(max_length=64, blank=True)
     receipt_id = models.BigIntegerField(
-        null=True, blank=True, help_text="The receipt that told it; it may have been pruned since."
+        null=True, blank=True, help_text="The receipt that caused it; it may have been deleted since."
     )
 
     class Meta:

@@ -1,4 +1,4 @@
-"""Signs of life: the worker's own, and the Watchdog alert that always fires."""
+"""Defines signs of life: of the worker, of Prometheus, and of the Watchdog alert that always fires."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from django.utils import timezone
 
 
 class Heartbeat(models.Model):
-    """One row for each sign. What each field says before the first sign and after a pause of Amani stands in
-    docs/operations.md ("Signs of life")."""
+    """One row for each sign of life.
 
-    WORKER = "worker"  # beat -> broker -> worker -> database went round
-    WATCHDOG = "watchdog"  # Prometheus -> Alertmanager -> webhook went round
+    docs/operations.md ("Signs of life") explains each field before the first sign and after a pause of Amani.
+    """
+
+    WORKER = "worker"  # beat -> broker -> worker -> database works
+    WATCHDOG = "watchdog"  # Prometheus -> Alertmanager -> webhook works
     PROMETHEUS = "prometheus"  # its API answered the worker
 
     name = models.CharField(max_length=20, primary_key=True)
@@ -21,7 +23,7 @@ class Heartbeat(models.Model):
     silent_seconds = models.FloatField(
         default=0.0,
         db_default=0.0,
-        help_text="How long Amani has watched since then. Time in which Amani did not run is left out.",
+        help_text="How long Amani has run since then without seeing it.",
     )
     watching_since = models.DateTimeField(
         null=True, help_text="Since when it has been seen without a long gap (worker, Prometheus)."
@@ -38,13 +40,13 @@ class Heartbeat(models.Model):
 
     @classmethod
     def beat(cls, name: str, at: datetime | None = None) -> None:
-        """Notes that the sign was seen at `at` (default: now)."""
+        """Stores that the sign was seen at `at` (default: now)."""
         seen = {"last_seen_at": at or timezone.now(), "silent_seconds": 0.0, "ended_at": None}
         cls.objects.update_or_create(name=name, defaults=seen)
 
     @classmethod
     def end(cls, name: str, at: datetime) -> None:
-        """Notes that its sender reported the end of the sign."""
+        """Stores that its sender reported at `at` that the sign has ended."""
         cls.objects.update_or_create(
             name=name, defaults={"ended_at": at}, create_defaults={"last_seen_at": None, "ended_at": at}
         )

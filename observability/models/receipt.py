@@ -1,4 +1,4 @@
-"""What arrived at the webhook, byte for byte, and what became of it."""
+"""Defines receipts: each request to the webhook, byte for byte, and how it was processed."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from django.utils import timezone
 
 
 class Receipt(models.Model):
+    """One request to the webhook. Its body is kept unchanged as evidence."""
+
     class Outcome(models.TextChoices):
         STORED = "stored"
         PARTIAL = "partial", "stored, some alerts set aside"
-        FAILED = "failed", "not understood"
+        FAILED = "failed", "could not be read"
 
     received_at = models.DateTimeField(default=timezone.now, editable=False, db_index=True)
     outcome = models.CharField(max_length=8, choices=Outcome)
-    reason = models.TextField(
-        blank=True, help_text="Why the body, or some of its alerts, was not understood."
-    )
+    reason = models.TextField(blank=True, help_text="Why the body, or some of its alerts, was not stored.")
     receiver = models.CharField(max_length=200, blank=True, help_text="Alertmanager's receiver.")
     group_key = models.CharField(max_length=500, blank=True, help_text="Alertmanager's group, cut off.")
     alert_count = models.PositiveIntegerField(default=0)
-    changed_count = models.PositiveIntegerField(default=0, help_text="Alerts that told something new.")
+    changed_count = models.PositiveIntegerField(default=0, help_text="Alerts that changed an episode.")
     truncated_alerts = models.PositiveIntegerField(
         default=0, help_text="Alerts Alertmanager left out (max_alerts)."
     )
@@ -31,7 +31,7 @@ class Receipt(models.Model):
         default=list,
         db_default=[],
         blank=True,
-        help_text="What was converted or left out of alerts that were stored.",
+        help_text="What was converted or left out in alerts that were stored.",
     )
     remote_address = models.CharField(max_length=64, blank=True)
     request_id = models.CharField(max_length=64, blank=True)

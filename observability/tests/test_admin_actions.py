@@ -50,7 +50,7 @@ def test_second_acknowledgement_says_who_has_it(responder: Client) -> None:
     act(responder, "episode", "acknowledge", episode.pk)
     response = act(responder, "episode", "acknowledge", episode.pk)
     assert said(response)[-1] == (
-        "HighErrorRate cannot be acknowledged: responder@example.com has it already."
+        "HighErrorRate cannot be acknowledged: responder@example.com has already acknowledged it."
     )
     assert EpisodeEvent.objects.count() == 1
 
@@ -58,7 +58,7 @@ def test_second_acknowledgement_says_who_has_it(responder: Client) -> None:
 def test_note_needs_a_text(responder: Client) -> None:
     episode = history.episode()
     response = act(responder, "episode", "note", episode.pk, reason="  ")
-    assert said(response) == ["A note needs a text."]
+    assert said(response) == ["Write a text for the note."]
     act(responder, "episode", "note", episode.pk, reason="disk was full")
     assert EpisodeEvent.objects.get().text == "disk was full"
 
@@ -79,14 +79,14 @@ def test_resend_makes_a_new_linked_delivery(responder: Client) -> None:
 def test_resend_without_a_reason_sends_nothing(responder: Client) -> None:
     old = history.delivery(history.episode(), "pagerduty", "failed")
     response = act(responder, "delivery", "resend", old.pk)
-    assert said(response) == ["Sending again needs a reason."]
+    assert said(response) == ["Give a reason for sending it again."]
     assert Delivery.objects.count() == 1
 
 
 def test_delivery_on_its_way_is_not_sent_again(responder: Client) -> None:
     old = history.delivery(history.episode(), state="pending")
     response = act(responder, "delivery", "resend", old.pk, reason="impatience")
-    assert said(response) == [f"Delivery {old.pk} cannot be sent again: it is still on its way."]
+    assert said(response) == [f"Delivery {old.pk} cannot be sent again: it is not finished yet."]
     assert Delivery.objects.count() == 1
 
 
@@ -123,7 +123,7 @@ def test_body_that_is_still_no_payload_is_refused(responder: Client) -> None:
     receipt = history.receipt("failed", b'{"version": "3"}')
     response = act(responder, "receipt", "reprocess", receipt.pk)
     why = '"version" is \'3\', expected "4" (Alertmanager webhook).'
-    assert said(response) == [f"Receipt {receipt.pk} is still not understood: {why}"]
+    assert said(response) == [f"Receipt {receipt.pk} still cannot be read: {why}"]
     receipt.refresh_from_db()
     assert receipt.reprocessed_at is None
 
@@ -139,7 +139,7 @@ def test_alerts_that_would_be_set_aside_again_are_refused(responder: Client) -> 
 def test_stored_receipt_has_nothing_left_to_process(responder: Client) -> None:
     receipt = history.receipt("stored")
     response = act(responder, "receipt", "reprocess", receipt.pk)
-    assert said(response) == [f"Receipt {receipt.pk} was understood; there is nothing left to process."]
+    assert said(response) == [f"Receipt {receipt.pk} was stored in full; there is nothing left to process."]
     assert not Episode.objects.exists()
 
 

@@ -90,7 +90,7 @@ def test_silence_is_bad_and_says_how_long() -> None:
         "Worker": ("bad", "silent for 1 min"),
         "Watchdog": ("bad", "silent for 11 min"),
         "Prometheus": ("quiet", "never answered"),
-        "Last receipt": ("bad", "not understood"),
+        "Last receipt": ("bad", "could not be read"),
     }
 
 
@@ -160,10 +160,10 @@ def test_channel_that_refuses_is_shown_with_its_reason(sign_in: Callable[..., Cl
     Channel.objects.update_or_create(
         pk="pagerduty", defaults={"flagged_at": timezone.now(), "flag_reason": "400 Invalid routing key"}
     )
-    assert banner_titles() == ["PagerDuty refuses messages"]
+    assert banner_titles() == ["PagerDuty rejects messages"]
     html = sign_in("viewer").get("/admin/").content.decode()
     assert "400 Invalid routing key" in html
-    assert "Refuses messages" in html
+    assert "Rejects messages" in html
 
 
 @pytest.mark.usefixtures("both_on")

@@ -34,7 +34,7 @@ def watchdog_barks() -> None:
 @pytest.fixture
 def prometheus(monitoring: MonitoringStandIn) -> MonitoringStandIn:
     """Answers, and has answered for an hour."""
-    confirming.look_for_prometheus(timezone.now())
+    confirming.check_prometheus(timezone.now())
     has_answered_since(timedelta(hours=1))
     return monitoring
 
@@ -58,7 +58,7 @@ def come_back(prometheus: MonitoringStandIn, settled: bool = True) -> None:
     """Prometheus answers again, and its rule has been evaluated without the alert."""
     prometheus.prometheus_answers = True
     prometheus.rules = {"HighErrorRate": (timezone.now() + timedelta(seconds=1), [])}
-    confirming.look_for_prometheus(timezone.now())
+    confirming.check_prometheus(timezone.now())
     if settled:
         has_answered_since(timedelta(minutes=5))
 
@@ -160,7 +160,7 @@ def test_end_is_told_when_prometheus_confirms_it(
     assert headers(slack)[2] == "✅ RESOLVED (critical): HighErrorRate"
     last = fired.events.last()
     assert last is not None
-    assert (last.kind, last.text) == ("resolved", "Prometheus confirms it.")
+    assert (last.kind, last.text) == ("resolved", "Confirmed by Prometheus.")
 
 
 @pytest.mark.parametrize("labels", [LABELS, {"alertname": "HighErrorRate", "instance": "web-1"}])
@@ -218,7 +218,7 @@ def test_prometheus_that_has_just_come_back_is_not_believed_yet(
     assert fired.status == "firing"
 
 
-def test_without_a_rule_of_its_name_the_end_is_taken_on_alertmanagers_word(
+def test_without_a_rule_of_its_name_the_end_is_accepted_unchecked(
     silent_prometheus: MonitoringStandIn, fired: Episode, post_alerts: Post
 ) -> None:
     resolve(post_alerts)
@@ -227,7 +227,7 @@ def test_without_a_rule_of_its_name_the_end_is_taken_on_alertmanagers_word(
     settle()
     last = fired.events.last()
     assert last is not None
-    assert last.text == "Prometheus has no rule of this name: taken on Alertmanager's word."
+    assert last.text == "Accepted without confirmation: Prometheus has no rule of this name."
 
 
 def test_while_prometheus_stays_away_nothing_is_ended(
@@ -241,7 +241,7 @@ def test_while_prometheus_stays_away_nothing_is_ended(
 
 
 @pytest.mark.parametrize("url", ["", "unchanged"])
-def test_without_a_prometheus_that_ever_answered_resolves_are_taken_on_alertmanagers_word(
+def test_without_a_prometheus_that_ever_answered_resolves_are_accepted_unchecked(
     monitoring: MonitoringStandIn,
     fired: Episode,
     post_alerts: Post,
@@ -253,7 +253,7 @@ def test_without_a_prometheus_that_ever_answered_resolves_are_taken_on_alertmana
         settings.PROMETHEUS_URL = ""
         Heartbeat.beat(Heartbeat.PROMETHEUS, timezone.now() - timedelta(days=1))
     page = f"/admin/observability/episode/{fired.pk}/change/"
-    assert "Resolves are taken on Alertmanager" in sign_in("viewer").get(page).content.decode()
+    assert "A resolve from Alertmanager is accepted unchecked" in sign_in("viewer").get(page).content.decode()
     resolve(post_alerts)
     fired.refresh_from_db()
     assert fired.status == "resolved"
@@ -270,7 +270,7 @@ def test_overdue_watchdog_leaves_no_end_open_that_no_prometheus_could_confirm(
     assert (fired.status, fired.unconfirmed_at) == ("resolved", None)
 
 
-def test_unconfirmed_end_is_taken_on_alertmanagers_word_when_prometheus_url_is_taken_away(
+def test_unconfirmed_end_is_accepted_when_prometheus_url_is_taken_away(
     silent_prometheus: MonitoringStandIn, fired: Episode, post_alerts: Post, pagerduty: Vendor, settings: Any
 ) -> None:
     resolve(post_alerts)
@@ -290,7 +290,7 @@ def test_page_and_start_page_show_an_end_that_is_not_confirmed(
     assert "Prometheus has not confirmed it" in page
     assert "End not confirmed" in page
     assert "End not confirmed" in viewer.get("/admin/").content.decode()
-    assert "Resolves are taken on Alertmanager" not in page
+    assert "A resolve from Alertmanager is accepted unchecked" not in page
 
 
 def test_storm_of_unconfirmed_ends_is_a_digest(
@@ -312,7 +312,7 @@ def make_unmentioned(episode: Episode, settings: Any) -> datetime:
 
 
 def ask() -> None:
-    confirming.ask_about_unmentioned(timezone.now())
+    confirming.check_unmentioned_alerts(timezone.now())
     drain("slack")
     drain("pagerduty")
 

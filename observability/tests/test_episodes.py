@@ -38,7 +38,7 @@ def test_second_acknowledgement_is_refused_and_changes_nothing(
 ) -> None:
     episodes.acknowledge(episode_id=firing.pk, actor=ada)
     other = django_user_model.objects.create_user("bob@example.com")
-    with pytest.raises(CannotAcknowledge, match=r"ada@example\.com has it already"):
+    with pytest.raises(CannotAcknowledge, match=r"ada@example\.com has already acknowledged it"):
         episodes.acknowledge(episode_id=firing.pk, actor=other)
     firing.refresh_from_db()
     assert firing.acknowledged_by_id == ada.pk
@@ -94,7 +94,7 @@ def test_resend_without_a_reason_is_refused_and_plans_nothing(firing: Episode, a
 
 def test_delivery_on_its_way_is_not_sent_again(firing: Episode, ada: Any) -> None:
     old = Delivery.objects.get(channel="slack")
-    with pytest.raises(CannotResend, match="it is still on its way"):
+    with pytest.raises(CannotResend, match="it is not finished yet"):
         episodes.resend(delivery_id=old.pk, actor=ada, reason="hurry")
     assert not Delivery.objects.filter(resend_of=old).exists()
 

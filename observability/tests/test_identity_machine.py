@@ -153,7 +153,7 @@ class Alert(RuleBasedStateMachine):
         now = timezone.now()
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("observability.alerts.monitoring.known_fingerprints", lambda: known)
-            reopening.settle_doubts(now)
+            reopening.check_refired(now)
         self.plain.ask(now, fires=self.fires())
 
     def post(self, snapshot: Snapshot) -> None:

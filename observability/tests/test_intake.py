@@ -159,7 +159,7 @@ def test_alert_with_an_odd_field_is_stored_and_the_receipt_says_what_was_odd(pos
         {"position": 1, "reason": "\"labels\" has no value for 'gone': left out"},
     ]
     assert receipt.reason == (
-        "1 of 2 alerts stored despite odd fields; the first, alert 1: "
+        "1 of 2 alerts stored with unusable fields; the first, alert 1: "
         "\"labels\" has a value that is not a string: 'port', converted."
     )
 

@@ -85,6 +85,6 @@ def test_unknown_channel_is_refused_with_the_known_ones() -> None:
 
 
 def test_empty_message_is_refused() -> None:
-    with pytest.raises(ValueError, match="needs a message"):
+    with pytest.raises(ValueError, match="Give the alert a message"):
         send_alert("  ")
     assert not Episode.objects.exists()

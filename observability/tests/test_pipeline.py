@@ -74,7 +74,7 @@ def test_alert_about_the_only_channel_says_that_nobody_was_notified(
         subject="slack",
         severity=Severity.CRITICAL,
         summary="Slack refuses messages",
-        not_through="slack",
+        except_channel="slack",
     )
     episode = Episode.objects.get()
     assert episode.not_notified == reason

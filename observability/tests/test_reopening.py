@@ -36,7 +36,7 @@ def late_firing(post_alerts: Post) -> Episode:
 def test_late_copy_is_forgotten_when_alertmanager_does_not_know_it(
     late_firing: Episode, alertmanager: list[str], pagerduty: Vendor
 ) -> None:
-    reopening.settle_doubts(timezone.now())
+    reopening.check_refired(timezone.now())
     drain("pagerduty")
     late_firing.refresh_from_db()
     assert (late_firing.status, late_firing.refired_at, late_firing.round) == ("resolved", None, 0)
@@ -47,7 +47,7 @@ def test_alert_that_still_fires_is_opened_again_and_told_again(
     late_firing: Episode, alertmanager: list[str], pagerduty: Vendor, post_alerts: Post
 ) -> None:
     alertmanager.append(late_firing.fingerprint)
-    reopening.settle_doubts(timezone.now())
+    reopening.check_refired(timezone.now())
     drain("pagerduty")
     post_alerts(alert(1, status="resolved", endsAt=timezone.now().isoformat()))
     drain("pagerduty")
@@ -63,7 +63,7 @@ def test_alert_that_is_opened_again_says_explain_not_notified_is_notified_this_t
     assert late_firing.not_notified == ""
     settings.ALERT_ROUTES = settings.ALERT_ROUTES | {"critical": channels}
     alertmanager.append(late_firing.fingerprint)
-    reopening.settle_doubts(timezone.now())
+    reopening.check_refired(timezone.now())
     late_firing.refresh_from_db()
     assert late_firing.not_notified == reason
     told = late_firing.deliveries.filter(round=1).values_list("channel", flat=True)
@@ -74,7 +74,7 @@ def test_copy_of_the_first_resolve_does_not_end_the_round_that_was_opened(
     late_firing: Episode, alertmanager: list[str], post_alerts: Post
 ) -> None:
     alertmanager.append(late_firing.fingerprint)
-    reopening.settle_doubts(timezone.now())
+    reopening.check_refired(timezone.now())
     assert post_alerts(alert(1, status="resolved")).json()["stored"] == 0
     late_firing.refresh_from_db()
     assert (late_firing.status, late_firing.round) == ("firing", 1)
@@ -92,9 +92,9 @@ def test_without_an_answer_it_stays_resolved_for_a_while_and_then_opens(
     late_firing: Episode, settings: Any
 ) -> None:
     settings.ALERTMANAGER_URL = "http://127.0.0.1:1"
-    reopening.settle_doubts(timezone.now())
+    reopening.check_refired(timezone.now())
     late_firing.refresh_from_db()
     assert late_firing.status == "resolved"
-    reopening.settle_doubts(timezone.now() + timedelta(minutes=6))
+    reopening.check_refired(timezone.now() + timedelta(minutes=6))
     late_firing.refresh_from_db()
     assert (late_firing.status, late_firing.round) == ("firing", 1)

@@ -23,8 +23,8 @@ Post = Callable[..., Any]
 
 NOON = datetime(2026, 11, 26, 12, tzinfo=UTC)
 BOTH_ANSWER = (
-    "Prometheus and Alertmanager answered. Check the way between them and Amani: the rule Watchdog, its "
-    "route in alertmanager.yml, the webhook's address and its token. Alerts may not arrive."
+    "Prometheus and Alertmanager answered. Check the connection between them and Amani: the rule Watchdog, "
+    "its route in alertmanager.yml, the webhook's address and its token. Alerts may not arrive."
 )
 
 
@@ -60,7 +60,7 @@ def watch(since: datetime, seconds: int, every: int = 10) -> datetime:
     now = since
     for past in range(0, seconds + 1, every):
         now = since + timedelta(seconds=past)
-        pipeline.watch_watchdog(now)
+        pipeline.check_watchdog(now)
     return now
 
 
@@ -120,7 +120,7 @@ def test_end_of_the_watchdog_is_silence_at_once(post_alerts: Post) -> None:
     watch(now + timedelta(seconds=10), 0)
     (summary,) = firing()
     assert summary.partition(": ")[2] == (
-        "Alertmanager hears nothing from Prometheus. Check that Prometheus runs, its rule Watchdog, and "
+        "Prometheus no longer reaches Alertmanager. Check that Prometheus runs, its rule Watchdog, and "
         "Alertmanager's address in prometheus.yml. Alerts may not arrive."
     )
     post_alerts(alert(labels={"alertname": "Watchdog"}))
@@ -157,7 +157,7 @@ def test_prometheus_that_does_not_answer_is_named(monitors: tuple[Monitor, Monit
 def test_alertmanager_that_hangs_is_named_within_bounded_time(
     monitors: tuple[Monitor, Monitor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watchdog, "ASK_SECONDS", 0.3)
+    monkeypatch.setattr(watchdog, "HEALTH_CHECK_SECONDS", 0.3)
     monitors[1].hangs = True
     assert explained() == "Alertmanager does not answer (ALERTMANAGER_URL). Alerts may not arrive."
 
@@ -174,7 +174,7 @@ def test_both_are_named_when_neither_answers(settings: Any) -> None:
 def test_prometheus_without_an_address_is_not_called_silent(settings: Any) -> None:
     settings.PROMETHEUS_URL = ""
     assert explained() == (
-        "Alertmanager answered. Check the way between them and Amani: the rule Watchdog, its route in "
+        "Alertmanager answered. Check the connection between them and Amani: the rule Watchdog, its route in "
         "alertmanager.yml, the webhook's address and its token. Prometheus was not asked: PROMETHEUS_URL is "
         "empty. Alerts may not arrive."
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from observability.alerts.intake.ingest import PRIORITY_FIRST_WORD, PRIORITY_PAGE, PRIORITY_UPDATE
+from observability.alerts.intake.ingest import PRIORITY_PAGE, PRIORITY_TRIGGER, PRIORITY_UPDATE
 from observability.models import Delivery, Episode
 from observability.models.episode import Severity
 
@@ -12,7 +12,7 @@ from observability.models.episode import Severity
 def priority_of(kind: str, severity: str) -> int:
     if kind != Delivery.Kind.TRIGGER:
         return PRIORITY_UPDATE
-    return PRIORITY_PAGE if severity == Severity.CRITICAL else PRIORITY_FIRST_WORD
+    return PRIORITY_PAGE if severity == Severity.CRITICAL else PRIORITY_TRIGGER
 
 
 def plan(episode: Episode, kind: Delivery.Kind, channels: Iterable[str]) -> list[Delivery]:

@@ -1,6 +1,6 @@
-"""Which annotation of an alert says what: rules of other people call them differently.
+"""Finds summary, description, runbook and dashboard among an alert's annotations, whose names differ by rule.
 
-Each question has a setting with the names to try, in order; the first that has an answer is taken.
+For each of them a setting has the names to try, in order. The first annotation with a usable value is taken.
 """
 
 from __future__ import annotations
@@ -15,27 +15,28 @@ Annotations = Mapping[str, str]
 
 
 def summary_of(annotations: Annotations) -> str:
-    """The line that names the problem; "" without one."""
+    """Returns the line that names the problem; "" without one."""
     return annotations.get(summary_name(annotations), "")
 
 
 def description_of(annotations: Annotations) -> str:
-    """The text below the summary; never the annotation that is the summary already."""
+    """Returns the text below the summary; never the annotation that is used as the summary."""
     return annotations.get(description_name(annotations), "")
 
 
 def runbook_of(annotations: Annotations) -> str:
-    """The address of the runbook page; "" when no annotation has one that may be a link."""
+    """Returns the address of the runbook page; "" when no annotation has one that may become a link."""
     return annotations.get(link_name(annotations, settings.ALERT_RUNBOOK_ANNOTATIONS), "")
 
 
 def dashboard_of(annotations: Annotations) -> str:
-    """The address of the alert's own dashboard; "" when no annotation has one that may be a link."""
+    """Returns the address of the alert's own dashboard; "" when no annotation has one that may become a
+    link."""
     return annotations.get(link_name(annotations, settings.ALERT_DASHBOARD_ANNOTATIONS), "")
 
 
 def names_shown_elsewhere(annotations: Annotations) -> set[str]:
-    """The annotations that are the summary, the description or the runbook's link."""
+    """Returns the names of the annotations that are the summary, the description or the runbook's link."""
     used = {
         summary_name(annotations),
         description_name(annotations),
@@ -63,5 +64,5 @@ def first_with_text(annotations: Annotations, names: Sequence[str]) -> str:
 
 
 def link_name(annotations: Annotations, names: Sequence[str]) -> str:
-    """The first of `names` with an address: `runbook` may as well hold a sentence."""
+    """Returns the first of `names` that has an address: an annotation `runbook` may also hold a sentence."""
     return next((name for name in names if safe_url(annotations.get(name, ""))), "")

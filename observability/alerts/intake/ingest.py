@@ -1,17 +1,21 @@
 """Stores a payload: receipt, episodes, timeline and planned deliveries in one SQL statement.
 
-One statement is one transaction: everything is there before the webhook is answered, or nothing is.
-A payload is a snapshot, which may be late, doubled or from one of several senders. An alert is known by its
-fingerprint; its start differs between senders and changes with their restarts. The rules, for one alert:
+One statement is one transaction: all of it is stored before the webhook is answered, or none of it.
 
-- It is not known, or its newest episode ended before the start that is reported: a new episode.
-- Firing while it fires: nothing, or another start of the same episode. The earliest start is kept.
-- Resolved while it fires: the end of the episode, unless the reported end lies before a start of it.
-- Resolved while Prometheus or the Watchdog is silent: an unconfirmed end. Alertmanager resolves by itself
-  what Prometheus no longer mentions, so the alert goes on as firing until `confirming` has asked Prometheus.
-- Firing, but with a start that lies before the end of its newest episode: a late snapshot, or the truth
-  (Alertmanager lost sight of Prometheus for a while); `reopening` asks Alertmanager.
-- Resolved while it is resolved: nothing.
+A payload is a snapshot of alerts, not an event: it may be delayed, repeated, or come from one of several
+senders. An alert is identified by its fingerprint. Its start differs between senders and changes when they
+are restarted. The rules for one alert of a payload, in the order of what is stored about it:
+
+- No episode yet, or its newest episode ended before the reported start: a new episode.
+- Reported as firing while it fires: no change, or another start of the same episode. The earliest is kept.
+- Reported as resolved while it fires: the episode ends, unless the reported end lies before one of its
+  starts.
+- Reported as resolved while Prometheus or the Watchdog is silent: the end is unconfirmed. Alertmanager itself
+  resolves what Prometheus no longer mentions, so the alert stays firing until `confirming` has asked
+  Prometheus.
+- Reported as firing with a start before the end of its newest episode: either a delayed copy, or it fires
+  again because Alertmanager had lost contact with Prometheus. `reopening` asks Alertmanager which it is.
+- Reported as resolved while it is resolved: no change.
 """
 
 from __future__ import annotations
@@ -45,33 +49,41 @@ from observability.notifiers import registry
 from observability.notifiers.base import Kind
 
 PRIORITY_PAGE = 0
-PRIORITY_FIRST_WORD = 1
+PRIORITY_TRIGGER = 1
 PRIORITY_UPDATE = 5
 CONFIRMATION_EVERY = timedelta(minutes=5)
-SQLSTATES_TO_REPEAT = {"40001", "40P01"}  # serialization failure, deadlock: the same again will pass
+SQLSTATES_TO_REPEAT = {"40001", "40P01"}  # serialization failure, deadlock: the same statement will succeed
 
-# The latest moment that certainly belongs to an episode which has ended. Its end is what its sender says, but
-# not later than Amani heard of it; GREATEST and LEAST skip what is NULL.
+# The conditions below compare an incoming row (EXCLUDED) with the newest stored episode of its fingerprint
+# (`known`). GREATEST and LEAST ignore NULL.
+
+# The latest time that certainly belongs to an episode that has ended. Its end is the one that its sender
+# reported, but not later than Amani received that report.
 ENDED_AT = "GREATEST(known.starts_at, known.latest_start_at, LEAST(known.ends_at, known.resolved_at))"
 LATEST_START = "GREATEST(known.starts_at, known.latest_start_at)"
 
-# What an incoming row (EXCLUDED) says about the newest episode of its fingerprint (`known`). A resolve that
-# names the latest start ends the episode whatever its end says.
+# The row ends the episode. A resolve with the latest start ends it, whatever end it reports.
 IS_END = f"""(known.status = 'firing' AND EXCLUDED.status = 'resolved' AND known.unconfirmed_at IS NULL
     AND (EXCLUDED.ends_at IS NULL OR GREATEST(EXCLUDED.starts_at, EXCLUDED.ends_at) >= {LATEST_START}))"""
+# The row reports another start of the firing episode: a later one, or an earlier one that does not belong to
+# the episode before.
 IS_OTHER_START = f"""(known.status = 'firing' AND EXCLUDED.status = 'firing'
     AND (EXCLUDED.starts_at > {LATEST_START}
          OR EXCLUDED.starts_at < known.starts_at
             AND (known.previous_end_at IS NULL OR EXCLUDED.starts_at > known.previous_end_at)))"""
-IS_ANOTHER = f"(known.status = 'resolved' AND EXCLUDED.starts_at > {ENDED_AT})"
-IS_DOUBT = f"""(known.status = 'resolved' AND EXCLUDED.status = 'firing' AND known.refired_at IS NULL
-    AND NOT {IS_ANOTHER})"""
-# A confirmation is written only now and then, or each repeat would rewrite every row of its group.
+# The row begins a new episode: it starts after the newest one ended.
+IS_NEW_EPISODE = f"(known.status = 'resolved' AND EXCLUDED.starts_at > {ENDED_AT})"
+# The row reports a resolved episode as firing, with a start that belongs to it: `reopening` decides.
+IS_REFIRED = f"""(known.status = 'resolved' AND EXCLUDED.status = 'firing' AND known.refired_at IS NULL
+    AND NOT {IS_NEW_EPISODE})"""
+# The row reports that the episode still fires. This is stored only every CONFIRMATION_EVERY: otherwise each
+# repetition of a group would rewrite every row of it.
 IS_CONFIRMATION = """(known.status = 'firing' AND EXCLUDED.status = 'firing'
     AND known.confirmed_at < %(confirmed_before)s)"""
 
 # The columns of a new episode, and their values from `incoming` and `trust`. `last_change` of a resolve that
-# cannot be believed is `unconfirmed`; a new episode of it is resolved all the same.
+# is not trusted is `unconfirmed`. A new episode that begins with such a resolve is resolved nevertheless: it
+# never fired here.
 COLUMNS = """fingerprint, starts_at, ends_at, status, severity, severity_is_unknown, not_notified, alertname,
     summary, labels, annotations, generator_url, dedup_key, source, first_seen_at, confirmed_at, resolved_at,
     round, is_latest, last_change"""
@@ -84,22 +96,53 @@ VALUES = """incoming.fingerprint, incoming.starts_at, incoming.ends_at, incoming
 RETURNED = """known.id, known.fingerprint, known.severity, known.round,
     CASE WHEN known.last_change = 'unconfirmed' AND known.status = 'resolved' THEN 'resolved'
          ELSE known.last_change END AS change,
-    known.labels ->> 'notified_by' IS DISTINCT FROM 'alertmanager' AS is_ours_to_tell"""
+    known.labels ->> 'notified_by' IS DISTINCT FROM 'alertmanager' AS amani_notifies"""
 
-# receipt_id  the receipt's key, known before its row is written
-# incoming    the alerts of the payload, one for each fingerprint, in the order of their fingerprints
-# trust       whether a resolve can be believed: no sign of life is overdue or was reported as ended, or no
-#             Prometheus ever answered that could confirm it
-# touched     new episodes, and newest episodes that the payload changes; `change` says how. One that has
-#             ended before the incoming start is no longer the newest (`retired`)
-# another     the episodes that begin in place of those
-# changed     what tells something new
-# timeline    one event for each of them
-# planned     their deliveries: one for each channel of the severity, but none where Alertmanager notifies
-#             by itself, and no unconfirmed end where the notifier does not handle that
-# receipt     the body as it came
-# No part looks up stored episodes but by the upsert's index: a plan that was made while the table was small
-# would read all of it for each payload.
+# The statement, part by part. Each part is a CTE ("WITH name AS …"); PostgreSQL runs all of them in one
+# transaction and on one snapshot, so a part sees the rows that another one wrote only through its RETURNING.
+#
+# receipt_id  Takes the key of the receipt before its row is written, because the timeline refers to it. For a
+# receipt that is processed again it is the key of the kept row. MATERIALIZED: the sequence must be
+# read once, not once for each reference.
+#
+# incoming    Turns the JSON array of `statement_parameters` into rows, one for each fingerprint. They are in
+#             the order of their fingerprints, so that two webhooks lock common rows in the same order and
+#             cannot deadlock.
+#
+# trust       One row, `is_given`: whether a resolve is accepted. It is when no watched sign of life
+# (Watchdog,             Prometheus) is overdue or was reported as ended, or when no Prometheus ever answered
+# that could             confirm an end later. `trust.can_trust_resolves` is the same rule in Python.
+#
+# touched     The upsert. A fingerprint without episode gets one (`fired`, `resolved` or `unconfirmed`).
+#             Otherwise ON CONFLICT finds the newest episode by the unique index on (fingerprint) WHERE
+#             is_latest, and locks it. Its WHERE lets only rows through that change something, by the
+#             conditions above; a repeated payload writes no row. SET stores the change and its name in
+#             `last_change`:
+#               retired      it ended before the incoming start, so it is no longer the newest;
+#               resolved     it ended; unconfirmed: it was reported as ended, which is not trusted;
+#               refired      it is resolved and was reported as firing; restarted: it has another start;
+#               confirmed    it still fires, and only `confirmed_at` changes.
+#             An upsert cannot insert a second row for a fingerprint, which is why a retired episode needs the
+#             next part.
+#
+# another     Inserts the new episodes in place of the retired ones. `previous_end_at` keeps the end of the
+#             retired episode, so that a delayed report with an earlier start is not taken for a new start.
+#
+# changed     The changes that operators see, from both parts above: fired, resolved, unconfirmed, restarted.
+#
+# timeline    Adds one event for each change, with the receipt that caused it.
+#
+# planned     Adds the deliveries of each change: one for each channel of the severity. None is planned where
+# Alertmanager notifies itself (`amani_notifies`), for another start, and for an unconfirmed end on a channel
+# whose notifier does not handle that. ON CONFLICT DO NOTHING: the unique index allows one trigger and one
+# resolve for each episode, channel and round. RETURNING names the channels whose worker must be woken.
+#
+# receipt     Stores the body as it was received, unless it is a kept one that is processed again.
+#
+# The last SELECT returns the receipt's key, the number of changes, and the channels with a new delivery.
+#
+# No part finds stored episodes by another way than the upsert's index. The plan of the statement is kept for
+# each connection: one made while the table was small would otherwise read the whole table for each payload.
 STORE = f"""
 WITH receipt_id AS MATERIALIZED (
     SELECT coalesce(%(known_receipt_id)s::bigint,
@@ -112,8 +155,9 @@ WITH receipt_id AS MATERIALIZED (
 ), trust AS MATERIALIZED (
     SELECT NOT EXISTS (
         SELECT FROM observability_heartbeat AS sign
-        JOIN json_to_recordset(%(overdue_before)s::json) AS late(name text, moment timestamptz) USING (name)
-        WHERE sign.last_seen_at < late.moment OR sign.ended_at IS NOT NULL)
+        JOIN json_to_recordset(%(overdue_before)s::json) AS limits(name text, seen_since timestamptz)
+             USING (name)
+        WHERE sign.last_seen_at < limits.seen_since OR sign.ended_at IS NOT NULL)
         OR NOT EXISTS (
             SELECT FROM observability_heartbeat
             WHERE name = '{Heartbeat.PROMETHEUS}' AND last_seen_at IS NOT NULL) AS is_given
@@ -122,19 +166,19 @@ WITH receipt_id AS MATERIALIZED (
     SELECT {VALUES} FROM trust CROSS JOIN incoming
     ON CONFLICT (fingerprint) WHERE is_latest DO UPDATE
         SET last_change = CASE
-                WHEN {IS_ANOTHER} THEN 'retired'
+                WHEN {IS_NEW_EPISODE} THEN 'retired'
                 WHEN EXCLUDED.status = 'resolved' THEN EXCLUDED.last_change
                 WHEN known.status = 'resolved' THEN 'refired'
                 WHEN {IS_OTHER_START} THEN 'restarted'
                 ELSE 'confirmed' END,
-            is_latest = NOT {IS_ANOTHER},
+            is_latest = NOT {IS_NEW_EPISODE},
             status = CASE WHEN known.status = 'resolved' THEN 'resolved'
                           WHEN EXCLUDED.last_change = 'resolved' THEN 'resolved' ELSE 'firing' END,
             resolved_at = CASE WHEN known.status = 'firing' AND EXCLUDED.last_change = 'resolved'
                                THEN %(now)s ELSE known.resolved_at END,
             unconfirmed_at = CASE WHEN known.status = 'firing' AND EXCLUDED.last_change = 'unconfirmed'
                                   THEN %(now)s ELSE known.unconfirmed_at END,
-            refired_at = CASE WHEN known.status = 'resolved' AND NOT {IS_ANOTHER} THEN %(now)s END,
+            refired_at = CASE WHEN known.status = 'resolved' AND NOT {IS_NEW_EPISODE} THEN %(now)s END,
             ends_at = CASE WHEN known.status = 'firing' THEN COALESCE(EXCLUDED.ends_at, known.ends_at)
                            ELSE known.ends_at END,
             confirmed_at = CASE WHEN known.status = 'firing' AND EXCLUDED.status = 'firing'
@@ -143,7 +187,7 @@ WITH receipt_id AS MATERIALIZED (
                              ELSE known.starts_at END,
             latest_start_at = CASE WHEN {IS_OTHER_START} THEN GREATEST({LATEST_START}, EXCLUDED.starts_at)
                                    ELSE known.latest_start_at END
-        WHERE {IS_END} OR {IS_ANOTHER} OR {IS_OTHER_START} OR {IS_DOUBT} OR {IS_CONFIRMATION}
+        WHERE {IS_END} OR {IS_NEW_EPISODE} OR {IS_OTHER_START} OR {IS_REFIRED} OR {IS_CONFIRMATION}
     RETURNING {RETURNED}, {ENDED_AT} AS ended_at
 ), another AS (
     INSERT INTO observability_episode AS known ({COLUMNS}, previous_end_at)
@@ -152,7 +196,7 @@ WITH receipt_id AS MATERIALIZED (
     WHERE touched.change = 'retired'
     RETURNING {RETURNED}
 ), changed AS (
-    SELECT id, fingerprint, severity, round, change, is_ours_to_tell FROM touched
+    SELECT id, fingerprint, severity, round, change, amani_notifies FROM touched
     WHERE change IN ('fired', 'resolved', 'unconfirmed', 'restarted')
     UNION ALL SELECT * FROM another
 ), timeline AS (
@@ -172,12 +216,12 @@ WITH receipt_id AS MATERIALIZED (
                                ELSE 'unconfirmed' END, '',
            changed.severity, changed.round,
            CASE WHEN changed.change <> 'fired' THEN %(update)s
-                WHEN changed.severity = 'critical' THEN %(page)s ELSE %(first_word)s END,
+                WHEN changed.severity = 'critical' THEN %(page)s ELSE %(trigger)s END,
            'pending', '', %(now)s, %(now)s, 0
     FROM changed
     JOIN json_to_recordset(%(routes)s::json) AS route(severity text, channel text, takes_unconfirmed boolean)
          ON route.severity = changed.severity
-    WHERE changed.is_ours_to_tell AND changed.change <> 'restarted'
+    WHERE changed.amani_notifies AND changed.change <> 'restarted'
       AND (route.takes_unconfirmed OR changed.change <> 'unconfirmed')
     ON CONFLICT DO NOTHING
     RETURNING channel
@@ -197,7 +241,7 @@ SELECT receipt_id.id, (SELECT count(*) FROM changed),
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """How a body arrived, as received. `receipt_id` is set when a kept one is processed again."""
+    """A body as it was received, and where from. `receipt_id` is set when a kept body is processed again."""
 
     body: bytes
     remote_address: str = ""
@@ -207,22 +251,25 @@ class Envelope:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What a payload changed: nothing for a snapshot that was known already."""
+    """What a payload changed. `changed`: number of episodes. `channels`: those with a new delivery."""
 
     receipt_id: int
-    changed: int  # episodes
-    channels: list[str]  # with a new delivery
+    changed: int
+    channels: list[str]
 
 
 def store(payload: Payload, envelope: Envelope, *, keep_receipt: bool = True) -> Stored:
-    """Stores `payload`. Raises a DatabaseError that is an outage when the database cannot for now."""
+    """Stores `payload` and returns what it changed. `keep_receipt`: whether a row for the body is written.
+
+    Raises a DatabaseError that `core.sqlstates` knows as an outage when the database cannot store it now.
+    """
     date_undated(payload, timezone.now())
     for alert in payload.alerts:
         alert["not_notified"] = reason_not_to_notify(alert["severity"], alert["labels"])
     try:
         stored = run_statement(payload, envelope, keep_receipt=keep_receipt)
     except (DataError, IntegrityError):
-        # One alert that passed our checks but not PostgreSQL's: find it and set it aside.
+        # An alert passed our checks, but PostgreSQL cannot store it: find it and set it aside.
         payload.alerts = [alert for alert in payload.alerts if is_storable(alert, payload)]
         stored = run_statement(payload, envelope, keep_receipt=keep_receipt)
     if payload.watchdog_fires:
@@ -231,6 +278,7 @@ def store(payload: Payload, envelope: Envelope, *, keep_receipt: bool = True) ->
 
 
 def run_statement(payload: Payload, envelope: Envelope, *, keep_receipt: bool) -> Stored:
+    """Runs STORE, and once more after a failure that a second try can cure."""
     parameters = statement_parameters(payload, envelope, keep_receipt=keep_receipt, now=timezone.now())
     was_connected = connection.connection is not None
     try:
@@ -242,8 +290,11 @@ def run_statement(payload: Payload, envelope: Envelope, *, keep_receipt: bool) -
 
 
 def is_worth_repeating(problem: Exception, *, was_connected: bool) -> bool:
-    """After a conflict with another webhook, or when the kept connection turns out to be dead or read-only
-    (for which observability/telemetry/database.py has closed it)."""
+    """Whether STORE can succeed when it is run again.
+
+    That is so after a conflict with another webhook, and when the kept connection was dead or read-only, for
+    which observability/telemetry/database.py has closed it.
+    """
     if connection.in_atomic_block:
         return False
     if getattr(problem.__cause__, "sqlstate", None) in SQLSTATES_TO_REPEAT:
@@ -253,7 +304,7 @@ def is_worth_repeating(problem: Exception, *, was_connected: bool) -> bool:
 
 
 def execute(parameters: dict[str, Any]) -> Stored:
-    # Inside a caller's transaction a refused statement must not take the rest with it.
+    # Inside a caller's transaction, a failed statement must not end that transaction.
     savepoint = transaction.atomic() if connection.in_atomic_block else nullcontext()
     with savepoint, preparing_cursor() as cursor:
         cursor.execute(STORE, parameters)
@@ -290,7 +341,7 @@ def statement_parameters(
         "confirmed_before": now - CONFIRMATION_EVERY,
         "overdue_before": json.dumps(overdue_signs(now)),
         "page": PRIORITY_PAGE,
-        "first_word": PRIORITY_FIRST_WORD,
+        "trigger": PRIORITY_TRIGGER,
         "update": PRIORITY_UPDATE,
         "keep_receipt": keep_receipt,
         "known_receipt_id": envelope.receipt_id,
@@ -310,13 +361,15 @@ def statement_parameters(
 
 
 def overdue_signs(now: datetime) -> list[dict[str, str]]:
-    """Signs of life without which a resolve is unconfirmed, each with when it must have been seen since."""
+    """Returns the signs of life without which a resolve is unconfirmed, each with the start of its time
+    limit."""
     return [
-        {"name": name, "moment": moment.isoformat()} for name, moment in trust.overdue_before(now).items()
+        {"name": name, "seen_since": moment.isoformat()} for name, moment in trust.overdue_before(now).items()
     ]
 
 
 def routes() -> list[dict[str, Any]]:
+    """Returns ALERT_ROUTES as rows: severity, channel, and whether it handles an unconfirmed end."""
     return [
         {
             "severity": severity,
@@ -329,11 +382,11 @@ def routes() -> list[dict[str, Any]]:
 
 
 def summary_of_faults(payload: Payload) -> str:
-    """What a receipt says in one line of the alerts set aside, and of those with odd fields."""
+    """Returns one line for the receipt about the alerts set aside and those with unusable fields."""
     of_all = f"of {payload.received} alerts"
     faults = (
         (len(payload.set_aside), f"{of_all} set aside", payload.set_aside),
-        (payload.odd_count, f"{of_all} stored despite odd fields", payload.odd_fields),
+        (payload.odd_count, f"{of_all} stored with unusable fields", payload.odd_fields),
     )
     return " ".join(
         f"{count} {what}; the first, alert {notes[0]['position']}: {notes[0]['reason']}."
@@ -343,10 +396,10 @@ def summary_of_faults(payload: Payload) -> str:
 
 
 def date_undated(payload: Payload, now: datetime) -> None:
-    """Gives a start to alerts whose sender gave none that can be used. Rare, so one query is fine.
+    """Sets a start for alerts that came without a usable one. It is rare, so one more query does no harm.
 
-    It is the latest start of the alert's newest episode while that fires, and for a resolve also afterwards:
-    the same body again changes nothing. Else the alert begins when it arrives. None begins after its end.
+    The start is the latest start of the alert's newest episode while that fires, and for a resolve also after
+    its end, so that the same body again changes nothing. Otherwise it is `now`. It is never after the end.
     """
     undated = [alert for alert in payload.alerts if alert["starts_at"] is None]
     if not undated:
@@ -366,7 +419,10 @@ def date_undated(payload: Payload, now: datetime) -> None:
 
 
 def is_storable(alert: dict[str, Any], payload: Payload) -> bool:
-    """Whether PostgreSQL can read the alert; if not, it is set aside. Rare, so one query each is fine."""
+    """Whether PostgreSQL can store the alert; if not, sets it aside.
+
+    It is rare, so a query each does no harm.
+    """
     try:
         savepoint = transaction.atomic() if connection.in_atomic_block else nullcontext()
         with savepoint, connection.cursor() as cursor:
@@ -383,7 +439,7 @@ def is_storable(alert: dict[str, Any], payload: Payload) -> bool:
 
 
 def store_failed(problem: NotAPayload, envelope: Envelope) -> Receipt:
-    """Keeps a body that is no payload, for an operator to look at and process again."""
+    """Stores the receipt of a body that is not a payload. An operator can look at it and process it again."""
     return Receipt.objects.create(
         outcome=Receipt.Outcome.FAILED,
         reason=clean(str(problem)),

@@ -1,8 +1,11 @@
-"""Reads the body of an Alertmanager webhook (version 4). Asks settings, but neither database nor clock.
+"""Reads the body of an Alertmanager webhook (version 4). Reads settings, but neither the database nor the
+clock.
 
-Source: Alertmanager `template/template.go` and `notify/webhook/webhook.go`, 0.25 to 0.33. A body that is
-no payload raises `NotAPayload`. One odd field costs only that field: it is converted or left out, and noted.
-An alert that says neither whether it fires nor which one it is costs only itself: it is set aside.
+Source: Alertmanager `template/template.go` and `notify/webhook/webhook.go`, 0.25 to 0.33.
+
+A body that is not such a payload raises `NotAPayload`. An unusable field is converted or left out, with a
+note on the receipt; the rest of its alert is stored. An alert without a status, or without labels and
+fingerprint, is set aside; the rest of the payload is stored.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ WATCHDOG_ALERTNAME = "Watchdog"
 VALUE_LIMIT = 8_192  # characters of one label or annotation; the receipt keeps the whole body
 ALERTNAME_LIMIT = 200
 FINGERPRINT_LIMIT = 64
-MOST_NOTES = 200  # on one receipt
+MAX_NOTES = 200  # on one receipt
 MOST_DIGITS = 4_000  # Python refuses to read more than 4,300
 # Alertmanager has one alert for each fingerprint.
 SAME_FINGERPRINT = (
@@ -33,7 +36,10 @@ LONE_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 class NotAPayload(Exception):
-    """`reason` is a metric label, the message says what is wrong and what was expected."""
+    """The body is not a webhook payload of version 4.
+
+    `reason` is a metric label; the message says what is wrong and what was expected.
+    """
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -50,10 +56,11 @@ class OddField(ValueError):
 
 @dataclass(slots=True)
 class Payload:
-    """`alerts`: rows for `ingest`, ordered by fingerprint, at most one each.
+    """What was read from a body.
 
-    A row without a start that can be used has None for it, and no `dedup_key`. `odd_fields` notes what was
-    converted or left out, `odd_count` says of how many alerts.
+    `alerts`: rows for `ingest`, ordered by fingerprint, at most one for each fingerprint. A row without a
+    usable start has None as `starts_at`, and no `dedup_key`. `set_aside`: alerts that are not stored, with
+    the reason. `odd_fields`: what was converted or left out, in `odd_count` of the alerts that are stored.
     """
 
     receiver: str
@@ -68,14 +75,14 @@ class Payload:
     received: int = 0
 
     def note(self, position: int, odd: list[str]) -> None:
-        """Keeps what was odd in the alert at `position`."""
+        """Adds the notes in `odd` about the alert at `position`, up to MAX_NOTES for the whole payload."""
         self.odd_count += 1
-        room = MOST_NOTES - len(self.odd_fields)
+        room = MAX_NOTES - len(self.odd_fields)
         self.odd_fields += [{"position": position, "reason": clean(text)} for text in odd[:room]]
 
 
 def read_payload(body: bytes) -> Payload:
-    """The payload in `body`, or NotAPayload."""
+    """Returns the payload in `body`. Raises NotAPayload."""
     document = load_document(body)
     payload = Payload(
         receiver=clean(str(document.get("receiver", "")))[:200],
@@ -103,18 +110,18 @@ def read_payload(body: bytes) -> Payload:
             rows[row["fingerprint"]] = row
         if other is not None and other["starts_at"] != row["starts_at"]:
             payload.set_aside.append(aside(position, alert, SAME_FINGERPRINT))
-    # One order for every writer: overlapping webhooks would otherwise deadlock in the upsert.
+    # Every webhook locks rows in the same order: overlapping ones would otherwise deadlock in the upsert.
     payload.alerts = [rows[fingerprint] for fingerprint in sorted(rows)]
     return payload
 
 
 def newness(row: dict[str, Any]) -> tuple[str, bool]:
-    """Orders alerts of one fingerprint: the latest start counts, and its end more than its beginning."""
+    """Returns the sort key among alerts of one fingerprint: the latest start wins, then a resolve."""
     return row["starts_at"] or "", row["status"] == "resolved"
 
 
 def load_document(body: bytes) -> dict[str, Any]:
-    """The JSON object of a version 4 payload with its list of alerts."""
+    """Returns the JSON object of a version 4 payload. Raises NotAPayload."""
     try:
         document = json.loads(body, parse_int=read_integer)
     except UnicodeDecodeError as problem:
@@ -136,15 +143,16 @@ def load_document(body: bytes) -> dict[str, Any]:
 
 
 def read_integer(digits: str) -> int:
-    """Only the beginning of a number that Python would refuse, which would cost the whole body."""
+    """Returns the number in `digits`, cut off at MOST_DIGITS: Python would refuse a longer one, and the
+    body."""
     return int(digits[:MOST_DIGITS])
 
 
 def read_alert(alert: Any, odd: list[str], *, dirty: bool = True) -> dict[str, Any]:
-    """One alert as a row: JSON-ready, texts storable, times in ISO 8601 with offset.
+    """Returns one alert as a row: values for JSON, texts that PostgreSQL can store, times in ISO 8601.
 
-    Appends to `odd` what had to be converted or left out. Raises BadAlert without a status, or with neither
-    labels nor fingerprint.
+    Adds a note to `odd` for what was converted or left out. `dirty`: texts may contain what PostgreSQL cannot
+    store. Raises BadAlert for an alert without a status, or with neither labels nor fingerprint.
     """
     if not isinstance(alert, dict):
         raise BadAlert("is not an object")
@@ -173,12 +181,12 @@ def read_alert(alert: Any, odd: list[str], *, dirty: bool = True) -> dict[str, A
 
 
 def dedup_key(fingerprint: str, starts_at: str) -> str:
-    """PagerDuty's key of an episode that begins with this alert."""
+    """Returns the PagerDuty deduplication key of an episode that begins with this alert."""
     return f"amani-{fingerprint}-{starts_at}"
 
 
 def strings(value: Any, name: str, odd: list[str], *, dirty: bool) -> dict[str, str]:
-    """A JSON object of strings, storable in PostgreSQL."""
+    """Returns labels or annotations as an object of strings that PostgreSQL can store."""
     if not isinstance(value, dict):
         if value is not None or name == "labels":  # Go writes null for an empty map
             odd.append(f'"{name}" is not an object: left out')
@@ -193,7 +201,7 @@ def strings(value: Any, name: str, odd: list[str], *, dirty: bool) -> dict[str, 
 
 
 def converted(values: dict[str, Any], name: str, odd: list[str]) -> dict[str, str]:
-    """`values` with numbers, booleans, lists and objects as JSON texts, and without nulls."""
+    """Returns `values` with numbers, booleans, lists and objects as JSON texts, and without nulls."""
     texts: dict[str, str] = {}
     for key, value in values.items():
         if value is None:
@@ -208,23 +216,27 @@ def converted(values: dict[str, Any], name: str, odd: list[str]) -> dict[str, st
 def as_json(value: Any) -> str:
     try:
         return json.dumps(value, default=str)
-    except RecursionError:  # it was read a few levels below the limit
+    except RecursionError:  # reading it was just within the limit
         return "(nested too deeply)"
 
 
 def clean(text: str) -> str:
-    """`text` without what PostgreSQL cannot store: NUL is dropped, a lone surrogate becomes U+FFFD."""
+    """Returns `text` as PostgreSQL can store it: NUL is dropped, a lone surrogate becomes U+FFFD."""
     if text.isascii():
         return text.replace("\0", "") if "\0" in text else text
     return LONE_SURROGATES.sub("\N{REPLACEMENT CHARACTER}", text.replace("\0", ""))
 
 
 def shorten(text: str) -> str:
+    """Returns `text`, cut off with an ellipsis at VALUE_LIMIT characters."""
     return text if len(text) <= VALUE_LIMIT else text[: VALUE_LIMIT - 1] + "…"
 
 
 def read_fingerprint(value: Any, labels: dict[str, str], odd: list[str]) -> str:
-    """Alertmanager's fingerprint; ours from the labels where it is missing or odd."""
+    """Returns Alertmanager's fingerprint; one made from the labels where it is missing or unusable.
+
+    Raises BadAlert when there are no labels either.
+    """
     if isinstance(value, str) and value.isalnum() and value.isascii() and len(value) <= FINGERPRINT_LIMIT:
         return value
     if not labels:
@@ -236,7 +248,7 @@ def read_fingerprint(value: Any, labels: dict[str, str], odd: list[str]) -> str:
 
 
 def read_start(value: Any, odd: list[str]) -> str | None:
-    """The start as ISO 8601; None when there is none that can be used: `ingest` knows when it arrived."""
+    """Returns the start as ISO 8601. None when there is no usable one; `ingest` then takes another time."""
     try:
         moment = read_time(value, "startsAt")
         problem = '"startsAt" is missing'
@@ -249,7 +261,7 @@ def read_start(value: Any, odd: list[str]) -> str | None:
 
 
 def read_end(value: Any, odd: list[str]) -> str | None:
-    """The end of a resolved alert; an odd one is left out, since the resolve matters more than its time."""
+    """Returns the end of a resolved alert. An unusable one is left out: the resolve matters, not its time."""
     try:
         moment = read_time(value, "endsAt")
     except OddField as problem:
@@ -259,7 +271,7 @@ def read_end(value: Any, odd: list[str]) -> str | None:
 
 
 def read_time(value: Any, name: str) -> datetime | None:
-    """An RFC 3339 time in UTC; None when there is none or it is Go's zero time. Raises OddField."""
+    """Returns an RFC 3339 time in UTC; None when it is missing or Go's zero time. Raises OddField."""
     if value is None:
         return None
     try:
@@ -275,7 +287,7 @@ def read_time(value: Any, name: str) -> datetime | None:
 
 
 def read_address(value: Any, odd: list[str]) -> str:
-    """The address of the expression's graph; "" when there is none."""
+    """Returns the address of the expression's graph; "" when there is none."""
     if isinstance(value, str):
         return clean(value)[:VALUE_LIMIT]
     if value is not None:
@@ -288,6 +300,6 @@ def count_or_zero(value: Any) -> int:
 
 
 def aside(position: int, alert: Any, reason: str) -> dict[str, Any]:
-    """What the receipt keeps of an alert that was not stored; the whole of it is in the body."""
+    """Returns the note on the receipt about an alert that was not stored; the body has the whole alert."""
     excerpt = clean(as_json(alert).replace("\\u0000", ""))[:500]
     return {"position": position, "reason": clean(reason), "excerpt": excerpt}

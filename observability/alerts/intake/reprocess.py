@@ -1,4 +1,4 @@
-"""Processes a kept body again: after a fix, the sender's or our own, or to take in what was set aside."""
+"""Processes the body of a receipt again: after a fix in the sender or in Amani, or for alerts set aside."""
 
 from __future__ import annotations
 
@@ -20,16 +20,19 @@ if TYPE_CHECKING:
 
 
 def can_reprocess(receipt: Receipt) -> bool:
-    """Only what was not understood, or not all of it: a body that was stored would change nothing."""
+    """Whether the body was not stored, or only in part. One that was stored in full would change nothing."""
     return receipt.outcome != Receipt.Outcome.STORED
 
 
 @transaction.atomic
 def reprocess(*, receipt_id: int, actor: AbstractBaseUser) -> Stored:
-    """Stores what the body tells and was not known. Raises CannotReprocess when there is nothing."""
+    """Stores the alerts of the body that are not stored yet, and plans their deliveries.
+
+    Raises CannotReprocess when the body was stored in full, or still cannot be read.
+    """
     receipt = Receipt.objects.select_for_update(of=("self",)).get(pk=receipt_id)
     if not can_reprocess(receipt):
-        raise CannotReprocess(f"Receipt {receipt.pk} was understood; there is nothing left to process.")
+        raise CannotReprocess(f"Receipt {receipt.pk} was stored in full; there is nothing left to process.")
     payload = read_again(receipt)
     envelope = Envelope(bytes(receipt.body), receipt.remote_address, current_request_id(), receipt.pk)
     stored = ingest.store(payload, envelope, keep_receipt=False)
@@ -41,10 +44,11 @@ def reprocess(*, receipt_id: int, actor: AbstractBaseUser) -> Stored:
 
 
 def read_again(receipt: Receipt) -> Payload:
+    """Returns the payload of the body. Raises CannotReprocess when it has no alert that can be stored."""
     try:
         payload = read_payload(bytes(receipt.body))
     except NotAPayload as problem:
-        raise CannotReprocess(f"Receipt {receipt.pk} is still not understood: {problem}") from problem
+        raise CannotReprocess(f"Receipt {receipt.pk} still cannot be read: {problem}") from problem
     if payload.received and not payload.alerts and not payload.watchdog_fires:
         first = payload.set_aside[0]["reason"]
         raise CannotReprocess(f"Receipt {receipt.pk}: every alert in it would be set aside again: {first}.")

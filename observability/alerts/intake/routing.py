@@ -1,4 +1,4 @@
-"""Whom an alert is for, and why nobody is notified. Asked when it is stored: settings may change later."""
+"""Decides whether Amani notifies about an alert, and why not. Stored with the alert: settings may change."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from observability.models import Episode
 
 
 def sender_notifies(labels: Mapping[str, str]) -> bool:
-    """Whether Alertmanager notifies people by itself, because Amani may be what is broken."""
+    """Whether Alertmanager notifies Slack and PagerDuty itself, because the alert may mean that Amani
+    fails."""
     return labels.get("notified_by") == "alertmanager"
 
 
 def reason_not_to_notify(severity: str, labels: Mapping[str, str]) -> str:
-    """One of Episode.NotNotified; "" when the severity's channels are notified."""
+    """Returns one of Episode.NotNotified; "" when the channels of the severity are notified."""
     if sender_notifies(labels):
         return Episode.NotNotified.SENDER_NOTIFIES.value
     return "" if settings.ALERT_ROUTES[severity] else Episode.NotNotified.SEVERITY_NOT_ROUTED.value
