@@ -11,6 +11,7 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 
 from accounts.passwords import normalised
+from core.leases import LeasedWork
 
 
 class UserManager(BaseUserManager["User"]):
@@ -97,7 +98,7 @@ class User(AbstractBaseUser, PermissionsMixin):
         return self.full_name.split(" ", 1)[0] or self.email
 
 
-class Mail(models.Model):
+class Mail(LeasedWork):
     """A row of the mail outbox: one mail to one recipient, stored before the mail server is contacted.
 
     The content (codes and addresses) is encrypted, and is deleted when the mail is sent or given up.
@@ -119,13 +120,10 @@ class Mail(models.Model):
     )
     content = models.BinaryField(null=True, blank=True, help_text="Encrypted by core/encryption.py.")
     state = models.CharField(max_length=8, choices=State, default=State.WAITING)
-    reason = models.TextField(blank=True, help_text="Why the last attempt failed, without any address.")
-    attempt_count = models.PositiveIntegerField(default=0)
-    next_attempt_at = models.DateTimeField(default=timezone.now, null=True, blank=True)
-    lease_until = models.DateTimeField(null=True, blank=True)
-    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    last_error = models.TextField(
+        blank=True, db_column="reason", help_text="Why the last attempt failed, without any address."
+    )
     expires_at = models.DateTimeField(help_text="After this time the mail is given up: its code has expired.")
-    finished_at = models.DateTimeField(null=True, blank=True)
     request_id = models.CharField(max_length=64, blank=True)
 
     class Meta:

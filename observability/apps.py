@@ -9,13 +9,15 @@ class ObservabilityConfig(AppConfig):
     verbose_name = "Operations"
 
     def ready(self) -> None:
-        from core import scrubbing
+        from core import outgoing, scrubbing
         from observability import roles
         from observability.telemetry import database
+        from observability.telemetry.errors.trail import trail
         from observability.telemetry.secrets import configured_secrets
 
         scrubbing.learn(configured_secrets())
         database.connect()
+        outgoing.listen(trail.add_call)
         roles.register()
         post_migrate.connect(make_channels, sender=self)
 

@@ -58,7 +58,7 @@ class MailAdmin(HistoryAdmin):
     @admin.display(description="why")
     def why(self, mail: Mail) -> SafeString:
         return format_html(
-            '<span class="am-second am-wrap">{}</span>', display.short(mail.reason, 160) or "—"
+            '<span class="am-second am-wrap">{}</span>', display.short(mail.last_error, 160) or "—"
         )
 
     @admin.display(description="attempts")

@@ -1,4 +1,4 @@
-"""Writes down what an attempt came to, if the mail is still this worker's (as `kyc/providers/record.py`)."""
+"""Records the outcome of an attempt, if the mail is still this worker's."""
 
 from __future__ import annotations
 
@@ -10,52 +10,60 @@ from django.db.models import Case, F, TextField, Value, When
 from django.db.models.functions import Concat
 from django.utils import timezone
 
-from accounts.mail.claim import Claim, expired, next_attempt
+from accounts.mail.claim import expired, next_attempt
 from accounts.mail.metrics import record_attempt, record_end
-from accounts.mail.transport import Outcome, Refused, RetryLater, Sent
+from accounts.mail.transport import Outcome
 from accounts.models import Mail
+from core.leases import Claim
+from core.outcomes import Delivered, Rejected, RetryLater
 
 State = Mail.State
 NOT_TRIED = Value("not tried in time.", output_field=TextField())
 GIVEN_UP_BECAUSE = Concat(
-    Value("Given up: ", output_field=TextField()), Case(When(reason="", then=NOT_TRIED), default=F("reason"))
+    Value("Given up: ", output_field=TextField()),
+    Case(When(last_error="", then=NOT_TRIED), default=F("last_error")),
 )
 log = structlog.get_logger(__name__)
 
 
-def record(claim: Claim, outcome: Outcome) -> None:
+def record(claim: Claim[Mail], outcome: Outcome) -> None:
     """Writes the next state in one statement, and deletes the content of a mail that has ended."""
     now = timezone.now()
-    fields = fields_after(claim.mail, outcome, now)
-    mine = Mail.objects.filter(pk=claim.mail.pk, state=State.WAITING, attempt_count=claim.number)
-    is_mine = mine.update(lease_until=None, **fields) == 1
+    fields = fields_after(claim.row, outcome, now)
+    is_mine = claim.rows().filter(state=State.WAITING).update(lease_until=None, **fields) == 1
     record_attempt(meaning(outcome))
     if is_mine and "finished_at" in fields:
-        record_end("sent" if isinstance(outcome, Sent) else "failed")
+        record_end("sent" if isinstance(outcome, Delivered) else "failed")
     log_attempt(claim, outcome, fields.get("state", State.WAITING) if is_mine else "not ours any more")
 
 
 def fields_after(mail: Mail, outcome: Outcome, now: datetime) -> dict[str, Any]:
     match outcome:
-        case Sent():
+        case Delivered():
             return end(State.SENT, "", now)
-        case Refused(reason=reason):
+        case Rejected(reason=reason):
             return end(State.REFUSED, reason, now)
         case RetryLater(reason=reason):
             moment = next_attempt(mail, now)
             if moment is None:
                 return end(State.GIVEN_UP, f"Given up: {reason}", now)
-            return {"reason": reason, "next_attempt_at": moment}
+            return {"last_error": reason, "next_attempt_at": moment}
 
 
 def end(state: Mail.State, reason: str, now: datetime) -> dict[str, Any]:
-    return {"state": state, "reason": reason, "content": None, "next_attempt_at": None, "finished_at": now}
+    return {
+        "state": state,
+        "last_error": reason,
+        "content": None,
+        "next_attempt_at": None,
+        "finished_at": now,
+    }
 
 
 def give_up_expired() -> int:
     """Ends the mails that came to their time's end while they waited; how many."""
     now = timezone.now()
-    fields = end(State.GIVEN_UP, "", now) | {"reason": GIVEN_UP_BECAUSE, "lease_until": None}
+    fields = end(State.GIVEN_UP, "", now) | {"last_error": GIVEN_UP_BECAUSE, "lease_until": None}
     count = expired(now).update(**fields)
     if count:
         record_end("failed", count)
@@ -66,18 +74,18 @@ def give_up_expired() -> int:
 def meaning(outcome: Outcome) -> str:
     """For the metric."""
     match outcome:
-        case Sent():
+        case Delivered():
             return "sent"
         case RetryLater():
             return "retry"
-        case Refused():
+        case Rejected():
             return "refused"
 
 
-def log_attempt(claim: Claim, outcome: Outcome, state: str) -> None:
+def log_attempt(claim: Claim[Mail], outcome: Outcome, state: str) -> None:
     """Names the mail by its number and kind; its text and addresses are in no log."""
-    facts = {"mail_id": claim.mail.pk, "kind": claim.mail.kind, "attempt": claim.number, "state": str(state)}
-    if isinstance(outcome, Sent):
+    facts = {"mail_id": claim.row.pk, "kind": claim.row.kind, "attempt": claim.number, "state": str(state)}
+    if isinstance(outcome, Delivered):
         log.info("mail_sent", **facts)
     else:
-        log.warning("mail_not_sent", reason=outcome.reason, caused_by=claim.mail.request_id, **facts)
+        log.warning("mail_not_sent", reason=outcome.reason, caused_by=claim.row.request_id, **facts)

@@ -20,6 +20,7 @@ from django.conf import settings
 from django.core.mail.message import sanitize_address
 
 from accounts.mail.letter import Letter
+from core.outcomes import Delivered, Rejected, RetryLater
 
 ENHANCED_CODE = re.compile(r"[245]\.\d{1,3}\.\d{1,3}(?= |$)")  # RFC 3463
 SERVICE_NOT_AVAILABLE = 421  # RFC 5321, 3.8: the server hangs up
@@ -27,26 +28,11 @@ PERMANENT = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
-    """The server has it."""
+class ServerUnavailable(RetryLater):
+    """Any other mail would fail in the same way now."""
 
 
-@dataclass(frozen=True, slots=True)
-class RetryLater:
-    """`of_server`: it would be the same for any other mail now."""
-
-    reason: str
-    of_server: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """Another attempt would end the same."""
-
-    reason: str
-
-
-Outcome = Sent | RetryLater | Refused
+Outcome = Delivered | RetryLater | Rejected
 
 
 def hand_over(letter: Letter) -> Outcome:
@@ -59,9 +45,9 @@ def hand_over(letter: Letter) -> Outcome:
                 server.sendmail(envelope(letter.sender), [envelope(letter.recipient)], letter.content)
         except OSError as problem:  # smtplib's errors are of this kind, too
             if deadline.has_passed or is_timeout(problem):
-                return RetryLater(f"The mail server took longer than {seconds:g} s.")
+                return ServerUnavailable(None, f"The mail server took longer than {seconds:g} s.")
             return meaning_of(problem)
-    return Sent()
+    return Delivered()
 
 
 # --- Connecting ---
@@ -159,17 +145,21 @@ def meaning_of(problem: OSError) -> Outcome:
         case smtplib.SMTPDataError():
             return answered(problem.smtp_code, problem.smtp_error, "to the content")
         case smtplib.SMTPResponseException():
-            return RetryLater(words(problem.smtp_code, problem.smtp_error, step_of(problem)))
+            return ServerUnavailable(None, words(problem.smtp_code, problem.smtp_error, step_of(problem)))
         case smtplib.SMTPServerDisconnected():
-            return RetryLater("The mail server hung up.")
+            return ServerUnavailable(None, "The mail server hung up.")
         case smtplib.SMTPNotSupportedError():
-            return RetryLater("The mail server offers no STARTTLS, or no login that Amani knows.")
+            return ServerUnavailable(
+                None, "The mail server offers no STARTTLS, or no login that Amani knows."
+            )
         case ssl.SSLCertVerificationError():
-            return RetryLater(f"The mail server's certificate is not trusted: {problem.verify_message}.")
+            return ServerUnavailable(
+                None, f"The mail server's certificate is not trusted: {problem.verify_message}."
+            )
         case ssl.SSLError():
-            return RetryLater(f"No TLS with the mail server: {problem.reason or 'SSLError'}.")
+            return ServerUnavailable(None, f"No TLS with the mail server: {problem.reason or 'SSLError'}.")
         case _:
-            return RetryLater(f"The mail server can't be reached: {type(problem).__name__}.")
+            return ServerUnavailable(None, f"The mail server can't be reached: {type(problem).__name__}.")
 
 
 def step_of(problem: smtplib.SMTPResponseException) -> str:
@@ -184,8 +174,9 @@ def step_of(problem: smtplib.SMTPResponseException) -> str:
 
 def answered(code: int, text: bytes | str, step: str) -> Outcome:
     if code >= PERMANENT:
-        return Refused(words(code, text, step))
-    return RetryLater(words(code, text, step), of_server=code == SERVICE_NOT_AVAILABLE)
+        return Rejected(words(code, text, step))
+    unavailable = code == SERVICE_NOT_AVAILABLE
+    return (ServerUnavailable if unavailable else RetryLater)(None, words(code, text, step))
 
 
 def words(code: int, text: bytes | str, step: str) -> str:

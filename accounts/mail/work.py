@@ -1,19 +1,19 @@
-"""Sends what is due: claims a mail, hands it over outside any transaction, writes down what came of it."""
+"""Sends what is due: claims a mail, hands it over outside any transaction, records the outcome."""
 
 from __future__ import annotations
-
-import time
 
 import structlog
 from django.utils import timezone
 
-from accounts.mail.claim import Claim, claim, waiting
+from accounts.mail.claim import claim, waiting
 from accounts.mail.letter import open_letter
 from accounts.mail.metrics import record_waiting
 from accounts.mail.record import give_up_expired, record
-from accounts.mail.transport import Outcome, RetryLater, hand_over
+from accounts.mail.transport import Outcome, ServerUnavailable, hand_over
 from accounts.models import Mail
 from core.errors import CannotDecrypt
+from core.leases import Claim, claims_within
+from core.outcomes import RetryLater
 from observability.sentry import capture_exception
 
 LONGEST_RUN_SECONDS = 20.0  # then the next sweep goes on
@@ -31,22 +31,18 @@ def run_due() -> int:
     The rest stays due: a server that hangs is tried with one mail at each of beat's sweeps.
     """
     give_up_expired()
-    until = time.monotonic() + LONGEST_RUN_SECONDS
     attempts = 0
-    while time.monotonic() < until:
-        claimed = claim()
-        if claimed is None:
-            break
+    for claimed in claims_within(LONGEST_RUN_SECONDS, claim):
         outcome = attempt(claimed)
         attempts += 1
-        if isinstance(outcome, RetryLater) and outcome.of_server:
+        if isinstance(outcome, ServerUnavailable):
             break
     return attempts
 
 
-def attempt(claimed: Claim) -> Outcome:
+def attempt(claimed: Claim[Mail]) -> Outcome:
     """Sends one mail and records how that went."""
-    outcome = outcome_of(claimed.mail)
+    outcome = outcome_of(claimed.row)
     record(claimed, outcome)
     return outcome
 
@@ -55,14 +51,14 @@ def outcome_of(mail: Mail) -> Outcome:
     try:
         return hand_over(open_letter(bytes(mail.content or b"")))
     except CannotDecrypt:
-        return RetryLater("No key of ENCRYPTION_KEYS opens the mail.", of_server=False)
+        return RetryLater(None, "No key of ENCRYPTION_KEYS opens the mail.")
     except Exception as problem:
         # One mail that can't be put into SMTP's words must not stop the others. The error may quote it.
         kind_of_error = type(problem).__name__
         log.exception("mail_not_tried", mail_id=mail.pk, error_type=kind_of_error, exc_info=False)
         reported = MailNotTried(kind_of_error).with_traceback(problem.__traceback__)
         capture_exception(reported, context={"mail_id": mail.pk, "kind": mail.kind})
-        return RetryLater(f"Internal error: {kind_of_error}.", of_server=False)
+        return RetryLater(None, f"Internal error: {kind_of_error}.")
 
 
 def take_snapshot() -> None:

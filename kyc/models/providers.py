@@ -7,10 +7,11 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
+from core.leases import LeasedWork
 from kyc.models.cases import Case
 
 
-class Check(models.Model):
+class Check(LeasedWork):
     """One submission of a case to a provider: the outbox row exists before the call."""
 
     class State(models.TextChoices):
@@ -34,12 +35,6 @@ class Check(models.Model):
     state = models.CharField(max_length=10, choices=State, default=State.PENDING)
     result = models.CharField(max_length=10, choices=Result, blank=True)
     result_text = models.TextField(blank=True, help_text="In the provider's words, secrets removed.")
-    attempt_count = models.PositiveIntegerField(default=0)
-    next_attempt_at = models.DateTimeField(default=timezone.now, null=True, blank=True)
-    lease_until = models.DateTimeField(null=True, blank=True)
-    last_error = models.TextField(blank=True)
-    created_at = models.DateTimeField(default=timezone.now, editable=False)
-    finished_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         default_permissions = ("view",)

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar
 
+from core.outcomes import Accepted, Rejected, RetryLater
+
 
 class Result(StrEnum):
     """What a provider says of a document and its holder. Whatever is not certain is UNCLEAR."""
@@ -41,30 +43,8 @@ class CheckFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class Submitted:
-    """The provider has the job, since now or since an earlier attempt."""
-
-    provider_reference: str
-
-
-@dataclass(frozen=True, slots=True)
 class StartOver:
     """The provider has half a job of this reference, which can't be completed: ask with a new reference."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class RetryLater:
-    """It may work later; `after` is the provider's own wish in seconds."""
-
-    after: float | None
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """The provider will never take this job. People decide without it."""
 
     reason: str
 
@@ -96,7 +76,7 @@ class Malformed(Exception):
     """A callback that is none of this provider's; the message quotes nothing of it."""
 
 
-Submission = Submitted | StartOver | RetryLater | Rejected
+Submission = Accepted | StartOver | RetryLater | Rejected
 
 
 class Provider(ABC):

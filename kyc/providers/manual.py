@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from kyc.providers.base import Callback, CheckFacts, Malformed, Provider, Rejected, RetryLater, Verdict
+from core.outcomes import Rejected, RetryLater
+from kyc.providers.base import Callback, CheckFacts, Malformed, Provider, Verdict
 
 
 class Manual(Provider):

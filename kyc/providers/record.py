@@ -10,9 +10,10 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from core.outcomes import Accepted, Rejected, RetryLater
 from kyc import metrics
 from kyc.models import Check, ProviderEvent
-from kyc.providers.base import Rejected, RetryLater, StartOver, Submission, Submitted
+from kyc.providers.base import StartOver, Submission
 from kyc.providers.claim import Claim, next_look
 from kyc.providers.outbox import RUNNING, new_reference
 
@@ -21,30 +22,30 @@ State = Check.State
 
 def record_submission(claim: Claim, outcome: Submission) -> None:
     now = timezone.now()
-    mine = Check.objects.filter(pk=claim.check.pk, attempt_count=claim.number)
+    mine = claim.rows()
     fields = fields_after(claim, outcome, now)
     with transaction.atomic():
         if mine.filter(state=State.PENDING).update(lease_until=None, **fields):
             return
         # Cancelled meanwhile. The provider's name of the job is still worth knowing.
-        known = {"provider_reference": outcome.provider_reference} if isinstance(outcome, Submitted) else {}
+        known = {"provider_reference": outcome.reference} if isinstance(outcome, Accepted) else {}
         mine.update(lease_until=None, **known)
 
 
 def fields_after(claim: Claim, outcome: Submission, now: datetime) -> dict[str, Any]:
     match outcome:
-        case Submitted(provider_reference=reference):
+        case Accepted(reference=reference):
             return {
                 "state": State.SENT,
                 "provider_reference": reference[:100],
-                "next_attempt_at": next_look(claim.check.created_at, now) or now,
+                "next_attempt_at": next_look(claim.row.created_at, now) or now,
                 "last_error": "",
             }
         case StartOver(reason=reason):
             again = {"reference": new_reference()}
-            return again | fields_of_failure(claim.check, reason, now, wish=None)
+            return again | fields_of_failure(claim.row, reason, now, wish=None)
         case RetryLater(after=after, reason=reason):
-            return fields_of_failure(claim.check, reason, now, wish=after)
+            return fields_of_failure(claim.row, reason, now, wish=after)
         case Rejected(reason=reason):
             return {
                 "state": State.FAILED,
@@ -66,11 +67,11 @@ def fields_of_failure(check: Check, reason: str, now: datetime, wish: float | No
 def record_no_answer(claim: Claim, outcome: RetryLater) -> None:
     """The provider could not be asked: the check and the callbacks wait, each for its own day."""
     now = timezone.now()
-    mine = Check.objects.filter(pk=claim.check.pk, attempt_count=claim.number)
+    mine = claim.rows()
     with transaction.atomic():
         if not mine.update(lease_until=None, last_error=outcome.reason):
             return
-        fields = fields_of_failure(claim.check, outcome.reason, now, wish=outcome.after)
+        fields = fields_of_failure(claim.row, outcome.reason, now, wish=outcome.after)
         mine.filter(state__in=RUNNING).update(**fields)
         for event in pending_events(claim):
             retry_event(event, now, outcome)

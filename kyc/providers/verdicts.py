@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.utils import timezone
 
+from core.outgoing import redact
 from kyc import cases
 from kyc.errors import DuplicateNumber, NotAllowed, NotInThisState
 from kyc.models import Case, Check, ProviderEvent, State
@@ -19,7 +20,6 @@ from kyc.providers.claim import Claim
 from kyc.providers.outbox import RUNNING
 from kyc.providers.record import fields_of_failure, finish_event, pending_events
 from kyc.transitions import lock_case
-from observability.outgoing import redact
 
 LONGEST_TEXT = 300
 SETTLED = (Check.State.DONE, Check.State.CANCELLED)
@@ -31,8 +31,8 @@ def apply(claim: Claim, verdict: Verdict, secrets: tuple[str, ...]) -> None:
     """Writes the verdict down and acts on it, if the check is still this worker's."""
     now = timezone.now()
     with transaction.atomic():
-        case = lock_case(claim.check.case_id)
-        check = Check.objects.select_for_update().get(pk=claim.check.pk)
+        case = lock_case(claim.row.case_id)
+        check = Check.objects.select_for_update().get(pk=claim.row.pk)
         if check.attempt_count != claim.number:
             return
         if verdict.result is Result.PENDING:

@@ -1,4 +1,4 @@
-"""Asks providers what is due: claims a check, asks outside any transaction, writes down what came of it."""
+"""Asks providers what is due: claims a check, asks outside any transaction, records the outcome."""
 
 from __future__ import annotations
 
@@ -8,27 +8,19 @@ import structlog
 from django.conf import settings
 from django.urls import reverse
 
+from core.leases import claims_within
+from core.outcomes import Accepted, Rejected, RetryLater
+from core.outgoing import redact
 from core.sqlstates import is_outage
 from kyc import documents, metrics
 from kyc.models import Case
 from kyc.providers import registry
-from kyc.providers.base import (
-    CheckFacts,
-    Image,
-    Provider,
-    Rejected,
-    RetryLater,
-    StartOver,
-    Submission,
-    Submitted,
-    Verdict,
-)
+from kyc.providers.base import CheckFacts, Image, Provider, StartOver, Submission, Verdict
 from kyc.providers.claim import Claim, claim
 from kyc.providers.comparison import compared
 from kyc.providers.record import record_no_answer, record_submission
 from kyc.providers.verdicts import apply
 from kyc.selectors import number_of
-from observability.outgoing import redact
 from observability.sentry import capture_exception
 
 LONGEST_RUN_SECONDS = 20.0  # then the next sweep goes on: a task may take no longer than 110 s
@@ -39,12 +31,8 @@ log = structlog.get_logger(__name__)
 
 def run_due() -> int:
     """Attempts made, until nothing is due or the time is up."""
-    until = time.monotonic() + LONGEST_RUN_SECONDS
     attempts = 0
-    while time.monotonic() < until:
-        claimed = claim()
-        if claimed is None:
-            break
+    for claimed in claims_within(LONGEST_RUN_SECONDS, claim):
         attempt(claimed)
         attempts += 1
     return attempts
@@ -52,7 +40,7 @@ def run_due() -> int:
 
 def attempt(claimed: Claim) -> None:
     """Hands the check in, or asks for its result."""
-    provider = registry.get(claimed.check.provider)
+    provider = registry.get(claimed.row.provider)
     began = time.monotonic()
     operation = "submit" if claimed.submits else "fetch"
     try:
@@ -61,22 +49,22 @@ def attempt(claimed: Claim) -> None:
         if is_outage(problem):
             raise  # nothing could be recorded either; the check is taken up again when its lease has ended
         # One check that can't be put into words must not stop the others; it is recorded and tried again.
-        log.exception("kyc_check_not_asked", check=claimed.check.pk)
-        capture_exception(problem, context={"check": claimed.check.pk, "provider": provider.name})
+        log.exception("kyc_check_not_asked", check=claimed.row.pk)
+        capture_exception(problem, context={"check": claimed.row.pk, "provider": provider.name})
         outcome = RetryLater(None, f"Internal error: {type(problem).__name__}.")
     if provider.is_configured():
         metrics.record_provider_request(provider.name, operation, meaning(outcome), time.monotonic() - began)
     record(claimed, provider, outcome)
-    log.info("kyc_check_attempt", check=claimed.check.pk, operation=operation, outcome=meaning(outcome))
+    log.info("kyc_check_attempt", check=claimed.row.pk, operation=operation, outcome=meaning(outcome))
 
 
 def ask(claimed: Claim, provider: Provider) -> Submission | Verdict:
     if not provider.is_configured():
         return RetryLater(None, f"{provider.label} is off: its id or key is not set.")
-    case = Case.objects.select_related("person").get(pk=claimed.check.case_id)
+    case = Case.objects.select_related("person").get(pk=claimed.row.case_id)
     if claimed.submits:
         return provider.submit(facts_of(case, claimed, provider))
-    reference = claimed.check.reference
+    reference = claimed.row.reference
     outcome = provider.fetch(reference=reference, document_type=case.document_type)
     if isinstance(outcome, Verdict):
         return compared(outcome, number=number_of(case), full_name=case.person.full_name)
@@ -86,7 +74,7 @@ def ask(claimed: Claim, provider: Provider) -> Submission | Verdict:
 def facts_of(case: Case, claimed: Claim, provider: Provider) -> CheckFacts:
     current = case.documents.filter(replaced_at=None, deleted_at=None)
     return CheckFacts(
-        reference=claimed.check.reference,
+        reference=claimed.row.reference,
         document_type=case.document_type,
         country=case.country,
         number=number_of(case),
@@ -113,7 +101,7 @@ def record(claimed: Claim, provider: Provider, outcome: Submission | Verdict) ->
 def meaning(outcome: Submission | Verdict) -> str:
     """For the metric: it went well, it may later, or it never will."""
     match outcome:
-        case Submitted() | Verdict():
+        case Accepted() | Verdict():
             return "ok"
         case RetryLater() | StartOver():
             return "retry"

@@ -23,8 +23,8 @@ from django.db import transaction
 from django.db.models import F
 from urllib3.exceptions import HTTPError
 
+from core.outgoing import Deadline, GuardedAdapter
 from observability.models import Heartbeat
-from observability.notifiers.connection import Deadline, GuardedAdapter
 
 LONGEST_GAP = timedelta(seconds=30)  # the check runs every 10 seconds
 HEALTH_CHECK_SECONDS = 2.0

@@ -15,6 +15,10 @@ from typing import Any, ClassVar
 
 from django.conf import settings
 
+from core import outcomes
+from core.outcomes import Delivered as Delivered  # part of what a notifier needs
+from core.outcomes import RetryLater as RetryLater
+
 
 class Kind(StrEnum):
     """Why somebody is told something."""
@@ -67,23 +71,9 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Delivered:
-    """The vendor took the message."""
-
-
-@dataclass(frozen=True, slots=True)
-class RetryLater:
-    """The vendor may take it later; `after` is its own wish in seconds, None when it said nothing."""
-
-    after: float | None
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected:
+class Rejected(outcomes.Rejected):
     """The vendor will never take this message. `flags_channel`: nor another, until the channel is mended."""
 
-    reason: str
     flags_channel: bool
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from core.registry import Registry
 from observability.notifiers.base import Notifier
 from observability.notifiers.pagerduty.notifier import PagerDuty
 from observability.notifiers.slack.notifier import Slack
 
-NOTIFIERS: dict[str, Notifier] = {notifier.name: notifier for notifier in (PagerDuty(), Slack())}
+NOTIFIERS: Registry[Notifier] = Registry("notifier", (PagerDuty(), Slack()))
 
 
 def how_to_switch_on(notifiers: Iterable[Notifier]) -> str:
@@ -22,10 +23,7 @@ def how_to_switch_on(notifiers: Iterable[Notifier]) -> str:
 
 def get(name: str) -> Notifier:
     """Return the notifier called `name`. Raises KeyError, which names the ones there are."""
-    try:
-        return NOTIFIERS[name]
-    except KeyError:
-        raise KeyError(f"no notifier {name!r}; there are {', '.join(sorted(NOTIFIERS))}") from None
+    return NOTIFIERS[name]
 
 
 def configured() -> list[Notifier]:

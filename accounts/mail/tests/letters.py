@@ -50,4 +50,4 @@ def lease_runs_out(mail: Mail) -> None:
 def state_of(mail: Mail) -> tuple[str, str, int]:
     """State, reason and number of attempts."""
     mail.refresh_from_db()
-    return mail.state, mail.reason, mail.attempt_count
+    return mail.state, mail.last_error, mail.attempt_count

@@ -13,22 +13,12 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.utils import timezone
 
-from kyc.providers.base import (
-    Callback,
-    CheckFacts,
-    Malformed,
-    Provider,
-    Rejected,
-    RetryLater,
-    StartOver,
-    Submission,
-    Submitted,
-    Verdict,
-)
+from core import outgoing
+from core.outcomes import Accepted, Rejected, RetryLater
+from core.outgoing import Answer, DeliveryError
+from kyc.providers.base import Callback, CheckFacts, Malformed, Provider, StartOver, Submission, Verdict
 from kyc.providers.smile_id import format as wording
 from kyc.providers.smile_id.signature import is_genuine, is_timely, signed
-from observability import outgoing
-from observability.outgoing import Answer, DeliveryError
 
 ANSWER_LIMIT_BYTES = 4 * 1024 * 1024  # a result may hold photographs in base64
 ASK_SECONDS = 15.0
@@ -101,7 +91,7 @@ class SmileId(Provider):
             return answer
         if wording.has_no_zip(answer):
             return StartOver("Smile ID has the job without its images.")
-        return Submitted(wording.verdict_of(answer, facts.document_type).provider_reference)
+        return Accepted(wording.verdict_of(answer, facts.document_type).provider_reference)
 
     def _upload(self, facts: CheckFacts, upload_url: str, job_id: str) -> Submission:
         packed = wording.zip_of(facts, settings.SMILE_ID_PARTNER_ID, upload_url, self._signed())
@@ -117,8 +107,11 @@ class SmileId(Provider):
         except DeliveryError as problem:
             return RetryLater(None, f"The upload broke off: {problem}")
         if answer.status in (HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.NO_CONTENT):
-            return Submitted(job_id)
-        return RetryLater(outgoing.seconds_to_wait(answer), f"The upload was answered with {answer.status}.")
+            return Accepted(job_id)
+        return RetryLater(
+            outgoing.seconds_to_wait(answer.headers, answer.text),
+            f"The upload was answered with {answer.status}.",
+        )
 
     def _status(self, reference: str, document_type: str) -> Mapping[str, Any] | RetryLater:
         """A genuine answer of /job_status about this job."""
@@ -166,7 +159,7 @@ def refusal(answer: Answer, code: str) -> RetryLater | Rejected:
         return RetryLater(None, f"{words} Check SMILE_ID_PARTNER_ID and SMILE_ID_API_KEY.")
     is_passing = answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR or answer.status in PASSING
     if is_passing or code in wording.SYSTEM_ERRORS or answer.status < HTTPStatus.BAD_REQUEST:
-        return RetryLater(outgoing.seconds_to_wait(answer), words)
+        return RetryLater(outgoing.seconds_to_wait(answer.headers, answer.text), words)
     return Rejected(words)
 
 

@@ -6,16 +6,8 @@ from typing import Any
 
 import pytest
 
-from kyc.providers.base import (
-    CheckFacts,
-    Image,
-    Rejected,
-    Result,
-    RetryLater,
-    StartOver,
-    Submitted,
-    Verdict,
-)
+from core.outcomes import Accepted, Rejected, RetryLater
+from kyc.providers.base import CheckFacts, Image, Result, StartOver, Verdict
 from kyc.providers.smile_id.provider import SmileId
 from kyc.providers.tests.smile_stand_in import API_KEY, Fault, SmileStandIn
 
@@ -48,7 +40,7 @@ def fetched(document_type: str = "passport") -> Verdict | RetryLater:
 
 
 def test_a_passport_is_announced_and_uploaded_with_its_images(smile: SmileStandIn) -> None:
-    assert smile_id.submit(facts()) == Submitted("0000001897")
+    assert smile_id.submit(facts()) == Accepted("0000001897")
     assert smile.requests == ["upload", "put"]
     job = smile.job
     assert job.params == {"job_id": "reference-1", "user_id": "user-reference-1", "job_type": 6}
@@ -63,7 +55,7 @@ def test_a_passport_is_announced_and_uploaded_with_its_images(smile: SmileStandI
 
 
 def test_a_nin_is_looked_up_by_its_number(smile: SmileStandIn) -> None:
-    assert smile_id.submit(nin()) == Submitted("0000001897")
+    assert smile_id.submit(nin()) == Accepted("0000001897")
     assert smile.job.params["job_type"] == 1
     assert smile.job.info["id_info"] == {
         "country": "NG",
@@ -91,7 +83,7 @@ def test_what_smile_id_cannot_check_is_not_sent(smile: SmileStandIn, unfit: Chec
 
 def test_a_job_that_is_known_is_not_sent_twice(smile: SmileStandIn) -> None:
     smile_id.submit(facts())
-    assert smile_id.submit(facts()) == Submitted("")
+    assert smile_id.submit(facts()) == Accepted("")
     assert smile.job.uploads == 1
 
 
@@ -100,7 +92,7 @@ def test_half_a_job_is_started_over(smile: SmileStandIn) -> None:
     first = smile_id.submit(facts())
     assert first == RetryLater(None, "The upload was answered with 503.")
     assert smile_id.submit(facts()) == StartOver("Smile ID has the job without its images.")
-    assert smile_id.submit(facts(reference="reference-2")) == Submitted("0000001897")
+    assert smile_id.submit(facts(reference="reference-2")) == Accepted("0000001897")
 
 
 @pytest.mark.parametrize(

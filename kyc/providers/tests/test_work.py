@@ -10,11 +10,11 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
+from core.outcomes import Accepted
 from kyc import cases
 from kyc.errors import NotInThisState
 from kyc.models import Case, Check
 from kyc.providers import claim, registry, work
-from kyc.providers.base import Submitted
 from kyc.providers.claim import next_look
 from kyc.providers.tests.conftest import NAME, a_day_passes, make_due, nin, run, sent, state_of, submitted
 from kyc.providers.tests.smile_stand_in import Fault, SmileStandIn
@@ -260,7 +260,7 @@ def test_a_case_that_is_withdrawn_while_it_is_sent_stays_withdrawn(smile: SmileS
     claimed = claim.claim()
     assert claimed is not None
     cases.withdraw(person=check.case.person, public_id=check.case.public_id)
-    work.record(claimed, registry.get("smile_id"), Submitted("0000001897"))
+    work.record(claimed, registry.get("smile_id"), Accepted("0000001897"))
     assert state_of(check) == ("cancelled", "", "draft")
     assert (check.provider_reference, check.lease_until) == ("0000001897", None)
 

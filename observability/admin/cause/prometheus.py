@@ -11,7 +11,7 @@ import structlog
 from django.conf import settings
 from urllib3.exceptions import HTTPError
 
-from observability.notifiers.connection import Deadline, GuardedAdapter
+from core.outgoing import Deadline, GuardedAdapter
 
 MOST_BYTES = 4 * 1024 * 1024
 

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from django.conf import settings
 
+from core.outgoing import reason_of, seconds_to_wait
 from observability.notifiers.base import (
     Delivered,
     Kind,
@@ -20,8 +21,6 @@ from observability.notifiers.base import (
     VendorResponse,
 )
 from observability.notifiers.pagerduty.format import event_for
-from observability.notifiers.redaction import reason_in
-from observability.notifiers.retry_after import seconds_to_wait
 
 # PagerDuty's page on limits: after a 429 try again, 30 seconds apart.
 WAIT_AFTER_429_SECONDS = 30.0
@@ -46,13 +45,15 @@ class PagerDuty(Notifier):
 
     def meaning_of(self, response: VendorResponse) -> Outcome:
         status, said = response.status, response.body.strip()
-        reason = reason_in(response, self.secrets())
+        reason = reason_of(status, said, self.secrets())
         if status == 202:
             return Delivered()
         if status == 429:
-            return RetryLater(max(seconds_to_wait(response) or 0.0, WAIT_AFTER_429_SECONDS), reason)
+            return RetryLater(
+                max(seconds_to_wait(response.headers, response.body) or 0.0, WAIT_AFTER_429_SECONDS), reason
+            )
         if status in (408, 425) or status >= 500:
-            return RetryLater(seconds_to_wait(response), reason)
+            return RetryLater(seconds_to_wait(response.headers, response.body), reason)
         if 200 <= status < 300:
             # Not PagerDuty's 202: a proxy or a portal answered. The dedup_key makes another try harmless.
             return RetryLater(None, f"{reason} (PagerDuty answers 202)")

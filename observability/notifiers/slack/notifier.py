@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 
+from core.outgoing import reason_of, seconds_to_wait
 from observability.notifiers.base import (
     Delivered,
     Kind,
@@ -20,8 +21,6 @@ from observability.notifiers.base import (
     RetryLater,
     VendorResponse,
 )
-from observability.notifiers.redaction import reason_in
-from observability.notifiers.retry_after import seconds_to_wait
 from observability.notifiers.slack.digest import capacity
 from observability.notifiers.slack.format import payload_for
 
@@ -47,11 +46,11 @@ class Slack(Notifier):
 
     def meaning_of(self, response: VendorResponse) -> Outcome:
         status, said = response.status, response.body.strip()
-        reason = reason_in(response, self.secrets())
+        reason = reason_of(status, said, self.secrets())
         if status == 200:
             return Delivered() if _says_ok(said) else RetryLater(None, f"{reason} (Slack answers ok)")
         if status in (408, 425, 429) or status >= 500:
-            return RetryLater(seconds_to_wait(response), reason)
+            return RetryLater(seconds_to_wait(response.headers, response.body), reason)
         our_fault = status in (400, 413) and (status == 413 or said.startswith(FAULTS_OF_THE_MESSAGE))
         return Rejected(reason, flags_channel=not our_fault)
 

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from time import perf_counter
 from typing import Any, NamedTuple
 
+from core.outgoing import Call
+
 SIZE = 32
 TEXT_LIMIT = 500
 VALUE_LIMIT = 200
@@ -79,6 +81,11 @@ class Trail(threading.local):
         else:
             fields, message = {}, record.getMessage()
         self.add(message, category=record.name, level=level_of(record), data=fields, kind="log")
+
+    def add_call(self, call: Call) -> None:
+        """An outgoing call: to which host, and how it ended."""
+        data = {"status_code": call.outcome, "duration_ms": round(call.seconds * 1000, 2)}
+        self.add(f"{call.method} {call.host}", "httplib", data=data, kind="http", at=call.began)
 
     def recent_statements(self) -> list[tuple[Any, float, float]]:
         """`(sql, started, seconds)` since `began`, oldest first; at most SIZE."""

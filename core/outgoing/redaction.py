@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from core.scrubbing import HIDDEN, hide_secrets, scrub_text
-from observability.notifiers.base import VendorResponse
 
 LONGEST = 2000
 # Only so much is searched; a vendor's answer is read no further than this either.
@@ -26,9 +25,9 @@ def redact(text: str, secrets: Iterable[str]) -> str:
     return storable if len(storable) <= LONGEST else storable[: LONGEST - 1] + "…"
 
 
-def reason_in(response: VendorResponse, secrets: Iterable[str]) -> str:
-    """The status and the beginning of what the vendor said, fit to be stored and shown."""
-    return f"{response.status} {redact(response.body.strip(), secrets)[:REASON_LIMIT]}".strip()
+def reason_of(status: int, body: str, secrets: Iterable[str]) -> str:
+    """Returns the status and the beginning of what the vendor said, fit to be stored and shown."""
+    return f"{status} {redact(body.strip(), secrets)[:REASON_LIMIT]}".strip()
 
 
 def without_beginning_at_end(text: str, secret: str) -> str:

@@ -4,30 +4,29 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-
-from observability.notifiers.base import VendorResponse
 
 SHORTEST_SECONDS = 1.0
 LONGEST_SECONDS = 3600.0
 
 
-def seconds_to_wait(response: VendorResponse) -> float | None:
-    """The wait asked for by a Retry-After header (seconds or a date) or a JSON `retry_after`; 1 s to 1 h.
+def seconds_to_wait(headers: Mapping[str, str], body: str = "") -> float | None:
+    """Returns what a Retry-After header (seconds or a date) or a JSON `retry_after` asks for: 1 s to 1 h.
 
     None when the vendor asks for nothing that can be read.
     """
-    header = header_of(response, "retry-after")
-    for wish in (_number(header), _until_date(header), _number(_json_retry_after(response.body))):
+    header = header_of(headers, "retry-after")
+    for wish in (_number(header), _until_date(header), _number(_json_retry_after(body))):
         if wish is not None:
             return min(max(wish, SHORTEST_SECONDS), LONGEST_SECONDS)
     return None
 
 
-def header_of(response: VendorResponse, name: str) -> str:
-    """A header's value whatever its case; "" when it is absent."""
-    return next((value for key, value in response.headers.items() if key.lower() == name), "")
+def header_of(headers: Mapping[str, str], name: str) -> str:
+    """Returns a header's value whatever its case; "" when it is absent."""
+    return next((value for key, value in headers.items() if key.lower() == name), "")
 
 
 def _number(value: object) -> float | None:

@@ -5,12 +5,11 @@ from email.utils import format_datetime
 
 import pytest
 
-from observability.notifiers.base import VendorResponse
-from observability.notifiers.retry_after import seconds_to_wait
+from core.outgoing import seconds_to_wait
 
 
 def asked(header: str | None = None, body: str = "", name: str = "Retry-After") -> float | None:
-    return seconds_to_wait(VendorResponse(429, body, {} if header is None else {name: header}))
+    return seconds_to_wait({} if header is None else {name: header}, body)
 
 
 @pytest.mark.parametrize(

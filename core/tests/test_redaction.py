@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from observability.notifiers.redaction import redact
+from core.outgoing import redact
 
 URL = "https://hooks.slack.com/services/T0/B0/pl4nt3d-s3cret"
 KEY = "0123456789abcdef0123456789abcdef"
