@@ -15,14 +15,14 @@ from django.conf import settings
 from opentelemetry import trace
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.sampling import ParentBased, Sampler, TraceIdRatioBased
 from opentelemetry.trace import Tracer
 
-from observability.telemetry.traces import outgoing, roots
-from observability.telemetry.traces.batches import Batches
+from observability.telemetry.traces import outgoing
+from observability.telemetry.traces.counting import CountedSpans
 from observability.telemetry.traces.current import Trace as Trace
 from observability.telemetry.traces.current import current_trace as current_trace
 from observability.telemetry.traces.exporting import make_exporter
+from observability.telemetry.traces.sampling import DecidedIds, Head, HeadSampler
 
 AttributeValue = str | bool | int | float | Sequence[str] | Sequence[bool] | Sequence[int] | Sequence[float]
 
@@ -30,11 +30,11 @@ AttributeValue = str | bool | int | float | Sequence[str] | Sequence[bool] | Seq
 class Running:
     """The tracing of this process, while it is on."""
 
-    batches: Batches | None = None
+    spans: CountedSpans | None = None
 
 
 def is_on() -> bool:
-    return Running.batches is not None
+    return Running.spans is not None
 
 
 def get_tracer(name: str) -> Tracer:
@@ -56,40 +56,37 @@ def start(kind: str) -> None:
     """
     if not settings.TRACING_ENABLED or is_on() or os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return
-    batches = Batches(
+    spans = CountedSpans(
         make_exporter(),
         queue_size=settings.OTEL_BSP_MAX_QUEUE_SIZE,
         batch_size=settings.OTEL_BSP_MAX_EXPORT_BATCH_SIZE,
         delay_seconds=settings.OTEL_BSP_SCHEDULE_DELAY / 1000,
     )
-    provider = TracerProvider(sampler=make_sampler(), resource=resource_of(kind), shutdown_on_exit=False)
-    provider.add_span_processor(batches)
+    rate = settings.TRACING_SAMPLE_RATE
+    sampler = None if rate is None else HeadSampler(rate)  # None lets the SDK read OTEL_TRACES_SAMPLER
+    provider = TracerProvider(
+        sampler=sampler,
+        resource=resource_of(kind),
+        shutdown_on_exit=False,
+        id_generator=DecidedIds(),
+    )
+    provider.add_span_processor(spans)
     trace.set_tracer_provider(provider)
     outgoing.instrument(provider)
-    if settings.TRACING_SAMPLE_RATE is not None:
-        roots.decide_by(settings.TRACING_SAMPLE_RATE, provider.resource, batches)
-    Running.batches = batches
+    Head.sampler, Running.spans = sampler, spans
 
 
 def begin_to_stop() -> None:
     """Begins to send what waits, and returns at once."""
-    if Running.batches is not None:
-        Running.batches.begin_to_stop()
+    if Running.spans is not None:
+        Running.spans.begin_to_stop()
 
 
 def stop(timeout: float) -> None:
     """Sends what waits, within `timeout` seconds; what is left then is counted as dropped."""
-    batches, Running.batches = Running.batches, None
-    roots.decide_nothing()
-    if batches is not None:
-        batches.stop(timeout)
-
-
-def make_sampler() -> Sampler | None:
-    """None lets the SDK read OTEL_TRACES_SAMPLER."""
-    if settings.TRACING_SAMPLE_RATE is None:
-        return None
-    return ParentBased(TraceIdRatioBased(settings.TRACING_SAMPLE_RATE))
+    spans, Running.spans, Head.sampler = Running.spans, None, None
+    if spans is not None:
+        spans.stop(timeout)
 
 
 def resource_of(kind: str) -> Resource:

@@ -102,8 +102,7 @@ def trace_statement(
     """`time_statement` with tracing on: a span and an exemplar, where the request or task is sampled."""
     if trail.untraced:
         return time_statement(execute, sql, params, many, context)
-    parent = get_current_span()
-    if not parent.is_recording():
+    if not get_current_span().is_recording():
         return time_statement(execute, sql, params, many, context)
     started_ns, started = time_ns(), perf_counter()
     problem: BaseException | None = None
@@ -118,7 +117,7 @@ def trace_statement(
         seconds = perf_counter() - started
         trail.statements[trail.count % SIZE] = (sql, started, seconds)
         trail.count += 1
-        span = add_statement_span(parent, sql, context["connection"], started_ns, seconds, problem)
+        span = add_statement_span(sql, context["connection"], started_ns, seconds, problem)
         durations_of(sql).observe(seconds, exemplar(f"{span.trace_id:032x}", request_id.get()))
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from django.http import HttpRequest
 
 from observability.telemetry.traces.current import Trace
+from observability.telemetry.traces.instrumented_request import InstrumentedRequest
 
 
 @dataclass(slots=True)
@@ -12,11 +13,14 @@ class RequestTelemetry:
     """Hangs on the request as `request.telemetry`, also while its answer is streamed.
 
     `trace` says where in which trace the request runs; None with tracing off. `exemplar` has the labels that
-    lead from a metric to the request; None unless it is sampled. `exception` is the one that no view handled.
+    lead from a metric to the request; None unless it is sampled. `instrumented` is what OpenTelemetry's
+    instrumentation sees of the request, and `exception` the one that no view handled, while the span of a
+    sampled request is open.
     """
 
     trace: Trace | None = None
     exemplar: dict[str, str] | None = None
+    instrumented: InstrumentedRequest | None = None
     exception: BaseException | None = None
 
 

@@ -12,10 +12,11 @@ from typing import Any
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
-from opentelemetry.sdk.trace.sampling import ParentBased, Sampler, SamplingResult, TraceIdRatioBased
+from opentelemetry.sdk.trace.sampling import Sampler, SamplingResult
 
 from observability import tracing
-from observability.telemetry.traces.batches import Batches
+from observability.telemetry.traces.counting import CountedSpans
+from observability.telemetry.traces.sampling import DecidedIds, Head, HeadSampler
 
 
 class KeptSpans(SpanExporter):
@@ -33,16 +34,16 @@ class KeptSpans(SpanExporter):
 class Switch(SpanProcessor, Sampler):
     """What the test at hand uses; nothing between two tests."""
 
-    batches: SpanProcessor | None = None
-    sampler: Sampler = ParentBased(TraceIdRatioBased(1.0))
+    spans: SpanProcessor | None = None
+    sampler: Sampler = HeadSampler(1.0)
 
     def on_start(self, span: Any, parent_context: Any = None) -> None:
-        if self.batches is not None:
-            self.batches.on_start(span, parent_context)
+        if self.spans is not None:
+            self.spans.on_start(span, parent_context)
 
     def on_end(self, span: ReadableSpan) -> None:
-        if self.batches is not None:
-            self.batches.on_end(span)
+        if self.spans is not None:
+            self.spans.on_end(span)
 
     def should_sample(self, *arguments: Any, **options: Any) -> SamplingResult:
         return self.sampler.should_sample(*arguments, **options)
@@ -59,11 +60,10 @@ class Recording:
 
     def __init__(self) -> None:
         self.kept = KeptSpans()
-        self.batches = Batches(self.kept, queue_size=1000, batch_size=500, delay_seconds=60)
+        self.counted = CountedSpans(self.kept, queue_size=1000, batch_size=500, delay_seconds=60)
 
     def spans(self) -> list[ReadableSpan]:
-        while batch := self.batches.take():
-            self.batches.send(batch)
+        self.counted.force_flush()
         return self.kept.spans
 
     def named(self, name: str) -> ReadableSpan:
@@ -75,17 +75,17 @@ class Recording:
 @contextmanager
 def recording(rate: float = 1.0) -> Iterator[Recording]:
     if not isinstance(trace.get_tracer_provider(), TracerProvider):
-        provider = TracerProvider(sampler=switch, shutdown_on_exit=False)
+        provider = TracerProvider(sampler=switch, shutdown_on_exit=False, id_generator=DecidedIds())
         provider.add_span_processor(switch)
         trace.set_tracer_provider(provider)
     found = Recording()
-    switch.batches, switch.sampler = found.batches, ParentBased(TraceIdRatioBased(rate))
-    tracing.Running.batches = found.batches
+    tracing.Running.spans = switch.spans = found.counted
+    Head.sampler = switch.sampler = HeadSampler(rate)
     try:
         yield found
     finally:
-        tracing.Running.batches = switch.batches = None
-        found.batches.stop(1.0)
+        tracing.Running.spans = switch.spans = Head.sampler = None
+        found.counted.stop(1.0)
 
 
 def trace_id_of(span: ReadableSpan) -> str:

@@ -12,7 +12,7 @@ from opentelemetry.trace import StatusCode
 
 from observability.telemetry.traces import exporting
 from observability.telemetry.traces.exporting import make_exporter, protocol_for
-from observability.telemetry.traces.washing import Scrubbing
+from observability.telemetry.traces.scrubbing import ScrubbingExporter
 from observability.tests.otlp import OtlpReceiver
 from observability.tests.recorded import KeptSpans
 
@@ -88,10 +88,14 @@ def test_opentelemetrys_own_variables_count_where_ours_are_not_set(
     assert protocol_for("") == "grpc"
 
 
-def test_jaeger_is_the_one_on_this_machine_unless_told_otherwise(settings: Any) -> None:
+def test_without_an_endpoint_spans_go_to_the_jaeger_of_this_machine(
+    receiver: OtlpReceiver, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings.TRACING_EXPORTER, settings.OTLP_ENDPOINT, settings.OTLP_PROTOCOL = "jaeger", "", ""
-    exporter: Any = make_exporter()
-    assert exporter._endpoint == f"{exporting.JAEGER}/v1/traces"
+    assert exporting.JAEGER == "http://localhost:4318"
+    monkeypatch.setattr(exporting, "JAEGER", receiver.http_url)
+    export_one()
+    assert [span.name for span in receiver.spans()] == ["one"]
 
 
 def test_the_console_exporter_prints_spans(settings: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -103,7 +107,7 @@ def test_the_console_exporter_prints_spans(settings: Any, capsys: pytest.Capture
 def test_nothing_secret_is_left_in_a_span() -> None:
     kept = KeptSpans()
     provider = TracerProvider(shutdown_on_exit=False)
-    provider.add_span_processor(SimpleSpanProcessor(Scrubbing(kept)))
+    provider.add_span_processor(SimpleSpanProcessor(ScrubbingExporter(kept)))
     secret = "4111 1111 1111 1111"
     with provider.get_tracer("test").start_as_current_span(
         f"pay with {secret}", attributes={"note": f"card {secret}", "password": "hunter2hunter2", "count": 3}

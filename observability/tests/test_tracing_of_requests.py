@@ -10,15 +10,14 @@ from typing import Any
 import pytest
 from django.test import Client
 from opentelemetry import trace
-from opentelemetry.sdk.resources import Resource
 from opentelemetry.trace import SpanKind, StatusCode
 
 from observability.telemetry.database import time_statement, trace_statement
 from observability.telemetry.errors.trail import trail
 from observability.telemetry.logs.formatting import AccessRecord, Formatter
 from observability.telemetry.request import telemetry_of
-from observability.telemetry.traces import roots
 from observability.telemetry.traces.current import current_trace
+from observability.telemetry.traces.sampling import Head, HeadSampler
 from observability.tests.recorded import Recording, is_child_of, recording, trace_id_of
 from observability.tests.samples import exemplars_of
 from observability.tracing import add_span_attributes, get_tracer
@@ -28,15 +27,14 @@ pytestmark = [pytest.mark.django_db, pytest.mark.urls("observability.tests.sampl
 STRANGER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
-@pytest.fixture(params=["by the SDK", "at the root"])
+@pytest.fixture(params=["sampled first", "sampled by the SDK"])
 def recorded(settings: Any, request: pytest.FixtureRequest) -> Iterator[Recording]:
-    """Every test runs with both ways to make the first span of a trace."""
+    """Every test runs with our decision, and with that of a sampler in OTEL_TRACES_SAMPLER."""
     settings.TRACING_ENABLED = True
     with recording() as found, traced_statements():
-        if request.param == "at the root":
-            roots.decide_by(1.0, Resource({}), found.batches)
+        if request.param == "sampled by the SDK":
+            Head.sampler = None
         yield found
-        roots.decide_nothing()
 
 
 def traced_statements() -> Any:
@@ -59,9 +57,12 @@ def test_a_request_is_a_span_with_the_stable_http_attributes(recorded: Recording
     assert span.parent is None
     assert dict(span.attributes or {}) == {
         "amani.request_id": "request-0001",
+        "client.address": "127.0.0.1",
         "http.request.method": "GET",
         "http.response.status_code": 200,
         "http.route": "/query",
+        "network.protocol.version": "1.1",
+        "server.port": 80,
         "url.scheme": "http",
         "url.path": "/query",
         "user_agent.original": "Tests",
@@ -145,14 +146,14 @@ def test_an_odd_method_is_no_name(recorded: Recording, visitor: Client) -> None:
     assert (recorded.named("HTTP /fine").attributes or {})["http.request.method"] == "_OTHER"
 
 
-def test_the_span_of_a_streamed_answer_ends_with_its_body(recorded: Recording, visitor: Client) -> None:
-    response = visitor.get("/streamed")
-    assert recorded.spans() == []
-
-    assert b"".join(response.streaming_content) == b"one two"  # type: ignore[attr-defined]
-    response.close()
-
+def test_the_span_of_a_streamed_answer_ends_with_its_headers(recorded: Recording, visitor: Client) -> None:
+    response: Any = visitor.get("/streamed")
     assert recorded.named("GET /streamed").end_time is not None
+    assert trace.get_current_span() is trace.INVALID_SPAN
+
+    assert b"".join(response.streaming_content) == b"one two"
+    response.close()
+    assert telemetry_of(response.wsgi_request).exemplar is not None
 
 
 def test_a_request_that_is_not_sampled_makes_no_span_and_has_a_trace_id(
@@ -175,10 +176,9 @@ def test_a_request_that_is_not_sampled_leaves_the_next_one_of_its_thread_alone(
     settings.TRACING_ENABLED = True
     with recording() as found, traced_statements():
         for rate in (0.0, 1.0):
-            roots.decide_by(rate, Resource({}), found.batches)
+            Head.sampler = HeadSampler(rate)
             visitor.get("/query")
             assert not trail.untraced
-        roots.decide_nothing()
         assert sorted(span.name for span in found.spans()) == ["GET /query", "SELECT"]
 
 

@@ -1,5 +1,5 @@
 """Where spans come from (requests, statements, tasks, cache, outgoing calls) and how they leave.
 
-Of OpenTelemetry's contrib instrumentations only that for outgoing calls is used; docs/adr/0007 says why.
-observability/tracing.py is the public side of all this.
+OpenTelemetry's own instrumentations make those of requests and outgoing calls, its SDK and its exporters send
+all of them; docs/adr/0007 says why the others are made here. observability/tracing.py is the public side.
 """

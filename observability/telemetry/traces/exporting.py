@@ -5,10 +5,11 @@ import sys
 from urllib.parse import urlsplit
 
 from django.conf import settings
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SpanExporter
 from opentelemetry.util.re import parse_env_headers
 
-from observability.telemetry.traces.washing import Scrubbing
+from observability.telemetry.traces.scrubbing import ScrubbingExporter
 
 JAEGER = "http://localhost:4318"
 GRPC_PORT = 4317
@@ -18,11 +19,12 @@ EXPORT_SECONDS = 2.0  # for one batch, with the exporter's own tries
 
 def make_exporter() -> SpanExporter:
     if settings.TRACING_EXPORTER == "console":
-        return Scrubbing(ConsoleSpanExporter(out=sys.stdout))
+        return ScrubbingExporter(ConsoleSpanExporter(out=sys.stdout))
     endpoint = settings.OTLP_ENDPOINT
     if not endpoint and settings.TRACING_EXPORTER == "jaeger" and not is_set("ENDPOINT"):
         endpoint = JAEGER
-    return over_grpc(endpoint) if protocol_for(endpoint) == "grpc" else over_http(endpoint)
+    exporter = over_grpc(endpoint) if protocol_for(endpoint) == "grpc" else over_http(endpoint)
+    return ScrubbingExporter(exporter)
 
 
 def is_set(name: str) -> bool:
@@ -54,15 +56,13 @@ def timeout() -> float | None:
 
 
 def over_http(endpoint: str) -> SpanExporter:
-    from observability.telemetry.traces.over_http import HttpExporter
-
     if endpoint and not endpoint.endswith(HTTP_PATH):
         endpoint = endpoint.rstrip("/") + HTTP_PATH
-    return HttpExporter(endpoint=endpoint or None, headers=headers(), timeout=timeout())
+    return OTLPSpanExporter(endpoint=endpoint or None, headers=headers(), timeout=timeout())
 
 
 def over_grpc(endpoint: str) -> SpanExporter:
     # Imported here: gRPC's library takes some megabytes in each process.
-    from observability.telemetry.traces.over_grpc import GrpcExporter
+    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 
-    return GrpcExporter(endpoint=endpoint or None, headers=headers(), timeout=timeout())
+    return OTLPSpanExporter(endpoint=endpoint or None, headers=headers(), timeout=timeout())

@@ -1,19 +1,17 @@
 """Outgoing calls made with `requests`: a span, `traceparent`, and the id of the request that caused them."""
 
-import os
-
 from opentelemetry.instrumentation.requests import RequestsInstrumentor
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import Span
 from requests import PreparedRequest
 
 from core.request_id import current_request_id
+from observability.telemetry.traces.conventions import use_stable_names
 
 
 def instrument(provider: TracerProvider) -> None:
     """Uses OpenTelemetry's own instrumentation."""
-    # The stable names of HTTP attributes are still asked for by a variable, read when a first library asks.
-    os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http,database")
+    use_stable_names()
     instrumentor = RequestsInstrumentor()
     if not instrumentor.is_instrumented_by_opentelemetry:
         instrumentor.instrument(tracer_provider=provider, skip_dep_check=True, request_hook=name_request)

@@ -1,102 +1,151 @@
-"""A span for each request, named by method and route, with OpenTelemetry's stable HTTP attributes.
-
-opentelemetry-instrumentation-django resolves the route a second time and collects attributes before it knows
-whether the request is sampled: 580 calls for every request, sampled or not. Here the sampler comes first.
-"""
+"""The span of a request, which OpenTelemetry's Django instrumentation makes for sampled requests only."""
 
 import sys
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping
 from ipaddress import IPv6Address, ip_address
 from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import MiddlewareNotUsed
 from django.core.signals import got_request_exception
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from opentelemetry import context, propagate, trace
 from opentelemetry.context import Context
-from opentelemetry.sdk.trace import SpanLimits
-from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanKind, StatusCode, Tracer
+from opentelemetry.instrumentation.wsgi import wsgi_getter
+from opentelemetry.trace import NonRecordingSpan, SpanContext
 
 from core.request_id import current_request_id
-from observability.metrics import METHODS
 from observability.telemetry.errors.trail import trail
-from observability.telemetry.middleware import GetResponse, route_of, when_answered
-from observability.telemetry.request import telemetry_of
+from observability.telemetry.middleware import GetResponse
+from observability.telemetry.request import RequestTelemetry, telemetry_of
 from observability.telemetry.traces.current import exemplar, trace_of
-from observability.telemetry.traces.roots import start_root
+from observability.telemetry.traces.instrumentation import make_instrumentation
+from observability.telemetry.traces.instrumented_request import InstrumentedRequest
+from observability.telemetry.traces.sampling import Head, decided_trace_id, new_trace_id, unsampled
 
-# Without a parent in it, a span that starts here is the first of its trace.
+# Without a span in it, what begins here does not continue what another request left behind in this thread.
 NOWHERE = Context()
-LONGEST = SpanLimits().max_span_attribute_length
 PROXY_HEADERS = ("HTTP_FORWARDED", "HTTP_VIA", "HTTP_X_REAL_IP", "HTTP_X_FORWARDED_FOR")
 
 
 class TracingMiddleware:
-    """Directly inside the log middleware, outside the metrics middleware: both find the trace, and for a
-    sampled request the labels of an exemplar, in the request's telemetry."""
+    """Decides whether a request is sampled, and has a sampled one instrumented.
+
+    Directly inside the log middleware, outside the metrics middleware: both find the trace, and for a sampled
+    request the labels of an exemplar, in the request's telemetry.
+    """
 
     def __init__(self, get_response: GetResponse) -> None:
         if not settings.TRACING_ENABLED:
             raise MiddlewareNotUsed
         self.get_response = get_response
-        self.tracer: Tracer = trace.get_tracer(__name__)
-        got_request_exception.connect(record_exception, dispatch_uid="observability.telemetry.traces")
+        self.instrumentation = make_instrumentation(get_response)
+        self.headers = headers_of_callers()
+        got_request_exception.connect(keep_exception, dispatch_uid="observability.telemetry.traces")
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        if "HTTP_TRACEPARENT" in request.META:
-            span = self.start_span_for_caller(request)
-        else:
-            span = self.start_span(request)
-        telemetry = telemetry_of(request)
-        here = telemetry.trace = trace_of(span)
-        if here is not None and here.sampled:
-            telemetry.exemplar = exemplar(here.trace_id, current_request_id())
+        caller = None if self.headers.isdisjoint(request.META) else caller_of(request.META)
+        sampler = Head.sampler
+        if caller is not None and is_trusted(request.META):
+            if sampler is None or caller.trace_flags.sampled:
+                return self.answer_sampled(request)
+            return self.answer_unsampled(request, unsampled(caller.trace_id, caller.trace_state))
+        trace_id = new_trace_id()
+        if sampler is None or sampler.samples(trace_id):
+            return self.answer_sampled(request, trace_id, self.headers, caller)
+        return self.answer_unsampled(request, unsampled(trace_id))
+
+    def answer_unsampled(self, request: HttpRequest, place: SpanContext) -> HttpResponseBase:
+        """Answer `request` without a span; log lines, events and outgoing calls have the ids of `place`."""
+        span = NonRecordingSpan(place)
+        telemetry_of(request).trace = trace_of(span)
         token = context.attach(trace.set_span_in_context(span, NOWHERE))
+        trail.untraced = True
         try:
+            return self.get_response(request)
+        finally:
+            trail.untraced = False
+            context.detach(token)
+
+    def answer_sampled(
+        self,
+        request: HttpRequest,
+        trace_id: int = 0,
+        hidden: Iterable[str] = (),
+        linked: SpanContext | None = None,
+    ) -> HttpResponseBase:
+        """Answer `request` inside a span.
+
+        It begins the trace `trace_id`, or at 0 continues that of its caller. The instrumentation does not see
+        the headers in `hidden`. `linked` is a caller whose trace is not continued.
+        """
+        telemetry = telemetry_of(request)
+        telemetry.instrumented = InstrumentedRequest(request, hidden)
+        token = context.attach(NOWHERE)
+        try:
+            self.begin(telemetry, trace_id, linked)
             response = self.get_response(request)
-        except BaseException as exception:  # with DEBUG_PROPAGATE_EXCEPTIONS, or a worker told to exit
-            span.record_exception(exception)
-            finish(span, request, 500)
+        except BaseException as exception:  # with DEBUG_PROPAGATE_EXCEPTIONS, or a worker that has to exit
+            telemetry.exception = exception
+            self.end(telemetry, HttpResponse(status=500))
             raise
+        else:
+            self.end(telemetry, response)
+            return response
         finally:
             context.detach(token)
-            trail.untraced = False
-        if span.is_recording():
-            when_answered(response, partial(finish, span, request, response.status_code))
-        return response
 
-    def start_span(self, request: HttpRequest) -> Span:
-        span = start_root(request.method or "")
-        if span is None:
-            return self.tracer.start_span(name_of(request), NOWHERE, SpanKind.SERVER)
-        trail.untraced = type(span) is NonRecordingSpan
-        return span
+    def begin(self, telemetry: RequestTelemetry, trace_id: int, linked: SpanContext | None) -> None:
+        token = decided_trace_id.set(trace_id)
+        try:
+            self.instrumentation.process_request(telemetry.instrumented)
+        finally:
+            decided_trace_id.reset(token)
+        span = trace.get_current_span()
+        if linked is not None:
+            span.add_link(linked)
+        telemetry.trace = trace_of(span)
+        identifier = current_request_id()
+        if identifier:
+            span.set_attribute("amani.request_id", identifier)
+        if telemetry.trace is not None and telemetry.trace.sampled:
+            telemetry.exemplar = exemplar(telemetry.trace.trace_id, identifier)
 
-    def start_span_for_caller(self, request: HttpRequest) -> Span:
-        """Continues the caller's trace if we trust it. Anybody else's sampling flag, or a trace id chosen to
-        pass our sampler, could make us trace everything: theirs is only linked."""
-        caller = propagate.extract(
-            {name: request.META.get(f"HTTP_{name.upper()}", "") for name in ("traceparent", "tracestate")},
-            context=NOWHERE,
-        )
-        if is_trusted(request.META):
-            return self.tracer.start_span(name_of(request), caller, SpanKind.SERVER)
-        theirs = trace.get_current_span(caller).get_span_context()
-        links = [Link(theirs)] if theirs.is_valid else []
-        return self.tracer.start_span(name_of(request), NOWHERE, SpanKind.SERVER, links=links)
+    def process_view(
+        self, request: HttpRequest, view: Callable[..., Any], args: Any, kwargs: dict[str, Any]
+    ) -> None:
+        """Pass the route on, which Django knows by now."""
+        instrumented = telemetry_of(request).instrumented
+        if instrumented is not None:
+            self.instrumentation.process_view(instrumented, view, args, kwargs)
+
+    def end(self, telemetry: RequestTelemetry, response: HttpResponseBase) -> None:
+        """End the span. That of a streamed answer ends with its headers, as the instrumentation has it."""
+        if telemetry.exception is not None:
+            self.instrumentation.process_exception(telemetry.instrumented, telemetry.exception)
+        self.instrumentation.process_response(telemetry.instrumented, response)
+        telemetry.instrumented = telemetry.exception = None  # which hold the request, and it them
 
 
-def name_of(request: HttpRequest) -> str:
-    """The name until the route is known: the method, or "HTTP" for what is none."""
-    method = request.method
-    return method if method is not None and method in METHODS else "HTTP"
+def headers_of_callers() -> frozenset[str]:
+    """Return the keys of META in which callers say where they are, by the propagators in OTEL_PROPAGATORS."""
+    fields = propagate.get_global_textmap().fields
+    return frozenset(f"HTTP_{field.upper().replace('-', '_')}" for field in fields)
+
+
+def caller_of(environ: dict[str, Any]) -> SpanContext | None:
+    """Return where the caller is in which trace; None when its headers do not say it well."""
+    said = propagate.extract(environ, NOWHERE, wsgi_getter)
+    place = trace.get_current_span(said).get_span_context()
+    return place if place.is_valid else None
 
 
 def is_trusted(environ: Mapping[str, Any]) -> bool:
-    """Whether the peer itself, and nobody behind it, is in TRACING_TRUSTED_NETWORKS."""
+    """Return whether the caller itself is in TRACING_TRUSTED_NETWORKS, and calls without a proxy.
+
+    Anybody else's sampling flag, or a trace id chosen to pass our sampler, could make us trace everything.
+    """
     if not settings.TRACING_TRUSTED_NETWORKS or any(name in environ for name in PROXY_HEADERS):
         return False
     try:
@@ -108,52 +157,12 @@ def is_trusted(environ: Mapping[str, Any]) -> bool:
     return any(address in network for network in settings.TRACING_TRUSTED_NETWORKS)
 
 
-class Attributes(dict[str, Any]):
-    """Instead of the SDK's mapping, whose checks of each attribute cost more than all else about a span. The
-    SDK itself sets `_immutable`."""
+def keep_exception(request: HttpRequest | None = None, **_: object) -> None:
+    """Keep for the span what no view handled, which is when Django sends this signal.
 
-
-def finish(span: Span, request: HttpRequest, status: int) -> None:
-    recording: Any = span  # only the SDK's spans are recording
-    recording._attributes = Attributes(attributes_of(request, status), **recording.attributes)  # noqa: SLF001
-    route = route_of(request)
-    name = name_of(request)
-    span.update_name(name if route is None else f"{name} /{route.removeprefix('^')}")
-    if status >= 500:
-        span.set_status(StatusCode.ERROR)
-        if telemetry_of(request).exception is None:
-            span.set_attribute("error.type", str(status))
-    span.end()
-
-
-def attributes_of(request: HttpRequest, status: int) -> dict[str, str | int]:
-    """Values are texts and numbers, no longer than OpenTelemetry's own variables allow."""
-    method = request.method or ""
-    attributes: dict[str, str | int] = {
-        "http.request.method": method if method in METHODS else "_OTHER",
-        "http.response.status_code": status,
-        "url.scheme": request.scheme or "http",
-        "url.path": request.path[:LONGEST],
-        "user_agent.original": request.META.get("HTTP_USER_AGENT", "")[:200][:LONGEST],
-    }
-    identifier = (telemetry_of(request).exemplar or {}).get("request_id")
-    if identifier:
-        attributes["amani.request_id"] = identifier
-    route = route_of(request)
-    if route is not None:
-        attributes["http.route"] = "/" + route.removeprefix("^")
-    user = request.__dict__.get("_cached_user")  # `request.user` might ask the database
-    if user is not None and user.is_authenticated:
-        attributes["user.id"] = str(user.pk)
-    return attributes
-
-
-def record_exception(request: HttpRequest | None = None, **_: object) -> None:
-    """Django sends this for what nobody handled."""
-    span, exception = trace.get_current_span(), sys.exc_info()[1]
-    if exception is None or not span.is_recording():
-        return
-    span.record_exception(exception)
-    span.set_attribute("error.type", type(exception).__qualname__)
+    The instrumentation's own hook would also record Http404 and refused permissions as errors.
+    """
     if request is not None:
-        telemetry_of(request).exception = exception
+        telemetry = telemetry_of(request)
+        if telemetry.instrumented is not None:
+            telemetry.exception = sys.exc_info()[1]

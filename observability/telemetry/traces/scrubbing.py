@@ -1,4 +1,4 @@
-"""What spans are scrubbed by, in the thread that sends them, so that it costs no request anything."""
+"""Scrubs spans in the thread that sends them, so that it costs no request anything."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -27,7 +27,7 @@ CLEAN = frozenset(
 )
 
 
-class Scrubbing(SpanExporter):
+class ScrubbingExporter(SpanExporter):
     """Gives `exporter` spans without secrets and personal data."""
 
     def __init__(self, exporter: SpanExporter) -> None:
@@ -44,6 +44,7 @@ class Scrubbing(SpanExporter):
 
 
 def scrubbed(span: ReadableSpan) -> ReadableSpan:
+    """Return a copy of `span` whose name, attributes, events, links and status hide secrets."""
     status = span.status
     if status.description:
         status = Status(status.status_code, scrub_text(status.description))
@@ -52,12 +53,12 @@ def scrubbed(span: ReadableSpan) -> ReadableSpan:
         context=span.context,
         parent=span.parent,
         resource=span.resource,
-        attributes=scrubbed_attributes(span.attributes),
+        attributes=scrubbed_values(span.attributes),
         events=[
-            Event(scrub_text(event.name), scrubbed_attributes(event.attributes), event.timestamp)
+            Event(scrub_text(event.name), scrubbed_values(event.attributes), event.timestamp)
             for event in span.events
         ],
-        links=[Link(link.context, scrubbed_attributes(link.attributes)) for link in span.links],
+        links=[Link(link.context, scrubbed_values(link.attributes)) for link in span.links],
         kind=span.kind,
         status=status,
         start_time=span.start_time,
@@ -66,7 +67,7 @@ def scrubbed(span: ReadableSpan) -> ReadableSpan:
     )
 
 
-def scrubbed_attributes(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
+def scrubbed_values(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
     return {name: scrubbed_value(name, value) for name, value in (attributes or {}).items()}
 
 

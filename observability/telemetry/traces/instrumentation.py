@@ -1,0 +1,58 @@
+"""OpenTelemetry's Django instrumentation, set up so that a middleware of ours chooses its requests."""
+
+import os
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import MiddlewareNotUsed
+from django.http.response import HttpResponseBase
+from opentelemetry.instrumentation.django import DjangoInstrumentor
+from opentelemetry.instrumentation.django.environment_variables import OTEL_PYTHON_DJANGO_INSTRUMENT
+
+# Private, because the package knows no way to instrument some requests and not others.
+from opentelemetry.instrumentation.django.middleware.otel_middleware import (
+    _DjangoMiddleware as DjangoMiddleware,
+)
+from opentelemetry.sdk.trace import Span
+
+from observability.telemetry.middleware import GetResponse, route_of
+from observability.telemetry.request import telemetry_of
+from observability.telemetry.traces.conventions import use_stable_names
+from observability.telemetry.traces.instrumented_request import InstrumentedRequest
+
+IN_SETTINGS = f"{DjangoMiddleware.__module__}.{DjangoMiddleware.__qualname__}"
+
+
+def make_instrumentation(get_response: GetResponse) -> Any:
+    """Return the package's own middleware.
+
+    The package adds it to MIDDLEWARE, around every request. It is taken out again.
+    Raises MiddlewareNotUsed when the operator has switched the package off.
+    """
+    if os.environ.get(OTEL_PYTHON_DJANGO_INSTRUMENT) == "False":
+        raise MiddlewareNotUsed
+    use_stable_names()
+    instrumentor = DjangoInstrumentor()  # there is one in a process
+    if not instrumentor.is_instrumented_by_opentelemetry:
+        instrumentor.instrument(response_hook=complete_span, skip_dep_check=True)
+        settings.MIDDLEWARE.remove(IN_SETTINGS)
+    return DjangoMiddleware(get_response)  # type: ignore[no-untyped-call]  # the package has no types here
+
+
+def complete_span(span: Span, instrumented: InstrumentedRequest, _response: HttpResponseBase) -> None:
+    """Add what the instrumentation does not say: the user, and which exception a 500 comes from.
+
+    Its route has no slash at the beginning. Metrics, log lines and links have one, so the span gets it too.
+    """
+    request = instrumented.request
+    route = route_of(request)
+    if route is not None:
+        path = f"/{route.removeprefix('^')}"
+        span.set_attribute("http.route", path)
+        span.update_name(f"{span.name.partition(' ')[0]} {path}")
+    exception = telemetry_of(request).exception
+    if exception is not None:
+        span.set_attribute("error.type", type(exception).__qualname__)
+    user = request.__dict__.get("_cached_user")  # `request.user` might ask the database
+    if user is not None and user.is_authenticated:
+        span.set_attribute("user.id", str(user.pk))
