@@ -109,7 +109,7 @@ def explain_not_notified(episode: Episode, deliveries: list[Delivery]) -> str:
                 "notifies Slack and PagerDuty itself."
             )
         case Episode.NotNotified.NO_CHANNEL:
-            return "No notification was sent: no channel was configured except the one that it is about."
+            return "No notification was sent: no channel was set up for it."
     return "No notification was sent: its severity had no channel, or Alertmanager notifies itself."
 
 

@@ -39,8 +39,10 @@ def send_alert(
         raise ValueError("Give the alert a message.")
     wanted = channels_for(severity, channels)
     with transaction.atomic():
-        not_routed = Episode.NotNotified.SEVERITY_NOT_ROUTED if channels is None and not wanted else ""
-        episode = create_notice(text, severity, context or {}, not_notified=not_routed)
+        unrouted = (
+            Episode.NotNotified.SEVERITY_NOT_ROUTED if channels is None else Episode.NotNotified.NO_CHANNEL
+        )
+        episode = create_notice(text, severity, context or {}, not_notified="" if wanted else unrouted)
         outbox.plan(episode, Delivery.Kind.TRIGGER, wanted)
         doorbell.ring_on_commit(wanted)
     return episode

@@ -190,7 +190,7 @@ NOT_ROUTED: dict[str, Any] = {"severity": "info", "not_notified": "severity_not_
         (
             {"not_notified": "no_channel"},
             "Not notified: no channel is configured",
-            "No notification was sent: no channel was configured except the one that it is about.",
+            "No notification was sent: no channel was set up for it.",
         ),
         (
             {},

@@ -40,7 +40,12 @@ def test_without_channels_the_severity_decides() -> None:
 
 @pytest.mark.parametrize(
     ("severity", "channels", "reason"),
-    [("info", None, "severity_not_routed"), ("info", ["slack"], ""), ("info", [], ""), ("error", None, "")],
+    [
+        ("info", None, "severity_not_routed"),
+        ("info", ["slack"], ""),
+        ("info", [], "no_channel"),
+        ("error", None, ""),
+    ],
 )
 def test_message_that_no_channel_takes_says_why(
     severity: str, channels: list[str] | None, reason: str
