@@ -9,7 +9,7 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "amani.settings")
     from django.core.management import execute_from_command_line
 
-    from core.sqlstates import WORDS, outage_of
+    from core.sqlstates import DESCRIPTIONS, outage_of
     from observability.telemetry import processes
 
     processes.start("command")
@@ -20,7 +20,8 @@ def main() -> None:
         if outage is None:
             raise
         first_line = str(error).strip().partition("\n")[0]
-        sys.exit(f"The database {WORDS[outage.reason]}: {first_line}\nRun the command again once it is well.")
+        what = f"The database {DESCRIPTIONS[outage.reason]}: {first_line}"
+        sys.exit(f"{what}\nRun the command again when the outage is over.")
 
 
 if __name__ == "__main__":

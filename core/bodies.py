@@ -1,7 +1,7 @@
-"""Bodies of requests: whole or refused, and never read beyond a limit, with or without Content-Length.
+"""Reads request bodies completely or refuses them, and never reads beyond a limit.
 
-Django's WSGIRequest knows Content-Length only. A body in chunks (Transfer-Encoding: chunked), which some
-proxies send, would be empty to it, and a body that ends too early would pass for a complete one. gunicorn
+Django's WSGIRequest supports only Content-Length. It would read a body in chunks (Transfer-Encoding:
+chunked), which some proxies send, as empty, and would accept a body that ends too early as complete. gunicorn
 decodes the chunks, and refuses a request that has both headers.
 """
 
@@ -21,34 +21,35 @@ from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-LIMIT = "amani.body_limit"  # in the WSGI environment: the longest body of this request in bytes
-MOST_DIGITS = 12  # Python makes no number of some thousand digits
+LIMIT = "amani.body_limit"  # key in the WSGI environment: the longest body of this request in bytes
+MOST_DIGITS = 12  # Python refuses to convert some thousand digits
 
 
 class UnreadableBody(BadRequest):
-    """Base of what is wrong with a body as it was sent; Django answers it with 400."""
+    """The base class of errors in a body as it was sent. Django answers them with 400."""
 
 
 class MalformedBody(UnreadableBody):
-    """The chunks are no chunks, or the body is compressed as well."""
+    """The chunks are malformed, or the body has another transfer coding as well."""
 
 
 class IncompleteBody(UnreadableBody):
     """The connection ended within the body."""
 
     def __init__(self) -> None:
-        super().__init__("The body broke off. Send it again.")
+        super().__init__("The body is incomplete. Send it again.")
 
 
 class LengthMissing(UnreadableBody):
-    """Neither header says how the body ends."""
+    """Neither Content-Length nor Transfer-Encoding says where the body ends."""
 
     def __init__(self) -> None:
         super().__init__("Send the header Content-Length, or Transfer-Encoding: chunked.")
 
 
 class BodyTooLong(RequestDataTooBig):
-    """`length` in bytes is None for a body in chunks: it was not read to its end."""
+    """The body is longer than `limit` bytes. `length` is None for a body in chunks, which was not read to its
+    end."""
 
     def __init__(self, limit: int, length: int | None = None) -> None:
         super().__init__(f"The body is longer than {limit:,} bytes.")
@@ -57,7 +58,7 @@ class BodyTooLong(RequestDataTooBig):
 
 
 def is_chunked(environ: Mapping[str, Any]) -> bool:
-    """Whether the body comes in chunks that the server decodes, as `wsgi.input_terminated` says."""
+    """Whether the body comes in chunks that the server decodes (`wsgi.input_terminated`)."""
     return (
         "HTTP_TRANSFER_ENCODING" in environ
         and not environ.get("CONTENT_LENGTH")
@@ -66,14 +67,14 @@ def is_chunked(environ: Mapping[str, Any]) -> bool:
 
 
 def limit_body(request: HttpRequest, limit: int) -> None:
-    """Sets the longest body in bytes that may be read of a request whose body comes in chunks."""
+    """Sets the longest body, in bytes, that may be read from a request in chunks."""
     request.META[LIMIT] = limit
 
 
 def read_body(request: HttpRequest, limit: int) -> bytes:
-    """The whole body as it was sent, at most `limit` bytes.
+    """Returns the whole body as it was sent, at most `limit` bytes.
 
-    Django's own `request.body` ends at DATA_UPLOAD_MAX_MEMORY_SIZE, which would lose a storm of alerts.
+    Django's own `request.body` is limited to DATA_UPLOAD_MAX_MEMORY_SIZE, which is too small for many alerts.
     Raises BodyTooLong, IncompleteBody, MalformedBody, LengthMissing.
     """
     length = declared_length(request.META)
@@ -93,7 +94,7 @@ def read_body(request: HttpRequest, limit: int) -> bytes:
 
 
 def declared_length(environ: Mapping[str, Any]) -> int | None:
-    """Content-Length in bytes; None when there is none, or no number."""
+    """Returns Content-Length in bytes; None when it is missing or not a number."""
     length = environ.get("CONTENT_LENGTH") or ""
     if not (length.isascii() and length.isdecimal()):
         return None
@@ -101,7 +102,7 @@ def declared_length(environ: Mapping[str, Any]) -> int | None:
 
 
 class BodyOfLength(IOBase):
-    """The next `length` bytes of `source`. Raises IncompleteBody when there are fewer."""
+    """Reads the next `length` bytes of `source`. Raises IncompleteBody when there are fewer."""
 
     def __init__(self, source: BinaryIO, length: int) -> None:
         self.source = source
@@ -125,7 +126,7 @@ class BodyOfLength(IOBase):
 
 
 class BodyInChunks(IOBase):
-    """What the chunks hold. Raises BodyTooLong beyond the limit that `limit_body` set, IncompleteBody and
+    """Reads a body in chunks. Raises BodyTooLong beyond the limit of `limit_body`, IncompleteBody and
     MalformedBody."""
 
     def __init__(self, environ: WSGIEnvironment) -> None:
@@ -155,6 +156,7 @@ class BodyInChunks(IOBase):
 
 
 def decoded(read: Callable[[int], bytes], size: int) -> bytes:
+    """Reads at most `size` bytes, and raises gunicorn's errors as MalformedBody or IncompleteBody."""
     try:
         return read(size)
     except ParseException as error:
@@ -164,14 +166,15 @@ def decoded(read: Callable[[int], bytes], size: int) -> bytes:
 
 
 def refuse_other_codings(environ: Mapping[str, Any]) -> None:
-    """gunicorn takes `gzip, chunked` and undoes the chunks only."""
+    """Raises MalformedBody for `gzip, chunked` and the like: gunicorn accepts it, but decodes only the
+    chunks."""
     codings = {part.strip().lower() for part in environ["HTTP_TRANSFER_ENCODING"].split(",")}
     if codings - {"chunked", "identity"}:
-        raise MalformedBody("Send the body without another Transfer-Encoding than chunked.")
+        raise MalformedBody("Send the body with no other Transfer-Encoding than chunked.")
 
 
 class Request(WSGIRequest):
-    """Django's, with bodies that are whole, also those in chunks."""
+    """Django's request, but it refuses incomplete bodies and reads bodies in chunks."""
 
     def __init__(self, environ: WSGIEnvironment) -> None:
         super().__init__(environ)
@@ -186,8 +189,11 @@ class Request(WSGIRequest):
         META: Mapping[str, Any],  # noqa: N803  (Django's name)
         post_data: Any,
     ) -> tuple[QueryDict, MultiValueDict[str, Any]]:
-        """Django's parser needs the length of a form. One byte beyond the limit is enough for the upload
-        handlers to refuse it, as they do a form with its length. In memory: no file may touch a disk."""
+        """Gives Django's parser the length of a form in chunks, which it needs.
+
+        At most one byte beyond the limit is read; this is enough for the upload handlers to refuse the form.
+        It is read into memory: no uploaded file may be written to a disk.
+        """
         if is_chunked(META):
             body = post_data.read(settings.FILE_UPLOAD_MAX_MEMORY_SIZE + 1)
             META, post_data = {**META, "CONTENT_LENGTH": str(len(body))}, BytesIO(body)  # noqa: N806

@@ -1,20 +1,20 @@
-"""The family of Amani's errors; each has a stable code, and each app adds its own.
+"""Defines the base classes of Amani's errors. Each error has a stable code; each app adds its own.
 
-The kinds (Invalid, Forbidden, …) say what the caller can do about it. How each is answered over HTTP is said
-once, in amani/errors.py.
+The kind of an error (Invalid, Forbidden, …) says what the caller can do about it. amani/errors.py maps each
+kind to an HTTP response.
 """
 
 from __future__ import annotations
 
 from typing import ClassVar
 
-RETRY_AFTER_SECONDS = 5  # what a 503 advises
+RETRY_AFTER_SECONDS = 5  # the header Retry-After of a 503
 
 
 class AmaniError(Exception):
-    """`code` is for programs, the message says what happened and what to do.
+    """The base class of all errors. `code` is for programs; the message says what happened and what to do.
 
-    `fields`: what is wrong with which field of the input, in the caller's own names.
+    `fields`: name of an input field, as the caller wrote it → what is wrong with its value.
     """
 
     code: ClassVar[str] = "error"
@@ -37,37 +37,37 @@ class TooLarge(AmaniError):
 
 
 class WrongType(AmaniError):
-    """The input's format is none of those that are taken."""
+    """The input has a format that is not accepted."""
 
     code = "wrong_type"
 
 
 class Forbidden(AmaniError):
-    """This person may not do this."""
+    """The user does not have the permission."""
 
     code = "forbidden"
 
 
 class NotFound(AmaniError):
-    """It does not exist, or this person may not know that it does."""
+    """The object does not exist, or the user may not know that it does."""
 
     code = "not_found"
 
 
 class Conflict(AmaniError):
-    """The state of things does not allow it now."""
+    """The current state does not allow the action."""
 
     code = "conflict"
 
 
 class Unavailable(AmaniError):
-    """Something that Amani needs does not answer; the same request may work later."""
+    """A service that Amani needs does not answer; the same request may succeed later."""
 
     code = "unavailable"
 
 
 class CannotDecrypt(Unavailable):
-    """None of the keys in ENCRYPTION_KEYS made it."""
+    """None of the keys in ENCRYPTION_KEYS decrypts the value."""
 
     code = "cannot_decrypt"
 

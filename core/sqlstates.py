@@ -1,7 +1,7 @@
-"""What an error of the database means: an outage that will pass, or a fault of Amani.
+"""Decides whether an error of the database is an outage, which will pass, or a fault of Amani.
 
-One table of SQLSTATEs (https://www.postgresql.org/docs/current/errcodes-appendix.html) decides for web,
-worker and commands. What it does not name is a fault. Nothing here asks the database or the settings.
+One table of SQLSTATEs (https://www.postgresql.org/docs/current/errcodes-appendix.html) is used by web, worker
+and commands. A SQLSTATE that is not in it is a fault. This module reads neither the database nor settings.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from django.db import InterfaceError, OperationalError
 
 
 class Reason(StrEnum):
-    """Why the database does not do what it was asked; also a label of metrics and a field of log lines."""
+    """The reason of an outage; also a label of metrics and a field of log lines."""
 
     READ_ONLY = "read_only"
     CONNECTION_LOST = "connection_lost"
@@ -30,7 +30,7 @@ class Reason(StrEnum):
     CONFLICT = "conflict"
 
 
-WORDS = {
+DESCRIPTIONS = {
     Reason.READ_ONLY: "refuses writes: it is read-only or a standby",
     Reason.CONNECTION_LOST: "cannot be reached, or ended the connection",
     Reason.SHUTTING_DOWN: "is shutting down or starting",
@@ -39,14 +39,14 @@ WORDS = {
     Reason.OUT_OF_MEMORY: "has no memory left",
     Reason.LIMIT_REACHED: "has reached a limit of its configuration",
     Reason.STORAGE_FAILS: "cannot read or write its files",
-    Reason.TIMED_OUT: "took longer than its statement timeout, or somebody canceled the statement",
+    Reason.TIMED_OUT: "took longer than its statement timeout, or the statement was canceled",
     Reason.LOCKED: "waited too long for a lock",
-    Reason.CONFLICT: "ended this transaction in favour of another",
+    Reason.CONFLICT: "ended this transaction because of a conflict with another",
 }
 
 
 class Outage(NamedTuple):
-    """`ends_connection`: this connection will go on refusing, a new one may not."""
+    """An outage of the database. `ends_connection`: this connection will keep failing, a new one may work."""
 
     reason: Reason
     ends_connection: bool = False
@@ -56,10 +56,10 @@ LOST = Outage(Reason.CONNECTION_LOST, ends_connection=True)
 SHUTDOWN = Outage(Reason.SHUTTING_DOWN, ends_connection=True)
 CONFLICT = Outage(Reason.CONFLICT)
 
-# By SQLSTATE, or by its first two characters for all others of the class.
+# Keys are a SQLSTATE, or the first two characters for all other SQLSTATEs of the class.
 OUTAGES: dict[str, Outage] = {
-    "08": LOST,  # connection exceptions; PgBouncer answers 08P01 when it has no server to give
-    "25006": Outage(Reason.READ_ONLY, ends_connection=True),  # a session keeps what was true when it began
+    "08": LOST,  # connection exceptions; PgBouncer answers 08P01 when it has no free server
+    "25006": Outage(Reason.READ_ONLY, ends_connection=True),  # a session stays read-only until its end
     "25P03": LOST,  # idle_in_transaction_session_timeout ended the session
     "25P04": LOST,  # transaction_timeout likewise
     "40001": CONFLICT,  # serialization failure, or a conflict with a standby's recovery
@@ -80,8 +80,8 @@ OUTAGES: dict[str, Outage] = {
     "58030": Outage(Reason.STORAGE_FAILS),  # an I/O error below PostgreSQL
 }
 
-# A connection that was never made has no SQLSTATE, only the text of the server or of libpq. Where the server
-# speaks another language than English, the reason is CONNECTION_LOST.
+# A connection that could not be opened has no SQLSTATE, only the text of the server or of libpq. If the
+# server does not write English, the reason is CONNECTION_LOST.
 REASONS_OF_NO_CONNECTION = (
     ("too many", Reason.TOO_MANY_CONNECTIONS),
     ("remaining connection slots", Reason.TOO_MANY_CONNECTIONS),
@@ -96,9 +96,9 @@ NO_CONNECTION = (OperationalError, InterfaceError, psycopg.OperationalError, psy
 
 
 def outage_of(error: BaseException | None) -> Outage | None:
-    """What the database's error behind `error` means for who asked; None for a fault of Amani's own.
+    """Returns the outage behind `error`, or None for a fault of Amani.
 
-    `error` may be Django's, psycopg's, or one that was raised from one of them.
+    `error` may be an exception of Django or psycopg, or one that was raised from one of them.
     """
     without_state = None
     for cause in causes(error):
@@ -111,13 +111,14 @@ def outage_of(error: BaseException | None) -> Outage | None:
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """`error`, what it was raised from, and so on."""
+    """Yields `error`, the exception that it was raised from, and so on."""
     while error is not None:
         yield error
         error = error.__cause__
 
 
 def reason_of_no_connection(error: BaseException) -> Reason:
+    """Returns why no connection could be opened, from the text of `error`."""
     text = str(error)
     for words, reason in REASONS_OF_NO_CONNECTION:
         if words in text:
@@ -126,5 +127,5 @@ def reason_of_no_connection(error: BaseException) -> Reason:
 
 
 def is_outage(error: BaseException | None) -> bool:
-    """Whether the same will work once the database is well."""
+    """Whether the same statement will work when the outage is over."""
     return outage_of(error) is not None

@@ -1,4 +1,5 @@
-"""Errors go to Sentry: unhandled ones of requests, tasks, commands and threads by themselves, others by hand.
+"""Sends errors to Sentry: unhandled ones of requests, tasks, commands and threads, and those captured by
+hand.
 
     add_breadcrumb(message="Payment attempted", category="payment", data={"amount": 100})
     try:
@@ -6,8 +7,8 @@
     except PaymentRefused as error:
         capture_exception(error, context={"operation": "payment"}, user_info={"id": user.pk})
 
-To leave errors out, edit `before_send_handler`. Without SENTRY_DSN all of this does nothing. The SDK is
-imported only with it, and its integrations stay off: see docs/adr/0005-sentrys-integrations-stay-off.md.
+To leave errors out, edit `before_send_handler`. Without SENTRY_DSN nothing is sent and the SDK is not
+imported. Its integrations stay off: see docs/adr/0005-sentrys-integrations-stay-off.md.
 """
 
 from __future__ import annotations
@@ -41,14 +42,14 @@ logger = logging.getLogger(__name__)
 
 QUEUE_SIZE = 100
 LONGEST_TEXT = 4_000
-# Themselves; every wrong Host header; and a failed task or a lost child's, which has its signal.
+# Loggers that are not reported: this module and the SDK; wrong Host headers; Celery's, which has its signal.
 NOT_FROM = (__name__, "sentry_sdk", "django.security", "celery.app.trace", "celery.worker.request")
 PROCESS_TAG = "amani.process"
-SENT = "_amani_sent_to_sentry"  # in the __dict__ of an exception that needs no second event
+SENT = "_amani_sent_to_sentry"  # in the __dict__ of an exception that was already sent
 
 
 class Running:
-    """Sentry in this process, while it is on."""
+    """The state of Sentry in this process, while it is on."""
 
     client: BaseClient | None = None
     transport: CountingTransport | None = None
@@ -57,12 +58,12 @@ class Running:
 
 
 def before_send_handler(event: Event, hint: dict[str, Any]) -> Event | None:
-    """The place to filter: return `event`, changed or not, or None to leave it out.
+    """Filters events: return `event`, changed or not, or None to leave it out.
 
-    `hint["exc_info"]` is the exception. What is returned still goes through the scrubber. For example:
+    `hint["exc_info"]` has the exception. The scrubber runs on the returned event. For example:
 
         if isinstance(hint["exc_info"][1], ConnectionResetError):
-            return None  # the visitor went away
+            return None  # the client closed the connection
     """
     del hint
     return event
@@ -73,7 +74,10 @@ def capture_exception(
     context: Mapping[str, Any] | None = None,
     user_info: Mapping[str, Any] | None = None,
 ) -> None:
-    """Sends an error that was handled. `user_info`'s e-mail is left out unless SENTRY_SEND_EMAIL."""
+    """Sends an exception that was handled, with `context` and `user_info` as additional data.
+
+    An e-mail address in `user_info` is left out unless SENTRY_SEND_EMAIL is set. Never raises.
+    """
     if Running.client is None:
         return
     report(
@@ -90,7 +94,7 @@ def add_breadcrumb(
     level: str = "info",
     data: Mapping[str, Any] | None = None,
 ) -> None:
-    """Leaves a trace that an error in this request or task will show. Values are kept short."""
+    """Adds a breadcrumb, which is sent with the next error of this request or task. Values are cut off."""
     if Running.client is not None:
         trail.add(message, category, level, data)
 
@@ -99,9 +103,10 @@ def add_breadcrumb(
 
 
 def start(kind: str) -> None:
-    """Turns Sentry on in this process: `web`, `worker`, `worker-main`, `beat` or `command`.
+    """Turns Sentry on in this process. Call it again after a fork.
 
-    To be called again after fork. A malformed SENTRY_DSN leaves Sentry off, and Amani running.
+    `kind`: `web`, `worker`, `worker-main`, `beat` or `command`. With a malformed SENTRY_DSN Sentry stays off
+    and Amani runs.
     """
     if not settings.SENTRY_DSN:
         return
@@ -117,23 +122,23 @@ def start(kind: str) -> None:
 
 
 def stop(timeout: float) -> None:
-    """Sends what waits, within `timeout` seconds, and turns Sentry off. What is left counts as dropped."""
+    """Sends the queued events within `timeout` seconds, and turns Sentry off. The rest counts as dropped."""
     client, Running.client, Running.transport = Running.client, None, None
     disconnect()
     if client is not None:
         client.close(timeout)
-        leave_nothing_behind()
+        remove_process_tag()
 
 
-def leave_nothing_behind() -> None:
-    """The SDK's global scope is for every client of this process, also for one that is none of ours."""
+def remove_process_tag() -> None:
+    """Removes our tag from the SDK's global scope, which other clients of this process share."""
     import sentry_sdk
 
     sentry_sdk.get_global_scope().remove_tag(PROCESS_TAG)
 
 
 def dsn_problem(dsn: str) -> str:
-    """What is wrong with `dsn`, without quoting it; empty if nothing is."""
+    """Returns what is wrong with `dsn`, without quoting it; "" when it is valid."""
     from sentry_sdk.utils import BadDsn, Dsn
 
     try:
@@ -149,7 +154,7 @@ def make_client(kind: str) -> BaseClient:
     import sentry_sdk
 
     with warnings.catch_warnings():
-        # The SDK would rather profile a process than a transaction, which is what the setting promises.
+        # The SDK recommends profiling of processes; SENTRY_PROFILES_SAMPLE_RATE is about transactions.
         warnings.simplefilter("ignore", DeprecationWarning)
         sentry_sdk.init(**client_options())
     sentry_sdk.get_global_scope().set_tag(PROCESS_TAG, kind)
@@ -182,7 +187,7 @@ def client_options() -> dict[str, Any]:
 
 
 def connect() -> None:
-    """Signals and hooks, which cost nothing until something fails. Connecting twice is connecting once."""
+    """Connects signals and hooks, which cost nothing until an error. A second call changes nothing."""
     got_request_exception.connect(report_request, dispatch_uid="observability.sentry")
     task_failure.connect(report_task, dispatch_uid="observability.sentry")
     if Running.hooks is None:
@@ -206,11 +211,11 @@ def disconnect() -> None:
         Running.hooks = None
 
 
-# --- What nobody handled ---
+# --- Unhandled exceptions ---
 
 
 def report_request(request: HttpRequest | None = None, **_: object) -> None:
-    """Django sends this neither for Http404 nor for a refused permission."""
+    """Reports an unhandled exception of a view. Django sends no signal for Http404 and PermissionDenied."""
     exception = sys.exc_info()[1]
     if exception is not None and request is not None:
         report(exception, "django", lambda: error_events.about_request(request))
@@ -222,7 +227,7 @@ def report_task(
     exception: BaseException | None = None,
     **_: object,
 ) -> None:
-    """In the child that ran the task, or in the main process for a child that was lost."""
+    """Reports a failed task, in the child that ran it, or in the main process when the child was lost."""
     if exception is not None and sender is not None:
         report(exception, "celery", lambda: error_events.about_task(sender, task_id))
 
@@ -230,7 +235,7 @@ def report_task(
 def report_command(
     kind: type[BaseException], exception: BaseException, traceback: TracebackType | None
 ) -> None:
-    """Instead of sys.excepthook. CommandError and SystemExit never come here."""
+    """Replaces sys.excepthook. It is not called for CommandError and SystemExit."""
     if not issubclass(kind, KeyboardInterrupt):
         report(exception, "excepthook", error_events.about_command)
     if Running.hooks is not None:
@@ -238,7 +243,7 @@ def report_command(
 
 
 def report_thread(died: threading.ExceptHookArgs) -> None:
-    """Instead of threading.excepthook."""
+    """Replaces threading.excepthook."""
     if died.exc_value is not None and not isinstance(died.exc_value, SystemExit):
         report(died.exc_value, "threading", lambda: error_events.about_thread(died.thread))
     if Running.hooks is not None:
@@ -246,7 +251,7 @@ def report_thread(died: threading.ExceptHookArgs) -> None:
 
 
 class ErrorHandler(logging.Handler):
-    """Sends what somebody logged with its traceback: gunicorn a broken stream, Celery its own errors."""
+    """Sends exceptions that were logged with their traceback, as gunicorn and Celery do with their own."""
 
     def emit(self, record: logging.LogRecord) -> None:
         exception = record.exc_info[1] if record.exc_info else None
@@ -257,7 +262,7 @@ class ErrorHandler(logging.Handler):
 def report(
     exception: BaseException, mechanism: str, about: Callable[[], Event], *, handled: bool = False
 ) -> None:
-    """Sends `exception`, if it was not sent before. Never raises: somebody is busy with an error already."""
+    """Sends `exception`, if it was not sent before. Never raises: the caller is handling an error already."""
     client = Running.client
     if client is None or SENT in exception.__dict__:
         return
@@ -272,27 +277,30 @@ def report(
         client.capture_event(event, hint)
     except Exception:
         record_sentry_event("dropped")
-        logger.exception("sentry_event_not_made")
+        logger.exception("sentry_event_failed")
 
 
-# --- The last look at what leaves ---
+# --- Filter and scrubber ---
 
 
 def prepare(event: Event, hint: dict[str, Any]) -> Event | None:
-    """Filters and scrubs. A filter that fails loses nothing, and a scrubber that fails lets nothing pass."""
+    """Filters and scrubs an event.
+
+    If the filter fails, the event is kept; if the scrubber fails, it is not sent.
+    """
     try:
         kept = before_send_handler(event, hint)
     except Exception:
         logger.exception("before_send_handler_failed")
         kept = event
-    return None if kept is None else clean(kept)
+    return None if kept is None else scrub_event(kept)
 
 
 def prepare_transaction(event: Event, _hint: dict[str, Any]) -> Event | None:
-    return clean(event)
+    return scrub_event(event)
 
 
-def clean(event: Event) -> Event:
-    """`event` scrubbed, except for the ids that tie it to logs and traces: their digits are no card."""
+def scrub_event(event: Event) -> Event:
+    """Returns `event` scrubbed, but with its ids, whose digits could be mistaken for a card number."""
     scrubbed: Event = scrub(event)
     return error_events.with_ids_of(event, scrubbed)

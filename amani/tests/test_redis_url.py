@@ -197,7 +197,7 @@ def test_health_says_that_the_certificate_is_not_trusted(tls_redis: TlsRedis, se
 
 def test_health_leaves_nothing_in_redis(redis_url: str, settings: Any) -> None:
     settings.REDIS_URL = redis_url
-    assert wait_until(lambda: broker_check().detail == "takes writes", 30)
+    assert wait_until(lambda: broker_check().detail == "accepts writes", 30)
     with redis.Redis.from_url(redis_url) as client:
         assert client.keys() == []
 

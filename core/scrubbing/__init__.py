@@ -1,7 +1,9 @@
-"""One scrubber for everything that leaves the process: logs, spans, Sentry events, messages, stored answers.
+"""Hides secrets and personal data in everything that leaves the process: logs, spans, Sentry events,
+messages.
 
-`scrub_text` hides what looks like a secret in free text, `scrub` walks through data and also hides what a
-key names. `learn` tells both of the configured secrets. Pure: reads no settings, never raises.
+`scrub_text` hides what looks like a secret in free text. `scrub` walks through data, and also hides the
+values of keys that name a secret. `learn` adds the configured secrets to both. No function here reads
+settings or raises.
 """
 
 from core.scrubbing.names import is_secret_name

@@ -1,13 +1,13 @@
-"""Which keys name a secret, whether spelled `apiKey`, `api-key`, `HTTP_X_API_KEY` or `apikey2`.
+"""Decides which keys name a secret, in any spelling: `apiKey`, `api-key`, `HTTP_X_API_KEY`, `apikey2`.
 
-Long words are found anywhere ("passw" in `db_password_2`), short ones only as words of their own: `pin` in
-`card-pin`, but neither in `pinned` nor in `mapping`.
+Long words are found anywhere ("passw" in `db_password_2`). Short ones are found only as separate words: `pin`
+in `card-pin`, but neither in `pinned` nor in `mapping`.
 """
 
 import re
 from functools import lru_cache
 
-# Only so much of a name's end is looked at, which bounds the work. No real name is longer.
+# Only this many characters at the end of a name are searched, to limit the work. No real name is longer.
 LOOKED_AT = 60
 
 SECRET = re.compile(
@@ -28,11 +28,11 @@ SECRET = re.compile(
     """,
     re.VERBOSE,
 )
-# What is said about a secret is none: `token_count`, `password_changed_at`.
+# Facts about a secret are not secret: `token_count`, `password_changed_at`.
 ABOUT = re.compile(
     r"_(?:count|total|length|size|type|kind|age|at|seconds|limit|expiry|expires|brand|algorithm)$"
 )
-# Their values have spaces, so unquoted they go on to the end of the line.
+# Their values contain spaces, so an unquoted one ends at the end of the line.
 WHOLE_LINE = re.compile(r"cookie|authori[sz]ation|phrase|mnemonic")
 
 CAMEL_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
@@ -41,16 +41,17 @@ NOT_A_WORD = re.compile(r"[^A-Za-z0-9]+")
 
 @lru_cache(maxsize=4096)
 def is_secret_name(name: str) -> bool:
-    """Whether the value of a key of this name must be hidden, whatever it is."""
+    """Whether every value of a key of this name must be hidden."""
     words = words_of(name)
     return SECRET.search(words) is not None and ABOUT.search(words) is None
 
 
 def takes_whole_line(name: str) -> bool:
+    """Whether an unquoted value of this name ends only at the end of the line."""
     return WHOLE_LINE.search(words_of(name)) is not None
 
 
 def words_of(name: str) -> str:
-    """`X-ApiKey` as `x_api_key`."""
+    """Returns a name in one spelling: `X-ApiKey` becomes `x_api_key`."""
     humps = CAMEL_HUMP.sub("_", name[-LOOKED_AT:])
     return NOT_A_WORD.sub("_", humps).strip("_").lower()

@@ -1,24 +1,24 @@
-"""Numbers that belong to a person: cards and IBANs (by their checksums), accounts, BVN and NIN, phones.
+"""Hides numbers of persons: cards and IBANs (found by their checksums), bank accounts, BVN and NIN, phones.
 
-Digits inside a longer token (an id, a hash, a version, a decimal) are not numbers and survive.
+Digits inside a longer token (an id, a hash, a version, a decimal) are kept.
 """
 
 import re
 
 HIDDEN = "[redacted]"
 
-# A number's neighbours: no letter, digit or underscore, unless they are the end of a URL's %XX.
+# A number is not next to a letter, digit or underscore, unless they are the end of a %XX in a URL.
 START = r"(?:(?<![\w%])|(?<=%[0-9A-Fa-f]{2}))"
 END = r"(?![^\W_]|_)"
 GAP = r"[ .\u00a0\u2007\u2009\u202f\u2010-\u2015-]"
 
-# Bank accounts (NUBAN, 10 digits), BVN and NIN (11): alone, in one piece, and not an amount of something.
+# Bank accounts (NUBAN, 10 digits), BVN and NIN (11): separate, without gaps, and not followed by a unit.
 UNIT = r"[ ]?(?:bytes|B|ns|us|\u00b5s|ms|s|seconds)\b"
 ACCOUNT = (
     rf"{START}(?<![A-Za-z]-)(?<!\d\.)(?:0\d{{9,10}}|[1-9]\d{{9,10}}(?!\d|{UNIT})){END}(?!\.\d|-[A-Za-z])"
 )
-# The same after a word that says so, in any pieces.
-SAID_ACCOUNT = (
+# The same after a word that names it, with any gaps.
+NAMED_ACCOUNT = (
     r"(?<![A-Za-z])(?i:bvn|nin|nuban|acct|account|a/c)(?:\W{0,3}(?:no|num|number)\b)?[\W_]{0,4}"
     rf"\d(?:{GAP}?\d){{9,10}}{END}"
 )
@@ -48,15 +48,16 @@ IBAN = (
 CARDS = re.compile(CARD_RUN)
 IBANS = re.compile(IBAN)
 OTHERS = re.compile(f"{PHONE}|{ACCOUNT}")
-SAID_ACCOUNTS = re.compile(rf"({SAID_ACCOUNT})")
+NAMED_ACCOUNTS = re.compile(rf"({NAMED_ACCOUNT})")
 DIGITS = re.compile(r"\d+")
 FIRST_DIGIT = re.compile(r"\d")
 
 
 def hide_numbers(text: str) -> str:
+    """Returns `text` without numbers of persons."""
     text = IBANS.sub(hide_iban, text)
     text = CARDS.sub(hide_cards, text)
-    text = SAID_ACCOUNTS.sub(hide_from_first_digit, text)
+    text = NAMED_ACCOUNTS.sub(hide_from_first_digit, text)
     return OTHERS.sub(HIDDEN, text)
 
 
@@ -66,7 +67,7 @@ def hide_from_first_digit(match: re.Match[str]) -> str:
 
 
 def hide_cards(match: re.Match[str]) -> str:
-    """A run of digit groups; those that together are a card number are hidden."""
+    """Returns a run of digit groups with those hidden that together are a card number."""
     run = match[0]
     groups = list(DIGITS.finditer(run))
     shown, position, index = "", 0, 0
@@ -80,7 +81,7 @@ def hide_cards(match: re.Match[str]) -> str:
 
 
 def card_at(groups: list[re.Match[str]], first: int) -> int:
-    """How many groups from `first` on are a card number; 0 if none are. The longest reading wins."""
+    """Returns how many groups from `first` on are a card number; 0 if none are. The longest match counts."""
     if len(groups[first][0]) >= 13:
         return int(is_card(groups[first][0]))
     if len(groups[first][0]) != 4:
@@ -94,7 +95,11 @@ def card_at(groups: list[re.Match[str]], first: int) -> int:
 
 
 def is_card(digits: str) -> bool:
-    """13 to 19 digits, the first of a card issuer (2 to 6: no time in milliseconds), with Luhn's checksum."""
+    """Whether these are 13 to 19 digits with Luhn's checksum, of which the first is that of a card issuer (2
+    to 6).
+
+    A time in milliseconds begins with 1, so it is not mistaken for a card.
+    """
     if not (13 <= len(digits) <= 19 and digits[0] in "23456" and digits.isascii()):
         return False
     doubled = (sum(divmod(2 * int(digit), 10)) for digit in digits[-2::-2])
@@ -102,7 +107,7 @@ def is_card(digits: str) -> bool:
 
 
 def hide_iban(match: re.Match[str]) -> str:
-    """Words after the number may be in the match too: the country says where it ends."""
+    """Hides the IBAN in a match, which may include words after it: the country decides its length."""
     found = match[0]
     length = IBAN_LENGTHS[found[:2].upper()]
     places = [place for place, character in enumerate(found) if character.isalnum()]
@@ -116,5 +121,8 @@ def hide_iban(match: re.Match[str]) -> str:
 
 
 def is_iban(number: str) -> bool:
-    """ISO 7064: the first four characters last, letters as 10 to 35, the remainder by 97 is 1."""
+    """Whether the checksum of ISO 7064 is right.
+
+    The first four characters are moved to the end and letters become 10 to 35; the remainder by 97 must be 1.
+    """
     return int("".join(str(int(character, 36)) for character in number[4:] + number[:4])) % 97 == 1

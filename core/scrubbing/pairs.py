@@ -1,7 +1,8 @@
-"""`name=value`, `"name": "value"`, `name: value`, `<name>value</name>`, `("name", "value")` in free text.
+"""Hides the values of secret names in free text: `name=value`, `"name": "value"`, `name: value`,
+`<name>value</name>`, `("name", "value")`.
 
-Each name is asked for (`names.is_secret_name`), so keys in text and keys in data follow one rule. The
-text is read once from left to right: names have possessive quantifiers, values begin only after a name.
+`names.is_secret_name` decides about each name, so names in text and keys in data follow one rule. The text is
+read once from left to right: names have possessive quantifiers, and values begin only after a name.
 """
 
 import re
@@ -29,7 +30,7 @@ QUOTED = re.compile(
     r"""(?P<open>[bu]?(?P<mark>\\*["']))(?P<value>(?:(?!(?P=mark))(?:\\[^\r\n]|[^\r\n]))*+)"""
 )
 BRACKET = re.compile(r"[\[\]{}]")
-# A comma, semicolon or bracket ends a value only when the text visibly goes on after it.
+# A comma, semicolon or bracket ends a value only if more text follows it.
 BARE = re.compile(r"""(?:\d[\d-]*+[ ](?=\d))*+(?:[^\s&"'<>,;)}\]\\]|[,;)}\]](?![\s,;)}\]"'&<>\\]|\Z))++""")
 SCHEME = re.compile(r"(?i:(?:bearer|basic|token)[ ]++)(?P<value>[^\s\"',;\\]++)")
 LINE = re.compile(r"(?P<value>[^\r\n]++)")
@@ -37,7 +38,7 @@ NAMED_IN_PAIR = re.compile(r"\(\s?[bu]?[\"']\Z")
 
 
 def hide_pairs(text: str) -> str:
-    """`text` without the values of the names that name a secret."""
+    """Returns `text` without the values of secret names."""
     return hide_values(hide_values(text, NAME), OPTION)
 
 
@@ -61,13 +62,14 @@ def is_named(match: re.Match[str]) -> bool:
         return False
     if "," not in match.string[match.end("name") : match.end()]:
         return True
-    # A comma makes a pair only of a tuple: ["user", "password", "mail"] is a list of names.
+    # A comma makes a pair only in a tuple: ["user", "password", "mail"] is a list of names.
     before = match.string[max(match.start() - 4, 0) : match.start()]
     return NAMED_IN_PAIR.search(before) is not None
 
 
 def span_of_value(text: str, start: int, name: str) -> tuple[int, int]:
-    """Where the value that begins at `start` begins and ends without its quotes; empty if there is none."""
+    """Returns where the value at `start` begins and ends, without its quotes; an empty span if there is
+    none."""
     if NO_VALUE.match(text, start):
         return start, start
     quoted = QUOTED.match(text, start)

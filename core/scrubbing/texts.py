@@ -1,7 +1,7 @@
-"""Free text: what looks like a secret is hidden, whoever wrote it and wherever it stands.
+"""Hides what looks like a secret in free text.
 
-A harmless text costs one search. No pattern here can begin a long match at many places of one text, so the
-work grows with the text's length and not with its square.
+A harmless text costs one search. No pattern here can begin a long match at many places of a text, so the time
+grows with the length of the text and not with its square.
 """
 
 import json
@@ -14,24 +14,24 @@ from core.scrubbing.names import is_secret_name
 from core.scrubbing.numbers import HIDDEN as HIDDEN
 from core.scrubbing.pairs import hide_pairs
 
-# Of a longer text the beginning and the end are kept. They are short enough that a text which grew by
-# being scrubbed (a value of one character becomes ten) is not cut again.
+# Of a longer text only the beginning and the end are kept. They are short enough that a text that became
+# longer by scrubbing (a value of one character becomes ten) is not cut again.
 LONGEST = 40_000
 KEPT_OF_BEGINNING = 8_000
 KEPT_OF_END = 2_000
 LONGEST_WORD_AT_CUT = 400
 OF_NUMBERS = "0123456789 ()+.-\u00a0"
-MOST_PASSES = 8  # what is hidden can uncover a neighbour; two passes are the rule
+MOST_PASSES = 8  # hiding one secret can make another recognizable; usually two passes are enough
 
-# Below this, or as one short plain word, a "secret" is a word of the language: hiding it everywhere
-# would hide the logs.
+# A shorter secret, or one short plain word, is probably an ordinary word: to hide it everywhere would make
+# the logs unreadable.
 SHORTEST_LEARNED = 8
 SHORTEST_PLAIN_WORD = 16
 
 KEY_BLOCK = (
     r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----(?:(?!-----END)[\s\S])*+(?:-----END [A-Z0-9 ]*-----)?"
 )
-# What databases, Django and Python say about a value of the wrong kind shows the value, whatever it is.
+# Error messages of databases, Django and Python about a value of the wrong type contain the value.
 FAILING_ROW = r"Failing row contains \([^\n]*"
 WRONG_VALUE = (
     r"((?:invalid input (?:syntax|value) for|malformed|value out of range)[^\"\n]{0,80}: \\*)\"[^\n]*"
@@ -58,11 +58,11 @@ SCHEME = r"(?i)\b(bearer)(\s{1,3})[\w.~+/=-]{8,}"
 BASIC = r"\b((?i:basic))(\s{1,3})(?![A-Z]?[a-z]+\b)[\w.~+/=-]{8,}"
 USERINFO = r"(:(?:\\?/){2}|%3[Aa]%2[Ff]%2[Ff])[^\s/?#\"'<>@]*+(?:@[^\s/?#\"'<>@]*+)*@"
 E_MAIL = r"(?<![\w.+-])(?!celery@)[\w.+-]++(?:@|%40)(?:[\w-]++\.)+[^\W\d_]{2,}"
-SAID_CODE = (
+NAMED_CODE = (
     r"(?i)(?<![a-z])((?:otp|pin|cvv2?|cvc2?|passcode|(?:verification|security|one[- ]?time)[ ]code)\b"
     r"[ \t]{0,2}(?:is|was|:|=|\#)?[ \t]{0,2})\d{3,8}(?![\w.]\d|\w)"
 )
-TOLD = (  # "the password is hunter2", "secret s3cr3t": only what has a digit
+NAMED_VALUE = (  # "the password is hunter2", "secret s3cr3t": only values with a digit
     r"(?i)(?<![a-z])((?:pass(?:word|code|phrase|wd)|secret|token|api[ _-]key)\s(?:is\s|was\s)?[\"']?)"
     r"(?=[^\s\"',;]*\d)(?=[^\s\"',;]*[a-z])[^\s\"',;\[=:]{6,}"
 )
@@ -85,17 +85,21 @@ PATTERNS = (
     (re.compile(BASIC), rf"\1\2{HIDDEN}"),
     (re.compile(PREFIXED_KEY), rf"\1{HIDDEN}"),
     (re.compile(f"{JWT}|{VENDOR_KEY}"), HIDDEN),
-    (re.compile(SAID_CODE), rf"\1{HIDDEN}"),
-    (re.compile(TOLD), rf"\1{HIDDEN}"),
+    (re.compile(NAMED_CODE), rf"\1{HIDDEN}"),
+    (re.compile(NAMED_VALUE), rf"\1{HIDDEN}"),
     (re.compile(E_MAIL), HIDDEN),
 )
 
 
-# --- Is it worth looking? Two searches, each wider than the patterns and never narrower (tested) ---
+# --- Quick checks. Each of the two searches finds at least every text that a pattern would change (tested)
+# ---
 
 
 def any_of(words: Iterable[str]) -> str:
-    """A pattern for all of `words` in any case; by their first letters, so that `re` skips places quickly."""
+    """Returns a pattern for all of `words` in any case.
+
+    It is grouped by first letters, which makes `re` faster.
+    """
     by_first: dict[str, list[str]] = {}
     for word in words:
         by_first.setdefault(word[:1].lower(), []).append(re.escape(word[1:]))
@@ -117,7 +121,7 @@ KEY_LIKE = (
     r"(?<![A-Za-z0-9])(?:eyJ|AKIA|ASIA|AIza|SG\.|FLW|[sprw]k[_-]|whsec|sec(?:ret)?_|gh[pousr]_|github_pat|glpat-|sntry"
     r"|npm_|hf_|pypi-|(?i:xox[a-z]-|xapp-))|[hH](?i:ooks\.slack)"
 )
-# Words, paths and short numbers have none of this.
+# Words, paths and short numbers contain none of this.
 UNUSUAL = rf"[^\w./-]|{EIGHT_DIGITS}|{IBAN_LIKE}|{KEY_LIKE}|{OF_RESET_LINK}|--[A-Za-z]"
 SUSPICIOUS = re.compile(
     "|".join(
@@ -137,7 +141,10 @@ SUSPICIOUS = re.compile(
 
 
 class Scrubber:
-    """Holds the configured secrets. `is_unusual(text)`: a harmless text costs this one call."""
+    """Hides the configured secrets and everything that looks like a secret.
+
+    `is_unusual(text)` is the first check; a harmless text costs only this call.
+    """
 
     def __init__(self) -> None:
         self.forget()
@@ -148,7 +155,7 @@ class Scrubber:
         self.is_unusual = re.compile(UNUSUAL).search
 
     def learn(self, secrets: Iterable[str]) -> None:
-        """Also hides these, in every usual spelling; shorter ones than 8 characters are words and are not."""
+        """Hides these secrets too, in every usual spelling, except those shorter than SHORTEST_LEARNED."""
         self.spelled |= spellings(filter(is_worth_learning, secrets))
         if self.spelled:
             either = any_of(longest_first(self.spelled))
@@ -156,7 +163,7 @@ class Scrubber:
             self.is_unusual = re.compile(f"{UNUSUAL}|{either}").search
 
     def scrub_text(self, text: str) -> str:
-        """`text` without secrets; of more than 40,000 characters the beginning and the end."""
+        """Returns `text` without secrets; of more than LONGEST characters only the beginning and the end."""
         if self.is_unusual(text) is None and len(text) <= LONGEST:
             return text
         if len(text) > LONGEST:
@@ -179,7 +186,10 @@ class Scrubber:
 
 
 def hide_key_of_row(match: re.Match[str]) -> str:
-    """PostgreSQL's words for a duplicate: `Key (phone, country)=(0803…, NG) already exists.`"""
+    """Hides the values in PostgreSQL's message about a duplicate, if a column is secret.
+
+    The message: `Key (phone, country)=(0803…, NG) already exists.`
+    """
     columns = match[2].split(",")
     if not any(is_secret_name(column.strip()) for column in columns):
         return match[0]
@@ -187,8 +197,8 @@ def hide_key_of_row(match: re.Match[str]) -> str:
 
 
 def without_middle(text: str) -> str:
-    """The beginning and the end of a long text, cut between words and not within a number: a half of a
-    secret has no form to be known by."""
+    """Returns the beginning and the end of a long text. It is cut between words and not within a number: half
+    of a secret could not be recognized."""
     beginning, end = text[:KEPT_OF_BEGINNING], text[-KEPT_OF_END:]
     last_space = max(beginning.rfind(" "), beginning.rfind("\n"))
     if last_space >= KEPT_OF_BEGINNING - LONGEST_WORD_AT_CUT:
@@ -200,7 +210,7 @@ def without_middle(text: str) -> str:
 
 
 def hide_secrets(text: str, secrets: Iterable[str]) -> str:
-    """`text` without `secrets` in any usual spelling."""
+    """Returns `text` without `secrets` in any usual spelling."""
     spelled = spellings(secrets)
     return re.sub(any_of(longest_first(spelled)), HIDDEN, text) if spelled else text
 
@@ -211,7 +221,7 @@ def is_worth_learning(secret: str) -> bool:
 
 
 def spellings(secrets: Iterable[str]) -> set[str]:
-    """Each secret as it is, in a URL, in JSON (also PHP's) and in Python's repr."""
+    """Returns each secret as it is, as in a URL, in JSON (also PHP's) and in Python's repr."""
     spelled: set[str] = set()
     for secret in filter(None, secrets):
         in_json = json.dumps(secret)[1:-1]
@@ -222,7 +232,7 @@ def spellings(secrets: Iterable[str]) -> set[str]:
 
 
 def longest_first(spelled: Iterable[str]) -> list[str]:
-    """Because some contain others."""
+    """Sorts longer spellings before shorter ones, because some contain others."""
     return sorted(spelled, key=lambda one: (-len(one), one))
 
 

@@ -1,4 +1,5 @@
-"""Data: dictionaries, lists and whatever is in them, as deep and as much as a log line can use."""
+"""Hides secrets in data: dictionaries, lists and their values, up to a depth and size that suit a log
+line."""
 
 from __future__ import annotations
 
@@ -25,23 +26,23 @@ IDENTIFIERS = frozenset(
 
 
 def scrub(value: Any, key: str | None = None) -> Any:
-    """A copy of `value` without secrets.
+    """Returns a copy of `value` without secrets. `key`: the key under which it was found.
 
-    Under a key that names a secret everything is hidden but None, booleans and "". Texts go through
-    `scrub_text`; numbers, times and UUIDs stay; bytes become text and odd objects their scrubbed `repr`.
+    The value of a secret key is hidden unless it is None, a boolean or "". Texts go through `scrub_text`;
+    numbers, times and UUIDs are kept; bytes become text, and other objects their scrubbed `repr`.
     """
     return Walk().scrub(value, key, DEEPEST)
 
 
 class Walk:
-    """One value's scrubbing: counts what it saw, so that even a cycle ends."""
+    """Scrubs one value, and counts the values in it, so that even a cycle ends."""
 
     def __init__(self) -> None:
         self.left = MOST_VALUES
 
     def scrub(self, value: Any, key: object, depth: int) -> Any:
         self.left -= 1
-        # Not isinstance: it asks a lazy object for its class, which may cost a query.
+        # Not isinstance: it evaluates a lazy object, which may cost a query.
         kind = type(value)
         if value is None or kind is bool or (kind is str and not value):
             return value
@@ -63,7 +64,7 @@ class Walk:
             if issubclass(type(value), Mapping):
                 return self.scrub_mapping(value, depth - 1)
             scrubbed = self.scrub_items(list(value), key, depth - 1)
-        except Exception:  # noqa: BLE001  (changed by another thread meanwhile, or odd in its own way)
+        except Exception:  # noqa: BLE001  (another thread changed it, or its own methods fail)
             return f"<{type(value).__name__}>"
         return tuple(scrubbed) if issubclass(type(value), tuple) else scrubbed
 
@@ -77,7 +78,7 @@ class Walk:
         return scrubbed
 
     def scrub_mapping(self, value: Mapping[Any, Any], depth: int) -> dict[Any, Any]:
-        """Keys may hold secrets too. `{"name": "password", "value": …}` is a pair as well."""
+        """Scrubs keys and values. `{"name": "password", "value": …}` counts as a pair, too."""
         named = value.get("name") if "value" in value else None
         scrubbed: dict[Any, Any] = {}
         for name, item in value.items():
@@ -100,11 +101,11 @@ def is_name_of_secret(name: object) -> bool:
 
 
 def text_of(value: Any) -> str:
-    """`value` as text, whatever it is."""
+    """Returns `value` as text; never raises."""
     kind = type(value)
     try:
         if issubclass(kind, bytes | bytearray):
             return str(value, "utf-8", "backslashreplace")
         return str(value) if issubclass(kind, str) else repr(value)
-    except Exception:  # noqa: BLE001  (somebody else's __repr__ must not cost us the log line)
+    except Exception:  # noqa: BLE001  (a failing __repr__ must not lose the log line)
         return f"<{type(value).__name__}>"

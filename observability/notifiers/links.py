@@ -1,4 +1,4 @@
-"""Which addresses from labels and annotations may become a link."""
+"""Decides which addresses from labels and annotations may become a link."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ SAFE = "%/:?#[]@!$&'()*+,;=~-._"
 
 
 def safe_url(url: str, longest: int = LONGEST_URL) -> str:
-    """`url` as it can be put in a link, "" when it should not be one.
+    """Returns `url` as it can be put in a link; "" when it must not become one.
 
-    Only http and https to a host in plain ASCII, without a user name (`https://bank.example@evil.example`).
+    Accepts http and https to a host in ASCII, at most `longest` characters, and without a user name, because
+    `https://bank.example@evil.example` misleads the reader.
     """
     if not url or len(url) > longest or not url.isprintable():
         return ""

@@ -1,4 +1,4 @@
-"""How severities are shown. Only the four of `observability.severities` are passed on to a vendor."""
+"""Prepares severities for messages. A vendor is sent only the four of `observability.severities`."""
 
 from __future__ import annotations
 
@@ -10,14 +10,18 @@ EMOJI = {"critical": "🔴", "error": "🟠", "warning": "🟡", "info": "🔵"}
 
 
 def known_severity(severity: str) -> str:
-    """One of SEVERITIES; an unknown or empty one is an error, so that it is neither lost nor a false page."""
+    """Returns one of SEVERITIES.
+
+    An unknown or empty severity becomes `error`: it is sent, but not as a page.
+    """
     return severities.read(severity).severity if severity.strip() else severities.WHEN_UNKNOWN
 
 
 def unknown_severity(alert: AlertFacts) -> str:
-    """What the label of an alert says that no table knows, as hostile as any label; "" when it is known."""
+    """Returns the unknown value of the label `severity`; "" when it is known. The text is not trusted."""
     return alert.labels.get("severity", "") or "(empty)" if alert.severity_is_unknown else ""
 
 
 def worst(given: list[str]) -> str:
+    """Returns the most severe of `given`; `info` when there is none."""
     return min(map(known_severity, given), key=SEVERITIES.index, default="info")

@@ -1,6 +1,8 @@
-"""Hostile text made harmless and short, for any vendor. The vendor's own escaping comes after it.
+"""Removes dangerous characters from text and shortens it, for any vendor. The vendor's escaping comes after
+it.
 
-Lengths are counted in UTF-16 units: whatever Slack and PagerDuty count, it is not more.
+Lengths are counted in UTF-16 units: by any way of counting that Slack or PagerDuty may use, a text is not
+longer.
 """
 
 from __future__ import annotations
@@ -10,9 +12,10 @@ from collections.abc import Callable
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 ELLIPSIS = "…"
-# Enough for any script and for emoji; more is zalgo, which paints over the lines around it.
+# Enough for any script and for emoji. More combining marks would be drawn over the lines around the text.
 MOST_MARKS_IN_A_ROW = 4
-# Joins emoji families and shapes Persian; every other invisible format character only hides or reverses text.
+# They join emoji and are needed in Persian. Every other invisible format character only hides or reverses
+# text.
 KEPT_INVISIBLE = "\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}"
 ROOM_FOR_A_COUNT = 80
 
@@ -20,7 +23,7 @@ Width = Callable[[str], int]
 
 
 class _Harmless(dict[int, str]):
-    """For str.translate: fills itself with what becomes of each character it meets."""
+    """A table for str.translate that computes the replacement of a character when it is first needed."""
 
     def __missing__(self, code: int) -> str:
         self[code] = harmless = _harmless(chr(code))
@@ -28,6 +31,7 @@ class _Harmless(dict[int, str]):
 
 
 def _harmless(character: str) -> str:
+    """Returns what replaces `character`: itself, a newline, a space, U+FFFD or nothing."""
     category = unicodedata.category(character)
     if character in "\n\v\f\r\x85" or category in ("Zl", "Zp"):
         return "\n"
@@ -37,7 +41,7 @@ def _harmless(character: str) -> str:
         return REPLACEMENT
     if category == "Cf" and character in KEPT_INVISIBLE:
         return character
-    if "\U000e0000" <= character <= "\U000e0fff":  # tags and variation selectors: never seen, some are marks
+    if "\U000e0000" <= character <= "\U000e0fff":  # tags and variation selectors: invisible
         return ""
     # Controls, bidi overrides, zero-width, soft hyphens, private use, noncharacters.
     return "" if category in ("Cc", "Cf", "Cn", "Co") else character
@@ -47,7 +51,8 @@ _TABLE = _Harmless()
 
 
 def clean(text: str) -> str:
-    """`text` without controls, bidi overrides, invisible characters, lone surrogates and piled-up accents."""
+    """Returns `text` without control characters, bidi overrides, invisible characters, lone surrogates, and
+    without more than MOST_MARKS_IN_A_ROW accents in a row."""
     if text.isascii() and text.isprintable():
         return text.strip()
     cleaned = text.replace("\r\n", "\n").translate(_TABLE)
@@ -67,12 +72,12 @@ def _thinned(text: str) -> str:
 
 
 def utf16_units(character: str) -> int:
-    """1, or 2 beyond the basic plane (where a surrogate pair must not be cut)."""
+    """Returns 1, or 2 for a character beyond the basic plane (a surrogate pair, which must not be cut)."""
     return 1 if character <= "\uffff" else 2
 
 
 def utf16_length(text: str) -> int:
-    """Of text that is clean: it has no lone surrogates."""
+    """Returns the length of a text from `clean`: it must have no lone surrogates."""
     return len(text.encode("utf-16-le")) // 2
 
 
@@ -81,10 +86,11 @@ def width_of(text: str, width: Width = utf16_units) -> int:
 
 
 def fitted(raw: str, limit: int, *, width: Width = utf16_units, one_line: bool = False) -> str:
-    """`raw`, cleaned, at most `limit` wide; a cut is said: "… (n more characters)", or "…" in small places.
+    """Returns `raw` cleaned and cut off at `limit`.
 
-    `width` is what one character will take after the vendor's escaping; so an escape is never cut in two.
-    Only the beginning of a huge text is looked at: the cost depends on `limit`, not on the text.
+    A cut is shown as "… (n more characters)", or as "…" where `limit` is small. `width` returns what one
+    character takes after the vendor's escaping, so that no escape sequence is cut. Only the beginning of a
+    very long text is read: the cost depends on `limit`, not on the length of the text.
     """
     head = raw[: 4 * limit + 64]
     unseen = len(raw) - len(head)
@@ -101,7 +107,8 @@ def _suffix(limit: int, cut: int) -> str:
 
 
 def _whole_characters(text: str, room: int, width: Width) -> int:
-    """How many characters fit in `room`, not parting an accent or a joined emoji from its base."""
+    """Returns how many characters fit in `room` without separating an accent or a joined emoji from its
+    base."""
     used = 0
     for end, character in enumerate(text):
         used += width(character)

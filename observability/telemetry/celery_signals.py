@@ -1,6 +1,6 @@
-"""Celery's processes in metrics, logs and traces: slots, tasks, and the request that caused a task.
+"""Connects Celery's signals to metrics, logs and traces, and passes the request id on to tasks.
 
-Imported by amani/celery.py for its signal handlers.
+amani/celery.py imports it for its signal handlers.
 """
 
 from time import perf_counter
@@ -30,7 +30,7 @@ from observability.telemetry.traces import tasks as task_spans
 from observability.telemetry.traces.current import current_exemplar
 
 HEADER = "amani_request_id"
-# A task that raises Ignore or Reject has ended as its author meant it to.
+# A task that raises Ignore or Reject ended as intended.
 OUTCOMES = {"SUCCESS": "success", "IGNORED": "success", "REJECTED": "success", "RETRY": "retry"}
 
 started_at: dict[str, float] = {}
@@ -50,7 +50,7 @@ def start_pool_child(**_: object) -> None:
 
 @worker_process_shutdown.connect
 def stop_pool_child(**_: object) -> None:
-    """A child ends by os._exit, which runs no atexit."""
+    """Stops telemetry in a child, which ends by os._exit and so runs no atexit handler."""
     processes.stop()
 
 
@@ -62,13 +62,13 @@ def start_beat(**_: object) -> None:
 
 
 def show_beat(**_: object) -> None:
-    """Before each task of the schedule; the one for `deliver-due` comes every second."""
+    """Updates beat's heartbeat before each scheduled task; `deliver-due` is scheduled every second."""
     record_beat_heartbeat()
 
 
 @before_task_publish.connect
 def send_request_id(headers: dict[str, Any] | None = None, **_: object) -> None:
-    clock.count_if_due()  # beat does nothing else
+    clock.count_if_due()  # beat only publishes tasks
     identifier = current_request_id()
     if headers is None:
         return

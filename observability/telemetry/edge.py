@@ -1,4 +1,4 @@
-"""What answers before Django: `/metrics` and the ping, which must work when nothing else does."""
+"""Answers `/metrics` and the ping before Django, so that they work when nothing else does."""
 
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
@@ -26,7 +26,10 @@ ALIASES = {
 
 
 class Edge:
-    """A WSGI application around Django's: no middleware, no Host check, no session, no database."""
+    """Wraps Django's WSGI application.
+
+    It answers EDGE_ANSWERS itself: no middleware, Host check or database.
+    """
 
     def __init__(self, application: "WSGIApplication") -> None:
         self.application = application

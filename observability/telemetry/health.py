@@ -1,9 +1,9 @@
-"""Health for people, monitors and load balancers.
+"""Answers health checks of operators, monitors and load balancers.
 
-`ping` says that the process answers, `readiness` whether it can serve, `health` what is wrong. Each check
-is bounded to a second: it runs in a thread that is left behind when its server hangs, and no second one is
-started meanwhile. Answers go to anybody, so they name no host, user or driver message; those are in the
-log.
+`ping` answers while the process runs, `readiness` says whether it can serve requests, `health` reports every
+check. A check takes at most a second: it runs in a thread of its own, which is abandoned when its server does
+not answer, and no second thread is started while it lives. The answers are public, so they contain no host,
+user or driver message; those are in the log.
 """
 
 import json
@@ -28,7 +28,7 @@ from psycopg import sql
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from core.sqlstates import WORDS, Reason, reason_of_no_connection
+from core.sqlstates import DESCRIPTIONS, Reason, reason_of_no_connection
 from observability.telemetry.database_hosts import Hosts
 from observability.telemetry.metrics.exposition import Answer
 
@@ -39,13 +39,13 @@ READINESS_CACHE_SECONDS = 1.0
 WORKER_STALE_SECONDS = 60
 
 database_hosts = Hosts()
-# What Redis answers to a write that it refuses, by the first word of its answer.
+# The first word of Redis's error for a rejected write -> what the check reports.
 REFUSED_WRITES = {
     "OOM": "refuses writes: its memory is full (maxmemory)",
     "READONLY": "refuses writes: it is a replica",
     "MISCONF": "refuses writes: it cannot save to its disk",
     "NOREPLICAS": "refuses writes: too few replicas are connected",
-    "NOPERM": "refuses writes: the user in REDIS_URL may not",
+    "NOPERM": "refuses writes: the user in REDIS_URL lacks the permission",
     "LOADING": "is loading its data",
     "NOAUTH": "refuses the password in REDIS_URL",
     "WRONGPASS": "refuses the password in REDIS_URL",
@@ -54,7 +54,7 @@ REFUSED_WRITES = {
 
 @dataclass(frozen=True)
 class Check:
-    """`status` is ok, error, or unknown when something before it failed."""
+    """The result of one check. `status` is ok, error, or unknown when the check before it failed."""
 
     status: str
     time_ms: float
@@ -63,18 +63,19 @@ class Check:
 
 @dataclass
 class Run:
-    """One run of a probe: its thread, and what it has found so far."""
+    """One run of a probe: its thread, and the checks that are finished."""
 
     started: float = field(default_factory=monotonic)
     checks: dict[str, Check] = field(default_factory=dict)
     thread: threading.Thread | None = None
 
     def report(self, name: str, status: str, detail: str) -> None:
+        """Stores the result of the check `name`, with the time since the start of the run."""
         self.checks[name] = Check(status, round((monotonic() - self.started) * 1000, 1), detail)
 
 
 class Probe:
-    """Asks one server in a thread of its own. Callers at the same time share a run."""
+    """Checks one server in a thread of its own. Concurrent callers share one run."""
 
     def __init__(self, names: tuple[str, ...], ask: Callable[[Run], None]) -> None:
         self.names = names
@@ -83,6 +84,7 @@ class Probe:
         self.current: Run | None = None
 
     def start(self) -> Run:
+        """Returns the run in progress, or starts one."""
         with self.lock:
             run = self.current
             if run is None or run.thread is None or not run.thread.is_alive():
@@ -94,13 +96,17 @@ class Probe:
     def ask_safely(self, run: Run) -> None:
         try:
             self.ask(run)
-        except Exception:  # the edge of this thread: whatever it was, the check has failed
+        except Exception:  # the top of this thread: on any error, the check has failed
             logger.exception("health_check_failed", extra={"checks": self.names})
             for name in self.names:
                 if name not in run.checks:
-                    run.report(name, "error", "the check itself failed, see the log")
+                    run.report(name, "error", "the check itself failed; see the log")
 
     def finish(self, run: Run) -> dict[str, Check]:
+        """Returns the checks of `run`.
+
+        Waits until BUDGET_SECONDS after its start; a missing one is an error.
+        """
         if run.thread is not None:
             run.thread.join(max(0.0, run.started + BUDGET_SECONDS - monotonic()))
         found = dict(run.checks)
@@ -122,20 +128,22 @@ def ask_database(run: Run) -> None:
         if "database" not in run.checks:
             reason = reason_of_no_connection(error)
             lost = reason is Reason.CONNECTION_LOST
-            run.report("database", "error", "cannot connect" if lost else WORDS[reason])
+            run.report("database", "error", "cannot connect" if lost else DESCRIPTIONS[reason])
         for name in ("migrations", "worker"):
             if name not in run.checks:
                 run.report(name, "unknown", "not checked without the database")
 
 
 def check_writes(run: Run, connection: psycopg.Connection[Any]) -> None:
-    """Alerts, sign-in and tasks all write, so a database that refuses it serves nobody. This writes
-    nothing itself: a full disk is seen only by what fails on it."""
+    """Checks that the database accepts writes: alerts, sign-in and tasks all need them.
+
+    It writes nothing itself, so it does not notice a full disk.
+    """
     row = connection.execute("SELECT current_setting('transaction_read_only')").fetchone()
     if row == ("off",):
         run.report("database", "ok", "answered")
     else:
-        run.report("database", "error", WORDS[Reason.READ_ONLY])
+        run.report("database", "error", DESCRIPTIONS[Reason.READ_ONLY])
 
 
 def check_migrations(run: Run, connection: psycopg.Connection[Any]) -> None:
@@ -155,7 +163,7 @@ def check_migrations(run: Run, connection: psycopg.Connection[Any]) -> None:
 
 @cache
 def migrations_on_disk() -> Mapping[tuple[str, str], tuple[tuple[str, str], ...]]:
-    """Each migration of this code, with those that it replaces when it is squashed."""
+    """Returns each migration of this code, with those that it replaces if it is squashed."""
     loader = MigrationLoader(None)
     return {key: tuple(loader.disk_migrations[key].replaces) for key in loader.graph.nodes}
 
@@ -185,8 +193,11 @@ def check_worker(run: Run, connection: psycopg.Connection[Any]) -> None:
 
 
 def ask_broker(run: Run) -> None:
-    """Sets a key only if it exists, which it does not: a write that Redis refuses like any other when it is
-    full, a replica or unable to save, and that leaves nothing behind when it is well."""
+    """Checks that Redis accepts writes, by setting a key only if it exists, which it does not.
+
+    Redis rejects this like any other write when it is full, a replica or unable to save. Otherwise it stores
+    nothing.
+    """
     client = redis.Redis.from_url(
         settings.REDIS_URL, socket_timeout=0.5, socket_connect_timeout=0.5, retry=Retry(NoBackoff(), 0)
     )
@@ -194,15 +205,15 @@ def ask_broker(run: Run) -> None:
         client.set("amani:health", "", xx=True)
     except redis.RedisError as error:
         logger.warning("health_broker_unreachable", extra={"error": str(error)})
-        run.report("broker", "error", why_not(error))
+        run.report("broker", "error", public_reason(error))
     else:
-        run.report("broker", "ok", "takes writes")
+        run.report("broker", "ok", "accepts writes")
     finally:
         client.close()
 
 
-def why_not(error: redis.RedisError) -> str:
-    """What people are told; the error itself, which may name hosts, is in the log."""
+def public_reason(error: redis.RedisError) -> str:
+    """Returns the reason that the answer gives. The error itself may name hosts; it is in the log."""
     code = error.status_code or str(error).partition(" ")[0]
     if code in REFUSED_WRITES:
         return REFUSED_WRITES[code]
@@ -216,16 +227,18 @@ broker_probe = Probe(("broker",), ask_broker)
 
 
 def run_checks(*probes: Probe) -> dict[str, Check]:
-    """All checks of `probes`, side by side, within a second in all."""
+    """Runs `probes` in parallel, within BUDGET_SECONDS, and returns their checks by name."""
     runs = [(probe, probe.start()) for probe in probes]
     return {name: check for probe, run in runs for name, check in probe.finish(run).items()}
 
 
 def can_serve(checks: Mapping[str, Check]) -> bool:
+    """Whether requests can be served: the database accepts writes and every migration is applied."""
     return checks["database"].status == "ok" and checks["migrations"].status == "ok"
 
 
 def overall(checks: Mapping[str, Check]) -> str:
+    """Returns `ok`, `degraded` (requests can be served, but a check fails) or `error`."""
     if not can_serve(checks):
         return "error"
     return "ok" if all(check.status == "ok" for check in checks.values()) else "degraded"
@@ -238,7 +251,7 @@ def as_json(checks: Mapping[str, Check]) -> dict[str, dict[str, object]]:
 @never_cache
 @require_safe
 def health_view(_request: HttpRequest) -> JsonResponse:
-    """Every check with its time. 200 while requests can be served, also when `degraded`; else 503."""
+    """Answers with every check and its time: 200 while requests can be served (ok, degraded), else 503."""
     checks = run_checks(database_probe, broker_probe)
     body = {
         "status": overall(checks),
@@ -250,7 +263,7 @@ def health_view(_request: HttpRequest) -> JsonResponse:
 
 
 class Readiness:
-    """The last answer for a second, so that probes of many load balancers cost one check."""
+    """Keeps the last checks for READINESS_CACHE_SECONDS, so that several load balancers cost one check."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()

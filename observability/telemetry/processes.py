@@ -1,4 +1,4 @@
-"""What each process does when it starts and ends: a slot for its metrics, its traces, its errors."""
+"""Starts and stops the telemetry of a process: its slot for metrics, its traces, its error reports."""
 
 import atexit
 import logging
@@ -20,16 +20,16 @@ from observability.telemetry.metrics.values import Counter, store
 
 logger = logging.getLogger(__name__)
 
-# A supervisor that stops Amani waits this long for spans and errors that nobody may be there to take.
-# Celery itself takes two to end, and the whole worker may take three.
+# How long a process waits at its end to send spans and errors, also when their server is down. Celery itself
+# needs two seconds to end, and a supervisor may give the whole worker three.
 EXIT_SECONDS = 0.8
 
 
 class ProcessClock:
-    """Adds the processor time of this process to its role's counter, at most once a second.
+    """Adds the processor time of this process to the counter of its role, at most once a second.
 
-    Reading /proc at the scrape instead would make the sum fall whenever a worker is recycled, and
-    Prometheus takes a falling counter for a restart: the next rate would be thousands of seconds too high.
+    If the scrape read /proc instead, the sum would fall whenever a worker is recycled. Prometheus takes a
+    falling counter for a restart, so the next rate would be thousands of seconds too high.
     """
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ class ProcessClock:
             self.count()
 
     def restart(self) -> None:
-        """A forked child's processor time starts at zero."""
+        """Starts from zero in a forked child, as its processor time does."""
         self.counted = 0.0
         self.due = 0.0
 
@@ -59,10 +59,10 @@ os.register_at_fork(after_in_child=clock.restart)
 
 
 def claim(kind: str) -> None:
-    """Takes a metrics slot for this process: `web`, `worker`, `worker-main`, `beat` or `command`.
+    """Takes a metrics slot for this process. `kind`: `web`, `worker`, `worker-main`, `beat` or `command`.
 
-    Without PROMETHEUS_MULTIPROC_DIR the process keeps its metrics to itself. A disk that is full or
-    read-only costs the metrics of this process, which the log says, and not the process.
+    Without PROMETHEUS_MULTIPROC_DIR the metrics stay in this process. If the disk is full or read-only, the
+    process runs without exported metrics and logs `metrics_not_exported`.
     """
     if not settings.PROMETHEUS_MULTIPROC_DIR:
         return
@@ -71,14 +71,17 @@ def claim(kind: str) -> None:
         store.attach(slot)
     except OSError:
         store.release()
-        logger.exception("metrics_invisible", extra={"directory": settings.PROMETHEUS_MULTIPROC_DIR})
+        logger.exception("metrics_not_exported", extra={"directory": settings.PROMETHEUS_MULTIPROC_DIR})
         return
     clock.counter = process_cpu_seconds.get(slot.role)
     clock.count()
 
 
 def start(kind: str) -> None:
-    """Begins to be seen: `web`, `worker`, `worker-main`, `beat` or `command`. To be called after fork."""
+    """Starts metrics, traces and error reports of this process. Call it after a fork.
+
+    `kind`: `web`, `worker`, `worker-main`, `beat` or `command`.
+    """
     claim(kind)
     sys.excepthook, threading.excepthook = print_unhandled, print_unhandled_of_thread
     if kind != "worker-main":  # it runs no task, and its children must not inherit a thread
@@ -90,7 +93,7 @@ def start(kind: str) -> None:
 def print_unhandled(
     _kind: type[BaseException], exception: BaseException, _traceback: TracebackType | None
 ) -> None:
-    """What Python prints when nobody handled an exception, without the secrets in it."""
+    """Prints an unhandled exception as Python does, without the secrets in it."""
     sys.stderr.write(scrub_text("".join(format_exception(exception))))
 
 

@@ -1,4 +1,4 @@
-"""The secrets that Amani was given, for the scrubber to know by sight."""
+"""Lists the secrets in the settings, so that the scrubber can find them in any text."""
 
 from collections.abc import Iterator
 from urllib.parse import quote, unquote, urlsplit
@@ -10,6 +10,7 @@ from observability.notifiers import registry
 
 
 def configured_secrets() -> Iterator[str]:
+    """Yields each configured secret; "" for one that is not set."""
     yield settings.SECRET_KEY
     yield from settings.SECRET_KEY_FALLBACKS
     yield settings.ALERT_WEBHOOK_TOKEN

@@ -208,7 +208,7 @@ def test_a_check_that_breaks_says_so() -> None:
 
     checks = health.run_checks(health.Probe(("database",), ask))
     assert checks["database"].status == "error"
-    assert checks["database"].detail == "the check itself failed, see the log"
+    assert checks["database"].detail == "the check itself failed; see the log"
 
 
 @pytest.mark.django_db(transaction=True)

@@ -51,7 +51,7 @@ def test_an_unusable_folder_costs_the_metrics_and_not_the_process(
     settings.PROMETHEUS_MULTIPROC_DIR = str(tmp_path / "file" / "metrics")
     claim("web")
     assert store.slot is None
-    assert [record.message for record in caplog.records] == ["metrics_invisible"]
+    assert [record.message for record in caplog.records] == ["metrics_not_exported"]
 
 
 def test_an_unusable_file_costs_the_metrics_and_not_the_process(tmp_path: Path, settings: Any) -> None:

@@ -191,7 +191,7 @@ def test_a_fault_of_ours_is_logged_and_counted_and_raises_nothing(
     dropped = Change(EVENTS, outcome="dropped")
     monkeypatch.setattr(error_events, "about_here", fails)
     capture_exception(raised(ValueError()))
-    assert [line.message for line in caplog.records] == ["sentry_event_not_made"]
+    assert [line.message for line in caplog.records] == ["sentry_event_failed"]
     assert dropped() == 1
 
 

@@ -10,7 +10,7 @@ import pytest
 from django.db import Error as DatabaseError
 from django.db import InterfaceError, OperationalError, close_old_connections, connection, transaction
 
-from core.sqlstates import OUTAGES, WORDS, Outage, Reason, is_outage, outage_of
+from core.sqlstates import DESCRIPTIONS, OUTAGES, Outage, Reason, is_outage, outage_of
 from local.services import PrivatePostgres
 from observability.models import Heartbeat
 from observability.tests.read_only import read_only_database
@@ -80,7 +80,7 @@ def session() -> int | None:
 def test_the_rows_below_are_all_of_the_table() -> None:
     assert {state for state in OUTAGES if len(state) == 5} <= {row[0] for row in ROWS}
     assert {state for state in OUTAGES if len(state) == 2} == {"08", "53"}
-    assert set(WORDS) == set(Reason)
+    assert set(DESCRIPTIONS) == set(Reason)
 
 
 def met(sqlstate: str) -> tuple[Outage | None, bool]:

@@ -313,5 +313,5 @@ def test_a_command_ends_with_one_line_that_says_why(installation: Installation) 
     assert created.returncode == 1
     assert created.stderr.splitlines()[-2:] == [
         f"The database {REFUSES_WRITES}: cannot execute INSERT in a read-only transaction",
-        "Run the command again once it is well.",
+        "Run the command again when the outage is over.",
     ]

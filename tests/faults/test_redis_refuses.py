@@ -94,7 +94,7 @@ def test_the_worker_waits_for_a_redis_that_refuses_writes_and_health_says_why(
         finally:
             mend()
 
-    assert wait_until(lambda: broker(installation)[2] == {"status": "ok", "detail": "takes writes"})
+    assert wait_until(lambda: broker(installation)[2] == {"status": "ok", "detail": "accepts writes"})
     installation.await_heartbeat()
     installation.await_settled()
     assert lost(slack, triggers([1, 2, 3])) == lost(pagerduty, triggers([1, 2, 3])) == set()

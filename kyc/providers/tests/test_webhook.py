@@ -179,7 +179,10 @@ def test_a_body_that_breaks_off_is_asked_for_again(
 ) -> None:
     monkeypatch.setattr("django.http.request.HttpRequest.read", Mock(side_effect=[read]))
     response = call_back(signed_body())
-    assert (response.status_code, response.json()["message"]) == (503, "The body broke off. Send it again.")
+    assert (response.status_code, response.json()["message"]) == (
+        503,
+        "The body is incomplete. Send it again.",
+    )
     assert not ProviderEvent.objects.exists()
 
 

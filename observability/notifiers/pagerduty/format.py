@@ -1,4 +1,4 @@
-"""One alert as an event of PagerDuty's Events API v2 (developer docs, events-API-v2/01 to 03)."""
+"""Builds the event of one alert for PagerDuty's Events API v2 (developer docs, events-API-v2/01 to 03)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DEDUP_KEY_LIMIT = 255
 SOURCE_LIMIT = 255
 URL_LIMIT = 2000
 NAME_LIMIT = 255
-# The event may take 512,000 bytes. Everything beside labels, annotations and description stays below 30,000.
+# An event may have 512,000 bytes. Without labels, annotations and description it stays below 30,000.
 LABELS_BYTES = 200_000
 ANNOTATIONS_BYTES = 200_000
 DESCRIPTION_BYTES = 50_000
@@ -27,7 +27,10 @@ ACTIONS = {Kind.ACKNOWLEDGE: "acknowledge", Kind.RESOLVE: "resolve"}
 
 
 def event_for(message: Message, *, routing_key: str) -> dict[str, Any]:
-    """Return the body for /v2/enqueue, at most 512,000 bytes as JSON. A one-off message is a page too."""
+    """Returns the body for /v2/enqueue, at most 512,000 bytes as JSON.
+
+    A one-off message is a trigger, too.
+    """
     action = ACTIONS.get(message.kind, "trigger")
     event = {
         "routing_key": routing_key,
@@ -35,22 +38,22 @@ def event_for(message: Message, *, routing_key: str) -> dict[str, Any]:
         "dedup_key": dedup_key_for(message.alert.dedup_key),
     }
     if action == "trigger":
-        event |= _what_happened(message)
+        event |= _trigger_details(message)
     return event
 
 
 def dedup_key_for(key: str) -> str:
-    """`key`, or its hash when PagerDuty could not take it as it is; the same for trigger and resolve."""
+    """Returns `key`, or its hash when PagerDuty cannot accept it; the same for trigger and resolve."""
     if key and len(key) <= DEDUP_KEY_LIMIT and key == clean(key) and utf16_length(key) <= DEDUP_KEY_LIMIT:
         return key
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _what_happened(message: Message) -> dict[str, Any]:
+def _trigger_details(message: Message) -> dict[str, Any]:
     alert = message.alert
-    told: dict[str, Any] = {"payload": _payload(message), "client": "Amani", "links": _links(alert)}
+    details: dict[str, Any] = {"payload": _payload(message), "client": "Amani", "links": _links(alert)}
     address = safe_url(alert.console_url, URL_LIMIT)
-    return told | ({"client_url": address} if address else {})
+    return details | ({"client_url": address} if address else {})
 
 
 def _payload(message: Message) -> dict[str, Any]:
@@ -71,12 +74,12 @@ def _payload(message: Message) -> dict[str, Any]:
 
 
 def summary(message: Message) -> str:
-    """What the phone shows: test or not, name, where, what happens."""
+    """Returns the line that a phone shows: test or not, name, environment, summary."""
     alert = message.alert
     test = "[TEST] " if alert.is_test else ""
-    doubt = ", severity unknown" if alert.severity_is_unknown else ""
-    said = f"{test}{fitted(alert.alertname, NAME_LIMIT, one_line=True)} ({_environment(message)}{doubt})"
-    return fitted(f"{said}: {alert.summary}" if alert.summary else said, SUMMARY_LIMIT, one_line=True)
+    unknown = ", severity unknown" if alert.severity_is_unknown else ""
+    line = f"{test}{fitted(alert.alertname, NAME_LIMIT, one_line=True)} ({_environment(message)}{unknown})"
+    return fitted(f"{line}: {alert.summary}" if alert.summary else line, SUMMARY_LIMIT, one_line=True)
 
 
 def _environment(message: Message) -> str:
@@ -93,8 +96,8 @@ def _first_label(alert: AlertFacts, *names: str) -> str:
 def _details(message: Message) -> dict[str, Any]:
     alert = message.alert
     given = unknown_severity(alert)
-    doubt = {"severity_unknown": fitted(given, NAME_LIMIT, one_line=True)} if given else {}
-    return doubt | {
+    unknown = {"severity_unknown": fitted(given, NAME_LIMIT, one_line=True)} if given else {}
+    return unknown | {
         "environment": _environment(message),
         "description": fitted(alert.description, DESCRIPTION_BYTES, width=json_bytes),
         "labels": trimmed(alert.labels, LABELS_BYTES),
@@ -104,15 +107,16 @@ def _details(message: Message) -> dict[str, Any]:
 
 
 def _other_annotations(alert: AlertFacts) -> dict[str, str]:
-    """Those that are not already the summary, the description or a link, whatever they are called."""
-    said = {alert.summary, alert.description, alert.runbook_url}
-    return {name: value for name, value in alert.annotations.items() if value not in said}
+    """Returns the annotations whose values are not already shown as summary, description or runbook."""
+    shown = {alert.summary, alert.description, alert.runbook_url}
+    return {name: value for name, value in alert.annotations.items() if value not in shown}
 
 
 def trimmed(values: Mapping[str, str], most_bytes: int) -> dict[str, str]:
-    """As many of `values` as fit, short ones first, so that one huge label doesn't push out the others."""
+    """Returns as many of `values` as fit in `most_bytes`, short ones first: one long label leaves room for
+    others."""
     kept: dict[str, str] = {}
-    left = most_bytes - 100  # for the word on what was left out
+    left = most_bytes - 100  # room for the note on what was left out
     for name in sorted(values, key=lambda name: (len(values[name]), name)):
         short, value = (
             fitted(name, NAME_LIMIT, one_line=True),
@@ -128,7 +132,7 @@ def trimmed(values: Mapping[str, str], most_bytes: int) -> dict[str, str]:
 
 
 def json_bytes(character: str) -> int:
-    """What a character takes in JSON that is escaped to ASCII, the longest form that a client may send."""
+    """Returns the bytes of a character in JSON escaped to ASCII, the longest form that a client may send."""
     if character.isascii():
         return 2 if character in '"\\\n' else 1
     return 6 if character <= "\uffff" else 12

@@ -1,4 +1,4 @@
-"""PagerDuty's Events API v2: what is sent, and what 202, 400 and 429 mean."""
+"""Notifies through PagerDuty's Events API v2, and reads its responses 202, 400 and 429."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from observability.notifiers.base import (
 )
 from observability.notifiers.pagerduty.format import event_for
 
-# PagerDuty's page on limits: after a 429 try again, 30 seconds apart.
+# PagerDuty's documentation of its limits: after a 429, wait 30 seconds between attempts.
 WAIT_AFTER_429_SECONDS = 30.0
 
 
 class PagerDuty(Notifier):
-    """One page per episode, so digests are not for PagerDuty. A one-off message is a page of its own.
+    """PagerDuty gets one incident for each episode, and no digests. A one-off message is an incident, too.
 
     An unconfirmed end is not sent: the incident stays open until the end is confirmed.
     """
@@ -44,8 +44,8 @@ class PagerDuty(Notifier):
         return OutgoingRequest(url=settings.PAGERDUTY_EVENTS_URL, json=event)
 
     def meaning_of(self, response: VendorResponse) -> Outcome:
-        status, said = response.status, response.body.strip()
-        reason = reason_of(status, said, self.secrets())
+        status, body = response.status, response.body.strip()
+        reason = reason_of(status, body, self.secrets())
         if status == 202:
             return Delivered()
         if status == 429:
@@ -55,13 +55,16 @@ class PagerDuty(Notifier):
         if status in (408, 425) or status >= 500:
             return RetryLater(seconds_to_wait(response.headers, response.body), reason)
         if 200 <= status < 300:
-            # Not PagerDuty's 202: a proxy or a portal answered. The dedup_key makes another try harmless.
-            return RetryLater(None, f"{reason} (PagerDuty answers 202)")
-        our_fault = status == 413 or (status == 400 and not _names_the_key(said))
-        return Rejected(reason, flags_channel=not our_fault)
+            # PagerDuty answers 202; this response is from a proxy. The dedup_key makes another attempt safe.
+            return RetryLater(None, f"{reason} (expected: 202)")
+        is_about_message = status == 413 or (status == 400 and not _is_about_key(body))
+        return Rejected(reason, flags_channel=not is_about_message)
 
     def pace(self) -> Pace:
-        """At most `PAGERDUTY_EVENTS_PER_MINUTE` in any 60 seconds, a burst of a twelfth of them included."""
+        """Returns a pace of at most `PAGERDUTY_EVENTS_PER_MINUTE` events in any 60 seconds.
+
+        A twelfth of them may be sent as a burst.
+        """
         limit = settings.PAGERDUTY_EVENTS_PER_MINUTE
         if limit <= 0:
             return Pace()
@@ -78,7 +81,7 @@ class PagerDuty(Notifier):
         return (key,) if key else ()
 
 
-def _names_the_key(said: str) -> bool:
-    """`{"status": "invalid event", "errors": ["'routing_key' is invalid"]}` is a 400 like any other."""
-    lowered = said.lower().replace("_", " ")
+def _is_about_key(body: str) -> bool:
+    """Whether a 400 is about the routing key: `{"errors": ["'routing_key' is invalid"], …}`."""
+    lowered = body.lower().replace("_", " ")
     return "routing key" in lowered or "service key" in lowered

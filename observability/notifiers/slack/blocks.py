@@ -1,8 +1,8 @@
-"""Slack's Block Kit, within its limits (contract: "Reference: blocks" and "Formatting message text").
+"""Builds blocks of Slack's Block Kit within its limits.
 
-Text from outside is `plain_text` wherever that will do: Slack formats nothing in it. Where it must be
-mrkdwn it is inside a code span or made of characters that format nothing, and `verbatim` keeps Slack from
-linking bare words.
+Source: Slack's "Reference: blocks" and "Formatting message text". Text from outside is `plain_text` where
+possible: Slack formats nothing in it. Where it must be mrkdwn, it is inside a code span or has only
+characters that format nothing, and `verbatim` stops Slack from turning words into links.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MESSAGE_LIMIT = 12_000
 
 ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _ESCAPES = str.maketrans(ENTITIES)
-# Look-alikes: the real ones would end the bold or the code span that they stand in.
+# Similar characters: the real ones would end the bold text or the code span around them.
 _LOOKALIKES = str.maketrans(
     {"`": "\N{MODIFIER LETTER GRAVE ACCENT}", "*": "\N{ASTERISK OPERATOR}", "~": "\N{TILDE OPERATOR}"}
 )
@@ -34,40 +34,44 @@ _NAME = re.compile(r"[A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?", re.ASCII)
 
 
 def escaped_width(character: str) -> int:
+    """Returns how many UTF-16 units a character takes after escaping."""
     return len(ENTITIES[character]) if character in ENTITIES else utf16_units(character)
 
 
 def escaped(raw: str, limit: int, *, one_line: bool = False) -> str:
-    """For plain text: no tag, mention or link can come of it; at most `limit` wide as sent."""
+    """Returns `raw` escaped for plain text: it can contain no tag, mention or link. At most `limit` units as
+    sent."""
     return fitted(raw, limit, width=escaped_width, one_line=one_line).translate(_ESCAPES)
 
 
 def inert(raw: str, limit: int) -> str:
-    """For mrkdwn: one line that can neither end a code span nor begin bold, code or strike-through."""
+    """Returns `raw` as one line for mrkdwn that can neither end a code span nor begin any formatting."""
     return escaped(raw, limit, one_line=True).translate(_LOOKALIKES)
 
 
 def code(raw: str, limit: int) -> str:
+    """Returns `raw` in a code span of at most `limit` units."""
     return f"`{inert(raw, limit - 2) or '(empty)'}`"
 
 
 def bold(raw: str, limit: int) -> str:
-    """Bold for ordinary names; code for whatever else calls itself a name."""
+    """Returns an ordinary name in bold, and any other text in a code span."""
     return f"*{raw}*" if len(raw) <= limit - 2 and _NAME.fullmatch(raw) else code(raw, limit)
 
 
 def link(url: str, text: str, longest: int = SECTION_LIMIT) -> str:
-    """A mrkdwn link with our own words, or "" when the address must not be one."""
+    """Returns a mrkdwn link to `url` with our own `text`; "" when the address must not become a link."""
     address = safe_url(url, longest).translate(_ESCAPES)
     return f"<{address}|{text}>" if address and len(address) + len(text) + 3 <= longest else ""
 
 
 def plain(raw: str, limit: int) -> Block:
+    """Returns a text object in which Slack formats nothing."""
     return {"type": "plain_text", "text": escaped(raw, limit), "emoji": False}
 
 
 def mrkdwn(text: str) -> Block:
-    """`text` is finished mrkdwn: whatever came from outside is in it through code(), bold() or link()."""
+    """Returns a text object of mrkdwn. Text from outside must have been through code(), bold() or link()."""
     return {"type": "mrkdwn", "text": text, "verbatim": True}
 
 
@@ -89,10 +93,10 @@ def context(elements: list[Block]) -> Block:
 
 
 def payload(text: str, blocks: list[Block]) -> dict[str, Any]:
-    """The whole message. `text` is what notifications and screen readers show."""
+    """Returns the whole message. `text` is what notifications and screen readers show."""
     return {"text": text, "blocks": blocks, "link_names": False, "unfurl_links": False, "unfurl_media": False}
 
 
 def size(message: dict[str, Any]) -> int:
-    """More than Slack can count: the JSON, not only its texts."""
+    """Returns the length of the message as JSON, which is more than Slack counts."""
     return utf16_length(json.dumps(message, ensure_ascii=False))

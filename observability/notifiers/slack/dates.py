@@ -1,4 +1,4 @@
-"""Moments and durations as Slack shows them."""
+"""Formats times and durations for Slack."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 
 def date(moment: datetime) -> str:
-    """Slack shows it in each reader's own time zone; the fallback is UTC."""
+    """Returns a time that Slack shows in each reader's time zone; the fallback is UTC."""
     utc = moment.astimezone(UTC)
     return f"<!date^{int(utc.timestamp())}^{{date_short_pretty}} {{time_secs}}|{utc:%Y-%m-%d %H:%M:%S} UTC>"
 
 
 def duration(length: timedelta) -> str:
-    """The two units that matter: "2 d 3 h", "3 h 5 min", "5 min 7 s", "7 s"."""
+    """Returns `length` in its two largest units: "2 d 3 h", "3 h 5 min", "5 min 7 s", "7 s"."""
     seconds = max(0, int(length.total_seconds()))
     minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
     if days:

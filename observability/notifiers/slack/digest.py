@@ -1,4 +1,4 @@
-"""Many alerts in one Slack message, each of them named, as many as Slack takes."""
+"""Builds the Slack message of a digest: many alerts in one message, each of them named."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from observability.notifiers.slack.groups import (
     Group,
     fingerprint_of,
     grouped,
+    identifies,
     shared_by_all,
-    tells,
 )
 from observability.notifiers.text import utf16_length
 
@@ -25,17 +25,20 @@ NAME_LIMIT = 80
 PAIR_LIMIT = 60
 URL_LIMIT = 500
 MOST_SHARED_LABELS = 4
-# Header, context, links and a word on the rest take the other five.
+# Header, context, link and the note on the rest need up to five others.
 MOST_SECTIONS = blocks.MOST_BLOCKS - 5
-STATUS_MARKS = {"resolved": "✅ ", "unconfirmed": "❔ "}
-# capacity() stops looking within this many alerts of the exact answer.
+STATUS_EMOJI = {"resolved": "✅ ", "unconfirmed": "❔ "}
+# capacity() is exact to within this many alerts.
 STEP = 4
-# capacity() leaves room to say how many are not named, whether or not there will be any.
+# capacity() always leaves room for the note that says how many alerts are not named.
 MOST_NOT_NAMED = 10**6
 
 
 def payload_for(message: Message) -> dict[str, Any]:
-    """All alerts with what they share, or tersely if they are many; what is over capacity() is counted."""
+    """Returns the body of the message: alerts with the labels they share, or in the short form if many.
+
+    Alerts beyond capacity() are counted, not named.
+    """
     for lean in (False, True):
         payload = _fitting(message, lean=lean)
         if payload is not None:
@@ -46,9 +49,10 @@ def payload_for(message: Message) -> dict[str, Any]:
 
 
 def capacity(message: Message) -> int:
-    """How many of the digest's alerts, from the first on, it names. Sorted by name, they need fewer digests.
+    """Returns how many of the alerts, from the first on, one digest can name.
 
-    A digest of so many has room for all of them: its own capacity is the same.
+    Alerts that are sorted by name need fewer digests. The result is stable: a digest of that many alerts has
+    the same capacity.
     """
     count = len(message.alerts)
     if count <= 1 or _fits(message, count):
@@ -76,33 +80,35 @@ def _fitting(message: Message, *, lean: bool) -> dict[str, Any] | None:
 
 
 def _payload(message: Message, *, lean: bool) -> dict[str, Any]:
-    said = title(message)
+    headline = title(message)
     shared = {} if lean else shared_by_all(message.alerts)
     paragraphs = (_paragraph(group, shared, lean=lean) for group in grouped(message.alerts, lean=lean))
-    parts = [blocks.header(said), blocks.context(_context(message, shared))]
+    parts = [blocks.header(headline), blocks.context(_context(message, shared))]
     parts += [blocks.section(blocks.mrkdwn(text)) for text in _sections(paragraphs)]
     address = blocks.link(message.console_url, "All of them in Amani", URL_LIMIT)
     if address:
         parts.append(blocks.section(blocks.mrkdwn(address)))
-    return blocks.payload(blocks.inert(f"{said} on {message.environment}", 2 * blocks.HEADER_LIMIT), parts)
+    text = blocks.inert(f"{headline} on {message.environment}", 2 * blocks.HEADER_LIMIT)
+    return blocks.payload(text, parts)
 
 
 def title(message: Message) -> str:
-    """The worst severity, and how many fire, have an unconfirmed end and are resolved."""
+    """Returns the most severe severity, and how many alerts fire, have an unconfirmed end, and are
+    resolved."""
     severity = worst([alert.severity for alert in message.alerts])
     unconfirmed = sum(alert.status == "unconfirmed" for alert in message.alerts)
     resolved = sum(alert.status == "resolved" for alert in message.alerts)
     firing = len(message.alerts) - resolved - unconfirmed
-    said = ((firing, "firing"), (unconfirmed, "with an unconfirmed end"), (resolved, "resolved"))
-    counts = [f"{count} {status}" for count, status in said if count]
+    all_counts = ((firing, "firing"), (unconfirmed, "with an unconfirmed end"), (resolved, "resolved"))
+    counts = [f"{count} {status}" for count, status in all_counts if count]
     first, _, rest = counts[0].partition(" ")
     counts[0] = f"{first} {_alerts(int(first))} {rest}"
     if firing:
-        mark = f"{EMOJI[severity]} {severity.upper()}"
+        status = f"{EMOJI[severity]} {severity.upper()}"
     else:
-        mark = f"❔ END NOT CONFIRMED ({severity})" if unconfirmed else f"✅ RESOLVED ({severity})"
+        status = f"❔ END NOT CONFIRMED ({severity})" if unconfirmed else f"✅ RESOLVED ({severity})"
     test = "🧪 TEST, " if all(alert.is_test for alert in message.alerts) else ""
-    return f"{test}{mark}: {', '.join(counts)}"
+    return f"{test}{status}: {', '.join(counts)}"
 
 
 def _alerts(count: int) -> str:
@@ -138,41 +144,45 @@ def _pairs(labels: dict[str, str]) -> str:
 
 
 def _paragraph(group: Group, shared: dict[str, str], *, lean: bool) -> tuple[str, tuple[str, ...]]:
-    """A group's heading and its items."""
-    mark = f"{STATUS_MARKS.get(group.status, '')}{'TEST ' if group.is_test else ''}"
-    name = f"{mark}{blocks.bold(group.alertname, NAME_LIMIT)}"
+    """Returns a group's heading and its items."""
+    prefix = f"{STATUS_EMOJI.get(group.status, '')}{'TEST ' if group.is_test else ''}"
+    name = f"{prefix}{blocks.bold(group.alertname, NAME_LIMIT)}"
     if not group.items:
-        return f"{name}{_what_one_is_about(group)}", ()
+        return f"{name}{_subject_of_single(group)}", ()
     own = {key: value for key, value in group.shared.items() if key not in shared}
-    about = "" if lean or not own else f" {_pairs(own)}"
+    labels = "" if lean or not own else f" {_pairs(own)}"
     runbook = "" if lean else blocks.link(group.alerts[0].runbook_url, "Runbook", URL_LIMIT)
     return (
-        f"{name} ({len(group.items)}){about}{_told_by(group)}{' ' + runbook if runbook else ''}: ",
+        f"{name} ({len(group.items)}){labels}{_distinguished_by(group)}{' ' + runbook if runbook else ''}: ",
         group.items,
     )
 
 
-def _what_one_is_about(group: Group) -> str:
+def _subject_of_single(group: Group) -> str:
+    """Returns the label that says what the only alert of a group is about, or its fingerprint."""
     value = next((group.shared[name] for name in PREFERRED if group.shared.get(name)), "")
-    about = [blocks.code(value, PAIR_LIMIT)] if value else []
-    if not tells(value or group.alertname):
-        about.append(blocks.code(fingerprint_of(group.alerts[0]), PAIR_LIMIT))
-    return "".join(f" {text}" for text in about)
+    parts = [blocks.code(value, PAIR_LIMIT)] if value else []
+    if not identifies(value or group.alertname):
+        parts.append(blocks.code(fingerprint_of(group.alerts[0]), PAIR_LIMIT))
+    return "".join(f" {text}" for text in parts)
 
 
-def _told_by(group: Group) -> str:
-    """How the items are to be read: the labels, with what was left out around each value."""
-    if not group.told_by:
+def _distinguished_by(group: Group) -> str:
+    """Returns the labels whose values the items show, with the text left out around each value."""
+    if not group.distinguished_by:
         return ""
     names = [
         blocks.code(f"{name}={start}…{end}", NAME_LIMIT) if start or end else blocks.bold(name, PAIR_LIMIT)
-        for name, (start, end) in list(group.told_by.items())[:MOST_SHARED_LABELS]
+        for name, (start, end) in list(group.distinguished_by.items())[:MOST_SHARED_LABELS]
     ]
     return f" by {', '.join(names)}"
 
 
 def _sections(paragraphs: Iterable[tuple[str, tuple[str, ...]]]) -> list[str]:
-    """The paragraphs in sections of Slack's length; a long list of items goes on in the next section."""
+    """Returns the paragraphs in sections of Slack's length.
+
+    A long list of items continues in the next one.
+    """
     sections = [""]
     for heading, items in paragraphs:
         _begin(sections, heading, items[0] if items else "")
@@ -192,7 +202,8 @@ def _begin(sections: list[str], heading: str, first_item: str) -> None:
 
 
 def _add(sections: list[str], item: str, *, first: bool) -> None:
-    """One code span holds a group's items, not one each: two characters for all of them."""
+    """Adds an item to the code span of its group: one span for all items takes two characters, not two
+    each."""
     if first:
         sections[-1] += f"`{item}"
     elif _room(sections[-1]) < utf16_length(item) + 3:

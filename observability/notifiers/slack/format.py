@@ -1,4 +1,4 @@
-"""One alert as a Slack message. A digest of many is in digest.py."""
+"""Builds the Slack message of one alert. `digest` builds that of many."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ UNCONFIRMED_END = (
     "Alertmanager no longer mentions it; Prometheus does not answer. "
     "It counts as firing until Prometheus confirms its end."
 )
-# Said elsewhere in the message.
+# Shown elsewhere in the message.
 NOT_AMONG_THE_FIELDS = frozenset({"alertname", "severity"})
-# What tells the responder where to look, in this order; the others follow by name.
+# The labels that help a responder most, in this order; the others follow by name.
 FIRST_LABELS = (
     "instance",
     "job",
@@ -39,7 +39,7 @@ FIRST_LABELS = (
 
 
 def payload_for(message: Message) -> dict[str, Any]:
-    """The body for Slack's incoming webhook, within every limit of Slack for any input."""
+    """Returns the body for Slack's incoming webhook. It is within Slack's limits for any input."""
     if message.kind is Kind.DIGEST:
         return digest.payload_for(message)
     for description_limit in DESCRIPTION_LIMITS:
@@ -64,27 +64,27 @@ def _blocks(message: Message, description_limit: int) -> list[Block]:
 
 
 def title(message: Message) -> str:
-    """Emoji, word and name: colour is never the only sign."""
+    """Returns emoji, status or severity as a word, and name: the colour is never the only sign."""
     alert = message.alert
     severity = known_severity(alert.severity)
-    doubt = "severity unknown" if alert.severity_is_unknown else ""
-    in_brackets = ", ".join(filter(None, (severity, doubt)))
+    unknown = "severity unknown" if alert.severity_is_unknown else ""
+    in_brackets = ", ".join(filter(None, (severity, unknown)))
     match message.kind:
         case Kind.RESOLVE:
-            said = f"✅ RESOLVED ({in_brackets})"
+            status = f"✅ RESOLVED ({in_brackets})"
         case Kind.UNCONFIRMED:
-            said = f"❔ END NOT CONFIRMED ({in_brackets})"
+            status = f"❔ END NOT CONFIRMED ({in_brackets})"
         case Kind.ACKNOWLEDGE:
-            said = f"👀 ACKNOWLEDGED ({in_brackets})"
+            status = f"👀 ACKNOWLEDGED ({in_brackets})"
         case _:
-            said = f"{EMOJI[severity]} {severity.upper()}" + (f" ({doubt})" if doubt else "")
-    return f"{'🧪 TEST, ' if alert.is_test else ''}{said}: {alert.alertname}"
+            status = f"{EMOJI[severity]} {severity.upper()}" + (f" ({unknown})" if unknown else "")
+    return f"{'🧪 TEST, ' if alert.is_test else ''}{status}: {alert.alertname}"
 
 
 def _text(message: Message) -> str:
     alert = message.alert
-    said = f"{title(message)} on {message.environment}"
-    return blocks.inert(f"{said}: {alert.summary}" if alert.summary else said, TEXT_LIMIT)
+    text = f"{title(message)} on {message.environment}"
+    return blocks.inert(f"{text}: {alert.summary}" if alert.summary else text, TEXT_LIMIT)
 
 
 def _context(message: Message) -> list[Block]:
@@ -120,7 +120,7 @@ def _prose(raw: str, limit: int) -> Block | None:
 
 
 def _fields(alert: AlertFacts) -> Block | None:
-    """At most ten labels; the tenth says how many more there are."""
+    """Returns at most ten labels; where there are more, the tenth field says how many."""
     names = sorted(set(alert.labels) - NOT_AMONG_THE_FIELDS, key=_importance)
     if not names:
         return None
@@ -146,5 +146,5 @@ def _links(alert: AlertFacts) -> Block | None:
         (alert.generator_url, "Prometheus"),
     )
     links = [blocks.link(url, text, URL_LIMIT) for url, text in addresses]
-    said = "  ·  ".join(filter(None, links))
-    return blocks.section(blocks.mrkdwn(said)) if said else None
+    line = "  ·  ".join(filter(None, links))
+    return blocks.section(blocks.mrkdwn(line)) if line else None

@@ -1,4 +1,7 @@
-"""Slack's incoming webhook: one URL, one channel; what it answers is in Slack's changelog of 2016-05-17."""
+"""Notifies through Slack's incoming webhook: one URL for one channel.
+
+Its responses are documented in Slack's changelog of 2016-05-17.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +27,8 @@ from observability.notifiers.base import (
 from observability.notifiers.slack.digest import capacity
 from observability.notifiers.slack.format import payload_for
 
-# 400s that say "this message", not "this channel"; anything else Slack refuses, it will refuse again.
-FAULTS_OF_THE_MESSAGE = (
+# Responses with status 400 that are about this message only. Any other rejection is about the channel.
+ERRORS_OF_THE_MESSAGE = (
     "invalid_payload",
     "invalid_blocks",
     "no_text",
@@ -35,6 +38,8 @@ FAULTS_OF_THE_MESSAGE = (
 
 
 class Slack(Notifier):
+    """Slack takes every kind of message, digests included."""
+
     name: ClassVar[str] = "slack"
     label: ClassVar[str] = "Slack"
     handles: ClassVar[frozenset[Kind]] = frozenset(Kind)
@@ -45,26 +50,26 @@ class Slack(Notifier):
         return OutgoingRequest(url=settings.SLACK_WEBHOOK_URL, json=payload_for(message))
 
     def meaning_of(self, response: VendorResponse) -> Outcome:
-        status, said = response.status, response.body.strip()
-        reason = reason_of(status, said, self.secrets())
+        status, body = response.status, response.body.strip()
+        reason = reason_of(status, body, self.secrets())
         if status == 200:
-            return Delivered() if _says_ok(said) else RetryLater(None, f"{reason} (Slack answers ok)")
+            return Delivered() if _is_ok(body) else RetryLater(None, f"{reason} (expected: ok)")
         if status in (408, 425, 429) or status >= 500:
             return RetryLater(seconds_to_wait(response.headers, response.body), reason)
-        our_fault = status in (400, 413) and (status == 413 or said.startswith(FAULTS_OF_THE_MESSAGE))
-        return Rejected(reason, flags_channel=not our_fault)
+        is_about_message = status == 413 or (status == 400 and body.startswith(ERRORS_OF_THE_MESSAGE))
+        return Rejected(reason, flags_channel=not is_about_message)
 
     def secrets(self) -> tuple[str, ...]:
-        """The whole URL is the credential, and its path alone is enough to rebuild it."""
+        """Returns the URL, which is the credential, and its path, which is enough to rebuild it."""
         url = settings.SLACK_WEBHOOK_URL
         path = urlsplit(url).path
         parts = (url, path, path.removeprefix("/services/"), path.rpartition("/")[2])
         return tuple(part for part in dict.fromkeys(parts) if len(part.strip("/")) >= 8)
 
     def pace(self) -> Pace:
-        """Slack's documented limit is one message a second for each channel.
+        """Returns a pace slightly below Slack's documented limit of one message a second for each channel.
 
-        A little slower, because the network shortens the gap between two messages, and a 429 costs a second.
+        The network can shorten the time between two messages, and a 429 costs a second.
         """
         rate = settings.SLACK_MESSAGES_PER_SECOND
         return Pace(interval=1.05 / rate) if rate > 0 else Pace()
@@ -73,16 +78,17 @@ class Slack(Notifier):
         return capacity(message)
 
 
-def _says_ok(said: str) -> bool:
-    """Slack's webhook answers exactly `ok`; chat servers that take Slack's format answer `{"success": true}`.
+def _is_ok(body: str) -> bool:
+    """Whether the body of a 200 confirms the message.
 
-    A 200 with anything else comes from something in between (a proxy's login page, a captive portal) or is an
-    error in a success's clothes (`{"ok": false}`, grafana/oncall#5204): nobody was told, and it passes.
+    Slack answers exactly `ok`; chat servers with Slack's format answer `{"success": true}`. Another body
+    comes from a system in between (a proxy's login page) or reports an error (`{"ok": false}`,
+    grafana/oncall#5204): the message was not taken, and a later attempt may succeed.
     """
-    if said == "ok":
+    if body == "ok":
         return True
     try:
-        answer = json.loads(said)
+        answer = json.loads(body)
     except (ValueError, RecursionError):
         return False
     return isinstance(answer, dict) and (answer.get("ok") is True or answer.get("success") is True)

@@ -1,7 +1,7 @@
-"""What Sentry is told about an error: where, for whom, in which trace, and what led to it.
+"""Builds Sentry's event of an error: where it happened, for which user, in which trace, and what led to it.
 
 An event is a dictionary with Sentry's names (https://develop.sentry.dev/sdk/data-model/event-payloads/).
-Nothing here asks the database: a user is named only if the request has loaded one already.
+This module makes no database query: the user is named only if the request has already loaded it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ REQUEST_ID_HEADER = "amani_request_id"
 MOST_EXCEPTIONS = 20
 MOST_FRAMES = 160  # of all exceptions together
 RUNTIME = {"name": platform.python_implementation(), "version": platform.python_version()}
-# The scrubber may take these for numbers of cards or telephones. None of them is anybody's text.
+# Values that Amani or the SDK makes. The scrubber might mistake their digits for a card or phone number.
 IDS = (
     "event_id",
     "timestamp",
@@ -54,7 +54,7 @@ TAGGED_IDS = ("request_id", "task_id", "amani.process")
 def event_of(
     exception: BaseException, mechanism: dict[str, Any], client: BaseClient, about: Event
 ) -> tuple[Event, dict[str, Any]]:
-    """The event, and the SDK's hint with the exception."""
+    """Returns the event and the SDK's hint, which has the exception. `about` has parts of the event."""
     from sentry_sdk.utils import event_from_exception
 
     made, hint = event_from_exception(exception, client_options=client.options, mechanism=mechanism)
@@ -70,7 +70,7 @@ def event_of(
 
 
 def add_trace(event: Event, trace: Trace | None, client: BaseClient) -> None:
-    """`dynamic_sampling_context` becomes the envelope's own `trace`."""
+    """Adds the trace to the event. The SDK copies `dynamic_sampling_context` to the envelope's header."""
     if trace is None:
         return
     envelope_trace = {
@@ -103,7 +103,8 @@ def as_breadcrumb(crumb: Crumb, timestamp: float) -> dict[str, Any]:
 
 
 def shorten(event: Event) -> None:
-    """Keeps both ends of a chain of exceptions and of deep stacks: Sentry refuses more than a megabyte."""
+    """Cuts the middle out of long chains of exceptions and deep stacks: Sentry rejects more than a
+    megabyte."""
     exceptions = event["exception"]["values"]
     half = MOST_EXCEPTIONS // 2
     if len(exceptions) > MOST_EXCEPTIONS:
@@ -125,6 +126,7 @@ def shorten_stack(stacktrace: dict[str, Any], first: int, last: int) -> None:
 
 
 def about_request(request: HttpRequest) -> Event:
+    """Returns the parts of an event about a request."""
     match = request.resolver_match
     endpoint = endpoint_label(match.route if match is not None else None)
     about: Event = {
@@ -145,7 +147,7 @@ def about_request(request: HttpRequest) -> Event:
 
 
 def host_of(request: HttpRequest) -> str:
-    """As it was asked for; `get_host` would refuse a host that is not allowed."""
+    """Returns the host of the request; `get_host` would reject one that is not in ALLOWED_HOSTS."""
     return str(request.META.get("HTTP_HOST") or request.META.get("SERVER_NAME", ""))
 
 
@@ -157,7 +159,7 @@ def about_user(user: Any) -> dict[str, Any]:
 
 
 def role_of(user: Any) -> str:
-    """The names of the user's groups only if they are loaded."""
+    """Returns the names of the user's groups if they are loaded; else superuser, staff or user."""
     if user.is_superuser:
         return "superuser"
     loaded = user.__dict__.get("_prefetched_objects_cache", {}).get("groups")
@@ -167,7 +169,10 @@ def role_of(user: Any) -> str:
 
 
 def about_task(task: Task[Any, Any], task_id: str) -> Event:
-    """Of a lost child's task the main process has the message's headers, but neither request id nor trace."""
+    """Returns the parts of an event about a task.
+
+    For the task of a lost child, the main process reads request id and trace from the message's headers.
+    """
     message = task.request
     about: Event = {
         "transaction": task.name,
@@ -182,13 +187,13 @@ def about_task(task: Task[Any, Any], task_id: str) -> Event:
 
 
 def trace_in(traceparent: str | None) -> Trace | None:
-    """The trace of a W3C `traceparent` that Amani itself has written."""
+    """Returns the trace in a W3C `traceparent` that Amani wrote; None for anything else."""
     parts = (traceparent or "").split("-")
     return Trace(parts[1], parts[2], parts[3] == "01") if len(parts) == 4 else None
 
 
 def about_command() -> Event:
-    """The program and its first word, since what follows are arguments and may be secret."""
+    """Returns the parts of an event about a command: its program and first argument. Others may be secret."""
     words = [Path(sys.argv[0]).name, *sys.argv[1:2]] if sys.argv and sys.argv[0] else ["python"]
     name = " ".join(word for word in words if not word.startswith("-"))
     return {"transaction": name, "transaction_info": {"source": "custom"}, "level": "fatal"}
@@ -200,7 +205,7 @@ def about_thread(thread: threading.Thread | None) -> Event:
 
 
 def about_here(context: Mapping[str, Any], user_info: Mapping[str, Any]) -> Event:
-    """Of the request or task in which somebody called capture_exception."""
+    """Returns the parts of an event about the current request or task, with `context` and `user_info`."""
     about: Event = {}
     if trail.request is not None:
         about = about_request(trail.request)
@@ -215,7 +220,7 @@ def about_here(context: Mapping[str, Any], user_info: Mapping[str, Any]) -> Even
 
 
 def about_line(record: logging.LogRecord) -> Event:
-    """Of the request or task in which somebody logged an exception."""
+    """Returns the parts of an event about the request or task that logged an exception."""
     return {**about_here({}, {}), "logger": record.name}
 
 
@@ -227,7 +232,7 @@ def may_show(name: str) -> bool:
 
 
 def with_ids_of(event: Event, scrubbed: Event) -> Event:
-    """`scrubbed` with the ids that `event` had: those Amani makes, and the user's."""
+    """Returns `scrubbed` with the ids of `event` put back: those that Amani makes, and the user's."""
     scrubbed.update({name: event[name] for name in IDS if name in event})
     restore(event, scrubbed, "tags", TAGGED_IDS)
     restore(event, scrubbed, "user", ("id", "role", *(["email"] if settings.SENTRY_SEND_EMAIL else [])))
@@ -239,5 +244,5 @@ def restore(event: Event, scrubbed: Event, section: str, names: tuple[str, ...])
     kept = {name: value for name, value in (event.get(section) or {}).items() if name in names}
     if kept:
         rest = scrubbed[section]
-        # Of an event that is too large, the scrubber leaves out whole sections.
+        # In an event that is too large, the scrubber leaves out whole sections.
         scrubbed[section] = {**rest, **kept} if isinstance(rest, dict) else kept

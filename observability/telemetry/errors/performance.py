@@ -1,7 +1,8 @@
-"""Timings of requests and tasks at Sentry, with SENTRY_TRACES_SAMPLE_RATE above 0, and profiles of a part.
+"""Sends timings of requests and tasks to Sentry (SENTRY_TRACES_SAMPLE_RATE), and profiles for some of them.
 
-Spans come from the trail when the answer is ready, so that a statement pays nothing for being one: they are
-the last SIZE statements and the last SIZE outgoing calls. What is not sampled pays one random number.
+The spans are made from the trail when the response is ready, so that recording a statement costs nothing
+more: they are the last SIZE statements and the last SIZE outgoing calls. A request that is not sampled costs
+one random number.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from observability.telemetry.traces.current import current_trace
 if TYPE_CHECKING:
     from sentry_sdk.tracing import Transaction
 
-# Sentry's words for Celery's states.
+# Celery's state -> Sentry's status.
 STATUSES = {"SUCCESS": "ok", "IGNORED": "ok", "RETRY": "aborted", "REJECTED": "aborted"}
 OPERATIONS = {"query": "db.sql.query", "http": "http.client"}
 
@@ -46,7 +47,8 @@ def is_sampled() -> bool:
 
 
 class SentryTransactionMiddleware:
-    """Directly inside the tracing middleware, whose trace the transaction is a part of."""
+    """Records a transaction for each sampled request. It is placed inside the tracing middleware, whose trace
+    the transaction belongs to."""
 
     def __init__(self, get_response: GetResponse) -> None:
         if not is_on():
@@ -74,7 +76,7 @@ def name_request(transaction: Transaction, request: HttpRequest, status: int) ->
 
 
 def watch_tasks() -> None:
-    """Connecting twice is connecting once."""
+    """Connects Celery's signals. A second call changes nothing."""
     task_prerun.connect(begin_task, dispatch_uid="observability.telemetry.errors.performance")
     task_postrun.connect(end_task, dispatch_uid="observability.telemetry.errors.performance")
 
@@ -101,12 +103,13 @@ def end_task(task_id: str, state: str | None = None, **_: object) -> None:
 
 
 def begin(operation: str, name: str, stack: ExitStack) -> Transaction:
-    """A transaction that ends, with its spans, when `stack` is closed."""
+    """Returns a started transaction. It ends, and gets its spans, when `stack` is closed."""
     from sentry_sdk import Scope
 
     trace = current_trace()
     ids: Any = {"trace_id": trace.trace_id, "span_id": trace.span_id} if trace else {}
-    # A scope of its own: nothing is left in the thread's when a streamed body ends elsewhere.
+    # A scope of its own: a streamed body may end in another thread, and must not leave anything in this
+    # one's.
     started = Scope().start_transaction(
         op=operation,
         name=name,

@@ -1,7 +1,7 @@
-"""What led to an error: the last statements, log lines and outgoing calls of this thread, kept for nothing.
+"""Keeps the last statements, log lines and outgoing calls of each thread, to show what led to an error.
 
-A healthy request pays a tuple per statement and no Python call. Only when something is captured does
-`leading_here` make one list of it, in order of time, without values. Pure: reads no settings.
+A request without errors costs one tuple for each statement and no Python call. Only for an error does
+`leading_here` build a list of them, in order of time, without values. This module reads no settings.
 """
 
 import logging
@@ -21,7 +21,7 @@ VALUE_LIMIT = 200
 FIELDS_LIMIT = 20
 SHAPED_CHARACTERS = 4_000
 
-# Quoted identifiers are matched to be kept. Every literal may lack its end, because the text was cut.
+# Quoted identifiers are matched so that they are kept. Any literal may lack its end: the text was cut off.
 NOT_SHAPE = re.compile(
     r"""(?P<identifier>"[^"]*(?:""[^"]*)*(?:"|\Z))
     | (?P<comment>--[^\n]*|/\*.*?(?:\*/|\Z))
@@ -34,7 +34,7 @@ NOT_SHAPE = re.compile(
 
 
 class Crumb(NamedTuple):
-    """`at` is on the clock of time.perf_counter(); `kind` is one of Sentry's breadcrumb types."""
+    """One breadcrumb. `at` is a time of time.perf_counter(); `kind` is one of Sentry's breadcrumb types."""
 
     at: float
     kind: str
@@ -45,10 +45,11 @@ class Crumb(NamedTuple):
 
 
 class Trail(threading.local):
-    """Of this thread. What is older than `began` belongs to an earlier request or task.
+    """A ring buffer of statements, and the last breadcrumbs, of this thread.
 
-    Whoever runs a statement writes `statements[count % SIZE] = (sql, started, seconds)` and adds 1 to
-    `count`; whoever begins a request or task sets `began`.
+    Entries older than `began` belong to an earlier request or task; the code that begins a request or task
+    sets it. The code that runs a statement writes `statements[count % SIZE] = (sql, started, seconds)` and
+    adds 1 to `count`.
     """
 
     def __init__(self) -> None:
@@ -68,13 +69,13 @@ class Trail(threading.local):
         kind: str = "default",
         at: float | None = None,
     ) -> None:
-        """Keeps short copies: a trail must not keep a model or an upload alive until the next request."""
+        """Adds a breadcrumb. It keeps short copies only, so that no model or upload stays in memory."""
         moment = perf_counter() if at is None else at
         text = cut(str(message), TEXT_LIMIT)
         self.crumbs.append(Crumb(moment, kind, category, text, level, short_values(data or {})))
 
     def add_record(self, record: logging.LogRecord) -> None:
-        """A log line; of structlog's the event is the message and the fields are the data."""
+        """Adds a log line. For one of structlog, the event is the message and the fields are the data."""
         if isinstance(record.msg, dict):
             fields = {name: value for name, value in record.msg.items() if not name.startswith("_")}
             message = fields.pop("event", "")
@@ -88,13 +89,13 @@ class Trail(threading.local):
         self.add(f"{call.method} {call.host}", "httplib", data=data, kind="http", at=call.began)
 
     def recent_statements(self) -> list[tuple[Any, float, float]]:
-        """`(sql, started, seconds)` since `began`, oldest first; at most SIZE."""
+        """Returns `(sql, started, seconds)` of the statements since `began`, oldest first; at most SIZE."""
         first = self.count % SIZE
         in_order = self.statements[first:] + self.statements[:first]
         return [entry for entry in in_order if entry is not None and entry[1] >= self.began]
 
     def leading_here(self) -> list[Crumb]:
-        """All crumbs since `began`, in order of time; statements are their shapes."""
+        """Returns all breadcrumbs since `began` in order of time. Statements are without their values."""
         statements = [
             Crumb(started, "query", "query", shape(sql), "info", {"duration_ms": round(seconds * 1000, 2)})
             for sql, started, seconds in self.recent_statements()
@@ -123,7 +124,7 @@ def short_values(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def short_value(value: object) -> Any:
-    """Numbers as they are, texts cut, of everything else only its class: its `repr` may cost a query."""
+    """Returns a number as it is, a text cut off, and any other value as its class: its `repr` may query."""
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, str):
@@ -132,14 +133,14 @@ def short_value(value: object) -> Any:
 
 
 def cut(text: str, limit: int) -> str:
-    """At most `limit` characters. Not within a number: the scrubber does not know a half one."""
+    """Cuts `text` at `limit` characters, not within a number: the scrubber could not find half of one."""
     return text if len(text) <= limit else text[:limit].rstrip("0123456789 .-")
 
 
 def shape(sql: object) -> str:
-    """A statement without literals and comments, on one line, at most TEXT_LIMIT characters.
+    """Returns a statement without literals and comments, on one line, at most TEXT_LIMIT characters.
 
-    What isn't text (psycopg's composed statements) says only its class.
+    For a statement that is not text (psycopg's composed ones) it returns the class.
     """
     if isinstance(sql, bytes):
         sql = sql[:SHAPED_CHARACTERS].decode(errors="replace")

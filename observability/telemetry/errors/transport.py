@@ -1,4 +1,4 @@
-"""How events leave: the SDK's own thread and queue, with a count of what became of them."""
+"""Sends events by the SDK's own thread and queue, and counts how many arrive or are lost."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ if TYPE_CHECKING:
     from sentry_sdk.envelope import Envelope, Item
 
 COUNTED = ("error", "transaction")
-# By before_send_handler, or by somebody's event processor.
+# The SDK's reasons for events that before_send_handler or an event processor left out.
 FILTERS = ("before_send", "event_processor")
 
 
 class CountingTransport(HttpTransport):
-    """Each event is `captured` when it is queued and, unless it arrives, `dropped` once; or `filtered`."""
+    """Counts each event as `captured` when it is queued, and as `dropped` (or `filtered`) unless it is
+    sent."""
 
-    TIMEOUT = 5  # seconds; with the SDK's 30 a queue behind a silent Sentry would overflow six times sooner
+    TIMEOUT = 5  # seconds; with the SDK's 30 the queue would overflow six times sooner if Sentry hangs
 
     def __init__(self, options: dict[str, Any]) -> None:
         super().__init__(options)
@@ -35,7 +36,10 @@ class CountingTransport(HttpTransport):
         super().capture_envelope(envelope)
 
     def turns_away(self) -> bool:
-        """Whether an event would be lost anyhow, which this counts: in a storm nobody should make it."""
+        """Whether an event would be lost because the queue is full.
+
+        Counts it, so that it need not be built.
+        """
         if self.is_healthy():
             return False
         record_sentry_event("captured")
@@ -60,12 +64,12 @@ class CountingTransport(HttpTransport):
         super().record_lost_event(reason, data_category, item, quantity=quantity)
 
     def on_dropped_event(self, reason: str) -> None:
-        """A 429 is the one loss that the SDK doesn't record, because Sentry has."""
+        """Counts a 429: the only loss that the SDK does not record, because Sentry counts it itself."""
         if reason == "status_429":
             self.count("dropped", 1)
 
     def kill(self) -> None:
-        """At the end, after the flush: what still waits is lost."""
+        """Ends the transport after the flush. Events that still wait are lost."""
         self.count("dropped", self.waiting)
         self.ended = True
         super().kill()

@@ -53,7 +53,7 @@ def test_accepted_means_delivered() -> None:
 
 
 def test_other_success_did_not_come_from_pagerduty() -> None:
-    assert meaning(200, "<html>") == RetryLater(None, "200 <html> (PagerDuty answers 202)")
+    assert meaning(200, "<html>") == RetryLater(None, "200 <html> (expected: 202)")
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def test_ok_means_delivered(body: str) -> None:
     "body", ["", "<html>Sign in to the proxy</html>", '{"ok": false, "error": "fatal_error"}', "[]"]
 )
 def test_success_without_ok_is_tried_again(body: str) -> None:
-    assert meaning(200, body) == RetryLater(None, f"{f'200 {body}'.strip()} (Slack answers ok)")
+    assert meaning(200, body) == RetryLater(None, f"{f'200 {body}'.strip()} (expected: ok)")
 
 
 def test_rate_limit_waits_as_long_as_the_header_says() -> None:
