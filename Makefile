@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint style types layers migrations format openapi lock lock-check audit bench install clean
+.PHONY: help run test lint style types layers migrations format openapi lock lock-check audit bench mutants install clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -55,6 +55,10 @@ audit: install ## known vulnerabilities in the locked requirements
 
 bench: install ## one table: ours, the limit, the peers
 	@$(BIN)/python -m benchmarks
+
+# Hours for the whole list, so neither part of `make test` nor of .ci/run; mutants.toml has the list.
+mutants: install ## do the tests notice a changed decision?; ARGS=kyc/limits chooses modules, ARGS=--left repeats
+	@$(BIN)/python -m local.mutants $(ARGS)
 
 clean: ## delete what `make run` and `make test` keep: data, logs, caches, .venv
 	@$(PYTHON) local/clean.py
