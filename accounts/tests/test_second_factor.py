@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from allauth.account.authentication import AUTHENTICATION_METHODS_SESSION_KEY
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
@@ -362,3 +363,46 @@ def test_last_factor_removed_by_the_api_leads_to_enrolment(signed_in: Client, ad
     assert browser.delete("account/authenticators/webauthn", authenticators=[key.pk]).status == 200
     assert where(signed_in, "/admin/").split("?")[0] == "/accounts/2fa/totp/activate/"
     assert where(elsewhere, RUNBOOKS) == f"/accounts/login/?next={RUNBOOKS}"
+
+
+def opened(user: User) -> Client:
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def remove(client: Client, key: Authenticator) -> int:
+    browser = Browser()
+    browser.client = client
+    return browser.delete("account/authenticators/webauthn", authenticators=[key.pk]).status
+
+
+def test_operator_who_removes_one_of_two_factors_keeps_all_sessions(signed_in: Client, ada: User) -> None:
+    key = Authenticator.objects.create(user=ada, type="webauthn", data={"name": "blue", "credential": {}})
+    elsewhere = opened(ada)
+    methods = [record["method"] for record in signed_in.session[AUTHENTICATION_METHODS_SESSION_KEY]]
+    assert remove(signed_in, key) == 200
+    records = signed_in.session[AUTHENTICATION_METHODS_SESSION_KEY]
+    assert [record["method"] for record in records] == methods
+    assert opens(signed_in)
+    assert where(elsewhere, RUNBOOKS).startswith(GIVE)
+
+
+def test_session_without_its_last_factor_remembers_only_the_password(signed_in: Client, ada: User) -> None:
+    Authenticator.objects.filter(user=ada).delete()
+    key = Authenticator.objects.create(user=ada, type="webauthn", data={"name": "blue", "credential": {}})
+    assert remove(signed_in, key) == 200
+    records = signed_in.session[AUTHENTICATION_METHODS_SESSION_KEY]
+    assert {record["method"] for record in records} == {"password"}
+
+
+def test_buyer_who_removes_the_last_factor_keeps_all_sessions(signed_in: Client, ada: User) -> None:
+    User.objects.filter(pk=ada.pk).update(is_staff=False)
+    Authenticator.objects.filter(user=ada).delete()
+    key = Authenticator.objects.create(user=ada, type="webauthn", data={"name": "blue", "credential": {}})
+    elsewhere = opened(ada)
+    assert remove(signed_in, key) == 200
+    assert opens(signed_in, "/accounts/reauthenticate/")
+    assert opens(elsewhere, "/accounts/reauthenticate/")
+    records = signed_in.session[AUTHENTICATION_METHODS_SESSION_KEY]
+    assert "mfa" in {record["method"] for record in records}

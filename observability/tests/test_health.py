@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -12,6 +13,8 @@ from typing import Any
 
 import psycopg
 import pytest
+import redis
+from django.db import connection
 from django.test import Client
 from django.utils import timezone
 from psycopg.conninfo import conninfo_to_dict
@@ -109,6 +112,25 @@ def test_health_is_degraded_when_the_worker_is_silent_for_over_a_minute(client: 
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("age", "found"),
+    [
+        (-5, ("ok", "last seen 0 s ago")),
+        (60, ("ok", "last seen 60 s ago")),
+        (61, ("error", "last seen 61 s ago")),
+    ],
+)
+def test_worker_may_be_silent_for_a_minute_and_no_longer(age: int, found: tuple[str, str]) -> None:
+    run = health.Run()
+    with psycopg.connect(**connection.get_connection_params()) as asking:
+        row = asking.execute("SELECT now()").fetchone()  # the same until this transaction ends
+        assert row is not None
+        Heartbeat.beat(Heartbeat.WORKER, row[0] - timedelta(seconds=age))
+        health.check_worker(run, asking)
+    assert (run.checks["worker"].status, run.checks["worker"].detail) == found
+
+
+@pytest.mark.django_db(transaction=True)
 def test_health_is_degraded_when_the_broker_is_down(
     client: Client, settings: Any, free_port: Callable[[], int]
 ) -> None:
@@ -117,7 +139,31 @@ def test_health_is_degraded_when_the_broker_is_down(
     response = client.get("/api/v1/health")
     assert (response.status_code, response.json()["status"]) == (200, "degraded")
     assert statuses(response)["broker"] == "error"
+    assert details(response)["broker"] == "cannot connect or no answer"
     assert "planted-secret" not in response.content.decode()
+
+
+def broken_by(cause: Exception) -> redis.ConnectionError:
+    error = redis.ConnectionError("planted-host:6379")
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        *[(redis.ResponseError(f"{code} planted"), words) for code, words in health.REFUSED_WRITES.items()],
+        (redis.ResponseError("planted", status_code="OOM"), health.REFUSED_WRITES["OOM"]),
+        (redis.ResponseError("ERR planted"), "cannot connect or no answer"),
+        (
+            broken_by(ssl.SSLCertVerificationError("planted")),
+            "its certificate is not trusted (ssl_ca_certs in REDIS_URL)",
+        ),
+        (broken_by(OSError("planted")), "cannot connect or no answer"),
+    ],
+)
+def test_error_of_the_broker_is_reported_by_its_reason(error: redis.RedisError, words: str) -> None:
+    assert health.why_not(error) == words
 
 
 def test_a_database_that_is_down_is_an_error_that_names_no_host(

@@ -206,6 +206,144 @@ def test_over_long_label_is_cut_and_says_so() -> None:
     assert row["labels"]["x"] == "y" * 8191 + "…"
 
 
+@pytest.mark.parametrize(
+    ("labels", "stored"),
+    [
+        ({"x": "y" * 8192}, {"x": "y" * 8192}),
+        ({"x": "y" * 8193}, {"x": "y" * 8191 + "…"}),
+        ({"k" * 8192: "y"}, {"k" * 8192: "y"}),
+        ({"k" * 8193: "y"}, {"k" * 8192: "y"}),
+    ],
+)
+def test_label_of_exactly_the_limit_is_kept_whole(labels: dict[str, str], stored: dict[str, str]) -> None:
+    [row] = read_payload(body(alert(labels=labels))).alerts
+    assert row["labels"] == stored
+
+
+@pytest.mark.parametrize(("length", "kept"), [(200, 200), (201, 200)])
+def test_alertname_is_cut_at_200_characters(length: int, kept: int) -> None:
+    [row] = read_payload(body(alert(labels={"alertname": "A" * length}))).alerts
+    assert row["alertname"] == "A" * kept
+
+
+@pytest.mark.parametrize(
+    ("fingerprint", "is_kept"),
+    [("a" * 64, True), ("a" * 65, False), ("é", False), ("a-b", False), ("A1", True)],
+)
+def test_fingerprint_is_kept_when_it_is_at_most_64_letters_and_digits(
+    fingerprint: str, is_kept: bool
+) -> None:
+    read = read_payload(body(alert(fingerprint=fingerprint)))
+    assert (read.alerts[0]["fingerprint"] == fingerprint) == is_kept
+    assert read.odd_count == (not is_kept)
+
+
+def test_fingerprint_from_the_labels_does_not_depend_on_their_order() -> None:
+    labels = {"alertname": "A", "job": "amani"}
+    turned = dict(reversed(labels.items()))
+    first, second, other = (
+        read_payload(body(alert(fingerprint=None, labels=each))).alerts[0]["fingerprint"]
+        for each in (labels, turned, labels | {"job": "other"})
+    )
+    assert first == second == "fbd1be737c031b046eec747191205045"
+    assert other != first
+
+
+@pytest.mark.parametrize(
+    ("time", "ends_at"),
+    [
+        ("0001-01-01T00:00:00Z", None),
+        ("0001-12-31T23:59:59Z", None),
+        ("0002-01-01T00:00:00Z", "0002-01-01T00:00:00+00:00"),
+        ("2026-11-23T04:00:00+01:00", "2026-11-23T03:00:00+00:00"),
+    ],
+)
+def test_zero_time_of_go_is_no_time_and_others_are_in_utc(time: str, ends_at: str | None) -> None:
+    read = read_payload(body(alert(status="resolved", endsAt=time)))
+    assert (read.alerts[0]["ends_at"], read.odd_fields) == (ends_at, [])
+
+
+def test_zero_start_is_a_missing_start() -> None:
+    read = read_payload(body(alert(startsAt="0001-01-01T00:00:00Z")))
+    assert (read.alerts[0]["starts_at"], read.alerts[0]["dedup_key"]) == (None, "")
+    assert [note["reason"] for note in read.odd_fields] == [
+        '"startsAt" is missing: the time of arrival is taken'
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "count"),
+    [(3, 3), (1, 1), (0, 0), (-1, 0), ("3", 0), (1.5, 0), (None, 0), (2**31, 2**31 - 1)],
+)
+def test_number_of_truncated_alerts_is_a_count_or_zero(value: Any, count: int) -> None:
+    raw = json.dumps(payload(alert(1)) | {"truncatedAlerts": value}).encode()
+    assert read_payload(raw).truncated_alerts == count
+
+
+def test_receiver_and_group_key_are_cut_and_made_storable() -> None:
+    raw = json.dumps(payload() | {"receiver": "r\0" + "r" * 200, "groupKey": "g\0" + "g" * 500}).encode()
+    read = read_payload(raw)
+    assert (read.receiver, read.group_key, read.received) == ("r" * 200, "g" * 500, 0)
+    bare = read_payload(b'{"version": "4", "alerts": []}')
+    assert (bare.receiver, bare.group_key, bare.truncated_alerts) == ("", "", 0)
+
+
+EARLIER, LATER = "2026-11-23T03:00:00Z", "2026-11-23T03:05:00Z"
+OTHER_START = "has the fingerprint of another alert in this body with another start; the later start counts"
+
+
+@pytest.mark.parametrize(("first", "second"), [(EARLIER, LATER), (LATER, EARLIER)])
+def test_later_start_of_two_with_one_fingerprint_counts_and_the_second_is_set_aside(
+    first: str, second: str
+) -> None:
+    resolved = alert(1, status="resolved", startsAt=first)
+    read = read_payload(body(alert(2), resolved, alert(1, startsAt=second)))
+    assert [row["starts_at"] for row in read.alerts] == [
+        "2026-11-23T03:05:00+00:00",
+        "2026-11-23T03:00:00.123456+00:00",
+    ]
+    assert [(item["position"], item["reason"]) for item in read.set_aside] == [(2, OTHER_START)]
+    assert read.received == 3
+
+
+@pytest.mark.parametrize("statuses", [("firing", "resolved"), ("resolved", "firing")])
+def test_end_counts_more_than_the_beginning_in_any_order(statuses: tuple[str, str]) -> None:
+    read = read_payload(body(*(alert(1, status=status) for status in statuses)))
+    assert [row["status"] for row in read.alerts] == ["resolved"]
+    assert read.set_aside == []
+
+
+def test_what_is_set_aside_is_kept_as_an_excerpt() -> None:
+    [item] = read_payload(body(alert(status="pe\0nding", labels={"x": "y" * 600}))).set_aside
+    assert (len(item["excerpt"]), item["excerpt"][:21]) == (500, '{"status": "pending",')
+    assert "\0" not in item["reason"]
+
+
+def test_notes_of_several_alerts_share_the_room() -> None:
+    odd: dict[str, Any] = {"startsAt": None, "generatorURL": 7, "annotations": []}
+    read = read_payload(body(*(alert(number, **odd) for number in range(67))))
+    assert (read.odd_count, len(read.odd_fields)) == (67, 200)
+    assert [note["position"] for note in read.odd_fields[-3:]] == [65, 66, 66]
+
+
+def test_body_with_both_words_about_the_watchdog_notes_both() -> None:
+    watchdogs = [alert(labels={"alertname": "Watchdog"}, status=each) for each in ("firing", "resolved")]
+    read = read_payload(body(*watchdogs))
+    assert (read.watchdog_fires, read.watchdog_ended) == (True, True)
+
+
+@pytest.mark.parametrize("escape", [r"\ud800", r"\uD800"])
+def test_surrogate_is_found_in_either_case(escape: str) -> None:
+    raw = body(alert(labels={"alertname": "A", "x": "HERE"})).replace(b"HERE", escape.encode())
+    [row] = read_payload(raw).alerts
+    assert row["labels"]["x"] == "\N{REPLACEMENT CHARACTER}"
+
+
+def test_address_of_the_graph_is_cut_and_made_storable() -> None:
+    [row] = read_payload(body(alert(generatorURL="http://\0" + "p" * 9000))).alerts
+    assert row["generator_url"] == "http://" + "p" * 8185
+
+
 def test_missing_fingerprint_is_made_from_the_labels() -> None:
     rows = [read_payload(body(alert(1, fingerprint=value))).alerts[0] for value in (None, "", "a b", 7)]
     assert len({row["fingerprint"] for row in rows}) == 1

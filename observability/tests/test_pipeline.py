@@ -11,6 +11,7 @@ from observability.alerts import pipeline
 from observability.alerts.delivery import drain
 from observability.models import Channel, Delivery, Episode, Heartbeat
 from observability.models.episode import Severity
+from observability.notifiers.base import Outcome, Rejected, RetryLater
 from observability.tests.payloads import alert
 from observability.tests.vendors import Reply, Vendor
 
@@ -62,6 +63,115 @@ def test_watching_is_the_sign_of_life_of_the_worker() -> None:
 
 def test_every_channel_has_its_row_before_the_first_message() -> None:
     assert set(Channel.objects.values_list("pk", flat=True)) == {"slack", "pagerduty"}
+
+
+def report_slack() -> Episode:
+    """The alert that Slack refuses messages, firing."""
+    pipeline.open_alert(
+        "AlertChannelDown",
+        subject="slack",
+        severity=Severity.CRITICAL,
+        summary="Slack refuses messages",
+        except_channel="slack",
+    )
+    return Episode.objects.get()
+
+
+def test_alert_about_a_channel_is_an_episode_that_the_other_channels_send(
+    rings: list[str], settings: Any
+) -> None:
+    settings.RUNBOOK_BASE_URL = "https://amani.example/runbooks"
+    began = timezone.now()
+    episode = report_slack()
+    assert began <= episode.starts_at == episode.first_seen_at <= timezone.now()
+    assert (episode.status, episode.severity, episode.source) == ("firing", "critical", "pipeline")
+    assert (episode.fingerprint, episode.alertname) == ("pipeline-AlertChannelDown-slack", "AlertChannelDown")
+    assert episode.dedup_key == f"amani-{episode.fingerprint}-{episode.starts_at.isoformat()}"
+    assert episode.labels == {
+        "alertname": "AlertChannelDown",
+        "severity": "critical",
+        "service": "amani",
+        "subject": "slack",
+    }
+    assert episode.annotations == {
+        "summary": "Slack refuses messages",
+        "runbook_url": "https://amani.example/runbooks/AlertDeliveryChannelRejected/",
+    }
+    assert [(event.kind, event.at) for event in episode.events.all()] == [("fired", episode.starts_at)]
+    assert list(episode.deliveries.values_list("channel", "kind")) == [("pagerduty", "trigger")]
+    assert rings == ["pagerduty"]
+
+
+def test_alert_that_fires_is_not_opened_twice(rings: list[str]) -> None:
+    report_slack()
+    report_slack()
+    assert Delivery.objects.count() == 1
+    assert rings == ["pagerduty"]
+
+
+def test_end_of_a_pipeline_alert_goes_where_its_start_went(rings: list[str]) -> None:
+    report_slack()
+    began = timezone.now()
+    pipeline.close_alert("AlertChannelDown", subject="slack")
+    episode = Episode.objects.get()
+    assert episode.resolved_at is not None
+    assert began <= episode.resolved_at <= timezone.now()
+    assert episode.ends_at == episode.resolved_at
+    assert episode.status == "resolved"
+    ends = episode.events.order_by("pk").values_list("kind", "at")
+    assert list(ends) == [("fired", episode.starts_at), ("resolved", episode.resolved_at)]
+    sent = episode.deliveries.order_by("pk").values_list("channel", "kind")
+    assert list(sent) == [("pagerduty", "trigger"), ("pagerduty", "resolve")]
+    assert rings == ["pagerduty", "pagerduty"]
+    pipeline.close_alert("AlertChannelDown", subject="slack")
+    assert Delivery.objects.count() == 2
+
+
+def test_end_of_one_pipeline_alert_ends_no_other() -> None:
+    report_slack()
+    pipeline.close_alert("AlertChannelDown", subject="pagerduty")
+    pipeline.close_alert("WatchdogAbsent", subject="slack")
+    assert Episode.objects.get().status == "firing"
+
+
+def test_channel_that_delivers_loses_its_flag_and_the_other_keeps_its_own() -> None:
+    since = timezone.now()
+    Channel.objects.update(flagged_at=since, flag_reason="404 no_service")
+    report_slack()
+    pipeline.clear_flag("slack")
+    rows = Channel.objects.order_by("pk").values_list("pk", "flagged_at", "flag_reason")
+    assert list(rows) == [("pagerduty", since, "404 no_service"), ("slack", None, "")]
+    assert Episode.objects.get().status == "resolved"
+
+
+def test_channel_without_a_flag_resolves_nothing() -> None:
+    report_slack()
+    pipeline.clear_flag("slack")
+    assert Episode.objects.get().status == "firing"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state", "reason", "flag"),
+    [
+        (Rejected("404 no_service", flags_channel=True), "failed", "404 no_service", "404 no_service"),
+        (Rejected("invalid_blocks", flags_channel=False), "failed", "invalid_blocks", None),
+        (RetryLater(None, "500"), "pending", "500", None),
+        (RetryLater(None, "500"), "dead", "Given up: 500", "Given up: 500"),
+        (Rejected("", flags_channel=True), "failed", "", "given up"),
+    ],
+)
+def test_channel_is_flagged_when_it_refuses_or_costs_a_delivery(
+    outcome: Outcome, state: str, reason: str, flag: str | None
+) -> None:
+    began = timezone.now()
+    pipeline.note_channel_health("slack", Delivery(state=state, reason=reason), outcome)
+    channel = Channel.objects.get(pk="slack")
+    assert channel.flag_reason == (flag or "")
+    assert (channel.flagged_at is not None and channel.flagged_at >= began) == bool(flag)
+    summaries = [f"Amani cannot send notifications through Slack: {flag}"] if flag else []
+    assert list(Episode.objects.values_list("summary", flat=True)) == summaries
+    assert list(Delivery.objects.values_list("channel", flat=True)) == ["pagerduty"] * bool(flag)
+    assert Channel.objects.get(pk="pagerduty").flagged_at is None
 
 
 @pytest.mark.parametrize(("pagerduty_key", "reason"), [("", "no_channel"), ("R" * 32, "")])

@@ -145,11 +145,52 @@ def test_nothing_is_given_back_below_zero_or_to_somebody_else(person: User) -> N
     assert used(other.pk) == {"daily": 10, "monthly": 10}
 
 
-def test_a_single_payment_has_nothing_to_give_back(person: User) -> None:
+def test_a_single_payment_has_nothing_to_give_back_and_asks_the_database_nothing(
+    person: User, django_assert_num_queries: Any
+) -> None:
     limit(100)
     use(person_id=person.pk, currency=CURRENCY, amount_minor=100, kinds=[SINGLE])
-    give_back(person_id=person.pk, currency=CURRENCY, amount_minor=100, kinds=[SINGLE], at=timezone.now())
+    with django_assert_num_queries(0):
+        give_back(person_id=person.pk, currency=CURRENCY, amount_minor=100, kinds=[SINGLE], at=timezone.now())
     assert used(person.pk) == {}
+
+
+def test_only_the_named_kinds_in_the_named_currency_are_given_back(person: User) -> None:
+    limit(100)
+    limit(100, currency="JPY")
+    now = timezone.now()
+    for currency in (CURRENCY, "JPY"):
+        use(person_id=person.pk, currency=currency, amount_minor=50, kinds=tuple(LimitKind), at=now)
+    give_back(person_id=person.pk, currency="JPY", amount_minor=20, kinds=[SINGLE, DAILY], at=now)
+    assert used(person.pk, "JPY") == {"daily": 30, "monthly": 50, "balance": 50}
+    assert used(person.pk) == {"daily": 50, "monthly": 50, "balance": 50}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_outside_a_transaction_nothing_is_used_or_given_back(person: User) -> None:
+    limit(100)
+    now = timezone.now()
+    with transaction.atomic():
+        use(person_id=person.pk, currency=CURRENCY, amount_minor=50, at=now)
+    with pytest.raises(RuntimeError, match="inside the transaction"):
+        use(person_id=person.pk, currency=CURRENCY, amount_minor=1, at=now)
+    with pytest.raises(RuntimeError, match="inside the transaction"):
+        give_back(person_id=person.pk, currency=CURRENCY, amount_minor=1, at=now)
+    assert used(person.pk) == {"daily": 50, "monthly": 50}
+
+
+def test_kinds_that_are_not_asked_for_limit_nothing(person: User) -> None:
+    limit(100, DAILY)
+    limit(10, SINGLE, BALANCE)
+    use(person_id=person.pk, currency=CURRENCY, amount_minor=100, kinds=[DAILY])
+    assert used(person.pk) == {"daily": 100}
+
+
+def test_a_payment_of_exactly_the_single_limit_is_allowed(person: User) -> None:
+    limit(100, SINGLE)
+    use(person_id=person.pk, currency=CURRENCY, amount_minor=100, kinds=[SINGLE])
+    refused = try_to_use(person, 101, [SINGLE])
+    assert (refused.kind, refused.remaining_minor) == (SINGLE, 100)
 
 
 def test_a_lowered_limit_refuses_what_comes_next_and_takes_back_what_comes_back(person: User) -> None:
@@ -202,6 +243,8 @@ def test_nothing_and_less_than_nothing_can_not_be_used(person: User, amount: int
 def test_limits_are_asked_by_kind(person: User) -> None:
     with pytest.raises(ValueError, match="Name the kinds"):
         use(person_id=person.pk, currency=CURRENCY, amount_minor=1, kinds=[])
+    with pytest.raises(ValueError, match="Name the kinds"):
+        give_back(person_id=person.pk, currency=CURRENCY, amount_minor=1, kinds=[], at=timezone.now())
 
 
 def test_no_amount_is_too_large_to_be_refused(person: User) -> None:
