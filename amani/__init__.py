@@ -1,4 +1,4 @@
-"""Wiring: settings, URLs, Celery. Importing Celery here makes `shared_task` use our application."""
+"""Connects the apps: settings, URLs, Celery. The import of Celery makes `shared_task` use our application."""
 
 from amani.celery import app as celery_app
 

@@ -1,4 +1,4 @@
-"""The JSON API of buyers and sellers: every route below /api/v1, who may call it, how errors look."""
+"""Defines the JSON API of buyers and sellers below /api/v1: routers, authentication and error handlers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from kyc.api import router as kyc_router
 
 
 class AmaniAPI(NinjaAPI):
-    """Ninja's, with a frame around each view and with the errors in its document."""
+    """NinjaAPI whose views are wrapped by `framed`, and whose OpenAPI document describes the errors."""
 
     document: OpenAPISchema | None = None
 
@@ -32,7 +32,7 @@ class AmaniAPI(NinjaAPI):
         return patterns
 
     def get_openapi_schema(self, **options: Any) -> OpenAPISchema:
-        """Made once: anybody may ask for it, and making it takes as long as ten requests."""
+        """Returns the OpenAPI document. Builds it once: it is public and costs as much as ten requests."""
         if self.document is None:
             self.document = super().get_openapi_schema(**options)
             openapi.complete(self.document)
@@ -40,7 +40,7 @@ class AmaniAPI(NinjaAPI):
 
 
 def raise_again(_request: HttpRequest, error: Any) -> HttpResponse:
-    """To Django: it logs it, tells Sentry and the metrics, and asks amani/error_pages.py for the answer."""
+    """Leaves the error to Django, which logs, reports and counts it; amani/error_pages.py then answers."""
     raise error
 
 

@@ -1,4 +1,4 @@
-"""How the admin looks: Django Unfold's settings. What they call at run time is in amani/console.py."""
+"""Settings of Django Unfold, the look of the admin. The functions that they name are in amani/console.py."""
 
 from typing import Any
 
@@ -21,7 +21,10 @@ INDIGO = {
 
 
 def static_file(path: str) -> Any:
-    """The file's address, asked for when a page is made: settings are read before there are static files."""
+    """Returns a function that returns the file's URL when a page is rendered.
+
+    While the settings are read, the static files are not set up yet.
+    """
     return lambda _request: static(path)
 
 

@@ -13,10 +13,10 @@ class AmaniConfig(AppConfig):
     verbose_name = "Amani"
 
     def ready(self) -> None:
-        from amani import checks, metrics  # noqa: F401  (registers the system checks; shows zero as zero)
+        from amani import checks, metrics  # noqa: F401  (registers the checks; creates the metrics at zero)
         from core.roles import ensure_roles
 
-        # After the last app that has models, so that django.contrib.auth has made all their permissions.
+        # After the last app with models, when django.contrib.auth has created all permissions.
         post_migrate.connect(
             ensure_roles, sender=apps.get_app_config("observability"), dispatch_uid="amani.ensure_roles"
         )

@@ -1,4 +1,7 @@
-"""Who may use the API: active people with a verified address; apps by token, browsers by cookie."""
+"""Authenticates requests to the API: apps by session token, browsers by cookie.
+
+Only active users with a verified e-mail address are accepted.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +20,10 @@ from amani.errors import CsrfFailed, EmailNotVerified
 
 
 class SessionToken(APIKeyHeader):
-    """Also makes the token's session the request's, which knows when the person last proved who they are."""
+    """Authenticates by token, and sets `request.session`, which holds the time of the last authentication."""
 
     param_name = "X-Session-Token"
-    openapi_description = "What `meta.session_token` said after the sign-in at `/_allauth/app/v1/auth/login`."
+    openapi_description = "`meta.session_token` from the sign-in at `/_allauth/app/v1/auth/login`."
 
     def authenticate(self, request: HttpRequest, key: str | None) -> User | None:
         found = authenticate_by_x_session_token(key) if key else None
@@ -33,12 +36,15 @@ class SessionToken(APIKeyHeader):
 
 
 class SessionCookie(APIKeyCookie):
-    """Ninja's own asks for the CSRF token first, so that strangers would get 403 instead of 401."""
+    """Authenticates by session cookie, and only then checks the CSRF token.
+
+    Ninja's own class checks the token first, so that a request without a session would get 403 and not 401.
+    """
 
     param_name = settings.SESSION_COOKIE_NAME
     openapi_description = (
-        "The session of a browser, after the sign-in at `/_allauth/browser/v1/auth/login`. "
-        "Whatever changes something needs the header `X-CSRFToken` with the value of the cookie `csrftoken`."
+        "The session cookie of a browser, from the sign-in at `/_allauth/browser/v1/auth/login`. "
+        "Requests that change data must send the value of the cookie `csrftoken` as the header `X-CSRFToken`."
     )
 
     def _get_key(self, request: HttpRequest) -> str | None:
@@ -54,7 +60,10 @@ class SessionCookie(APIKeyCookie):
 
 
 def admitted(request: HttpRequest, user: User) -> User:
-    """Before anything of the body is read, so that files that are too many cost nothing."""
+    """Returns the user after counting the request. Raises EmailNotVerified or TooManyRequests.
+
+    Runs before the body is read, so that refused uploads cost nothing.
+    """
     if not has_verified(user=user, email=user.email):
         raise EmailNotVerified
     throttling.count_user(user.pk)

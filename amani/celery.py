@@ -15,13 +15,13 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
 # When Redis dies, kombu puts unacknowledged tasks back while it closes the connection, fails at that
-# ("NoneType has no attribute hostname", kombu issue 582) and the worker ends. Tasks only wake a sender, so
-# there is nothing to put back.
+# ("NoneType has no attribute hostname", kombu issue 582) and the worker ends. Tasks only start the processing
+# of rows in the database, so none has to be put back.
 Channel.do_restore = False
 
-# A child that ends waits until the main process has read what became of its tasks. When another child was
-# killed, that count is never complete, and a worker that is told to stop would take 30 seconds to end. Tasks
-# are acknowledged at their beginning and have no results, so two looks in 0.2 seconds are enough.
+# A child that ends waits until the main process has read the outcome of its tasks. If another child was
+# killed, that count is never complete, and a stopped worker would take 30 seconds to end. Tasks are
+# acknowledged when they start and have no results, so two checks in 0.2 seconds are enough.
 pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = 2
 
 from observability.telemetry import celery_signals  # noqa: E402, F401  (connects handlers; its modules read the settings)
@@ -29,10 +29,10 @@ from observability.telemetry import celery_signals  # noqa: E402, F401  (connect
 
 @setup_logging.connect
 def keep_django_logging(**_: object) -> None:
-    """Celery's logs go through Django's LOGGING; connecting at all stops Celery's own set-up."""
+    """Prevents Celery's own log set-up, so that its logs go through Django's LOGGING."""
 
 
 @task_postrun.connect
 def close_broken_connections(**_: object) -> None:
-    """Connections are kept between tasks as between requests; here a broken one is found and closed."""
+    """Closes broken database connections after a task; working ones are kept, as between requests."""
     close_old_connections()

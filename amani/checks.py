@@ -1,4 +1,4 @@
-"""System checks: what would hurt later is said at start, with an id and a hint."""
+"""System checks of the settings, which report problems at start, each with an id and a hint."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def webhook_token(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> Ite
     elif len(settings.ALERT_WEBHOOK_TOKEN) < SHORTEST_TOKEN:
         yield Error(
             f"ALERT_WEBHOOK_TOKEN is shorter than {SHORTEST_TOKEN} characters.",
-            hint="Make one: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'",
+            hint="Generate one: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'",
             id="amani.E002",
         )
 
@@ -41,7 +41,7 @@ def routes(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> Iterable[C
         for channel in channels:
             if channel not in registry.NOTIFIERS:
                 yield Error(
-                    f"ALERT_ROUTES sends {severity} to {channel!r}, which is no channel.",
+                    f"ALERT_ROUTES routes {severity} to {channel!r}, which is not a channel.",
                     hint=f"Channels: {', '.join(sorted(registry.NOTIFIERS))}.",
                     id="amani.E003",
                 )
@@ -52,7 +52,7 @@ def channel_for_critical(app_configs: Sequence[AppConfig] | None, **kwargs: Any)
     configured = {notifier.name for notifier in registry.configured()}
     if not configured & set(settings.ALERT_ROUTES["critical"]):
         yield Error(
-            "No channel for critical alerts: nobody would be told.",
+            "No channel is configured for critical alerts: no operator would be notified.",
             hint=f"Set {registry.how_to_switch_on(registry.NOTIFIERS.values())}, "
             "and route critical to it in ALERT_ROUTES.",
             id="amani.E004",
@@ -61,7 +61,7 @@ def channel_for_critical(app_configs: Sequence[AppConfig] | None, **kwargs: Any)
         off = sorted(set(channels) & set(registry.NOTIFIERS) - configured)
         if off:
             yield checks.Warning(
-                f"{severity} alerts are routed to {', '.join(off)}, which is off: address or key is not set.",
+                f"{severity} alerts are routed to {', '.join(off)}, which is off: its URL or key is not set.",
                 hint=f"Set {registry.how_to_switch_on(map(registry.get, off))}, or change ALERT_ROUTES.",
                 id="amani.W001",
             )
@@ -71,15 +71,15 @@ def channel_for_critical(app_configs: Sequence[AppConfig] | None, **kwargs: Any)
 def watchdog(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> Iterable[CheckMessage]:
     if settings.WATCHDOG_TIMEOUT_SECONDS > LONGEST_WATCHDOG_TIMEOUT:
         yield checks.Warning(
-            f"WATCHDOG_TIMEOUT_SECONDS is {settings.WATCHDOG_TIMEOUT_SECONDS}: nobody hears of a dead "
-            "Alertmanager within 5 minutes.",
+            f"WATCHDOG_TIMEOUT_SECONDS is {settings.WATCHDOG_TIMEOUT_SECONDS}: operators are not notified of "
+            "a dead Alertmanager within 5 minutes.",
             hint=f"Set {LONGEST_WATCHDOG_TIMEOUT} or less; the Watchdog comes every minute.",
             id="amani.W013",
         )
     if settings.WATCHDOG_FIRST_TIMEOUT_SECONDS <= 0:
         yield checks.Warning(
-            "WATCHDOG_FIRST_TIMEOUT_SECONDS is 0: nobody hears of it when alerts never begin to arrive.",
-            hint="Set the seconds that connecting Prometheus and Alertmanager may take, 1800 for example.",
+            "WATCHDOG_FIRST_TIMEOUT_SECONDS is 0: operators are not notified if alerts never arrive.",
+            hint="Set how many seconds it may take to connect Prometheus and Alertmanager, for example 1800.",
             id="amani.W014",
         )
 
@@ -89,8 +89,8 @@ def metrics_access(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> It
     for network in settings.METRICS_ALLOWED_NETWORKS:
         if network in {ip_network("0.0.0.0/0"), ip_network("::/0")}:
             yield Error(
-                f"METRICS_ALLOWED_NETWORKS has {network}: anybody can read the metrics.",
-                hint="Name Prometheus' own network, or use METRICS_TOKEN.",
+                f"METRICS_ALLOWED_NETWORKS contains {network}: every client can read the metrics.",
+                hint="Set the network of Prometheus, or use METRICS_TOKEN.",
                 id="amani.E005",
             )
 
@@ -115,7 +115,7 @@ def sentry_dsn(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> Iterab
 def tracing(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> Iterable[CheckMessage]:
     if settings.TRACING_ENABLED and settings.TRACING_EXPORTER == "otlp" and not has_collector():
         yield Error(
-            "TRACING_EXPORTER is otlp, and nothing says where to: every span would be lost.",
+            "TRACING_EXPORTER is otlp, but no endpoint is set: every span would be lost.",
             hint="Set OTLP_ENDPOINT (https://host:4317 for gRPC, :4318 for HTTP) or another exporter.",
             id="amani.E007",
         )
@@ -125,14 +125,14 @@ def tracing(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> Iterable[
 def tracing_is_on(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> Iterable[CheckMessage]:
     if not settings.TRACING_ENABLED:
         yield checks.Warning(
-            "TRACING_ENABLED is not set: no alert leads to the trace of a request.",
+            "TRACING_ENABLED is not set: alerts have no links to traces of requests.",
             hint="Set TRACING_ENABLED=true and TRACING_EXPORTER (docs/operations.md).",
             id="amani.W006",
         )
 
 
 def has_collector() -> bool:
-    """Whether Amani's own setting or one of OpenTelemetry's names it."""
+    """Returns whether Amani's own setting or one of OpenTelemetry's variables names a collector."""
     return bool(settings.OTLP_ENDPOINT or exporting.is_set("ENDPOINT"))
 
 
@@ -140,20 +140,20 @@ def has_collector() -> bool:
 def insecure_flags(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> Iterable[CheckMessage]:
     if not settings.HTTPS:
         yield checks.Warning(
-            "PUBLIC_URL is not https: sessions and the webhook token cross the network in clear text.",
+            "PUBLIC_URL is not https: sessions and the webhook token are sent in clear text.",
             hint="Put a TLS proxy in front, set PUBLIC_URL=https://… and TRUST_PROXY_SCHEME=true.",
             id="amani.W002",
         )
     if not settings.PROMETHEUS_MULTIPROC_DIR:
         yield checks.Warning(
-            "PROMETHEUS_MULTIPROC_DIR is not set: each process would show its own metrics only.",
-            hint="Set it to an empty folder, best on tmpfs, shared by web, worker and beat.",
+            "PROMETHEUS_MULTIPROC_DIR is not set: each process would export only its own metrics.",
+            hint="Set it to an empty folder, preferably on tmpfs, shared by web, worker and beat.",
             id="amani.W003",
         )
     for name in sorted({notifier.address_variable for notifier in registry.NOTIFIERS.values()}):
         if getattr(settings, name).startswith("http://"):
             yield checks.Warning(
-                f"{name} is not https: its secret crosses the network in clear text.",
+                f"{name} is not https: its secret is sent in clear text.",
                 hint=f"Use https:// in {name}.",
                 id="amani.W004",
             )
@@ -163,9 +163,9 @@ def insecure_flags(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> It
 def proxy_scheme(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> Iterable[CheckMessage]:
     if settings.SECURE_SSL_REDIRECT and not settings.TRUST_PROXY_SCHEME:
         yield checks.Warning(
-            "SECURE_SSL_REDIRECT is on and TRUST_PROXY_SCHEME is off: behind a proxy that ends TLS "
-            "every page is redirected to itself.",
-            hint="Set TRUST_PROXY_SCHEME=true, and let the proxy set X-Forwarded-Proto itself.",
+            "SECURE_SSL_REDIRECT is on and TRUST_PROXY_SCHEME is off: behind a proxy that terminates TLS "
+            "every page redirects to itself.",
+            hint="Set TRUST_PROXY_SCHEME=true, and configure the proxy to overwrite X-Forwarded-Proto.",
             id="amani.W009",
         )
 
@@ -184,8 +184,8 @@ def mail(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> Iterable[Che
 def second_factor(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> Iterable[CheckMessage]:
     if not settings.STAFF_MFA_REQUIRED:
         yield checks.Warning(
-            "STAFF_MFA_REQUIRED is off: whoever learns an operator's password is an operator.",
-            hint="Take STAFF_MFA_REQUIRED=false away; operators enrol when they next sign in.",
+            "STAFF_MFA_REQUIRED is off: an operator's password alone is enough to sign in to the console.",
+            hint="Remove STAFF_MFA_REQUIRED=false; operators enrol a factor when they next sign in.",
             id="amani.W008",
         )
 
@@ -197,6 +197,6 @@ def kyc_provider(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> Iter
     ):
         yield Error(
             "KYC_PROVIDER is smile_id, but SMILE_ID_PARTNER_ID or SMILE_ID_API_KEY is not set.",
-            hint="Set both, or KYC_PROVIDER=manual: operators decide alone.",
+            hint="Set both, or set KYC_PROVIDER=manual, so that reviewers decide without a provider.",
             id="amani.E008",
         )

@@ -1,4 +1,4 @@
-"""The frame of the admin, called by Unfold: navigation, environment badge, start page."""
+"""Builds the frame of the admin for Unfold: navigation, environment badge and start page."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def environment_badge(_request: HttpRequest) -> list[str]:
 
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
-    """The sidebar: only what the operator may see, with the number of firing alerts."""
+    """Returns the sidebar: the pages that the operator may see, with the number of firing alerts."""
     alerts = [
         page(request, "Alerts", "notifications_active", "episode"),
         page(request, "Deliveries", "outgoing_mail", "delivery"),
@@ -44,7 +44,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
 
 
 def kyc_pages(request: HttpRequest) -> list[dict[str, Any]]:
-    """The review queue, with the number of cases that wait; the limits; what providers said."""
+    """Returns the KYC pages that the operator may see, with the number of cases that wait for a review."""
     cases = page(request, "Cases", "badge", "case", app="kyc")
     if cases and (waiting := kyc_overview.waiting_count()):
         cases["badge"] = kyc_overview.at_least(waiting)
@@ -63,7 +63,7 @@ def page(
 
 
 def start_page(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """What fires, what is not delivered, whether the pipeline is alive; who waits for a decision."""
+    """Returns the context of the start page: alerts, deliveries, the pipeline's health, the review queue."""
     sees_alerts, sees_cases = overview.may_see(request), kyc_overview.may_see(request)
     context |= {
         "title": "Start",

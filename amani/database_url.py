@@ -1,6 +1,6 @@
-"""DATABASE_URL as Django needs it, read by libpq itself: psql and Amani understand the same.
+"""Parses DATABASE_URL with libpq, so that Amani and psql accept the same URLs.
 
-So it may name several hosts, IPv6 addresses, a socket's folder and every parameter of libpq.
+A URL may have several hosts, IPv6 addresses, the folder of a socket, and every parameter of libpq.
 """
 
 import re
@@ -21,7 +21,7 @@ SECONDS_AND_COUNTS = (
     "keepalives_count",
     "tcp_user_timeout",
 )
-# Where no socket can be: libpq looks at all parameters first, and then fails without asking a network.
+# No socket can be here: libpq checks all parameters first, and then fails without using the network.
 NOWHERE = "/dev/null"
 
 
@@ -32,7 +32,7 @@ def refusal(problem: str) -> ImproperlyConfigured:
 def read_database_url(url: str) -> dict[str, Any]:
     """Returns NAME, USER, PASSWORD, HOST, PORT and OPTIONS of Django's DATABASES.
 
-    Raises ImproperlyConfigured with what is wrong, without anything that may belong to the password.
+    Raises ImproperlyConfigured with the problem, without any text that may be part of the password.
     """
     check_shape(url)
     parameters = parsed(url)
@@ -58,7 +58,7 @@ def check_shape(url: str) -> None:
     authority = re.split(r"[/?]", url.partition("://")[2], maxsplit=1)[0]
     if url.count("@") > authority.count("@") or authority.count("@") > 1:
         raise refusal(
-            "it has an @ where none can be. In user and password write / as %2F, ? as %3F, @ as %40, : as %3A"
+            "it has a misplaced @. In user and password write / as %2F, ? as %3F, @ as %40, : as %3A"
         )
 
 
@@ -66,20 +66,20 @@ def parsed(url: str) -> dict[str, str]:
     try:
         return {name: str(value) for name, value in conninfo_to_dict(url).items()}
     except psycopg.ProgrammingError as error:
-        raise refusal(in_our_words(str(error))) from None
+        raise refusal(message_without_values(str(error))) from None
     except UnicodeDecodeError:
-        raise refusal("what its % encode is not UTF-8") from None
+        raise refusal("its percent-encoded characters are not UTF-8") from None
 
 
-def in_our_words(message: str) -> str:
-    """libpq's refusal without what it cites, which may be the password; parameters it cites by name."""
+def message_without_values(message: str) -> str:
+    """Returns libpq's error without the quoted values, which may be the password. Names are kept."""
     name = re.search(r'query parameter: "(\w+)"', message)
     if name and message.startswith("invalid"):
-        return f"{name[1]!r} is no parameter of PostgreSQL's client library"
+        return f"{name[1]!r} is not a parameter of PostgreSQL's client library"
     if name:
         return f"the parameter {name[1]!r} must be {name[1]}=value; write = in the value as %3D, & as %26"
     if "percent-encoded" in message:
-        return "a % in it encodes no character. Write % itself as %25"
+        return "a percent-encoding in it is invalid. Write % itself as %25"
     if "IPv6" in message or "expected" in message:
         return "an IPv6 address in it is malformed, must be [address]:port"
     return "PostgreSQL's client library cannot read it"
@@ -87,9 +87,9 @@ def in_our_words(message: str) -> str:
 
 def check_values(parameters: dict[str, str]) -> None:
     if not parameters.get("dbname"):
-        raise refusal("it names no database, must end in /name")
+        raise refusal("the name of the database is missing, must end in /name")
     if not all(is_port(port) for port in parameters.get("port", "").split(",")):
-        raise refusal("a port in it is no number from 1 to 65535. In the password write / as %2F, : as %3A")
+        raise refusal("a port is not a number from 1 to 65535. In the password write / as %2F, : as %3A")
     for name in SECONDS_AND_COUNTS:
         if not re.fullmatch(r"-?[0-9]{1,9}", parameters.get(name, "0")):
             raise refusal(f"{name} is {parameters[name]!r}, must be a whole number")
@@ -99,12 +99,12 @@ def check_values(parameters: dict[str, str]) -> None:
 
 
 def is_port(text: str) -> bool:
-    """Whether `text` is a port; an empty one means PostgreSQL's default."""
+    """Returns whether `text` is a port; an empty one means PostgreSQL's default."""
     return not text or bool(re.fullmatch(r"[0-9]{1,5}", text) and 1 <= int(text) <= 65535)
 
 
 def refused_by_libpq(parameters: dict[str, str]) -> str:
-    """What libpq finds wrong with the parameters when it would connect; empty when nothing."""
+    """Returns libpq's error about the parameters of a connection, or an empty string."""
     hosts = ",".join(NOWHERE for _ in parameters.get("host", "").split(","))
     tried = {**parameters, "host": hosts}
     if "hostaddr" in parameters:

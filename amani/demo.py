@@ -1,4 +1,4 @@
-"""The demo of `make run`, in development only: an operator of each role, alerts, people and KYC cases."""
+"""Creates the demo data of `make run`, in development only: operators, alerts, users and KYC cases."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from core.errors import Conflict
 from kyc.demo import Team, seed_cases
 from observability.demo import seed_alerts
 
-# The address of each but the first begins with the role: kyc-demo@…
+# Prefix of the e-mail address and full name for each role: kyc-demo@…
 OPERATORS = {
     "responder": ("", "Dede Demo"),
     "viewer": ("viewer-", "Vera Viewer"),
@@ -26,7 +26,7 @@ OPERATORS = {
 
 
 class Seeded(NamedTuple):
-    """The first operator's login. `new_password`: the one that was made, else empty."""
+    """The first operator's login. `new_password`: the generated password, else empty."""
 
     email: str
     new_password: str
@@ -38,10 +38,10 @@ class NotInDevelopment(Conflict):
 
 @transaction.atomic
 def seed_demo(*, email: str, password: str = "") -> Seeded:
-    """Make the demo's people and rows, once.
+    """Creates the demo's users and rows, once.
 
-    `email`: the responder's address; `password`: for all operators, made if there is none yet and none is
-    given. Raises NotInDevelopment while DEBUG is off.
+    `email` is the responder's address. `password` is for all operators; if it is empty, one is generated for
+    new operators. Raises NotInDevelopment while DEBUG is off.
     """
     if not settings.DEBUG:
         raise NotInDevelopment("Demo logins exist in development only: DEBUG is off.")
@@ -55,10 +55,10 @@ def seed_demo(*, email: str, password: str = "") -> Seeded:
 
 
 def ensure_operators(email: str, password: str) -> dict[str, User]:
-    """Return an operator of each role. A password that is given becomes everybody's, also if they exist.
+    """Returns an operator of each role. A given password is set for all of them, also for existing ones.
 
-    Only the first one's is hashed or compared, which takes a noticeable part of a second; the others get
-    the same hash.
+    The password is hashed or compared for the first operator only, because that takes a noticeable part of a
+    second; the others get the same hash.
     """
     team: dict[str, User] = {}
     for role, (prefix, full_name) in OPERATORS.items():

@@ -1,4 +1,4 @@
-"""Django's handlers of errors: problems (RFC 9457) for programs, pages for people."""
+"""Answers errors that reach Django: with a problem (RFC 9457) for API clients, else with an HTML page."""
 
 from __future__ import annotations
 
@@ -26,54 +26,54 @@ def is_for_programs(request: HttpRequest) -> bool:
 
 
 class Page(NamedTuple):
-    """What went wrong, and what a person can do about it."""
+    """An error page: `what` says what happened and what to do."""
 
     status: HTTPStatus
     title: str
     what: str
 
     def response(self) -> HttpResponse:
-        """Asks nobody: what a page usually needs may be what is broken."""
+        """Renders the page without session, database or context processors, which may be what fails."""
         context = {**self._asdict(), "status": self.status.value, "request_id": current_request_id()}
         return HttpResponse(render_to_string("amani/error.html", context), status=self.status)
 
 
 BAD_REQUEST = Page(
     HTTPStatus.BAD_REQUEST,
-    "That could not be understood",
-    "What your browser sent is not what this page takes. Go back, load the page again and repeat it.",
+    "Malformed request",
+    "Amani could not read what your browser sent. Go back, reload the page and try again.",
 )
 TOO_LARGE = Page(
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    "That is too much at once",
-    "What your browser sent is larger than this page takes. Send fewer or smaller files and texts.",
+    "Request too large",
+    "Your browser sent more than this page accepts. Send fewer or smaller files and texts.",
 )
 FORBIDDEN = Page(
     HTTPStatus.FORBIDDEN,
-    "This is not yours to see",
-    "Your account has no role that may open this page or do this. A superuser can give you one.",
+    "Not allowed",
+    "Your account has no role that may do this. Ask a superuser for the role.",
 )
 CSRF_FAILURE = Page(
     HTTPStatus.FORBIDDEN,
-    "This form is too old",
-    "You have signed in or out since it was opened, or your browser keeps no cookies. Nothing was done. "
-    "Go back, load the page again and repeat it.",
+    "This form has expired",
+    "You have signed in or out since you opened it, or your browser does not accept cookies. Nothing was "
+    "changed. Go back, reload the page and try again.",
 )
 NOT_FOUND = Page(
     HTTPStatus.NOT_FOUND,
-    "There is nothing here",
-    "The address is wrong, or what it named is gone.",
+    "Page not found",
+    "The address is wrong, or the page no longer exists.",
 )
 FAILURE = Page(
     HTTPStatus.INTERNAL_SERVER_ERROR,
-    "Amani failed",
-    "This is a fault in Amani, and it has been written down. "
-    "Look whether what you did was done before you repeat it.",
+    "Internal error",
+    "This is an error in Amani, and it has been recorded. "
+    "Before you try again, check whether your change was made.",
 )
 OUTAGE = Page(
     HTTPStatus.SERVICE_UNAVAILABLE,
-    "Not available now",
-    "Something that Amani needs, its database or Redis, does not answer. Try again in a minute.",
+    "Temporarily unavailable",
+    "The database or Redis does not answer. Try again in a minute.",
 )
 
 
@@ -83,7 +83,7 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
     if is_for_programs(request):
         return errors.bad_request(exception)
     if isinstance(exception, HostRefused):
-        return Page(HTTPStatus.BAD_REQUEST, "Amani has another name", str(exception)).response()
+        return Page(HTTPStatus.BAD_REQUEST, "Unknown host name", str(exception)).response()
     return (TOO_LARGE if isinstance(exception, errors.TOO_LARGE) else BAD_REQUEST).response()
 
 
@@ -103,7 +103,7 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
 
 
 def failure(request: HttpRequest) -> HttpResponseBase:
-    """Called while the exception is handled."""
+    """Answers an unhandled exception, with 503 if it is an outage. Runs while the exception is handled."""
     error = sys.exc_info()[1]
     if is_for_programs(request):
         return errors.failure(error)

@@ -1,6 +1,6 @@
-"""How errors are answered over HTTP: one shape for every route of the API (RFC 9457), said here once.
+"""Translates errors into HTTP responses of one shape (RFC 9457) for every route of the API.
 
-What ninja knows is answered by its handlers (amani/api.py), what Django knows by those of amani/urls.py.
+amani/api.py registers the handlers of errors inside Ninja, amani/urls.py those of errors that reach Django.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from core.request_id import current_request_id
 
 MEDIA_TYPE = "application/problem+json"
 MOST_FIELDS = 50
-LONGEST_FIELD = 100  # an unknown field's name is the caller's own
+LONGEST_FIELD = 100  # characters; the client can send any name of an unknown field
 TOO_LARGE = (RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent)
 
 
@@ -56,18 +56,19 @@ class Problem(Schema):
 
     model_config = ConfigDict(extra="forbid")
 
-    title: str = Field(description="The status in words.", examples=["Unprocessable Entity"])
-    status: int = Field(description="The status again.", examples=[422])
-    code: str = Field(description="For programs; it does not change.", examples=["invalid_input"])
+    title: str = Field(description="The name of the HTTP status.", examples=["Unprocessable Entity"])
+    status: int = Field(description="The HTTP status.", examples=[422])
+    code: str = Field(description="Stable; programs should use this.", examples=["invalid_input"])
     message: str = Field(
-        description="For people: what happened and what to do.", examples=["Correct the fields named here."]
+        description="Text for the user: what happened and what to do.",
+        examples=["Correct the fields named here."],
     )
     fields: dict[str, list[str]] = Field(
-        description="What is wrong with which input.",
+        description="The errors of each invalid field.",
         examples=[{"country": ["String should have at most 2 characters"]}],
     )
     request_id: str = Field(
-        description="Also in the header X-Request-ID; name it when you ask for help.",
+        description="Also in the header X-Request-ID. Include it when you ask for help.",
         examples=["4f0f6f0c8f2e4d1b9a7c5e3d2b1a0f9e"],
     )
 
@@ -98,7 +99,10 @@ def problem(
     fields: dict[str, list[str]] | None = None,
     headers: dict[str, str] | None = None,
 ) -> HttpResponse:
-    """An RFC 9457 answer. `code` is for programs and stays, `message` for people, `fields` names inputs."""
+    """Returns an RFC 9457 response.
+
+    `code` is stable and for programs, `message` is for users, `fields` maps a field's name to its errors.
+    """
     body: dict[str, Any] = {
         "title": HTTPStatus(status).phrase,
         "status": int(status),
@@ -112,11 +116,12 @@ def problem(
 
 
 def problem_of(_request: HttpRequest, error: Any) -> HttpResponse:
-    """Ninja's handler of Amani's own errors."""
+    """Handles Amani's own errors for Ninja."""
     return answer_to(error)
 
 
 def answer_to(error: AmaniError) -> HttpResponse:
+    """Returns the response to one of Amani's own errors."""
     headers = {}
     if isinstance(error, TooManyRequests):
         headers["Retry-After"] = str(error.seconds)
@@ -125,7 +130,7 @@ def answer_to(error: AmaniError) -> HttpResponse:
     return problem(status_of(error), error.code, str(error), error.fields, headers)
 
 
-# --- What ninja raises ---
+# --- Errors that Ninja raises ---
 
 
 def invalid_input(_request: HttpRequest, error: Any) -> HttpResponse:
@@ -134,7 +139,7 @@ def invalid_input(_request: HttpRequest, error: Any) -> HttpResponse:
 
 
 def fields_of(found: Iterable[dict[str, Any]]) -> dict[str, list[str]]:
-    """What is wrong by the input's name: `country`, `items.0.amount`, or `body` for all of it."""
+    """Returns the errors by name of the field: `country`, `items.0.amount`, or `body` for the whole body."""
     fields: dict[str, list[str]] = {}
     for one in found:
         name = name_of(one["loc"])
@@ -144,14 +149,14 @@ def fields_of(found: Iterable[dict[str, Any]]) -> dict[str, list[str]]:
 
 
 def name_of(location: tuple[str | int, ...]) -> str:
-    """Without where it was found, and without the name that the view gives to the whole body."""
+    """Returns a field's name without its source, and without the view's own name for the whole body."""
     source, *rest = location
     parts = rest[1:] if source == "body" else rest
     return ".".join(map(str, parts))[:LONGEST_FIELD] or str(source)
 
 
 def refusal(_request: HttpRequest, error: Any) -> HttpResponse:
-    """401, and a body that can't be read; what a parser refused with an error of its own is its cause."""
+    """Handles missing authentication and unreadable bodies; an error of our parser is the cause."""
     refused: HttpError = error
     if isinstance(refused.__cause__, AmaniError):
         return answer_to(refused.__cause__)
@@ -163,7 +168,7 @@ def refusal(_request: HttpRequest, error: Any) -> HttpResponse:
 
 
 def unreadable() -> HttpResponse:
-    return problem(400, "unreadable_body", "The body is no JSON in UTF-8. Correct it.")
+    return problem(400, "unreadable_body", "The body is not JSON in UTF-8. Correct it.")
 
 
 def not_signed_in() -> HttpResponse:
@@ -184,7 +189,7 @@ def too_large() -> HttpResponse:
     return problem(413, "too_large", "The request is too large. Send fewer or smaller files and fields.")
 
 
-# --- What reaches Django ---
+# --- Errors that reach Django ---
 
 
 def bad_request(exception: BaseException | None) -> HttpResponse:
@@ -198,7 +203,7 @@ def bad_request(exception: BaseException | None) -> HttpResponse:
 
 
 def not_found() -> HttpResponse:
-    return problem(404, "not_found", "There is nothing here, or you may not know that there is.")
+    return problem(404, "not_found", "It does not exist, or you may not see it.")
 
 
 def csrf_failure() -> HttpResponse:
@@ -210,13 +215,13 @@ def forbidden() -> HttpResponse:
 
 
 def is_outage(exception: BaseException | None) -> bool:
-    """Whether something that Amani needs, its database or Redis, does not do its work for now."""
+    """Returns whether the error means that the database or Redis is not available at the moment."""
     return isinstance(exception, RedisError | BrokerError) or sqlstates.is_outage(exception)
 
 
 def failure(exception: BaseException | None) -> HttpResponse:
-    """Django has told Sentry, the log and the metrics already; the visitor learns no details."""
+    """Returns 503 or 500 without details. Django has logged, reported and counted the error already."""
     if is_outage(exception):
-        message = "Something that Amani needs does not answer now. Send the same request again soon."
+        message = "The database or Redis does not answer. Send the same request again later."
         return problem(503, "unavailable", message, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
-    return problem(500, "internal_error", "This is our fault. Name the request_id when you ask for help.")
+    return problem(500, "internal_error", "Internal error. Include the request_id when you ask for help.")

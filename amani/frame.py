@@ -1,4 +1,4 @@
-"""What happens around every route of the API, before its view and after."""
+"""Wraps every view of the API: limits, sizes, HEAD, and headers of the response."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ View = Callable[..., HttpResponseBase]
 
 
 def framed(view: View) -> View:
-    """Counts the address, refuses what is too large to read, and keeps answers out of caches."""
+    """Returns the view behind the limit per address and the limit of the body's size.
+
+    The responses are not cached. HEAD is answered like GET.
+    """
 
     @wraps(view)
     def framed_view(request: HttpRequest, *args: Any, **values: Any) -> HttpResponseBase:
@@ -41,9 +44,9 @@ def framed(view: View) -> View:
 
 @contextmanager
 def asked_as_get(request: HttpRequest) -> Iterator[None]:
-    """HEAD is GET to a route, which knows only the methods it names; the server leaves out the body.
+    """Changes HEAD to GET for the view, because routes know only the methods that they name.
 
-    Only for the route: metrics, spans and the access line are to say HEAD.
+    The server omits the body. Outside the view the method is HEAD again, for metrics, spans and the log.
     """
     method = request.method
     if method == "HEAD":
@@ -59,12 +62,13 @@ def with_head(allow: str) -> str:
 
 
 def largest_body(request: HttpRequest) -> int:
-    """Of a larger form, Django would leave out the files without a word."""
+    """Returns the limit in bytes. If a form were larger, Django would drop its files without an error."""
     if request.content_type == "multipart/form-data":
         return int(settings.FILE_UPLOAD_MAX_MEMORY_SIZE)
     return int(settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
 
 
 def body_size(request: HttpRequest) -> int:
+    """Returns Content-Length in bytes, or 0 if it is missing or malformed."""
     length = request.META.get("CONTENT_LENGTH") or ""
     return int(length) if length.isascii() and length.isdigit() and len(length) < 20 else 0

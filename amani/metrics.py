@@ -1,4 +1,4 @@
-"""The metrics of the API's frame, with the functions that record them."""
+"""Declares and records the metrics of the API's limits."""
 
 from observability.metrics import children, counter
 

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says beyond the routes' own words, and the page that shows it."""
+"""Completes the OpenAPI document with introduction, tags and errors, and protects the page that shows it."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from amani.parsing import FORMS, UnsupportedBody
 DESCRIPTION = """\
 The API of buyers and sellers.
 
-**Signing in.** Sign-up, e-mail verification, sign-in, second factors and sessions are below `/_allauth/`.
-An app takes `meta.session_token` of its sign-in and sends it as `X-Session-Token`. A browser uses its session
-cookie, and sends the cookie `csrftoken` as the header `X-CSRFToken` with whatever changes something.
+**Sign-in.** Sign-up, e-mail verification, sign-in, second factors and sessions are below `/_allauth/`.
+An app sends `meta.session_token` of its sign-in as `X-Session-Token`. A browser uses its session cookie; with
+requests that change data it sends the cookie `csrftoken` as the header `X-CSRFToken`.
 
 **Errors** have one shape, `Problem`, with the media type `application/problem+json` (RFC 9457).
-Go by `code`, show `message`, and name `request_id` when you ask for help.
+Let programs use `code`, show `message` to users, and include `request_id` when you ask for help.
 
-**HEAD** answers like GET, without the body.
+**HEAD** is answered like GET, without the body.
 
-**Too many requests** get 429 with `Retry-After`, counted each minute for each person and each address;
-those with files once more.
+**Too many requests** are answered with 429 and `Retry-After`. Requests are counted per minute, for each user
+and each IP address; uploads also have a limit of their own.
 """
 TAGS = [
-    {"name": "account", "description": "The person who is signed in."},
-    {"name": "kyc", "description": "Proving who you are: cases, their documents, what became of them."},
+    {"name": "account", "description": "The account of the signed-in user."},
+    {"name": "kyc", "description": "Identity verification: cases, their documents and their state."},
 ]
-# Always possible; then with a body, with parameters (which may name what is not there), and for changes.
+# Statuses that are always possible, or possible with a body, with parameters, and for changes.
 ALWAYS = (401, 403, 429, 500, 503)
 WITH_BODY = (400, 413, 415, 422)
 WITH_PARAMETERS = (404, 422)
@@ -47,7 +47,7 @@ EXAMPLES = {
     401: errors.not_signed_in(),
     403: errors.answer_to(errors.EmailNotVerified()),
     404: errors.not_found(),
-    409: errors.problem(409, "case_open", "You have a case that is open. Wait for it, or withdraw it."),
+    409: errors.problem(409, "case_open", "You have an open case. Wait for its decision, or withdraw it."),
     413: errors.too_large(),
     415: errors.answer_to(UnsupportedBody("application/json")),
     422: errors.problem(422, "invalid_input", "Correct the fields named here.", TOO_LONG),
@@ -55,7 +55,7 @@ EXAMPLES = {
     500: errors.failure(None),
     503: errors.failure(OperationalError()),
 }
-# Swagger's page sets styles by script; nothing comes from elsewhere, and no script stands in the page.
+# Swagger's page sets styles by script. It loads nothing from other sites and has no inline script.
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -66,7 +66,7 @@ View = Callable[..., HttpResponseBase]
 
 
 def complete(document: Document) -> Document:
-    """Adds the errors to each operation, and Problem to the components."""
+    """Adds the errors to each operation and `Problem` to the components; changes and returns the document."""
     components = document.setdefault("components", {})
     components.setdefault("schemas", {})["Problem"] = Problem.model_json_schema()
     components["responses"] = {f"Problem{status}": described(status) for status in sorted(every_status())}
@@ -92,7 +92,10 @@ def forms_of(operation: Document) -> list[Document]:
 
 
 def without_null(schema: Document) -> Document:
-    """A form has no null; and Swagger's page offers to choose a file only where nothing else is possible."""
+    """Returns the schema without the alternative `null`.
+
+    A form cannot send null, and Swagger's page shows a file chooser only if a file is the only alternative.
+    """
     kinds = [kind for kind in schema.get("anyOf", []) if kind.get("type") != "null"]
     if len(kinds) != 1:
         return schema
@@ -100,6 +103,7 @@ def without_null(schema: Document) -> Document:
 
 
 def errors_of(method: str, operation: Document) -> set[int]:
+    """Returns the error statuses that the operation can answer with."""
     expected = set(ALWAYS)
     expected |= set(WITH_BODY if "requestBody" in operation else ())
     expected |= set(WITH_PARAMETERS if operation.get("parameters") else ())
@@ -125,7 +129,7 @@ def described(status: int) -> Document:
 
 
 def with_policy(view: View) -> View:
-    """The browser refuses what the page and the document would load from elsewhere."""
+    """Returns the view with a Content-Security-Policy that forbids loading from other sites."""
 
     @wraps(view)
     def view_with_policy(request: HttpRequest, *args: Any, **values: Any) -> HttpResponseBase:

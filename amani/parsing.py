@@ -1,4 +1,4 @@
-"""How a body becomes values: only the media types that a route takes, only text that can be stored."""
+"""Parses bodies of API requests; refuses other media types and text that the database cannot store."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ class UnsupportedBody(WrongType):
     code = "unsupported_media_type"
 
     def __init__(self, *wanted: str) -> None:
-        super().__init__(f"Send the body as {' or '.join(wanted)}, and say so in Content-Type.")
+        super().__init__(f"Send the body as {' or '.join(wanted)}, and set Content-Type accordingly.")
 
 
 class UnstorableText(Invalid):
     code = "invalid_input"
 
     def __init__(self, field: str) -> None:
-        message = "Contains a character that is no text: NUL or half of a surrogate pair."
+        message = "Contains NUL or half of a surrogate pair."
         super().__init__("Correct the fields named here.", fields={field: [message]})
 
 
 class StrictParser(Parser):
     def parse_body(self, request: HttpRequest) -> Any:
-        """Raises ValueError for what is no JSON by RFC 8259."""
+        """Returns the JSON value. Raises UnsupportedBody, UnstorableText, or ValueError (RFC 8259)."""
         if request.content_type != "application/json":
             raise UnsupportedBody("application/json")
         value = json.loads(request.body.decode("utf-8"), parse_constant=refuse_constant)
@@ -51,11 +51,11 @@ class StrictParser(Parser):
 
 
 def refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is Python's and not JSON's.")
+    raise ValueError(f"{name} is not JSON.")
 
 
 def refuse_unstorable(value: Any, field: str = "body") -> None:
-    """PostgreSQL takes no NUL in a text, and UTF-8 has no lone surrogates."""
+    """Raises UnstorableText for NUL, which PostgreSQL refuses, and lone surrogates, which UTF-8 has not."""
     if isinstance(value, str):
         if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
             raise UnstorableText(field)

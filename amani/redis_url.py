@@ -1,8 +1,8 @@
-"""REDIS_URL, read once and written anew so that all its clients understand it alike.
+"""Parses REDIS_URL and rewrites it to a form that redis-py, kombu and Django's cache read in the same way.
 
-Without `ssl_cert_reqs` Celery's kombu checks no certificate where redis-py does; one knows CERT_NONE, the
-other only none; Django's cache splits an address at a comma, kombu at a semicolon. What one of them cannot
-use is refused here, before any of them is asked.
+Without `ssl_cert_reqs`, redis-py checks certificates but Celery's kombu does not; one accepts CERT_NONE, the
+other only none; Django's cache splits a URL at commas, kombu at semicolons. A URL that one of them cannot use
+is refused here, before any of them reads it.
 """
 
 import ssl
@@ -31,22 +31,24 @@ def refusal(problem: str) -> ImproperlyConfigured:
 
 
 def read_redis_url(url: str) -> str:
-    """Returns `url` in the one form that redis-py, kombu and Django's cache read alike.
+    """Returns `url` in the form that redis-py, kombu and Django's cache read in the same way.
 
-    A `rediss://` address says whether certificates are checked; they are, unless it said otherwise. Raises
-    ImproperlyConfigured with what is wrong, without the password.
+    A returned `rediss://` URL always has `ssl_cert_reqs`, which is `required` unless `url` sets it. Raises
+    ImproperlyConfigured with the problem, without the password.
     """
     try:
         parts = urlsplit(url)
         port = parts.port or 6379
         name, password = (unquote(text or "", errors="strict") for text in (parts.username, parts.password))
     except ValueError:
-        message = "the port is no number, or the password has one of / ? # [ ] % that is not percent-encoded"
+        message = (
+            "the port is not a number, or the password has one of / ? # [ ] % that is not percent-encoded"
+        )
         raise refusal(message) from None
     if parts.scheme not in {"redis", "rediss"}:
         raise refusal("it must begin with redis:// or, for TLS, rediss://")
     if not parts.hostname or "," in parts.netloc.rpartition("@")[2]:
-        raise refusal("it must name one host")
+        raise refusal("it must have exactly one host")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     login = f"{quote(name, safe='')}:{quote(password, safe='')}@" if name or password else ""
     query = urlencode(parameters_of(parts), quote_via=quote, safe="/")
@@ -56,22 +58,22 @@ def read_redis_url(url: str) -> str:
 def database_of(parts: SplitResult) -> int:
     number = parts.path.strip("/") or "0"
     if not (number.isascii() and number.isdigit()):
-        raise refusal("what follows the port must be the number of a database, such as /0")
+        raise refusal("the path must be the number of a database, such as /0")
     return int(number)
 
 
 def parameters_of(parts: SplitResult) -> dict[str, str]:
-    """What is said about TLS, in words that all clients know."""
+    """Returns the TLS parameters with names and values that all clients accept."""
     pairs = parse_qsl(parts.query, keep_blank_values=True)
     found = dict(pairs)
     unknown = sorted(set(found) - set(KNOWN))
     if unknown:
-        raise refusal(f"it has an unknown parameter {unknown[0]!r}; there are {', '.join(KNOWN)}")
+        raise refusal(f"it has an unknown parameter {unknown[0]!r}; known are {', '.join(KNOWN)}")
     if len(found) < len(pairs):
         raise refusal("it has a parameter twice")
     if parts.scheme == "redis":
         if found:
-            raise refusal(f"{min(found)} is about TLS, so it must begin with rediss://")
+            raise refusal(f"{min(found)} is for TLS, so the URL must begin with rediss://")
         return {}
     found["ssl_cert_reqs"] = one_of(
         CERTIFICATE_CHECKS, "ssl_cert_reqs", found.get("ssl_cert_reqs", "required")
@@ -82,24 +84,24 @@ def parameters_of(parts: SplitResult) -> dict[str, str]:
     return found
 
 
-def one_of(words: dict[str, str], name: str, value: str) -> str:
-    if value.lower() not in words:
-        raise refusal(f"{name} is {value!r}, must be one of {', '.join(dict.fromkeys(words.values()))}")
-    return words[value.lower()]
+def one_of(choices: dict[str, str], name: str, value: str) -> str:
+    if value.lower() not in choices:
+        raise refusal(f"{name} is {value!r}, must be one of {', '.join(dict.fromkeys(choices.values()))}")
+    return choices[value.lower()]
 
 
 def check_files(found: dict[str, str]) -> None:
-    """Loads the files as redis-py will when it connects, when nobody looks any more."""
+    """Loads the certificate files as redis-py does later, so that a problem is found at start."""
     context = ssl.create_default_context()
     if "ssl_ca_certs" in found:
         try:
             context.load_verify_locations(found["ssl_ca_certs"])
         except ssl.SSLError:
-            raise refusal(f"ssl_ca_certs: {found['ssl_ca_certs']!r} holds no certificate in PEM") from None
+            raise refusal(f"ssl_ca_certs: {found['ssl_ca_certs']!r} has no certificate in PEM") from None
         except OSError as error:
             raise unreadable("ssl_ca_certs", found["ssl_ca_certs"], error) from None
     if "ssl_keyfile" in found and "ssl_certfile" not in found:
-        raise refusal("ssl_keyfile is of no use without ssl_certfile")
+        raise refusal("ssl_keyfile requires ssl_certfile")
     if "ssl_certfile" in found:
         key = found.get("ssl_keyfile", found["ssl_certfile"])
         try:

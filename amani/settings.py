@@ -1,8 +1,8 @@
-"""Every setting of Amani, read once from the environment.
+"""Reads every setting of Amani, once, from the environment.
 
-Values come from the process environment, then `.env`, then `.run/env` (there while `make run` runs);
-the first that names a variable wins. A secret `X` may be given as `X_FILE`, the path of a file
-that holds it. docs/configuration.md lists all variables; a test compares it with this file.
+Values come from the process environment, then `.env`, then `.run/env` (exists while `make run` runs); the
+first that sets a variable wins. A secret `X` can also be set as `X_FILE`, the path of a file that contains
+it. docs/configuration.md lists all variables; a test compares it with this file.
 """
 
 import os
@@ -27,7 +27,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 
 
 def load_env_file(path: Path) -> None:
-    """Adds what `path` sets to the environment. An empty `NAME=`, as in .env.example, sets nothing."""
+    """Adds the variables of the file to the environment. An empty `NAME=`, as in .env.example, is ignored."""
     for name, value in dotenv_values(path).items():
         if value:
             os.environ.setdefault(name, value)
@@ -40,7 +40,7 @@ if "AMANI_IGNORE_ENV_FILES" not in os.environ:  # tests must not depend on a dev
 
 
 def required_in_production(name: str, value: str) -> str:
-    """`value`, or a refusal to start that names the variable when it is empty and DEBUG is off."""
+    """Returns `value`. Raises ImproperlyConfigured, naming the variable, if it is empty and DEBUG is off."""
     if not value and not DEBUG:
         message = f"{name} is not set. Set {name} (or {name}_FILE), or DEBUG=true for development."
         raise ImproperlyConfigured(message)
@@ -48,7 +48,7 @@ def required_in_production(name: str, value: str) -> str:
 
 
 def parse_routes(text: str) -> dict[str, tuple[str, ...]]:
-    """`"critical=pagerduty+slack,info="` as `{"critical": ("pagerduty", "slack"), "info": ()}`."""
+    """Parses `"critical=pagerduty+slack,info="` to `{"critical": ("pagerduty", "slack"), "info": ()}`."""
     routes: dict[str, tuple[str, ...]] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         severity, separator, channels = part.partition("=")
@@ -62,7 +62,7 @@ def parse_routes(text: str) -> dict[str, tuple[str, ...]]:
 
 
 def parse_severity_map(text: str) -> dict[str, str]:
-    """`"Blocker=critical,meh=info"` as `{"blocker": "critical", "meh": "info"}`."""
+    """Parses `"Blocker=critical,meh=info"` to `{"blocker": "critical", "meh": "info"}`."""
     meanings: dict[str, str] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, _separator, severity = part.partition("=")
@@ -74,8 +74,8 @@ def parse_severity_map(text: str) -> dict[str, str]:
             raise ImproperlyConfigured(message)
         if plain(name) in SEVERITIES:
             message = (
-                f"ALERT_SEVERITY_MAP: {part!r} would give {plain(name)!r} another meaning. "
-                "Change where its alerts go with ALERT_ROUTES."
+                f"ALERT_SEVERITY_MAP: {part!r} would change the meaning of {plain(name)!r}. "
+                "To send its alerts to other channels, use ALERT_ROUTES."
             )
             raise ImproperlyConfigured(message)
         meanings[plain(name)] = severity.strip().lower()
@@ -83,13 +83,13 @@ def parse_severity_map(text: str) -> dict[str, str]:
 
 
 def annotation_names(variable: str, default: str) -> tuple[str, ...]:
-    """The annotations to try, in order. The one that Amani's own rules use is always among them."""
+    """Returns the annotations to try, in order. Always includes the one that Amani's own rules use."""
     given = [name.strip() for name in env.str(variable, default).split(",") if name.strip()]
     return tuple(dict.fromkeys([*given, default.partition(",")[0]]))
 
 
 def commit_of(checkout: Path) -> str:
-    """The commit that is checked out, from git's own files; empty where there are none."""
+    """Returns the id of the checked-out commit from git's own files, or "" if there are none."""
     git = checkout / ".git"
     try:
         head = (git / "HEAD").read_text().strip()
@@ -99,7 +99,7 @@ def commit_of(checkout: Path) -> str:
         return ""
 
 
-# --- What this is, and where ---
+# --- Version and environment ---
 
 VERSION = "0.1.0"
 COMMIT = env.str("COMMIT", "") or commit_of(BASE_DIR)
@@ -192,10 +192,10 @@ SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 STAFF_MFA_REQUIRED = env.bool("STAFF_MFA_REQUIRED", not DEBUG)
 FRONTEND_URL = env.str("FRONTEND_URL", PUBLIC_URL).rstrip("/")
-# How many proxies in front append to X-Forwarded-For; what stands before theirs is the client's own claim.
+# Number of proxies that append to X-Forwarded-For. Earlier entries come from the client and are not trusted.
 TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", 0, validate=validate.Range(0))
 
-# allauth. Codes instead of links: an app has no page to open, and a code can't be fetched by a mail scanner.
+# allauth. Codes instead of links: an app has no page to open, and a mail scanner cannot use up a code.
 ALLAUTH_TRUSTED_PROXY_COUNT = TRUSTED_PROXY_COUNT
 ACCOUNT_ADAPTER = "accounts.adapters.AccountAdapter"
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
@@ -209,7 +209,7 @@ ACCOUNT_EMAIL_VERIFICATION_BY_CODE_TIMEOUT = CODE_LIFETIME_SECONDS
 ACCOUNT_PASSWORD_RESET_BY_CODE_ENABLED = True
 ACCOUNT_PASSWORD_RESET_BY_CODE_TIMEOUT = CODE_LIFETIME_SECONDS
 ACCOUNT_CHANGE_EMAIL = True
-ACCOUNT_EMAIL_NOTIFICATIONS = True  # tells people that their password or second factor changed
+ACCOUNT_EMAIL_NOTIFICATIONS = True  # notifies users when their password or second factor changes
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
 ACCOUNT_REAUTHENTICATION_REQUIRED = True
 ACCOUNT_DEFAULT_HTTP_PROTOCOL = "https" if PUBLIC_URL.startswith("https://") else "http"
@@ -255,7 +255,7 @@ KYC_PROVIDER = env.str("KYC_PROVIDER", "manual", validate=validate.OneOf(["manua
 SMILE_ID_PARTNER_ID = env.str("SMILE_ID_PARTNER_ID", "")
 SMILE_ID_API_KEY = env.str("SMILE_ID_API_KEY", "")
 SMILE_ID_BASE_URL = env.str("SMILE_ID_BASE_URL", "https://testapi.smileidentity.com/v1").rstrip("/")
-# An image of a person's passport is never written to a temporary file in clear.
+# An image of a passport must never be written to a temporary file unencrypted.
 FILE_UPLOAD_HANDLERS = ["kyc.documents.upload.BoundedUploadHandler"]
 FILE_UPLOAD_MAX_MEMORY_SIZE = 4 * KYC_MAX_FILE_BYTES
 
@@ -266,14 +266,14 @@ DATABASES = {
     "default": read_database_url(DATABASE_URL or "postgresql://postgres@127.0.0.1:5432/amani")
     | {
         "ENGINE": "django.db.backends.postgresql",
-        "CONN_MAX_AGE": None,  # measured: a connection for every request costs five times the work
+        "CONN_MAX_AGE": None,  # measured: a new connection for each request makes it five times as expensive
         "CONN_HEALTH_CHECKS": True,
         "DISABLE_SERVER_SIDE_CURSORS": env.bool("DATABASE_DISABLE_SERVER_SIDE_CURSORS", False),
     }
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# --- Celery: the doorbell. Nothing true lives in Redis ---
+# --- Celery: only starts work. All state is in PostgreSQL, none of it in Redis ---
 
 REDIS_URL = read_redis_url(
     required_in_production("REDIS_URL", env.str("REDIS_URL", "")) or "redis://127.0.0.1:6379/0"
@@ -288,21 +288,21 @@ CACHES = {
 }
 CELERY_BROKER_URL = REDIS_URL
 CELERY_TASK_IGNORE_RESULT = True
-# Tasks only wake a sender: one that is lost costs a second. Acknowledged at their end, a task that outlives
-# its connection to Redis would end the worker (kombu acknowledges on the closed channel).
+# Tasks only start the processing of rows: a lost one delays it by a second. With late acknowledgement, a task
+# that outlives its connection to Redis would end the worker (kombu acknowledges on the closed channel).
 CELERY_TASK_ACKS_LATE = False
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
-CELERY_TASK_TIME_LIMIT = 110  # a child that hangs holds a sender's slot; no task takes half as long
+CELERY_TASK_TIME_LIMIT = 110  # seconds; a hanging child occupies a sender's slot; no task takes half as long
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_MAX_TASKS_PER_CHILD = env.int("CELERY_MAX_TASKS_PER_CHILD", 1000)
-# Two senders for each of two channels, one for mails, and one child that is free when all of them hang.
+# Two senders for each of two channels, one for mails, and one more child for when all of them hang.
 CELERY_WORKER_CONCURRENCY = env.int("CELERY_CONCURRENCY", 6)
 CELERY_WORKER_SEND_TASK_EVENTS = False
-CELERY_DB_REUSE_MAX = 10**9  # Celery would open a connection for every task; amani/celery.py looks after them
+CELERY_DB_REUSE_MAX = 10**9  # else a new connection for every task; amani/celery.py closes broken ones
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
-# Redis that refuses writes (full, a replica, unable to save) is waited for as one that is away: else the
-# worker ends at its first command, and is started again and again.
+# If Redis refuses writes (full, a replica, unable to save), the worker waits as for a stopped Redis: else it
+# would end at its first command and be restarted again and again.
 CELERY_BROKER_CHANNEL_ERROR_RETRY = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": 120,  # a little over the longest task
@@ -396,7 +396,7 @@ ALERT_RUNBOOK_ANNOTATIONS = annotation_names("ALERT_RUNBOOK_ANNOTATIONS", "runbo
 ALERT_DASHBOARD_ANNOTATIONS = annotation_names("ALERT_DASHBOARD_ANNOTATIONS", "dashboard_url,dashboard")
 ALERT_GIVE_UP_AFTER_SECONDS = env.int("ALERT_GIVE_UP_AFTER_SECONDS", 6 * 3600)
 ALERT_DIGEST_THRESHOLD = env.int("ALERT_DIGEST_THRESHOLD", 5)
-# The Watchdog comes every minute; a person has to hear of its absence within five.
+# The Watchdog arrives every minute; operators must be notified of its absence within five.
 WATCHDOG_TIMEOUT_SECONDS = env.int("WATCHDOG_TIMEOUT_SECONDS", 240)
 WATCHDOG_FIRST_TIMEOUT_SECONDS = env.int("WATCHDOG_FIRST_TIMEOUT_SECONDS", 0 if DEBUG else 1800)
 ALERT_UNMENTIONED_AFTER_SECONDS = env.int("ALERT_UNMENTIONED_AFTER_SECONDS", 3 * 3600)
@@ -453,7 +453,7 @@ OTEL_BSP_SCHEDULE_DELAY = env.int("OTEL_BSP_SCHEDULE_DELAY", 1000, validate=vali
 OTEL_BSP_MAX_QUEUE_SIZE = env.int("OTEL_BSP_MAX_QUEUE_SIZE", 2048, validate=validate.Range(1))
 OTEL_BSP_MAX_EXPORT_BATCH_SIZE = env.int("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 512, validate=validate.Range(1))
 
-# --- Where operators look next: links on an alert's page ---
+# --- Links on an alert's page ---
 
 JAEGER_URL = env.str("JAEGER_URL", "http://localhost:16686").rstrip("/")
 SENTRY_URL = env.str("SENTRY_URL", "").rstrip("/")
@@ -503,7 +503,7 @@ STATIC_ROOT = Path(env.str("STATIC_ROOT", str(BASE_DIR / "staticfiles")))
 
 
 def kyc_storage() -> dict[str, Any]:
-    """Where the encrypted documents lie: a bucket when one is named, else a folder."""
+    """Returns the storage of the encrypted documents: a bucket if KYC_S3_BUCKET is set, else a folder."""
     if not KYC_S3_BUCKET:
         options: dict[str, Any] = {
             "location": KYC_STORAGE_ROOT,
@@ -518,7 +518,7 @@ def kyc_storage() -> dict[str, Any]:
         connect_timeout=3,
         read_timeout=10,
         retries={"mode": "standard", "total_max_attempts": 2},
-        request_checksum_calculation="when_required",  # other stores than Amazon's don't know its newer sums
+        request_checksum_calculation="when_required",  # other stores than Amazon's lack its newer checksums
         response_checksum_validation="when_required",
     )
     options = {
@@ -529,7 +529,7 @@ def kyc_storage() -> dict[str, Any]:
         "region_name": KYC_S3_REGION or None,
         "access_key": KYC_S3_ACCESS_KEY_ID or None,
         "secret_key": KYC_S3_SECRET_ACCESS_KEY or None,
-        # No ACL: an object is private without one, and buckets that have them switched off refuse any.
+        # No ACL: objects are private without one, and buckets with disabled ACLs refuse any.
         "file_overwrite": False,
     }
     return {"BACKEND": "storages.backends.s3.S3Storage", "OPTIONS": options}

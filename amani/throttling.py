@@ -1,7 +1,7 @@
-"""How many requests a minute one person and one address may send to the API.
+"""Limits how many requests a minute one user and one IP address may send to the API.
 
-One counter in Redis for each of them and each minute, raised in one step by all processes. Without Redis
-everybody passes: an outage of the counter must not become an outage of the API. A metric counts it.
+Redis has a counter for each of them and each minute, which all processes increment atomically. If Redis does
+not answer, requests are not limited, so that its outage does not stop the API; a metric counts them.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from amani.errors import TooManyRequests
 log = structlog.get_logger(__name__)
 
 WINDOW_SECONDS = 60
-# When Redis hangs, requests must not hang with it: nobody waits longer, and nobody asks again for a while.
+# When Redis hangs, a request waits no longer than the timeout, and the next ones skip Redis for a while.
 TIMEOUT_SECONDS = 0.25
-REST_SECONDS = 5.0
+PAUSE_SECONDS = 5.0
 
 
 class Counters:
-    """The connection to Redis, and until when it is left alone after it has failed."""
+    """Increments counters in Redis; after an error it does not use Redis for PAUSE_SECONDS."""
 
     def __init__(self) -> None:
-        self.rest_until = 0.0
+        self.paused_until = 0.0
 
-    def raised(self, key: str) -> int | None:
-        """The counter under `key` after one more; None when Redis does not say."""
-        if time.monotonic() < self.rest_until:
+    def increment(self, key: str) -> int | None:
+        """Increments the counter `key` and returns its value; None if Redis does not answer."""
+        if time.monotonic() < self.paused_until:
             metrics.record_throttle_unavailable()
             return None
         try:
@@ -47,7 +47,7 @@ class Counters:
             pipeline.expire(key, 2 * WINDOW_SECONDS)
             return int(pipeline.execute()[0])
         except redis.RedisError as error:
-            self.rest_until = time.monotonic() + REST_SECONDS
+            self.paused_until = time.monotonic() + PAUSE_SECONDS
             log.warning("throttle_unavailable", error=type(error).__name__)
             metrics.record_throttle_unavailable()
             return None
@@ -58,7 +58,10 @@ counters = Counters()
 
 @cache
 def client(url: str) -> redis.Redis:
-    """Not Django's cache: its `incr` is two commands, and loses a key that ends between them."""
+    """Returns a client for the URL.
+
+    Django's cache is not used: its `incr` is two commands, and fails if the key expires between them.
+    """
     return redis.Redis.from_url(
         url,
         socket_timeout=TIMEOUT_SECONDS,
@@ -68,17 +71,20 @@ def client(url: str) -> redis.Redis:
 
 
 def count_address(request: HttpRequest) -> None:
-    """Raises TooManyRequests when the client's address has used up its minute."""
+    """Counts a request of the client's IP address. Raises TooManyRequests over the limit."""
     count("address", address_of(request), settings.API_REQUESTS_PER_MINUTE_PER_ADDRESS)
 
 
 def count_user(user_id: int) -> None:
-    """Raises TooManyRequests when the person has used up their minute, from wherever."""
+    """Counts a request of the user from any IP address. Raises TooManyRequests over the limit."""
     count("user", str(user_id), settings.API_REQUESTS_PER_MINUTE_PER_USER)
 
 
 def count_upload(user_id: int) -> None:
-    """Raises TooManyRequests for a person's files, which cost a thousand times what other requests do."""
+    """Counts an upload of the user, which costs as much as a thousand other requests.
+
+    Raises TooManyRequests over the limit.
+    """
     count("upload", str(user_id), settings.API_UPLOADS_PER_MINUTE_PER_USER, what="uploads")
 
 
@@ -87,13 +93,13 @@ def count(scope: str, whose: str, limit: int, *, what: str = "requests") -> None
         return
     now = time.time()
     window = int(now // WINDOW_SECONDS)
-    used = counters.raised(f"amani:throttle:{scope}:{whose}:{window}")
+    used = counters.increment(f"amani:throttle:{scope}:{whose}:{window}")
     if used is not None and used > limit:
         metrics.record_throttled(scope)
         raise TooManyRequests(limit, math.ceil((window + 1) * WINDOW_SECONDS - now), what)
 
 
 def address_of(request: HttpRequest) -> str:
-    """As sign-in sees it, else whoever connected; all addresses of one IPv6 network count as one."""
+    """Returns the IP address as sign-in determines it, else that of the connection; IPv6 as its /64."""
     address = sign_in.address_of(request) or request.META.get("REMOTE_ADDR") or "unknown"
     return str(truncate_ip(address))

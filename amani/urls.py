@@ -1,4 +1,4 @@
-"""All addresses of Amani."""
+"""All URLs of Amani."""
 
 from django.contrib import admin
 from django.urls import include, path
@@ -18,7 +18,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("accounts/", include("accounts.urls")),
     path("_allauth/", include("accounts.headless")),
-    # Both spellings: a redirect would turn Alertmanager's POST into a GET and lose the alert.
+    # With and without slash: a redirect would turn Alertmanager's POST into a GET and lose the alert.
     path("api/v1/alerts/webhook", webhook, name="alert-webhook"),
     path("api/v1/alerts/webhook/", webhook),
     path("", include("kyc.urls")),

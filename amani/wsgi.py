@@ -6,7 +6,7 @@ import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "amani.settings")
 
-django.setup(set_prefix=False)  # as Django's get_wsgi_application, whose requests know no chunked bodies
+django.setup(set_prefix=False)  # like get_wsgi_application, which does not support chunked bodies
 
 from core.bodies import Handler  # noqa: E402  (these modules read the settings)
 from observability.telemetry.edge import Edge  # noqa: E402

@@ -121,8 +121,8 @@ def form(web: Web, _person: Person) -> Route:
         status=200,
         says="The email address and/or password you specified are not correct.",
         limit=DJANGO_LIMIT,
-        too_large="<h1>That is too much at once</h1>",
-        malformed="<h1>That could not be understood</h1>",
+        too_large="<h1>Request too large</h1>",
+        malformed="<h1>Malformed request</h1>",
     )
 
 

@@ -86,29 +86,32 @@ def test_an_address_means_what_it_means_to_psql(url: str, expected: dict[str, An
             "the scheme is 'mysql', must be postgresql://user:password@host:port/name",
         ),
         ("u:planted@h/db", "it has no scheme, must be postgresql://user:password@host:port/name"),
-        ("postgresql://u:planted@h", "it names no database, must end in /name"),
-        ("postgresql://u:planted@h/", "it names no database, must end in /name"),
-        ("postgresql://u:planted@h:port/db", "a port in it is no number from 1 to 65535"),
-        ("postgresql://u:planted@h:70000/db", "a port in it is no number from 1 to 65535"),
-        ("postgresql://u:planted@h1:5432,h2:0/db", "a port in it is no number from 1 to 65535"),
-        ("postgresql://u:planted%zz@h/db", "a % in it encodes no character. Write % itself as %25"),
-        ("postgresql://u:planted%00@h/db", "a % in it encodes no character. Write % itself as %25"),
-        ("postgresql://u:planted%ff@h/db", "what its % encode is not UTF-8"),
+        ("postgresql://u:planted@h", "the name of the database is missing, must end in /name"),
+        ("postgresql://u:planted@h/", "the name of the database is missing, must end in /name"),
+        ("postgresql://u:planted@h:port/db", "a port is not a number from 1 to 65535"),
+        ("postgresql://u:planted@h:70000/db", "a port is not a number from 1 to 65535"),
+        ("postgresql://u:planted@h1:5432,h2:0/db", "a port is not a number from 1 to 65535"),
+        ("postgresql://u:planted%zz@h/db", "a percent-encoding in it is invalid. Write % itself as %25"),
+        ("postgresql://u:planted%00@h/db", "a percent-encoding in it is invalid. Write % itself as %25"),
+        ("postgresql://u:planted%ff@h/db", "its percent-encoded characters are not UTF-8"),
         (
             "postgresql://u:planted/x@h/db",
-            "it has an @ where none can be. In user and password write / as %2F",
+            "it has a misplaced @. In user and password write / as %2F",
         ),
         (
             "postgresql://u:planted?x@h/db",
-            "it has an @ where none can be. In user and password write / as %2F",
+            "it has a misplaced @. In user and password write / as %2F",
         ),
         (
             "postgresql://u:planted@x@h/db",
-            "it has an @ where none can be. In user and password write / as %2F",
+            "it has a misplaced @. In user and password write / as %2F",
         ),
         ("postgresql://u:planted@[::1/db", "an IPv6 address in it is malformed, must be [address]:port"),
         ("postgresql://u:planted@[::1]5432/db", "an IPv6 address in it is malformed, must be [address]:port"),
-        ("postgresql://u:planted@h/db?timeout=3", "'timeout' is no parameter of PostgreSQL's client library"),
+        (
+            "postgresql://u:planted@h/db?timeout=3",
+            "'timeout' is not a parameter of PostgreSQL's client library",
+        ),
         ("postgresql://u:planted@h/db?sslmode", "the parameter 'sslmode' must be sslmode=value"),
         (
             "postgresql://u:planted@h/db?options=-c%20work_mem=1MB",
@@ -139,7 +142,7 @@ def test_an_address_that_cannot_be_used_is_refused_with_what_is_wrong_and_an_exa
 @pytest.mark.parametrize(
     ("name", "url", "problem"),
     [
-        ("DATABASE_URL", "postgresql://u:planted@h", "DATABASE_URL: it names no database"),
+        ("DATABASE_URL", "postgresql://u:planted@h", "DATABASE_URL: the name of the database is missing"),
         ("REDIS_URL", "rediss://:planted@h?ssl_cert_reqs=yes", "REDIS_URL: ssl_cert_reqs is 'yes', must be"),
     ],
 )

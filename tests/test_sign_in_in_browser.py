@@ -42,7 +42,7 @@ def test_operator_enrols_an_app_signs_out_and_signs_in_with_it(
     give_code(page, totp_code(secret), "Switch on")
     expect(page.locator(".en-codes li")).to_have_count(10)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    page.get_by_role("link", name="I have kept them").click()
+    page.get_by_role("link", name="I have saved them").click()
     expect(page.get_by_role("heading", name="Firing now")).to_be_visible()
 
     page.goto(f"{live_server.url}/accounts/2fa/")

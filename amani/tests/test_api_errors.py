@@ -1,4 +1,4 @@
-"""Every error below /api/v1 has one shape, whoever found it: ninja, Django, Amani or the database."""
+"""Every error below /api/v1 has one shape, whether Ninja, Django, Amani or the database raised it."""
 
 from __future__ import annotations
 
@@ -69,21 +69,21 @@ BODIES: list[tuple[str, str | bytes, int, str, dict[str, list[str]]]] = [
         '{"full_name": "Ada\\u0000"}',
         422,
         "invalid_input",
-        {"full_name": ["Contains a character that is no text: NUL or half of a surrogate pair."]},
+        {"full_name": ["Contains NUL or half of a surrogate pair."]},
     ),
     (
         "half a surrogate pair",
         '{"country": ["\\ud800"]}',
         422,
         "invalid_input",
-        {"country": ["Contains a character that is no text: NUL or half of a surrogate pair."]},
+        {"country": ["Contains NUL or half of a surrogate pair."]},
     ),
     (
-        "a name of no text",
+        "a name with an unstorable character",
         '{"\\udfff": 1}',
         422,
         "invalid_input",
-        {"body": ["Contains a character that is no text: NUL or half of a surrogate pair."]},
+        {"body": ["Contains NUL or half of a surrogate pair."]},
     ),
     (
         "unknown field",
@@ -119,7 +119,7 @@ def test_a_bad_body_is_refused_and_changes_nothing(
 def test_another_media_type_is_refused(api: Api, person: User) -> None:
     answer = api("PATCH", ME, '{"full_name": "Eve"}', content_type="text/plain")
     refused = problem(answer, 415)
-    assert refused["message"] == "Send the body as application/json, and say so in Content-Type."
+    assert refused["message"] == "Send the body as application/json, and set Content-Type accordingly."
     person.refresh_from_db()
     assert person.full_name == "Ada Obi"
 

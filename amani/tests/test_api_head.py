@@ -1,4 +1,4 @@
-"""HEAD: what GET would answer, without the body; nobody sees or changes more by it."""
+"""HEAD: is answered like GET without the body, and gives no more access."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ def surfaces() -> Surfaces:
 def assert_is_outage(name: str, answer: Any) -> None:
     assert (name, answer.status_code, answer.headers.get("Retry-After")) == (name, 503, "5")
     if name in FOR_PEOPLE:
-        assert "<h1>Not available now</h1>" in answer.content.decode()
+        assert "<h1>Temporarily unavailable</h1>" in answer.content.decode()
     else:
         assert answer.json()["code"] == "unavailable"
     assert "read-only" not in answer.content.decode()
@@ -127,7 +127,7 @@ def test_a_read_only_database_is_a_503_wherever_something_is_written_and_then_al
     assert User.objects.get(email=ADA).full_name == ""
     assert Episode.objects.get().acknowledged_at is None
 
-    # The test's client keeps the connection of the last request, which has only read: nobody cuts it.
+    # The test's client keeps the connection of the last request, which has only read and is not cut.
     for name, status in (FOR_PROGRAMS | FOR_PEOPLE).items():
         answer = getattr(surfaces, name)()
         assert (name, answer.status_code) == (name, status), answer.content

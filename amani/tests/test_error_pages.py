@@ -33,17 +33,17 @@ def failing_with(error: Exception) -> Any:
 @pytest.mark.parametrize(
     ("answer", "status", "title"),
     [
-        (lambda to: error_pages.bad_request(to, BadRequest("secret")), 400, "That could not be understood"),
+        (lambda to: error_pages.bad_request(to, BadRequest("secret")), 400, "Malformed request"),
         (
             lambda to: error_pages.bad_request(to, RequestDataTooBig("secret")),
             413,
-            "That is too much at once",
+            "Request too large",
         ),
-        (lambda to: error_pages.forbidden(to, PermissionDenied("secret")), 403, "This is not yours to see"),
-        (lambda to: error_pages.csrf_failure(to, "secret"), 403, "This form is too old"),
-        (lambda to: error_pages.not_found(to, Http404("secret")), 404, "There is nothing here"),
-        (lambda to: failing_with(ValueError("secret")), 500, "Amani failed"),
-        (lambda to: failing_with(OperationalError("secret")), 503, "Not available now"),
+        (lambda to: error_pages.forbidden(to, PermissionDenied("secret")), 403, "Not allowed"),
+        (lambda to: error_pages.csrf_failure(to, "secret"), 403, "This form has expired"),
+        (lambda to: error_pages.not_found(to, Http404("secret")), 404, "Page not found"),
+        (lambda to: failing_with(ValueError("secret")), 500, "Internal error"),
+        (lambda to: failing_with(OperationalError("secret")), 503, "Temporarily unavailable"),
     ],
 )
 def test_a_page_says_what_happened_and_shows_the_way_back(
@@ -74,7 +74,7 @@ def test_a_form_without_its_token_is_refused_with_a_page(settings: Any) -> None:
     browser = Client(enforce_csrf_checks=True)
     answer = browser.post("/accounts/login/", {"login": "a@example.com", "password": "x"})
     assert answer.status_code == 403
-    assert "This form is too old" in answer.content.decode()
+    assert "This form has expired" in answer.content.decode()
 
 
 @pytest.mark.django_db
@@ -87,4 +87,4 @@ def test_a_file_that_no_page_asked_for_is_too_much_and_no_failure(limit: str, se
     browser.get("/accounts/login/")
     answer = browser.post("/accounts/login/", {"file": SimpleUploadedFile("a.pdf", b"x" * 101)})
     assert answer.status_code == 413
-    assert "<h1>That is too much at once</h1>" in answer.content.decode()
+    assert "<h1>Request too large</h1>" in answer.content.decode()

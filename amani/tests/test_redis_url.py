@@ -33,7 +33,7 @@ CHECKED = ["", "required", "CERT_REQUIRED", "optional", "CERT_OPTIONAL"]
 
 
 class TlsRedis:
-    """A real Valkey behind TLS, with the certificate of an authority that nobody knows."""
+    """A real Valkey behind TLS, with the certificate of an unknown authority."""
 
     def __init__(self, folder: Path) -> None:
         self.valkey = PrivateValkey(folder / "valkey", find_free_port())
@@ -85,7 +85,7 @@ def cache_works() -> bool:
 
 
 def limits_work() -> bool:
-    return throttling.Counters().raised("amani:throttle:test") is not None
+    return throttling.Counters().increment("amani:throttle:test") is not None
 
 
 def health_works() -> bool:
@@ -97,7 +97,7 @@ def broker_check() -> health.Check:
 
 
 def sign_in_works() -> bool:
-    """django-allauth counts attempts in Django's cache; without it nobody may try a password."""
+    """django-allauth counts attempts in Django's cache; without it no sign-in is possible."""
     number = next(strangers)
     client = Client(raise_request_exception=False, REMOTE_ADDR=f"10.0.{number // 250}.{number % 250}")
     body = {"email": f"nobody-{number}@example.com", "password": "wrong"}
@@ -244,15 +244,21 @@ def test_an_address_is_read_once_and_written_for_all(given: str, read: str) -> N
         ("http://planted@host", "it must begin with redis:// or, for TLS, rediss://"),
         ("planted@host:6379", "it must begin with redis:// or, for TLS, rediss://"),
         ("unix:///run/redis.sock", "it must begin with redis:// or, for TLS, rediss://"),
-        ("redis:///0", "it must name one host"),
-        ("redis://:planted@one:1,two:2/0", "the port is no number, or the password has one of / ? # [ ] %"),
-        ("redis://one,two/0", "it must name one host"),
-        ("redis://:planted/x@host:6379", "the port is no number, or the password has one of / ? # [ ] %"),
-        ("redis://:planted%ff@host", "the port is no number, or the password has one of / ? # [ ] %"),
-        ("redis://host:70000", "the port is no number"),
-        ("redis://host/celery", "what follows the port must be the number of a database, such as /0"),
-        ("redis://host/0?timeout=3", "it has an unknown parameter 'timeout'; there are ssl_cert_reqs, "),
-        ("redis://host/0?ssl_cert_reqs=none", "ssl_cert_reqs is about TLS, so it must begin with rediss://"),
+        ("redis:///0", "it must have exactly one host"),
+        (
+            "redis://:planted@one:1,two:2/0",
+            "the port is not a number, or the password has one of / ? # [ ] %",
+        ),
+        ("redis://one,two/0", "it must have exactly one host"),
+        ("redis://:planted/x@host:6379", "the port is not a number, or the password has one of / ? # [ ] %"),
+        ("redis://:planted%ff@host", "the port is not a number, or the password has one of / ? # [ ] %"),
+        ("redis://host:70000", "the port is not a number"),
+        ("redis://host/celery", "the path must be the number of a database, such as /0"),
+        ("redis://host/0?timeout=3", "it has an unknown parameter 'timeout'; known are ssl_cert_reqs, "),
+        (
+            "redis://host/0?ssl_cert_reqs=none",
+            "ssl_cert_reqs is for TLS, so the URL must begin with rediss://",
+        ),
         (
             "rediss://host?ssl_cert_reqs=maybe",
             "ssl_cert_reqs is 'maybe', must be one of required, optional, none",
@@ -264,8 +270,8 @@ def test_an_address_is_read_once_and_written_for_all(given: str, read: str) -> N
             "ssl_check_hostname is 'maybe', must be one of true, false",
         ),
         ("rediss://host?ssl_ca_certs=/nowhere", "ssl_ca_certs: '/nowhere' cannot be read (No such file"),
-        ("rediss://host?ssl_ca_certs=/dev/null", "ssl_ca_certs: '/dev/null' holds no certificate in PEM"),
-        ("rediss://host?ssl_keyfile=/dev/null", "ssl_keyfile is of no use without ssl_certfile"),
+        ("rediss://host?ssl_ca_certs=/dev/null", "ssl_ca_certs: '/dev/null' has no certificate in PEM"),
+        ("rediss://host?ssl_keyfile=/dev/null", "ssl_keyfile requires ssl_certfile"),
         (
             "rediss://host?ssl_certfile=/dev/null",
             "ssl_certfile and ssl_keyfile are not a certificate and its",

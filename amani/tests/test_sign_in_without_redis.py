@@ -1,4 +1,4 @@
-"""Redis counts attempts to sign in. While it is gone nobody may guess: nobody signs in, the API goes on."""
+"""Without Redis, which counts attempts to sign in, sign-in is refused and the API continues to work."""
 
 from __future__ import annotations
 

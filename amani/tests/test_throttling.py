@@ -25,7 +25,7 @@ def clock(monkeypatch: pytest.MonkeyPatch, settings: Any) -> Iterator[list[float
     """The time of day, 20 s into a minute; a Redis that may take its time; and no key of an earlier test."""
     now = [NOON + 20]
     monkeypatch.setattr(throttling, "TIMEOUT_SECONDS", ANSWER_SECONDS)
-    monkeypatch.setattr(throttling, "REST_SECONDS", 600.0)
+    monkeypatch.setattr(throttling, "PAUSE_SECONDS", 600.0)
     throttling.client.cache_clear()
     monkeypatch.setattr("amani.throttling.time.time", lambda: now[0])
     settings.API_REQUESTS_PER_MINUTE_PER_USER = 3
@@ -177,5 +177,5 @@ def test_redis_is_asked_again_after_a_rest(
     assert try_often(2, scope="user", whose="rest", limit=1) == 2
     settings.REDIS_URL = good
     assert try_often(2, scope="user", whose="rest", limit=1) == 2
-    fresh_counters.rest_until = 0.0
+    fresh_counters.paused_until = 0.0
     assert try_often(2, scope="user", whose="rest", limit=1) == 1

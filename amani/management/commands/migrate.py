@@ -1,4 +1,4 @@
-"""Django's migrate, one at a time: two instances may start on one database at the same moment."""
+"""Runs Django's migrate under a lock, because two instances may start on one database at the same time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from django.core.management.commands import migrate
 from django.db import connections
 
-LOCK = (0x414D, 0)  # "AM", as in observability; 0 is no channel's slot
+LOCK = (0x414D, 0)  # "AM", as in observability, where the second number is a channel's slot, from 1
 POLL_SECONDS = 0.2
 
 
@@ -24,20 +24,20 @@ class Command(migrate.Command):
 
 @contextmanager
 def only_one(database: str) -> Iterator[None]:
-    """Holds an advisory lock of the session, which goes with the process however it ends.
+    """Holds an advisory lock of the session, which PostgreSQL releases when the process ends.
 
-    Asks again and again instead of waiting inside PostgreSQL: a statement that waits keeps a snapshot, and a
-    migration's CREATE INDEX CONCURRENTLY would wait for that snapshot for ever.
+    Polls instead of waiting inside PostgreSQL: a waiting statement keeps a snapshot, and a migration's
+    CREATE INDEX CONCURRENTLY would wait for that snapshot forever.
     """
-    while not ask(database, "SELECT pg_try_advisory_lock(%s, %s)"):
+    while not execute(database, "SELECT pg_try_advisory_lock(%s, %s)"):
         time.sleep(POLL_SECONDS)
     try:
         yield
     finally:
-        ask(database, "SELECT pg_advisory_unlock(%s, %s)")
+        execute(database, "SELECT pg_advisory_unlock(%s, %s)")
 
 
-def ask(database: str, statement: str) -> bool:
+def execute(database: str, statement: str) -> bool:
     with connections[database].cursor() as cursor:
         cursor.execute(statement, LOCK)
         row = cursor.fetchone()

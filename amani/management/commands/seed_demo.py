@@ -1,4 +1,4 @@
-"""`manage.py seed_demo`: demo operators, alerts, people and their KYC cases, in development only."""
+"""`manage.py seed_demo`: creates demo operators, alerts, users and KYC cases, in development only."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from core.commands import ReportingCommand
 
 
 class Command(ReportingCommand):
-    help = "Make a demo operator of each role, alerts, people and cases, once. Refuses unless DEBUG is on."
+    help = "Create a demo operator of each role, alerts, users and cases, once. Requires DEBUG."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--email", default="demo@amani.local", help="The responder's login.")
-        parser.add_argument("--password", default="", help="For all; made and printed if not given.")
+        parser.add_argument("--email", default="demo@amani.local", help="E-mail address of the responder.")
+        parser.add_argument("--password", default="", help="For all; generated and printed if not given.")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
