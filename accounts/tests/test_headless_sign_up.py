@@ -114,7 +114,7 @@ def test_strangers_cannot_tell_a_taken_address_from_a_free_one(device: type[App]
     assert of_free.json == of_taken.json
     assert [(mail_.to, mail_.subject) for mail_ in mail.outbox] == [
         (["free@example.com"], "Your code for Amani"),
-        ([EMAIL], "You have an account already"),
+        ([EMAIL], "You already have an account"),
     ]
     assert "/password/reset" in mail.outbox[1].body
 

@@ -15,7 +15,7 @@ from django.test import Client, RequestFactory
 from amani import error_pages
 from kyc.tests.people import make_operator
 
-WAY_BACK = '<a href="/admin/">To the start page</a>'
+WAY_BACK = '<a href="/admin/">Go to the start page</a>'
 
 
 def fail(error: Exception) -> None:

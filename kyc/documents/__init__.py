@@ -1,4 +1,4 @@
-"""Images of identity documents: taken in, cleaned, encrypted, shown to operators, and deleted in time."""
+"""Receives, sanitises, encrypts, shows and deletes the images of identity documents."""
 
 from kyc.documents.cleaning import CleanImage, clean
 from kyc.documents.files import StoredImages, read, stored

@@ -1,4 +1,4 @@
-"""From what a person sent to what is kept: recognised by content, harmless, without metadata."""
+"""Sanitises an uploaded file: detects its type by content, rewrites it, and removes metadata."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.conf import settings
 
 from kyc.documents.errors import FileRefused, FileTooLarge, refusal
 from kyc.files import images, kinds, pdf_process
-from kyc.files.refusal import Refused
+from kyc.files.refusal import FileProblem
 from kyc.metrics import record_file_refused
 from kyc.models import Side
 
@@ -24,34 +24,37 @@ class CleanImage(NamedTuple):
 
 
 def clean(*, content: bytes, side: Side) -> CleanImage:
-    """The image, made anew; raises a FileRefused that names the side. Nothing is written anywhere."""
+    """Returns the rewritten image; stores nothing. Raises a FileRefused that names the side."""
     with counting_refusals():
         refuse_size(len(content), side)
         try:
             remade, kind = remake(content)
-        except Refused as refused:
+        except FileProblem as refused:
             raise refusal(side, refused) from None
     return CleanImage(remade, kind, sha256(remade).hexdigest(), len(remade))
 
 
 def remake(content: bytes) -> tuple[bytes, str]:
-    """Looked at before and after: what hides in a file may come to light when it is rewritten."""
+    """Returns the rewritten file and its media type. Raises FileProblem.
+
+    The check for other formats runs before and after, because rewriting can reveal hidden content.
+    """
     kind = kinds.kind_of(content)
-    kinds.refuse_other_faces(content, kind)
+    kinds.refuse_other_formats(content, kind)
     remade = pdf_process.remade(content) if kind == kinds.PDF else images.redrawn(content, kind)
-    kinds.refuse_other_faces(remade, kind)
+    kinds.refuse_other_formats(remade, kind)
     return remade, kind
 
 
 def refuse_size(size: int, side: str) -> None:
     most = settings.KYC_MAX_FILE_BYTES
     if size > most:
-        raise FileTooLarge(side, f"It has more than {most // 2**20} MB. Send a smaller one.")
+        raise FileTooLarge(side, f"It is larger than {most // 2**20} MB. Send a smaller one.")
 
 
 @contextmanager
 def counting_refusals() -> Iterator[None]:
-    """Nothing of a refused file is committed, so there is no commit to wait for."""
+    """Counts each FileRefused at once: nothing of a refused file is committed, so no commit is awaited."""
     try:
         yield
     except FileRefused as error:

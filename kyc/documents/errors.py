@@ -1,4 +1,4 @@
-"""What may go wrong with a document's file. No message holds anything that the file shows."""
+"""Errors of documents' files. Messages contain no content of a file."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from django.core.exceptions import RequestDataTooBig
 
 from core.errors import Invalid, NotFound, TooLarge, Unavailable, WrongType
 from kyc.errors import KycError
-from kyc.files.refusal import Reason, Refused
+from kyc.files.refusal import FileProblem, Reason
 
 
 class FileRefused(KycError):
-    """Base of the refusals; `fields` names the side, `reason` is the metric's."""
+    """Base of the refusals; `fields` names the side, `reason` is the metric's label."""
 
     reason = Reason.UNREADABLE
 
     def __init__(self, side: str, message: str) -> None:
-        super().__init__(f"The image “{side}” was not taken. {message}", fields={side: [message]})
+        super().__init__(f"The image “{side}” was not accepted. {message}", fields={side: [message]})
 
 
 class FileTooLarge(FileRefused, TooLarge, RequestDataTooBig):
-    """Also Django's, which answers it where no route of the API does: with 413 instead of 500."""
+    """Also an error of Django, so that Django answers with 413 and not 500 where no API route handles it."""
 
     code = "file_too_large"
     reason = Reason.TOO_LARGE
@@ -56,37 +56,35 @@ BY_REASON: dict[Reason, type[FileRefused]] = {
 }
 
 
-def refusal(side: str, refused: Refused) -> FileRefused:
+def refusal(side: str, refused: FileProblem) -> FileRefused:
     return BY_REASON[refused.reason](side, refused.message)
 
 
 class BodyTooLarge(KycError, TooLarge, RequestDataTooBig):
-    """Likewise."""
+    """Also an error of Django, like FileTooLarge."""
 
     code = "body_too_large"
 
     def __init__(self, most: int) -> None:
-        super().__init__(f"The whole request has more than {most // 2**20} MB. Send smaller images.")
+        super().__init__(f"The whole request is larger than {most // 2**20} MB. Send smaller images.")
 
 
 class StorageUnavailable(KycError, Unavailable):
     code = "storage_unavailable"
 
     def __init__(self) -> None:
-        super().__init__(
-            "Amani can't reach the storage of documents now. Nothing was changed; try again later."
-        )
+        super().__init__("The storage of documents is not available. Nothing was changed. Try again later.")
 
 
 class DocumentNotFound(KycError, NotFound):
     code = "document_not_found"
 
     def __init__(self) -> None:
-        super().__init__("There is no such document, or its file was deleted.")
+        super().__init__("The document does not exist, or its file was deleted.")
 
 
 class FileDamaged(KycError, Unavailable):
-    """The storage does not hold what was put there."""
+    """The file is missing in the storage, or differs from what was stored."""
 
     code = "file_damaged"
 

@@ -1,4 +1,4 @@
-"""Files and rows together: no row without its file, no file without its row for longer than an hour."""
+"""Stores files and rows together: no row without a file, no file without a row for more than an hour."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 class StoredImages:
-    """Files that lie encrypted in the storage and wait for their rows."""
+    """Encrypted files that are in the storage and have no rows yet."""
 
     def __init__(self) -> None:
         self.names: dict[Side, str] = {}
@@ -27,11 +27,14 @@ class StoredImages:
 
     def put(self, side: Side, image: CleanImage) -> None:
         name = storage.new_name()
-        self.names[side], self.images[side] = name, image  # first: a put that fails may have written
+        self.names[side], self.images[side] = name, image  # first: a failed put may have written the file
         storage.put(name, image.content)
 
     def attach(self, case: Case) -> list[Document]:
-        """Rows for the files, in the caller's transaction. Older images of the same sides are replaced."""
+        """Creates and returns rows for the files, in the caller's transaction.
+
+        Marks older images of the same sides as replaced.
+        """
         current = Document.objects.filter(case=case, side__in=self.names, replaced_at=None, deleted_at=None)
         current.update(replaced_at=timezone.now())
         return Document.objects.bulk_create(
@@ -47,22 +50,22 @@ class StoredImages:
         )
 
     def discard(self) -> None:
-        """Deletes the files that no row names; what can't be done now is left to the sweep."""
+        """Deletes the files that no row names; if that fails, the sweep deletes them later."""
         try:
-            # A commit whose answer was lost may have happened: then the rows are there and need their files.
+            # If the connection broke during the commit, the rows may exist and need their files.
             kept = set(Document.objects.filter(stored_as__in=self.names.values()).values_list("stored_as"))
             for name in self.names.values():
                 if (name,) not in kept:
                     storage.delete(name)
         except (DatabaseError, StorageUnavailable):
-            logger.warning("Files of a refused submission are left to the sweep.", exc_info=True)
+            logger.warning("Files of a refused submission were not deleted; the sweep will.", exc_info=True)
 
 
 @contextmanager
 def stored(images: Mapping[Side, CleanImage]) -> Iterator[StoredImages]:
-    """`with stored(images) as files, transaction.atomic(): … files.attach(case)`.
+    """Stores the images: `with stored(images) as files, transaction.atomic(): … files.attach(case)`.
 
-    Any exception deletes the files again. Raises StorageUnavailable when they can't be stored.
+    Deletes the files again after any exception. Raises StorageUnavailable if they can't be stored.
     """
     files = StoredImages()
     try:
@@ -75,7 +78,7 @@ def stored(images: Mapping[Side, CleanImage]) -> Iterator[StoredImages]:
 
 
 def read(document: Document) -> bytes:
-    """What the document shows, in clear. Callers write an access first.
+    """Returns the decrypted file. The caller must store a DocumentAccess first.
 
     Raises DocumentNotFound, FileDamaged, CannotDecrypt or StorageUnavailable.
     """
@@ -89,7 +92,7 @@ def read(document: Document) -> bytes:
 
 
 def content_of(document: Document) -> bytes:
-    """Looks a second time when the file is gone: a rotation of keys gives it a new name."""
+    """Returns the decrypted file. If it is missing, reloads the row: key rotation gives files new names."""
     if document.deleted_at is not None:
         raise DocumentNotFound
     try:

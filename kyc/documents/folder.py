@@ -1,4 +1,4 @@
-"""A folder for encrypted files that a power cut leaves as they were promised."""
+"""Stores encrypted files in a folder so that a saved file survives a power failure."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ from django.core.files.storage import FileSystemStorage
 
 
 class DurableFolder(FileSystemStorage):
-    """Django's, but `save` returns when the disk has the file: a row may name it only then."""
+    """FileSystemStorage whose `save` returns after fsync: only then may a row refer to the file."""
 
     def _save(self, name: str, content: IO[Any]) -> str:
         saved: str = super()._save(name, content)  # type: ignore[misc]  # in Django's documents, not in its stubs
         file = Path(self.path(saved))
-        reach_the_disk(file)
-        for folder in (file.parent, *file.parent.parents):  # a folder that was just made is a name in another
+        sync(file)
+        for folder in (file.parent, *file.parent.parents):  # a new folder is an entry in its parent
             if not folder.is_relative_to(self.location):
                 break
-            reach_the_disk(folder)
+            sync(folder)
         return saved
 
 
-def reach_the_disk(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Writes a file or folder to the disk (fsync)."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

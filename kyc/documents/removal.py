@@ -1,6 +1,7 @@
-"""Files go in two steps: the row says that it is deleted, then the file goes, then the row says that too.
+"""Deletes files in steps: set `deleted_at` of the row, delete the file, set `file_deleted_at`.
 
-Whatever breaks in between, no row promises a file that is gone, and `delete_leftovers` finds the others.
+After a failure between the steps, no undeleted row refers to a missing file, and `delete_leftovers` deletes
+the remaining files.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ BATCH = 500
 
 
 def delete_files_of(case: Case) -> int:
-    """Nobody may see them from now on; the files go on commit. In the caller's transaction."""
+    """Marks the case's documents as deleted, in the caller's transaction; deletes the files on commit.
+
+    Returns the number of documents.
+    """
     return delete_documents(list(case.documents.filter(deleted_at=None).values_list("pk", flat=True)))
 
 
@@ -32,7 +36,7 @@ def delete_documents(ids: list[int]) -> int:
 
 
 def delete_files(ids: list[int]) -> int:
-    """Deletes the files of rows that say so, and notes which are gone. What can't be done now waits."""
+    """Deletes the files of rows marked as deleted, and returns how many. The sweep retries the others."""
     gone = []
     try:
         for pk, name in Document.objects.filter(
@@ -41,13 +45,13 @@ def delete_files(ids: list[int]) -> int:
             storage.delete(name)
             gone.append(pk)
     except StorageUnavailable:
-        logger.warning("Files of deleted documents are left to the next sweep.")
+        logger.warning("Files of deleted documents were not deleted; the next sweep retries.")
     finally:
         Document.objects.filter(pk__in=gone).update(file_deleted_at=timezone.now())
     return len(gone)
 
 
 def delete_leftovers() -> int:
-    """Files of deleted rows that are still there, because something broke in between."""
+    """Deletes the files of deleted rows that an earlier failure left, and returns how many."""
     waiting = Document.objects.filter(deleted_at__isnull=False, file_deleted_at=None)
     return delete_files(list(waiting.values_list("pk", flat=True)[:BATCH]))

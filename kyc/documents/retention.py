@@ -1,7 +1,8 @@
-"""What Amani no longer needs, or may no longer keep, goes: images first, then the number.
+"""Erases images and numbers of cases after their retention time.
 
-What was refused or never finished is kept for KYC_REJECTED_RETENTION_DAYS; what was once approved, for
-KYC_RETENTION_DAYS after its end, as the law on money laundering asks. Events stay: they hold no number.
+Rejected and unfinished cases are kept for KYC_REJECTED_RETENTION_DAYS; cases that were approved, for
+KYC_RETENTION_DAYS after the approval ended, as anti-money-laundering law requires. Events stay: they contain
+no number.
 """
 
 from __future__ import annotations
@@ -25,29 +26,31 @@ BATCH = 200
 ENDED = (State.EXPIRED, State.REVOKED)
 UNFINISHED = (State.DRAFT, State.REJECTED)
 ERASE = "erase"
+TIME_OVER = "retention time over"
 
 
 def delete_due() -> int:
-    """How many cases and replaced images were erased. At most BATCH of each kind; beat comes again."""
+    """Erases cases and replaced images, at most BATCH of each kind in one run, and returns how many."""
     now = timezone.now()
     short = now - timedelta(days=settings.KYC_REJECTED_RETENTION_DAYS)
     long = now - timedelta(days=settings.KYC_RETENTION_DAYS)
-    unfinished = sum(erase_case(pk, "retention time over", short) for pk in due(UNFINISHED, short))
-    ended = sum(erase_case(pk, "retention time over", long) for pk in due(ENDED, long))
+    unfinished = sum(erase_case(pk, TIME_OVER, short) for pk in cases_to_erase(UNFINISHED, short))
+    ended = sum(erase_case(pk, TIME_OVER, long) for pk in cases_to_erase(ENDED, long))
     return unfinished + ended + delete_replaced(short)
 
 
-def due(states: tuple[State, ...], before: datetime) -> list[int]:
-    """Cases in these states since before that moment, which still have something to erase."""
-    cases = with_something_left().filter(state__in=states).exclude(decided_at__gt=before)
+def cases_to_erase(states: tuple[State, ...], before: datetime) -> list[int]:
+    """Returns ids of cases that are not erased yet and have been in these states since before that time."""
+    cases = not_erased().filter(state__in=states).exclude(decided_at__gt=before)
     since = cases.annotate(since=Max("events__at")).filter(
         Q(since__lte=before) | Q(since=None, created_at__lte=before)
     )
     return list(since.order_by("pk").values_list("pk", flat=True)[:BATCH])
 
 
-def with_something_left() -> QuerySet[Case]:
-    """A draft may be continued, so it is never marked as erased; it is empty when its number is."""
+def not_erased() -> QuerySet[Case]:
+    """Selects cases with data. A draft is never marked as erased, because it may be continued; it has no
+    data if its number is empty."""
     return Case.objects.filter(erased_at=None).exclude(state=State.DRAFT, number_encrypted=b"")
 
 
@@ -62,7 +65,7 @@ def erase_case(case_id: int, why: str, unmoved_since: datetime | None = None) ->
 
 
 def erase_locked(case: Case, why: str) -> None:
-    """In the caller's transaction; the files go on commit."""
+    """Erases the case, which the caller has locked, in the caller's transaction; deletes files on commit."""
     delete_files_of(case)
     events.forget(case=case)
     erased: dict[str, Any] = {"number_encrypted": b"", "number_last": ""}
@@ -84,15 +87,16 @@ def erase_locked(case: Case, why: str) -> None:
 
 
 def keeps_hash(case: Case) -> bool:
-    """One document must not open a second account after a fraud, nor after an approval that ended.
+    """Returns whether the number's hash stays, so that the document cannot be used for a second account.
 
-    The hash is keyed: without KYC_SEARCH_KEY nobody finds the number from it.
+    It stays after fraud and after an ended approval. The number cannot be found from it without
+    KYC_SEARCH_KEY.
     """
     return case.state in ENDED or case.reason_code in FRAUD
 
 
 def delete_replaced(before: datetime) -> int:
-    """Images that a newer one replaced: nobody decides by them any more."""
+    """Deletes images that were replaced before that time, and returns how many."""
     replaced = Document.objects.filter(replaced_at__lte=before, deleted_at=None).order_by("pk")
     with transaction.atomic():
         ids = list(replaced.values_list("pk", flat=True)[:BATCH])

@@ -1,6 +1,6 @@
-"""Encrypts everything again with the first key, while the application runs. Afterwards the others can go.
+"""Re-encrypts all data with the first key while the application runs, so that other keys can be removed.
 
-A file's name says which key made it, so an interrupted rotation goes on where it stopped.
+A file's name contains the fingerprint of its key, so an interrupted rotation continues where it stopped.
 """
 
 from __future__ import annotations
@@ -33,12 +33,15 @@ class Rotated(NamedTuple):
     numbers: int = 0
     files: int = 0
     mails: int = 0
-    failed: int = 0  # neither key nor file is there: nothing that waiting would mend
+    failed: int = 0  # key or file is missing, so that a retry would fail too
     swept: int = 0
 
 
 def rotate_keys(*, report: Report) -> Rotated:
-    """Raises StorageUnavailable; what was done until then stays done."""
+    """Re-encrypts everything and returns the numbers of rows; calls `report` with each failure.
+
+    Raises StorageUnavailable; data that was re-encrypted before stays so.
+    """
     numbered = Case.objects.exclude(number_encrypted=b"").only("number_encrypted")
     factors = tally(secrets_of_factors(), rotate_secret, "The second factor", report)
     numbers = tally(numbered, rotate_number, "The number of case", report)
@@ -72,7 +75,7 @@ def in_batches(rows: QuerySet[Row]) -> Iterator[Row]:
 
 
 def tried(step: Callable[[], bool], what: str, report: Report) -> bool | None:
-    """True when it was rotated, False when there was nothing to do, None when it can't be done."""
+    """Returns True if the row was rotated, False if that was not necessary, None if it is not possible."""
     try:
         return step()
     except (CannotDecrypt, FileDamaged) as error:
@@ -81,7 +84,7 @@ def tried(step: Callable[[], bool], what: str, report: Report) -> bool | None:
 
 
 def rotate_number(case: Case) -> bool:
-    """Only if nobody has written another number in the meantime: that one has the first key already."""
+    """Re-encrypts the number, unless it was changed concurrently (then it has the first key already)."""
     old = bytes(case.number_encrypted)
     if is_current(old):
         return False
@@ -90,7 +93,7 @@ def rotate_number(case: Case) -> bool:
 
 
 def rotate_file(document: Document) -> bool:
-    """A new file, then the row, then the old file goes: whoever reads meanwhile finds one of the two."""
+    """Writes a new file, updates the row, then deletes the old file. Readers find one of the two."""
     old = document.stored_as
     try:
         content = read(document)

@@ -1,4 +1,4 @@
-"""The storage of encrypted files, a folder or a bucket: four verbs, one error when it does not answer."""
+"""Puts, gets, lists and deletes encrypted files in a folder or bucket; failures raise StorageUnavailable."""
 
 from __future__ import annotations
 
@@ -23,39 +23,39 @@ def storage() -> Storage:
 
 
 def new_name() -> str:
-    """`2026/05/<random>.<key>`: tells when it came and which key made it, nothing about whom it shows."""
+    """Returns a name such as `2026/05/<random>.<key>`: month, random text, fingerprint of the key."""
     return f"{timezone.now():%Y/%m}/{uuid.uuid4().hex}.{key_fingerprint()}"
 
 
 def put(name: str, content: bytes) -> None:
-    """Encrypts and stores it under exactly that name."""
-    with answering():
+    """Encrypts the content and stores it under exactly that name. Raises StorageUnavailable."""
+    with storage_errors():
         taken = storage().save(name, ContentFile(encrypt(content)))
-        if taken != name:  # the name is random, so somebody else is writing here
+        if taken != name:  # the random name was in use, so another program writes to this storage
             storage().delete(taken)
             raise StorageUnavailable
 
 
 def get(name: str) -> bytes:
-    """What was put there. Raises FileNotFoundError, FileDamaged, CannotDecrypt or StorageUnavailable."""
-    with answering(), storage().open(name) as file:
+    """Returns the content. Raises FileNotFoundError, FileDamaged, CannotDecrypt or StorageUnavailable."""
+    with storage_errors(), storage().open(name) as file:
         token = file.read()
     try:
         return decrypt(token)
     except CannotDecrypt:
         if name.endswith(f".{key_fingerprint()}"):
-            raise FileDamaged from None  # its key is here, so the file is not what was written
+            raise FileDamaged from None  # the key is known, so the file was changed
         raise
 
 
 def delete(name: str) -> None:
-    """A file that is gone already is what was wanted."""
-    with answering():
+    """Deletes the file, if it exists."""
+    with storage_errors():
         storage().delete(name)
 
 
 def files_in(folder: str) -> list[str]:
-    """Full names of the files in a folder; none when there is no such folder."""
+    """Returns the full names of the files in a folder, or [] if the folder does not exist."""
     return [f"{folder}/{name}" for name in listed(folder)[1]]
 
 
@@ -64,7 +64,7 @@ def folders_in(folder: str) -> list[str]:
 
 
 def listed(folder: str) -> tuple[list[str], list[str]]:
-    with answering():
+    with storage_errors():
         try:
             return storage().listdir(folder)
         except FileNotFoundError:
@@ -72,8 +72,8 @@ def listed(folder: str) -> tuple[list[str], list[str]]:
 
 
 def modified_before(name: str, moment: datetime) -> bool:
-    """False for a file that has just gone."""
-    with answering():
+    """Returns whether the file was modified before that time; False if it no longer exists."""
+    with storage_errors():
         try:
             return storage().get_modified_time(name) < moment
         except FileNotFoundError:
@@ -81,8 +81,8 @@ def modified_before(name: str, moment: datetime) -> bool:
 
 
 @contextmanager
-def answering() -> Iterator[None]:
-    """What the store's own words say goes to Sentry: they may name the bucket, which is nobody's business."""
+def storage_errors() -> Iterator[None]:
+    """Turns the store's errors into StorageUnavailable, and reports their text, which may name the bucket."""
     try:
         yield
     except FileNotFoundError:

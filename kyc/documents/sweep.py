@@ -1,4 +1,4 @@
-"""Finds what a killed process left behind: files without a row, and files whose row says they are gone."""
+"""Deletes files that a killed process left: files without a row, and files of deleted rows."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from kyc.documents import storage
 from kyc.documents.removal import delete_leftovers
 from kyc.models import Document
 
-# An upload has its rows within seconds; a clock may be wrong by minutes.
+# The rows of an upload exist within seconds; clocks may differ by minutes.
 OLD_ENOUGH = timedelta(hours=1)
 BATCH = 1_000
 
 
 def sweep_orphans(*, everything: bool = False) -> int:
-    """How many files were deleted. Looks at this month and the last, or at all months."""
+    """Deletes orphaned files of this month and the last, or of all months, and returns how many."""
     months = list(all_months()) if everything else recent_months(timezone.now())
     orphans = [name for month in months for name in without_row(storage.files_in(month))]
     before = timezone.now() - OLD_ENOUGH

@@ -1,4 +1,4 @@
-"""How files come in: only into memory, and no further than the limits. Nothing in clear touches a disk."""
+"""Reads uploads into memory only, up to the limits, so that nothing unencrypted is written to a disk."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from django.utils.datastructures import MultiValueDict
 from kyc.documents.cleaning import counting_refusals, refuse_size
 from kyc.documents.errors import BodyTooLarge, refusal
 from kyc.files import kinds
-from kyc.files.refusal import Refused
+from kyc.files.refusal import FileProblem
 from kyc.metrics import record_file_refused
 from kyc.models import Side
 
 
 class BoundedUploadHandler(FileUploadHandler):
-    """Ends the reading of a request as soon as it is too large, instead of dropping its files in silence.
+    """Stops reading a request when it becomes too large. Raises BodyTooLarge or FileTooLarge (413).
 
-    FILE_UPLOAD_HANDLERS names it for every route. Raises BodyTooLarge or FileTooLarge, answered with 413.
+    FILE_UPLOAD_HANDLERS sets it for every route. Django's handlers would drop the files without an error.
     """
 
     def handle_raw_input(
@@ -62,13 +62,13 @@ class BoundedUploadHandler(FileUploadHandler):
 
 
 def received(*, upload: UploadedFile[bytes], side: Side) -> bytes:
-    """The upload's content, if its name and declared type agree with it. Raises a FileRefused."""
+    """Returns the upload's content. Raises a FileRefused if its name or declared type does not match it."""
     content: bytes = upload.read()
     with counting_refusals():
         refuse_size(len(content), side)
         try:
             kind = kinds.kind_of(content)
             kinds.refuse_wrong_label(kind, upload.content_type or "", upload.name or "")
-        except Refused as refused:
+        except FileProblem as refused:
             raise refusal(side, refused) from None
     return content

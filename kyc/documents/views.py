@@ -1,4 +1,4 @@
-"""Shows one image to an operator. First the row that says who looked, then the image; never the other way."""
+"""Shows one image to an operator, after storing a row about the access."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from kyc.roles import VIEW_DOCUMENT
 from observability.sentry import capture_exception
 
 NOT_SHOWN = (CannotDecrypt, FileDamaged, StorageUnavailable)
-# Nothing may run, load or frame it elsewhere, should a browser ever take it for a page. Firefox shows no PDF
-# in a sandbox (Chromium does); scripts and links were removed when the file was taken in.
+# If a browser treats the file as a page, it must not run scripts, load anything, or be framed elsewhere.
+# Firefox shows no PDF in a sandbox (Chromium does); scripts and links were removed at the upload.
 PDF_POLICY = "default-src 'none'; frame-ancestors 'self'; base-uri 'none'; form-action 'none'"
 IMAGE_POLICY = f"{PDF_POLICY}; sandbox"
 
 
-@require_GET  # also HEAD would tell of a document without a row
+@require_GET  # HEAD would reveal facts about a document without storing an access
 def document(request: HttpRequest, public_id: UUID) -> HttpResponse:
-    """Behind the admin's own door (kyc/urls.py), so that its rules for signing in hold here."""
+    """Returns the image. kyc/urls.py wraps this view in `admin_view`, which enforces sign-in and factor."""
     viewer = request.user
     if not isinstance(viewer, User) or not viewer.has_perm(VIEW_DOCUMENT):
         raise PermissionDenied
@@ -47,23 +47,23 @@ def document(request: HttpRequest, public_id: UUID) -> HttpResponse:
 
 
 def visible(public_id: UUID, viewer: User) -> Document:
-    """What is deleted does not exist any more; one's own document is for others to look at."""
+    """Returns the row. Raises Http404 if it is deleted, PermissionDenied if it is the viewer's own."""
     row = Document.objects.filter(public_id=public_id, deleted_at=None).select_related("case").first()
     if row is None:
         raise Http404(str(DocumentNotFound()))
     if row.case.person_id == viewer.pk:
-        raise PermissionDenied("This is your own document: somebody else has to look at it.")
+        raise PermissionDenied("This is your own document: another reviewer has to check it.")
     return row
 
 
 def note_access(row: Document, viewer: User) -> None:
-    """Durable: it would be refused inside a transaction that can still be rolled back."""
+    """Commits the access. Raises RuntimeError inside a transaction, which could still be rolled back."""
     with transaction.atomic(durable=True):
         DocumentAccess.objects.create(document=row, actor=viewer, request_id=current_request_id())
 
 
 def shown(row: Document, content: bytes) -> HttpResponse:
-    """Named by its side and its random id: a file name travels further than the page."""
+    """Returns the response. The file name has only side and random id, because it is kept by browsers."""
     extension = EXTENSIONS[row.content_type][0]
     name = f"{row.side}-{row.public_id.hex[:8]}.{extension}"
     return HttpResponse(
@@ -72,12 +72,12 @@ def shown(row: Document, content: bytes) -> HttpResponse:
         headers={
             "Content-Disposition": f'inline; filename="{name}"',
             "Content-Security-Policy": PDF_POLICY if row.content_type == PDF else IMAGE_POLICY,
-            **NOBODY_KEEPS_IT,
+            **PRIVATE_HEADERS,
         },
     )
 
 
-NOBODY_KEEPS_IT = {
+PRIVATE_HEADERS = {
     "Cache-Control": "no-store, private",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "SAMEORIGIN",
@@ -94,5 +94,5 @@ def not_shown(error: AmaniError, row: Document) -> HttpResponse:
         str(error),
         status=HTTPStatus.SERVICE_UNAVAILABLE,
         content_type="text/plain; charset=utf-8",
-        headers=NOBODY_KEEPS_IT,
+        headers=PRIVATE_HEADERS,
     )

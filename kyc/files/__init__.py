@@ -1,1 +1,1 @@
-"""What a file is, and how it becomes harmless. Pure: bytes in, bytes out, nothing of Django."""
+"""Detects and sanitises files. Pure functions from bytes to bytes, without Django."""

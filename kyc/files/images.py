@@ -1,4 +1,4 @@
-"""A photograph or a scan, decoded whole and encoded anew: nothing but its pixels comes out."""
+"""Decodes and re-encodes a photograph or scan, so that only its pixels are kept."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from threading import Lock
 from PIL import Image
 
 from kyc.files import jpeg, kinds, png
-from kyc.files.refusal import Reason, Refused, unreadable
+from kyc.files.refusal import FileProblem, Reason, unreadable
 
 MOST_PIXELS = 30_000_000  # 90 MB decoded; a telephone's camera has 12 to 25 million
 FEWEST_PIXELS_A_SIDE = 200
 JPEG_QUALITY = 90
 PNG_EFFORT = 3  # noise in black and white, 30 million pixels: 1 s instead of 2.6 s, 15 % larger
-# What EXIF's orientations 2 to 8 ask for.
+# The transformations for EXIF's orientations 2 to 8.
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -26,19 +26,19 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# What Pillow raises for files that are damaged, or made to look so.
+# Errors that Pillow raises for damaged or malicious files.
 BROKEN = (
     *(OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, EOFError, OverflowError),
     *(struct.error, zlib.error, MemoryError, Image.DecompressionBombError, UserWarning),
 )
 
 
-# The largest picture takes 340 MB for half a second: not as many at once as a web process has threads.
+# The largest picture needs 340 MB for half a second, so threads of a web process decode one at a time.
 one_at_a_time = Lock()
 
 
 def redrawn(content: bytes, kind: str) -> bytes:
-    """The same picture, upright, in the same format, without metadata. Raises Refused."""
+    """Returns the picture upright, in the same format, without metadata. Raises FileProblem."""
     skeleton = jpeg.skeleton_of(content) if kind == kinds.JPEG else png.skeleton_of(content)
     refuse_size(skeleton.width, skeleton.height)
     turn = TURNS.get(skeleton.orientation)
@@ -48,23 +48,24 @@ def redrawn(content: bytes, kind: str) -> bytes:
 
 
 def refuse_size(width: int, height: int) -> None:
-    """Asked before decoding: a kilobyte may claim to hold a gigabyte of pixels."""
+    """Raises FileProblem for wrong sizes; before decoding, because a small file can have huge pictures."""
     if width * height > MOST_PIXELS:
         most = MOST_PIXELS // 1_000_000
-        raise Refused(
+        raise FileProblem(
             Reason.BOMB,
             f"This picture has more than {most} million pixels. Make it smaller, then send it again.",
         )
     if min(width, height) < FEWEST_PIXELS_A_SIDE:
-        raise Refused(
+        raise FileProblem(
             Reason.EMPTY,
             f"This picture is smaller than {FEWEST_PIXELS_A_SIDE} by {FEWEST_PIXELS_A_SIDE} pixels: "
-            "nothing could be read on it. Send a larger one.",
+            "it is not readable. Send a larger one.",
         )
 
 
 def decoded(skeleton: jpeg.Skeleton | png.Skeleton, name: str) -> Image.Image:
-    """Every pixel of it, as grey or RGB. What Pillow sees of its size must be what was measured."""
+    """Returns the pixels as grey or RGB. Raises FileProblem if it is damaged or its size differs from the
+    header's."""
     try:
         with Image.open(BytesIO(skeleton.content), formats=[name]) as picture:
             if picture.size != (skeleton.width, skeleton.height):
@@ -76,7 +77,7 @@ def decoded(skeleton: jpeg.Skeleton | png.Skeleton, name: str) -> Image.Image:
 
 
 def opaque(picture: Image.Image) -> Image.Image:
-    """On white where it was transparent; sixteen bits a channel become eight."""
+    """Returns the picture with white for transparency and 8 bits a channel."""
     if picture.mode in ("1", "L"):
         return picture.convert("L")
     if picture.mode.startswith("I"):
@@ -91,7 +92,7 @@ def opaque(picture: Image.Image) -> Image.Image:
 
 def encoded(picture: Image.Image, kind: str) -> bytes:
     result = BytesIO()
-    picture.info.clear()  # Pillow would write a comment or a profile from here
+    picture.info.clear()  # Pillow would write comments and profiles from here
     if kind == kinds.JPEG:
         picture.save(result, "JPEG", quality=JPEG_QUALITY)
     else:

@@ -1,7 +1,7 @@
-"""A JPEG's skeleton: only what is needed to draw its first picture, found without decoding anything.
+"""Reduces a JPEG to the segments needed to draw its first picture, without decoding it.
 
-Comments, EXIF, colour profiles, thumbnails, further pictures and whatever follows the end are left out.
-Markers: ITU-T T.81, table B.1.
+Removes comments, EXIF, colour profiles, thumbnails, further pictures and data after the end. Markers: ITU-T
+T.81, table B.1.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ import re
 from typing import NamedTuple
 
 from kyc.files.orientation import orientation_in_tiff
-from kyc.files.refusal import Reason, Refused, unreadable
+from kyc.files.refusal import FileProblem, Reason, unreadable
 
 SOI, EOI, SOS, DHT, DQT, DRI = 0xD8, 0xD9, 0xDA, 0xC4, 0xDB, 0xDD
 JFIF, EXIF, ADOBE = 0xE0, 0xE1, 0xEE
 FRAMES = frozenset({0xC0, 0xC1, 0xC2})  # baseline, extended, progressive: what cameras write
 OTHER_FRAMES = frozenset(range(0xC3, 0xD0)) - {DHT, 0xC8, 0xCC}
-KEPT = frozenset({SOS, DHT, DQT, DRI, ADOBE}) | FRAMES  # Adobe's says how colours are coded
-# Each scan is work over the whole picture, whatever its own size. Cameras write one, progressive files ten.
+KEPT = frozenset({SOS, DHT, DQT, DRI, ADOBE}) | FRAMES  # Adobe's segment defines the colour coding
+# Decoding a scan touches the whole picture, also if the scan is small. Cameras write 1, progressive files 10.
 MOST_SCANS = 64
 AFTER_SCAN = re.compile(rb"\xff+([^\x00\xd0-\xd7\xff])")
 
@@ -30,7 +30,7 @@ class Skeleton(NamedTuple):
 
 
 def skeleton_of(content: bytes) -> Skeleton:
-    """Raises Refused for a file that breaks off, or that is built to keep a decoder busy."""
+    """Returns the reduced file. Raises FileProblem if it is truncated, or built to keep a decoder busy."""
     kept: list[bytes] = [content[:2]]
     size: tuple[int, int] | None = None
     orientation, scans, position = 1, 0, 2
@@ -51,9 +51,7 @@ def skeleton_of(content: bytes) -> Skeleton:
         if marker in KEPT:
             kept.append(b"\xff" + bytes([marker]) + content[position:after])
         if scans > MOST_SCANS:
-            raise Refused(
-                Reason.BOMB, "This JPEG is built in a way that no camera uses. Photograph it again."
-            )
+            raise FileProblem(Reason.BOMB, "This JPEG has an unusual structure. Take the photograph again.")
         position = after
     if size is None or scans == 0:
         raise unreadable("JPEG")
@@ -61,7 +59,7 @@ def skeleton_of(content: bytes) -> Skeleton:
 
 
 def next_marker(content: bytes, position: int) -> tuple[int, int]:
-    """The marker at `position` and where its segment begins; filling bytes (0xFF) may stand before it."""
+    """Returns the marker at `position` and where its segment begins; skips fill bytes (0xFF)."""
     start = position
     while content[position : position + 1] == b"\xff":
         position += 1
@@ -71,7 +69,7 @@ def next_marker(content: bytes, position: int) -> tuple[int, int]:
 
 
 def segment_at(content: bytes, position: int) -> tuple[bytes, int]:
-    """What follows the length, and where it ends."""
+    """Returns the segment's data without its length, and where it ends."""
     length = int.from_bytes(content[position : position + 2], "big")
     end = position + length
     if length < 2 or end > len(content):
@@ -80,7 +78,7 @@ def segment_at(content: bytes, position: int) -> tuple[bytes, int]:
 
 
 def end_of_scan(content: bytes, position: int) -> int:
-    """Where the next marker begins that is neither a stuffed byte nor a restart."""
+    """Returns where the next marker begins that is neither a stuffed byte nor a restart."""
     found = AFTER_SCAN.search(content, position)
     if found is None:
         raise unreadable("JPEG")

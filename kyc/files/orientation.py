@@ -1,4 +1,4 @@
-"""Which way up a photograph is: the one thing in its metadata that is needed (EXIF 2.3, tag 0x0112)."""
+"""Reads the orientation of a photograph from its metadata (EXIF 2.3, tag 0x0112)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ UPRIGHT = 1
 
 
 def orientation_in_tiff(tiff: bytes) -> int:
-    """1 to 8, from the first directory of a TIFF block; 1 where it says nothing that makes sense."""
+    """Returns 1 to 8 from the first directory of a TIFF block; 1 if the value is missing or invalid."""
     order = {b"II*\x00": "little", b"MM\x00*": "big"}.get(tiff[:4])
     if order is None:
         return UPRIGHT

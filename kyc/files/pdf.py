@@ -1,7 +1,7 @@
-"""A PDF, rewritten page by page: what is drawn stays, everything that acts, tells or hides goes.
+"""Rewrites a PDF page by page: keeps the drawn content, removes actions, metadata and hidden data.
 
-Content of pages is neither decoded nor interpreted. Runs in a process of its own (pdf_process.py), because
-a hostile PDF costs time and memory in ways that no reader of its first bytes foresees.
+Content of pages is neither decoded nor interpreted. Runs in its own process (pdf_process.py), because the
+time and memory that a malicious PDF needs cannot be predicted.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pypdf.errors import PyPdfError
 from pypdf.generic import DictionaryObject, IndirectObject, StreamObject
 
 from kyc.files.pdf_streams import checked_stream, refuse_inflated, too_large
-from kyc.files.refusal import Reason, Refused, unreadable
+from kyc.files.refusal import FileProblem, Reason, unreadable
 
 MOST_PAGES = 10
 MOST_OBJECTS = 20_000
@@ -35,8 +35,8 @@ MOST_REFERENCES = 100_000
 PAGE_KEYS = frozenset(
     {"/Type", "/MediaBox", "/CropBox", "/Rotate", "/UserUnit", "/Resources", "/Contents", "/Group"}
 )
-# Beside what is drawn: who made it when, with what, and ways out of the page.
-TOLD = frozenset(
+# Entries without drawn content: author, date, software, and links out of the page.
+METADATA = frozenset(
     {"/Metadata", "/PieceInfo", "/LastModified", "/OPI", "/Alternates", "/AF", "/A", "/AA", "/Annots"}
     | {"/StructParent", "/StructParents", "/Thumb", "/Measure", "/PtData", "/Parent", "/Private"}
 )
@@ -46,7 +46,7 @@ ACTIONS = frozenset(
     | {"/Sound", "/RichMediaExecute", "/GoTo3DView"}
 )
 MEDIA = frozenset({"/RichMedia", "/Screen", "/Movie", "/Sound", "/3D", "/FileAttachment"})
-# What pypdf raises for files that are damaged, or made to look so.
+# Errors that pypdf raises for damaged or malicious files.
 BROKEN = (
     *(PyPdfError, ValueError, TypeError, KeyError, IndexError, AttributeError, AssertionError, EOFError),
     *(OverflowError, RecursionError, MemoryError, NotImplementedError, OSError, zlib.error, Warning),
@@ -54,7 +54,7 @@ BROKEN = (
 
 
 def rewritten(content: bytes) -> bytes:
-    """The same pages without anything else. Raises Refused."""
+    """Returns a PDF with the same pages and nothing else. Raises FileProblem."""
     try:
         with apply_configuration(LIMITS):
             return pages_only(
@@ -66,20 +66,20 @@ def rewritten(content: bytes) -> bytes:
 
 def pages_only(reader: PdfReader) -> bytes:
     if reader.is_encrypted and not opens_without_password(reader):
-        raise Refused(Reason.UNREADABLE, "This PDF is locked by a password. Send it without one.")
+        raise FileProblem(Reason.UNREADABLE, "This PDF is locked by a password. Send it without one.")
     for entries in dictionaries(reader.root_object):
         refuse_actions(entries)
     pages = reader.pages
     if not 1 <= len(pages) <= MOST_PAGES:
-        raise Refused(
+        raise FileProblem(
             Reason.BOMB if len(pages) else Reason.EMPTY,
-            f"This PDF has {len(pages)} pages; it must have 1 to {MOST_PAGES}. Send only those that matter.",
+            f"This PDF has {len(pages)} pages; it must have 1 to {MOST_PAGES}. Send only the needed pages.",
         )
     for page in pages:
-        forget(page, [key for key in page if key not in PAGE_KEYS])
+        remove_keys(page, [key for key in page if key not in PAGE_KEYS])
     inflated = 0
     for entries in dictionaries(*pages):
-        forget(entries, TOLD)
+        remove_keys(entries, METADATA)
         if isinstance(entries, StreamObject):
             inflated += checked_stream(entries)
             refuse_inflated(inflated)
@@ -87,11 +87,13 @@ def pages_only(reader: PdfReader) -> bytes:
 
 
 def opens_without_password(reader: PdfReader) -> bool:
-    """Whether an empty password opens it, as in every viewer: an owner's password only forbids to print or
-    edit. What is written afterwards is not encrypted."""
+    """Returns whether an empty password opens it, as in every viewer; the rewritten PDF is not encrypted.
+
+    An owner's password only forbids to print or edit.
+    """
     try:
         return reader.decrypt("") != PasswordType.NOT_DECRYPTED
-    except NotImplementedError:  # locked for the holders of certificates
+    except NotImplementedError:  # encrypted for certificates
         return False
 
 
@@ -107,7 +109,7 @@ def written(pages: Iterable[Any]) -> bytes:
 
 
 def dictionaries(*roots: Any) -> Iterator[DictionaryObject]:
-    """Every dictionary that can be reached, each once, in bounded time; streams are dictionaries, too."""
+    """Yields every reachable dictionary once, in bounded time; streams are dictionaries, too."""
     waiting: list[Any] = list(roots)
     seen: set[int] = set()
     steps = 0
@@ -115,7 +117,7 @@ def dictionaries(*roots: Any) -> Iterator[DictionaryObject]:
         value = waiting.pop()
         steps += 1
         if steps > 10 * MOST_OBJECTS or len(seen) > MOST_OBJECTS:
-            raise Refused(Reason.BOMB, "This PDF has too many parts for a document. Print it to a new PDF.")
+            raise FileProblem(Reason.BOMB, "This PDF has too many objects. Print it to a new PDF.")
         if isinstance(value, IndirectObject):
             value = value.get_object()
         if not isinstance(value, (dict, list)) or id(value) in seen:
@@ -127,7 +129,7 @@ def dictionaries(*roots: Any) -> Iterator[DictionaryObject]:
 
 
 def refuse_actions(entries: DictionaryObject) -> None:
-    """Whatever would act when the PDF is opened, clicked or printed, and files inside the file."""
+    """Raises FileProblem for actions on open, click or print, for embedded files, and for forms."""
     acts = (
         not SCRIPTS_AND_FILES.isdisjoint(entries)
         or name_in(entries, "/S") in ACTIONS
@@ -135,18 +137,18 @@ def refuse_actions(entries: DictionaryObject) -> None:
         or opens_something(entries)
     )
     if acts:
-        raise Refused(
+        raise FileProblem(
             Reason.ACTIVE_CONTENT,
-            "This PDF holds a script, an action or another file. Print it to a new PDF, then send that.",
+            "This PDF contains a script, an action or another file. Print it to a new PDF, then send that.",
         )
     if name_in(entries, "/FT") not in ("", "/Sig"):
-        raise Refused(
+        raise FileProblem(
             Reason.ACTIVE_CONTENT, "This PDF is a form to fill in. Print it to a new PDF, then send that."
         )
 
 
 def opens_something(entries: DictionaryObject) -> bool:
-    """An action without a click that is not a jump to one of its own pages."""
+    """Returns whether opening the PDF runs an action other than a jump to one of its own pages."""
     automatic = resolved(entries, "/OpenAction")
     if isinstance(automatic, DictionaryObject) and (
         "/Next" in automatic or name_in(automatic, "/S") != "/GoTo"
@@ -156,7 +158,7 @@ def opens_something(entries: DictionaryObject) -> bool:
 
 
 def resolved(entries: DictionaryObject, key: str) -> Any:
-    """pypdf's own `get` gives a reference where there is one, and so hides what is behind it."""
+    """Returns the value with references resolved, which pypdf's `get` does not do; None if it is missing."""
     return entries[key] if key in entries else None  # noqa: SIM401  (get does something else)
 
 
@@ -165,6 +167,6 @@ def name_in(entries: DictionaryObject, key: str) -> str:
     return str(value) if isinstance(value, str) else ""
 
 
-def forget(entries: DictionaryObject, keys: Iterable[str]) -> None:
+def remove_keys(entries: DictionaryObject, keys: Iterable[str]) -> None:
     for key in keys:
         entries.pop(key, None)

@@ -1,8 +1,8 @@
-"""Rewrites a PDF in a process of its own, with a bound on its time and memory, and none of our secrets.
+"""Rewrites a PDF in a separate process with limits on time and memory, and without Amani's environment.
 
     python -m kyc.files.pdf_process < sent.pdf > clean.pdf
 
-A refusal is a line of JSON and REFUSED as exit status.
+For a refused PDF the process prints a line of JSON and exits with the status REFUSED.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ import sys
 from pathlib import Path
 from threading import Lock
 
-from kyc.files.refusal import Reason, Refused, unreadable
+from kyc.files.refusal import FileProblem, Reason, unreadable
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 REFUSED = 3
 CPU_SECONDS = 5
-TOTAL_SECONDS = 20  # a busy machine gives it little of its time
+TOTAL_SECONDS = 20  # more than CPU_SECONDS, for a busy machine
 MEMORY_BYTES = 1024 * 2**20
 COMMAND = [sys.executable, "-E", "-s", "-W", "ignore", "-m", "kyc.files.pdf_process"]
-# The worst take 4 seconds and 400 MB: not as many at once as a web process has threads.
+# The worst PDFs need 4 seconds and 400 MB, so threads of a web process rewrite one at a time.
 one_at_a_time = Lock()
 
 
 def remade(content: bytes) -> bytes:
-    """What `pdf.rewritten` gives, or Refused also when it does not come to an end."""
+    """Returns the result of `pdf.rewritten`. Raises FileProblem, also if it takes too long."""
     try:
         with one_at_a_time:
             done = subprocess.run(  # noqa: S603  (no shell, nothing of the caller's in the command)
@@ -43,16 +43,16 @@ def remade(content: bytes) -> bytes:
         raise too_much() from None
     if done.returncode == REFUSED:
         said = json.loads(done.stdout)
-        raise Refused(Reason(said["reason"]), said["message"])
-    if done.returncode < 0:  # a signal: its time was up
+        raise FileProblem(Reason(said["reason"]), said["message"])
+    if done.returncode < 0:  # ended by a signal: the CPU limit
         raise too_much()
     if done.returncode != 0:
         raise unreadable("PDF")
     return done.stdout
 
 
-def too_much() -> Refused:
-    return Refused(Reason.BOMB, "This PDF takes too long to read. Print it to a new PDF, then send that.")
+def too_much() -> FileProblem:
+    return FileProblem(Reason.BOMB, "This PDF takes too long to read. Print it to a new PDF, then send that.")
 
 
 def main() -> int:
@@ -61,7 +61,7 @@ def main() -> int:
     limit_this_process()
     try:
         result = pdf.rewritten(sys.stdin.buffer.read())
-    except Refused as refused:
+    except FileProblem as refused:
         sys.stdout.write(json.dumps({"reason": refused.reason, "message": refused.message}))
         return REFUSED
     sys.stdout.buffer.write(result)
@@ -69,7 +69,7 @@ def main() -> int:
 
 
 def limit_this_process() -> None:
-    """No file can be written: neither a temporary one nor a core dump, which would be in clear."""
+    """Sets the limits. No file can be written, because temporary files and core dumps are not encrypted."""
     for what, most in (
         (resource.RLIMIT_CPU, CPU_SECONDS),
         (resource.RLIMIT_AS, MEMORY_BYTES),

@@ -1,4 +1,4 @@
-"""What lies packed in a PDF: nothing hides from its bounds, nor a photograph from being cleaned."""
+"""Checks the compressed streams of a PDF against limits, and removes metadata from photographs in them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pypdf.generic import ArrayObject, DictionaryObject, NameObject, StreamObjec
 
 from kyc.files import jpeg
 from kyc.files.images import MOST_PIXELS
-from kyc.files.refusal import Reason, Refused
+from kyc.files.refusal import FileProblem, Reason
 
-MOST_INFLATED_BYTES = 200 * 2**20  # of all streams together: what a reviewer's browser would have to hold
-MOST_UNWRAPPED_BYTES = 32 * 2**20  # of one stream: this process holds it
+MOST_INFLATED_BYTES = 200 * 2**20  # of all streams together, which a reviewer's browser decompresses
+MOST_UNWRAPPED_BYTES = 32 * 2**20  # of one stream, which this process decompresses
 FLATE, PHOTOGRAPH, FAX = "/FlateDecode", "/DCTDecode", "/CCITTFaxDecode"
 TEXT: dict[str, Callable[[bytes], bytes]] = {
     "/ASCII85Decode": ASCII85Decode.decode,
@@ -24,7 +24,7 @@ FILTERS = frozenset({FLATE, PHOTOGRAPH, FAX, *TEXT})
 
 
 def checked_stream(stream: StreamObject) -> int:
-    """How many bytes it becomes when it is inflated. A photograph in it loses its metadata."""
+    """Returns the decompressed size in bytes. Removes the metadata of a photograph. Raises FileProblem."""
     refuse_pixels(number_in(stream, "/Width") * number_in(stream, "/Height"))
     unwrap(stream)
     packing = filters_of(stream)
@@ -36,13 +36,13 @@ def checked_stream(stream: StreamObject) -> int:
 
 
 def unwrap(stream: StreamObject) -> None:
-    """Leaves the innermost filter only, and none that makes text of bytes."""
+    """Decodes all filters but the innermost, and those that encode bytes as text."""
     filters, parameters = filters_of(stream), listed(stream, "/DecodeParms")
     if not FILTERS.issuperset(filters) or len(set(filters)) != len(filters):
         raise not_taken()
     while len(filters) > 1 or TEXT.keys() & set(filters):
         if parameters and isinstance(parameters.pop(0), DictionaryObject):
-            raise not_taken()  # a predictor: nobody packs a packed picture with one
+            raise not_taken()  # a predictor, which has no use for compressed pictures
         stream._data = unwrapped(stream._data, filters.pop(0))  # noqa: SLF001
     name(stream, filters, parameters)
 
@@ -59,7 +59,7 @@ def unwrapped(data: bytes, packing: str) -> bytes:
 
 
 def name(stream: StreamObject, filters: list[str], parameters: list[Any]) -> None:
-    """Says of the stream how it is packed now."""
+    """Sets the stream's entries for its filters."""
     for key, values in (("/Filter", [NameObject(text) for text in filters]), ("/DecodeParms", parameters)):
         stream.pop(key, None)
         if values:
@@ -67,7 +67,7 @@ def name(stream: StreamObject, filters: list[str], parameters: list[Any]) -> Non
 
 
 def photograph(data: bytes) -> bytes:
-    """What the PDF says of its size need not be true."""
+    """Returns the JPEG without metadata. Checks its real size, which can differ from the PDF's entries."""
     skeleton = jpeg.skeleton_of(data)
     refuse_pixels(skeleton.width * skeleton.height)
     return skeleton.content
@@ -78,7 +78,7 @@ def filters_of(stream: StreamObject) -> list[str]:
 
 
 def listed(stream: StreamObject, key: str) -> list[Any]:
-    """One value or several, without references."""
+    """Returns the entry as a list of resolved values."""
     value: Any = stream[key] if key in stream else None  # noqa: SIM401  (pypdf's get follows no reference)
     several = value if isinstance(value, list) else [] if value is None else [value]
     return [one.get_object() for one in several]
@@ -97,7 +97,7 @@ def refuse_pixels(count: int) -> None:
 
 
 def inflated_size(data: bytes) -> int:
-    """Counted piece by piece; nothing is kept."""
+    """Returns the decompressed size in bytes, counted piece by piece. Raises FileProblem over the limit."""
     inflater, total = zlib.decompressobj(), 0
     while data and not inflater.eof:
         total += len(inflater.decompress(data, 2**20))
@@ -111,15 +111,15 @@ def refuse_inflated(total: int) -> None:
         raise too_large()
 
 
-def too_large() -> Refused:
-    return Refused(Reason.BOMB, "This PDF becomes far too large when it is opened. Send it smaller.")
+def too_large() -> FileProblem:
+    return FileProblem(Reason.BOMB, "This PDF is too large when decompressed. Send a smaller one.")
 
 
-def too_many_pixels() -> Refused:
-    return Refused(Reason.BOMB, "A picture in this PDF has too many pixels. Send it smaller.")
+def too_many_pixels() -> FileProblem:
+    return FileProblem(Reason.BOMB, "A picture in this PDF has too many pixels. Send a smaller one.")
 
 
-def not_taken() -> Refused:
-    return Refused(
-        Reason.UNREADABLE, "This PDF is packed in a way that is not taken. Send photographs instead."
+def not_taken() -> FileProblem:
+    return FileProblem(
+        Reason.UNREADABLE, "This PDF uses a compression that is not supported. Send photographs instead."
     )

@@ -1,7 +1,7 @@
-"""A PNG's skeleton: only the chunks that draw its picture, found without inflating anything.
+"""Reduces a PNG to the chunks that draw its picture, without decompressing it.
 
-Texts, colour profiles, further pictures (APNG) and whatever follows the end are left out.
-Chunks: PNG specification (third edition), section 11.
+Removes texts, colour profiles, further pictures (APNG) and data after the end. Chunks: PNG specification
+(third edition), section 11.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Skeleton(NamedTuple):
 
 
 def skeleton_of(content: bytes) -> Skeleton:
-    """Raises Refused for a file that breaks off or whose sums are wrong."""
+    """Returns the reduced file. Raises FileProblem if it is truncated or a checksum is wrong."""
     kept, orientation = [SIGNATURE], UPRIGHT
     seen: list[bytes] = []
     position, kind, header = len(SIGNATURE), b"", b""
@@ -45,7 +45,7 @@ def skeleton_of(content: bytes) -> Skeleton:
 
 
 def chunk_at(content: bytes, position: int) -> tuple[bytes, bytes, int]:
-    """Its type, its data, and where it ends."""
+    """Returns the chunk's type, its data, and where it ends."""
     length = int.from_bytes(content[position : position + 4], "big")
     end = position + 12 + length
     if end > len(content):

@@ -1,4 +1,4 @@
-"""Why a file is not taken. The words are for the person who sent it."""
+"""The error of refused files. Its message is for the user who sent the file."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class Reason(StrEnum):
     ACTIVE_CONTENT = "active_content"  # a script, an action, a file inside a file
 
 
-class Refused(Exception):
-    """`reason` is for programs, the message a sentence that says what to do instead."""
+class FileProblem(Exception):
+    """A file is refused. `reason` is for programs; the message says what to do."""
 
     def __init__(self, reason: Reason, message: str) -> None:
         super().__init__(message)
@@ -23,7 +23,7 @@ class Refused(Exception):
         self.message = message
 
 
-def unreadable(kind: str) -> Refused:
-    return Refused(
-        Reason.UNREADABLE, f"This {kind} is damaged or incomplete. Make it again, then send it again."
+def unreadable(kind: str) -> FileProblem:
+    return FileProblem(
+        Reason.UNREADABLE, f"This {kind} is damaged or incomplete. Create it again, then send it again."
     )

@@ -150,7 +150,7 @@ def test_replaced_images_end_while_the_case_goes_on(folder: Path) -> None:
 def test_a_case_that_moves_on_meanwhile_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     case = in_state(State.REJECTED)
     made_older(case, 91)
-    due = retention.due
+    due = retention.cases_to_erase
 
     def and_then_it_is_resubmitted(*args: Any) -> list[int]:
         found = due(*args)
@@ -158,7 +158,7 @@ def test_a_case_that_moves_on_meanwhile_is_left_alone(monkeypatch: pytest.Monkey
             cases.resubmit(person=case.person, public_id=case.public_id, images={})
         return found
 
-    monkeypatch.setattr(retention, "due", and_then_it_is_resubmitted)
+    monkeypatch.setattr(retention, "cases_to_erase", and_then_it_is_resubmitted)
 
     assert delete_due() == 0
     case.refresh_from_db()

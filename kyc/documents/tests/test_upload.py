@@ -53,7 +53,7 @@ def test_a_file_beyond_the_limit_is_read_no_further(settings: Any) -> None:
     with pytest.raises(FileTooLarge, match="more than 1 MB") as caught:
         request_with(body, len(content)).FILES  # noqa: B018
 
-    assert caught.value.fields == {"front": ["It has more than 1 MB. Send a smaller one."]}
+    assert caught.value.fields == {"front": ["It is larger than 1 MB. Send a smaller one."]}
     assert body.tell() < 2 * 2**20
 
 

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kyc.files import images, kinds, pdf
-from kyc.files.refusal import Refused
+from kyc.files.refusal import FileProblem
 from kyc.files.tests import made
 
 VALID = (
@@ -30,9 +30,9 @@ def taken_or_refused(content: bytes) -> None:
     """As kyc.documents.clean does it, without the process around a PDF. Any other exception fails."""
     try:
         kind = kinds.kind_of(content)
-        kinds.refuse_other_faces(content, kind)
+        kinds.refuse_other_formats(content, kind)
         result = pdf.rewritten(content) if kind == kinds.PDF else images.redrawn(content, kind)
-    except Refused:
+    except FileProblem:
         return
     assert kinds.kind_of(result) == kind
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from kyc.files import images
 from kyc.files.kinds import JPEG, PNG
-from kyc.files.refusal import Reason, Refused
+from kyc.files.refusal import FileProblem, Reason
 from kyc.files.tests import made
 
 
@@ -20,8 +20,8 @@ def opened(content: bytes) -> Image.Image:
     return image
 
 
-def refused(content: bytes, kind: str) -> Refused:
-    with pytest.raises(Refused) as caught:
+def refused(content: bytes, kind: str) -> FileProblem:
+    with pytest.raises(FileProblem) as caught:
         images.redrawn(content, kind)
     return caught.value
 

@@ -10,7 +10,7 @@ import pytest
 
 from kyc.files import kinds
 from kyc.files.kinds import JPEG, PDF, PNG
-from kyc.files.refusal import Reason, Refused
+from kyc.files.refusal import FileProblem, Reason
 from kyc.files.tests import made
 
 
@@ -24,7 +24,7 @@ def archive() -> bytes:
 @pytest.mark.parametrize(("content", "kind"), [(made.jpeg(), JPEG), (made.png(), PNG), (made.pdf(), PDF)])
 def test_a_file_is_what_its_first_bytes_say(content: bytes, kind: str) -> None:
     assert kinds.kind_of(content) == kind
-    kinds.refuse_other_faces(content, kind)
+    kinds.refuse_other_formats(content, kind)
 
 
 @pytest.mark.parametrize(
@@ -44,13 +44,13 @@ def test_a_file_is_what_its_first_bytes_say(content: bytes, kind: str) -> None:
     ],
 )
 def test_everything_else_is_refused_also_with_something_before_it(content: bytes) -> None:
-    with pytest.raises(Refused, match="not a JPEG, PNG or PDF") as caught:
+    with pytest.raises(FileProblem, match="not a JPEG, PNG or PDF") as caught:
         kinds.kind_of(content)
     assert caught.value.reason == Reason.WRONG_TYPE
 
 
 def test_an_empty_file_is_refused() -> None:
-    with pytest.raises(Refused, match="empty") as caught:
+    with pytest.raises(FileProblem, match="empty") as caught:
         kinds.kind_of(b"")
     assert caught.value.reason == Reason.EMPTY
 
@@ -74,9 +74,9 @@ def test_an_empty_file_is_refused() -> None:
         (b"%PDF-1.4\n%PDF-1.7\n", PDF),
     ],
 )
-def test_a_file_that_is_something_else_besides_is_refused(content: bytes, kind: str) -> None:
-    with pytest.raises(Refused, match="something else besides") as caught:
-        kinds.refuse_other_faces(content, kind)
+def test_a_file_that_is_valid_in_a_second_format_is_refused(content: bytes, kind: str) -> None:
+    with pytest.raises(FileProblem, match="also contains a program") as caught:
+        kinds.refuse_other_formats(content, kind)
     assert caught.value.reason == Reason.ACTIVE_CONTENT
 
 
@@ -84,7 +84,7 @@ def test_what_looks_like_a_program_by_chance_does_not_make_a_photograph_one() ->
     chance = Random(0).randbytes(8 * 2**20)  # noqa: S311  (packed pixels look like this)
     assert b"<?=" in chance
     assert b"<%@" in chance
-    kinds.refuse_other_faces(made.jpeg()[:-2] + chance + b"<svg \x00\xff" + b"\xff\xd9", JPEG)
+    kinds.refuse_other_formats(made.jpeg()[:-2] + chance + b"<svg \x00\xff" + b"\xff\xd9", JPEG)
 
 
 @pytest.mark.parametrize(
@@ -112,6 +112,6 @@ def test_a_label_that_agrees_or_says_nothing_is_fine(declared: str, name: str) -
     ],
 )
 def test_a_label_that_says_something_else_is_refused(declared: str, name: str) -> None:
-    with pytest.raises(Refused, match="This file is a JPEG") as caught:
+    with pytest.raises(FileProblem, match="This file is a JPEG") as caught:
         kinds.refuse_wrong_label(JPEG, declared, name)
     assert caught.value.reason == Reason.WRONG_TYPE

@@ -13,7 +13,7 @@ from PIL import Image
 from pypdf import PdfReader
 
 from kyc.files import pdf, pdf_process
-from kyc.files.refusal import Reason, Refused
+from kyc.files.refusal import FileProblem, Reason
 from kyc.files.tests import made
 
 CATALOG = b"<< /Type /Catalog /Pages 2 0 R >>"
@@ -23,8 +23,8 @@ ALERT = b"<< /S /JavaScript /JS (app.alert\\(1\\)) >>"
 LINK = b"<< /Type /Annot /Subtype /Link /Rect [0 0 9 9] /A << /S /URI /URI (http://example.com) >> >>"
 
 
-def refused(content: bytes) -> Refused:
-    with pytest.raises(Refused) as caught:
+def refused(content: bytes) -> FileProblem:
+    with pytest.raises(FileProblem) as caught:
         pdf.rewritten(content)
     return caught.value
 
@@ -231,7 +231,7 @@ def test_the_process_gives_what_the_function_gives() -> None:
 
 
 def test_the_process_passes_a_refusal_on() -> None:
-    with pytest.raises(Refused, match="locked by a password") as caught:
+    with pytest.raises(FileProblem, match="locked by a password") as caught:
         pdf_process.remade(made.locked_pdf())
     assert caught.value.reason == Reason.UNREADABLE
 
@@ -269,7 +269,7 @@ def test_the_process_may_not_compute_for_long_nor_use_much_memory_nor_write_file
 ) -> None:
     stand_in(monkeypatch, work)
 
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(FileProblem) as caught:
         pdf_process.remade(made.pdf())
 
     assert caught.value.reason == reason
@@ -279,7 +279,7 @@ def test_a_process_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     stand_in(monkeypatch, "import time; time.sleep(600)")
     monkeypatch.setattr(pdf_process, "TOTAL_SECONDS", 0.3)
 
-    with pytest.raises(Refused, match="takes too long"):
+    with pytest.raises(FileProblem, match="takes too long"):
         pdf_process.remade(made.pdf())
 
 
