@@ -139,7 +139,7 @@ def test_a_file_that_cannot_be_stored_takes_the_others_with_it(
         return encrypt(content)
 
     monkeypatch.setattr(storage, "encrypt", disk_is_full_at_the_second)
-    with pytest.raises(StorageUnavailable, match="storage of documents is not available"), documents.stored(images):
+    with pytest.raises(StorageUnavailable, match="is not available"), documents.stored(images):
         pytest.fail("there is nothing to attach")
 
     assert files_in(folder) == []
