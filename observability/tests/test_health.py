@@ -163,7 +163,7 @@ def broken_by(cause: Exception) -> redis.ConnectionError:
     ],
 )
 def test_error_of_the_broker_is_reported_by_its_reason(error: redis.RedisError, words: str) -> None:
-    assert health.why_not(error) == words
+    assert health.public_reason(error) == words
 
 
 def test_a_database_that_is_down_is_an_error_that_names_no_host(
