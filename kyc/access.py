@@ -1,4 +1,4 @@
-"""Showing a document's whole number to an operator: written down first, then shown."""
+"""Shows a document's full number to an operator, after storing a row about the access."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ from kyc.selectors import number_of
 
 
 def show_number(*, case_id: int, actor: User) -> str:
-    """The decrypted number. Raises CannotDecrypt, and then nobody has seen anything."""
+    """Returns the decrypted number and stores the access, together or not at all.
+
+    Raises NotAllowed, CaseNotFound, OwnCase or CannotDecrypt.
+    """
     if not actor.has_perm(REVIEW_CASE):
-        raise NotAllowed("Only those who review cases see a whole number.")
+        raise NotAllowed("Only reviewers may see the full number.")
     case = Case.objects.filter(pk=case_id).first()
     if case is None:
         raise CaseNotFound

@@ -1,4 +1,4 @@
-"""/api/v1/kyc: people prove who they are. Nobody sees another person's case, nor a whole number."""
+"""Serves /api/v1/kyc: users submit documents and read their cases and status. Numbers are masked."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from kyc.status import Next, Status, status_of
 
 router = Router()
 
-IMAGES = "A JPEG, PNG or PDF, by its content. Metadata is removed, then it is kept encrypted."
-NUMBER = "As printed; spaces and hyphens are ignored. Answers show its last characters only."
-COUNTRY = "ISO 3166-1 alpha-2, of the document."
+IMAGES = "A JPEG, PNG or PDF, judged by its content. Stored encrypted, without metadata."
+NUMBER = "As printed; spaces and hyphens are ignored. Responses contain only its last characters."
+COUNTRY = "Country of the document, ISO 3166-1 alpha-2."
 MOST_CASES = 100
 Image = Annotated[UploadedFile | None, File(description=IMAGES)]
 
@@ -40,7 +40,7 @@ class Submission(Schema):
 
 
 class Resubmission(Schema):
-    """What is left out stays as it was."""
+    """Fields that are not sent stay unchanged."""
 
     document_type: DocumentType | None = None
     country: str | None = Field(None, min_length=2, max_length=2, description=COUNTRY, examples=["NG"])
@@ -59,15 +59,15 @@ class CaseShown(Strict):
     state: State
     document_type: DocumentType
     country: str
-    number: str = Field(description="Masked; empty once it is erased.", examples=["•••••••567"])
+    number: str = Field(description="Masked; empty after erasure.", examples=["•••••••567"])
     created_at: datetime
     submitted_at: datetime | None
     decided_at: datetime | None
-    expires_at: datetime | None = Field(description="An approval holds until then.")
-    reason_code: RejectionReason | None = Field(description="Why it was refused or sent back.")
-    reason: str = Field(description="The same in words, for you to read.")
-    images: list[ImageShown] = Field(description="Those that count now; never what they show.")
-    steps: list[Event] = Field(description="What you may do with it now.")
+    expires_at: datetime | None = Field(description="When the approval ends.")
+    reason_code: RejectionReason | None = Field(description="Why it was rejected or sent back.")
+    reason: str = Field(description="The reason as text for you.")
+    images: list[ImageShown] = Field(description="The current images, without their content.")
+    steps: list[Event] = Field(description="What you can do with the case now.")
 
 
 class CasePage(Strict):
@@ -76,27 +76,27 @@ class CasePage(Strict):
 
 
 class LimitShown(Strict):
-    """Amounts in the currency's smallest unit: kobo, cent."""
+    """One limit. Amounts are in the currency's smallest unit: kobo, cent."""
 
     currency: str = Field(examples=["NGN"])
-    kind: LimitKind = Field(description="One payment, a day or a calendar month (UTC), held at one time.")
+    kind: LimitKind = Field(description="One payment, a day (UTC), a calendar month (UTC), or a balance.")
     limit_minor: int
     used_minor: int
     remaining_minor: int
 
 
 class StatusShown(Strict):
-    tier: int = Field(description="What limits follow from: 0 until a document is approved.")
-    case: UUID | None = Field(description="The case that `next` is about.")
+    tier: int = Field(description="Your tier, which decides your limits: 0 until a document is approved.")
+    case: UUID | None = Field(description="The case that `next` refers to.")
     next: Next
-    message: str = Field(description="`next` in words.")
+    message: str = Field(description="`next` as text.")
     valid_until: datetime | None = Field(description="When your last approval ends.")
     next_tier: str = Field(description="How to reach the next tier; empty at the highest.")
     limits: list[LimitShown] = Field(description="How much money you may move in your tier.")
 
 
 def shown(case: Case) -> CaseShown:
-    """Words that a reviewer wrote while approving are for other reviewers."""
+    """Returns the case for its person, without the reason of an approval, which is for reviewers."""
     is_refused = case.state != State.APPROVED
     return CaseShown(
         id=case.public_id,
@@ -122,7 +122,10 @@ def image_shown(image: Document) -> ImageShown:
 
 
 def contents(request: HttpRequest, uploads: Mapping[Side, UploadedFile | None]) -> dict[Side, bytes]:
-    """An image that came as text would be left out without a word; so it is refused."""
+    """Returns the uploaded files by side. Raises a FileRefused.
+
+    Raises ImageIsNoFile for an image sent as text, because Ninja would ignore it silently.
+    """
     for side in Side:
         if side in request.POST:
             raise ImageIsNoFile(side)
@@ -136,8 +139,8 @@ def contents(request: HttpRequest, uploads: Mapping[Side, UploadedFile | None]) 
     response={201: CaseShown},
     operation_id="submit_case",
     summary="Submit a document",
-    description="Opens a case, or continues your draft (then images that are there already may be left out). "
-    "One case at a time: 409 names the one that is open, so sending the same again does no harm.\n\n"
+    description="Opens a case, or continues your draft (then you need not send stored images again). "
+    "You can have one open case: otherwise the response is 409 with its id, so a retry is safe.\n\n"
     + described(),
 )
 def submit_case(
@@ -176,8 +179,8 @@ def show_case(request: HttpRequest, id: UUID) -> CaseShown:  # noqa: A002  (the 
     response=CaseShown,
     operation_id="resubmit_case",
     summary="Submit a rejected case again",
-    description="Send what has to be better; the rest stays as it was. Another type or country is another "
-    "document: then send its number and all of its images.",
+    description="Send only what changes. Another type or country means another document: then send its "
+    "number and all of its images.",
 )
 def resubmit_case(
     request: HttpRequest,
@@ -197,12 +200,13 @@ def resubmit_case(
     response=CaseShown,
     operation_id="withdraw_case",
     summary="Withdraw a case",
-    description="Before it is decided. Its images are deleted; it becomes a draft that you can submit again.",
+    description="Possible until it is decided. Deletes its images; the case becomes a draft that you can "
+    "submit again.",
 )
 def withdraw_case(request: HttpRequest, id: UUID) -> CaseShown:  # noqa: A002
     return shown(cases.withdraw(person=person_of(request), public_id=id))
 
 
-@router.get("/status", response=StatusShown, operation_id="show_status", summary="Where you stand")
+@router.get("/status", response=StatusShown, operation_id="show_status", summary="Your status")
 def show_status(request: HttpRequest) -> Status:
     return status_of(person_of(request))

@@ -7,7 +7,7 @@ class KycConfig(AppConfig):
     verbose_name = "KYC"
 
     def ready(self) -> None:
-        from kyc import checks, erasure, metrics, names, roles  # noqa: F401  (metrics: shown from the start, at zero)
+        from kyc import checks, erasure, metrics, names, roles  # noqa: F401  (creates the metrics at zero)
         from kyc.limits.shipped import ensure_limits
 
         erasure.register()

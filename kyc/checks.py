@@ -1,4 +1,4 @@
-"""System checks of KYC: a key that can't encrypt is said at start, not at the first submission."""
+"""System checks of KYC's keys, so that a malformed key is reported at start, not at the first submission."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from django.core import checks
 from django.core.checks import CheckMessage, Error, register
 
 HOW_TO_MAKE = (
-    "Make one: python3 -c 'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'"
+    "Generate one: python3 -c 'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'"
 )
 SHORTEST_SEARCH_KEY = 32
 
 
 @register
 def encryption_keys(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> Iterable[CheckMessage]:
-    """Names a key by its place: its text belongs in no log."""
+    """Checks ENCRYPTION_KEYS; messages name a key by its position, because they are logged."""
     for place, key in enumerate(settings.ENCRYPTION_KEYS, start=1):
         if not is_key(key):
             yield Error(
@@ -29,8 +29,8 @@ def encryption_keys(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> I
             )
     if len(set(settings.ENCRYPTION_KEYS)) != len(settings.ENCRYPTION_KEYS):
         yield checks.Warning(
-            "ENCRYPTION_KEYS names a key twice.",
-            hint="The first encrypts; list each once.",
+            "ENCRYPTION_KEYS contains a key twice.",
+            hint="List each key once. The first one encrypts.",
             id="kyc.W001",
         )
 
@@ -40,7 +40,7 @@ def search_key(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> Iterab
     if len(settings.KYC_SEARCH_KEY) < SHORTEST_SEARCH_KEY:
         yield Error(
             f"KYC_SEARCH_KEY is shorter than {SHORTEST_SEARCH_KEY} characters: numbers could be guessed.",
-            hint="Make one: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'",
+            hint="Generate one: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'",
             id="kyc.E002",
         )
 

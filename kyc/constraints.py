@@ -1,4 +1,4 @@
-"""What the database refuses, as this app's errors: the one place that knows constraints by their names."""
+"""Maps violated database constraints to this app's errors; the only module that uses their names."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ ERRORS: dict[str, Callable[[], AmaniError]] = {
 
 
 def constraints_named() -> AbstractContextManager[None]:
-    """Goes around the transaction, and raises this app's error for a constraint that was violated in it."""
+    """Raises this app's error for a violated constraint; must be outside the transaction."""
     return constraints_as(ERRORS)

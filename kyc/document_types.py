@@ -1,4 +1,4 @@
-"""What each type of document needs, as data: how its number looks, which images must come with it."""
+"""Defines each type of document: the format of its number and the required images."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kyc.models import DocumentType, Side
 
 
 class Kind(NamedTuple):
-    """`patterns` by country, over a normalised number; "" is every country that is not named."""
+    """`patterns`: country → regular expression for a normalised number; "" stands for all other countries."""
 
     patterns: dict[str, str]
     looks_like: str
@@ -49,7 +49,7 @@ KINDS = {
 
 
 def pattern_for(document_type: DocumentType, country: str) -> re.Pattern[str] | None:
-    """None when no such document exists in that country."""
+    """Returns the pattern of a number, or None if the country has no such document."""
     patterns = KINDS[document_type].patterns
     pattern = patterns.get(country) or patterns.get(ANY)
     return re.compile(pattern, re.ASCII) if pattern else None
@@ -60,7 +60,7 @@ def missing_images(document_type: DocumentType, present: set[Side]) -> list[str]
 
 
 def described() -> str:
-    """For the API's description: each type, how its number looks, the images it needs."""
+    """Returns a Markdown table of the types, their numbers and images for the API's description."""
     rows = [
         f"| `{document_type.value}` | {kind.looks_like} | {', '.join(kind.images)} |"
         for document_type, kind in KINDS.items()

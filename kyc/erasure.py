@@ -1,4 +1,4 @@
-"""What KYC tells a person about themselves, and what of it goes when they leave."""
+"""KYC's part of the export of an account's data, and of its erasure."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from kyc.models.cases import WAITING
 from kyc.selectors import masked_number
 from kyc.states import Event
 
-ERASED = "the person left"
-# Whoever is suspected of something is not warned before people have looked.
-NOT_TOLD = (Event.DOUBT, Event.UPHOLD)
-# What was approved, now or once, is kept by law until KYC_RETENTION_DAYS after its end.
+ERASED = "the account was erased"
+# A suspected account holder must not be warned before an operator has decided.
+NOT_EXPORTED = (Event.DOUBT, Event.UPHOLD)
+# Cases that are or were approved are kept, as the law requires, until KYC_RETENTION_DAYS after their end.
 KEPT = (State.APPROVED, *ENDED)
 KEPT_WHY = (
-    "The documents of an approved identity check are kept for the time that the law asks for, also when the "
-    "account is deleted; nobody but a reviewer with a reason sees them, and then they are deleted."
+    "The law requires that the documents of an approved identity check are kept for some time, also after "
+    "the account is deleted. During this time only reviewers may see them; then they are deleted."
 )
 
 
@@ -32,7 +32,7 @@ def register() -> None:
 
 
 def collect(person: User) -> dict[str, Any]:
-    """Cases with what happened to them, and what was used of limits: no operator, no whole number."""
+    """Returns the person's cases with their events, and the used limits, without operators and numbers."""
     own = Case.objects.filter(person_id=person.pk).order_by("pk").prefetch_related("events", "documents")
     cases = own.annotate(number_views=Count("number_accesses"))
     usage = LimitUsage.objects.filter(person_id=person.pk).order_by("pk")
@@ -57,13 +57,17 @@ def collected(case: Case) -> dict[str, Any]:
         "reason_code": case.reason_code,
         "reason": "" if case.state == State.APPROVED else case.reason,
         "erased_at": case.erased_at,
-        "events": [collected_event(event) for event in case.events.all() if event.event not in NOT_TOLD],
+        "events": [collected_event(event) for event in case.events.all() if is_exported(event)],
         "documents": [collected_document(document) for document in case.documents.all()],
     }
 
 
+def is_exported(event: CaseEvent) -> bool:
+    return event.event not in NOT_EXPORTED
+
+
 def collected_event(event: CaseEvent) -> dict[str, Any]:
-    """Without who did it. What a reviewer notes on an approval is for other reviewers."""
+    """Returns the event without its actor, and without notes on approvals, which are for reviewers."""
     reason = "" if event.to_state == State.APPROVED else event.reason
     return {"at": event.at, "event": event.event, "state": event.to_state, "reason": reason}
 
@@ -81,7 +85,10 @@ def collected_document(document: Document) -> dict[str, Any]:
 
 
 def collected_usage(usage: LimitUsage) -> dict[str, Any]:
-    """Amounts in the currency's smallest unit; `since` is the window's first day, null for what is held."""
+    """Returns used and allowed amounts in the currency's smallest unit.
+
+    `since` is the first day of the window; None for a balance.
+    """
     return {
         "currency": usage.currency,
         "limit_for": usage.kind,
@@ -92,7 +99,10 @@ def collected_usage(usage: LimitUsage) -> dict[str, Any]:
 
 
 def erase(person: User) -> None:
-    """In the erasure's transaction, which has locked the person. A case that waits leaves the queue first."""
+    """Erases the person's cases except KEPT ones, in the erasure's transaction, which locked the person.
+
+    Waiting cases are withdrawn first, so that they leave the queue.
+    """
     own = Case.objects.filter(person_id=person.pk).order_by("pk")
     for case in own.filter(state__in=WAITING):
         withdraw(person=person, public_id=case.public_id)

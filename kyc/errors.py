@@ -1,4 +1,4 @@
-"""What may go wrong with a KYC case. Messages never hold a document's number or anybody's name."""
+"""Errors of KYC cases. Messages contain no document numbers and no names."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class CaseNotFound(KycError, NotFound):
     code = "case_not_found"
 
     def __init__(self) -> None:
-        super().__init__("There is no such case.")
+        super().__init__("The case does not exist.")
 
 
 class CaseOpen(KycError, Conflict):
-    """One case at a time; `public_id` is the one that is open, if it is known."""
+    """The person has an open case; `public_id` is its id, if known."""
 
     code = "case_open"
 
@@ -48,7 +48,7 @@ class OwnCase(KycError, Forbidden):
     code = "own_case"
 
     def __init__(self) -> None:
-        super().__init__("This is your own case: somebody else has to decide on it.")
+        super().__init__("This is your own case: another operator has to decide on it.")
 
 
 class NotAllowed(KycError, Forbidden):
@@ -69,13 +69,13 @@ class ClaimedByAnother(KycError, Conflict):
 
 
 class ReasonMissing(KycError, Invalid):
-    """`fields` names what is missing: reason_code, reason."""
+    """A reason is missing; `fields` names reason_code or reason."""
 
     code = "reason_missing"
 
 
 class DuplicateNumber(KycError, Conflict):
-    """Approving needs a reason in words, which only a person can give."""
+    """Another case has the same number: the reviewer must write a reason to approve."""
 
     code = "duplicate_number"
 
@@ -113,7 +113,7 @@ class ImagesMissing(KycError, Invalid):
     def __init__(self, sides: list[str]) -> None:
         super().__init__(
             f"This document needs more images: {', '.join(sides)}.",
-            fields={side: ["This image is needed."] for side in sides},
+            fields={side: ["This image is required."] for side in sides},
         )
 
 
@@ -121,11 +121,11 @@ class ImageIsNoFile(KycError, Invalid):
     code = "image_is_no_file"
 
     def __init__(self, side: str) -> None:
-        message = "Send the image as a file of the form (with a file name), not as text."
+        message = "Send the image as a file with a file name, not as text."
         super().__init__(message, fields={side: [message]})
 
 
 class CannotProcessAgain(KycError, Conflict):
-    """A provider's callback that can't be looked into once more."""
+    """A provider's callback cannot be processed again."""
 
     code = "cannot_process_again"

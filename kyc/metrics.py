@@ -1,6 +1,6 @@
-"""Every metric of KYC, declared once, with the functions that record it (see observability/metrics.py).
+"""Declares and records every metric of KYC (see observability/metrics.py).
 
-What counts a change of rows is recorded after its commit. docs/metrics.md says what each metric is for.
+Counters of changed rows are incremented after the commit. docs/metrics.md describes each metric.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ decisions = grid(
 
 
 def record_submission(status: str) -> None:
-    """`status`: submitted for the first time, resubmitted, or refused."""
+    """Counts a submission. `status`: submitted (first time), resubmitted, or refused."""
     kyc_submissions[status].inc()
 
 
@@ -81,7 +81,7 @@ def record_queue(state: str, count: int, oldest_seconds: float) -> None:
 
 
 def record_checks_oldest(ages: Mapping[str, float]) -> None:
-    """Seconds by provider; a provider that is missing waits for nothing."""
+    """Sets the ages in seconds by provider; 0 for a provider that is missing in `ages`."""
     for provider, gauge in checks_oldest.items():
         gauge.set(max(ages.get(provider, 0.0), 0.0))
 
@@ -91,7 +91,7 @@ def record_doubted(count: int) -> None:
 
 
 def record_review_target(seconds: float) -> None:
-    """A rule can't read settings; it compares the oldest case with this."""
+    """Exports the setting in seconds, because an alert rule compares the oldest case with it."""
     review_target.set(seconds)
 
 
@@ -134,13 +134,13 @@ provider_events = grid(
 
 
 def record_provider_request(provider: str, operation: str, outcome: str, duration_seconds: float) -> None:
-    """`operation`: submit or fetch; `outcome`: ok, retry (may work later) or rejected (never will)."""
+    """Counts a request. `operation`: submit or fetch; `outcome`: ok, retry or rejected (permanent)."""
     provider_requests_by_labels[provider, operation, outcome].inc()
     provider_request_durations[provider, operation].observe(duration_seconds)
 
 
 def record_provider_event(provider: str, result: str) -> None:
-    """On receipt: stored, duplicate, bad_signature, malformed; when acted upon: done, ignored, failed."""
+    """Counts a callback: stored, duplicate, bad_signature or malformed; later done, ignored or failed."""
     provider_events[provider, result].inc()
 
 
@@ -166,7 +166,7 @@ def record_document_view() -> None:
 
 
 def record_document_failure(reason: str) -> None:
-    """`reason`: the error's code."""
+    """Counts an image that could not be shown. `reason`: the error's code."""
     document_failures[reason].inc()
 
 

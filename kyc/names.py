@@ -1,4 +1,4 @@
-"""The name that was compared with a document stays as it was compared."""
+"""Prevents changes of a name that is being compared, or was compared, with a document."""
 
 from __future__ import annotations
 
@@ -15,10 +15,13 @@ def register() -> None:
 
 
 def refuse_new_name(person: User) -> str | None:
-    """A name that may change after the check would make every check worthless."""
+    """Returns the reason why the name cannot be changed, or None.
+
+    If names could change after a check, checks would have no value.
+    """
     if not Case.objects.filter(person_id=person.pk, state__in=CHECKED).exists():
         return None
     return (
         "Your name is being compared, or was compared, with a document. "
-        "Withdraw the case that waits, or ask support to change the name."
+        "Withdraw your waiting case, or ask support to change the name."
     )

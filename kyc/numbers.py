@@ -1,7 +1,7 @@
-"""Document numbers: one spelling for each, so that what is the same number has the same hash.
+"""Normalises document numbers, so that the same number always has the same hash.
 
-People paste full-width and Arabic-Indic digits, hyphens and spaces: those are folded. What nobody sees
-(control, zero-width and direction characters) is refused and not repaired, for it is there to deceive.
+Full-width and Arabic-Indic digits, hyphens and spaces are normalised. Invisible characters (control,
+zero-width and direction characters) are refused and not removed, because they are used to deceive.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from kyc.models import DocumentType
 
 
 class Identity(NamedTuple):
-    """Which document somebody claims. The number is its one spelling; it belongs in no log or message."""
+    """Identifies a document. `number` is normalised; it must not be in logs or messages."""
 
     document_type: DocumentType
     country: str
@@ -34,7 +34,7 @@ COUNTRIES = frozenset(country.alpha_2 for country in pycountry.countries)
 
 
 def identity_of(*, document_type: str, country: str, number: str) -> Identity:
-    """Raises WrongDocumentType, WrongCountry or WrongNumber."""
+    """Validates and normalises the input. Raises WrongDocumentType, WrongCountry or WrongNumber."""
     kind = document_type_of(document_type)
     code = country_of(country)
     return Identity(kind, code, number_from(document_type=kind, country=code, text=number))
@@ -55,10 +55,13 @@ def country_of(text: str) -> str:
 
 
 def number_from(*, document_type: DocumentType, country: str, text: str) -> str:
-    """The number's one spelling. Raises WrongNumber when it can't be a number of that document."""
+    """Returns the normalised number.
+
+    Raises WrongNumber if it does not match the document, WrongCountry if the country has no such document.
+    """
     pattern = pattern_for(document_type, country)
     if pattern is None:
-        raise WrongCountry(f"There is no {KINDS[document_type].name} in that country.")
+        raise WrongCountry(f"This country has no {KINDS[document_type].name}.")
     number = normalise(text)
     if not pattern.fullmatch(number):
         raise WrongNumber(
@@ -72,14 +75,14 @@ def looks(document_type: DocumentType) -> str:
 
 
 def normalise(text: str) -> str:
-    """Compatibility forms and foreign digits as ASCII, separators dropped, upper case."""
+    """Returns the text in ASCII upper case without separators. Raises WrongNumber."""
     if len(text) > LONGEST_INPUT:
         raise WrongNumber(f"A number has at most {LONGEST_INPUT} characters.")
     if any(unicodedata.category(character).startswith("C") for character in text.strip("\r\n\t ")):
-        raise WrongNumber("It holds characters that can't be seen. Type it instead of pasting it.")
+        raise WrongNumber("It contains invisible characters. Type it instead of pasting it.")
     folded = "".join(fold(character) for character in unicodedata.normalize("NFKC", text.strip()))
     if not folded.isascii():
-        raise WrongNumber("Only digits and the letters A to Z can stand in a number.")
+        raise WrongNumber("Use only digits and the letters A to Z.")
     return "".join(character for character in folded if character not in SEPARATORS).upper()
 
 
@@ -91,24 +94,27 @@ def fold(character: str) -> str:
 
 
 def hash_number(*, document_type: str, country: str, number: str) -> str:
-    """Finds a number again without keeping it readable. The key keeps others from trying all numbers."""
-    message = f"{register_of(document_type, country, number)}|{country}|{number}".encode()
+    """Returns the keyed hash by which a number is found. Without the key, all numbers could be tried."""
+    message = f"{hashed_type(document_type, country, number)}|{country}|{number}".encode()
     return hmac.digest(settings.KYC_SEARCH_KEY.encode(), message, "sha256").hex()
 
 
-def register_of(document_type: str, country: str, number: str) -> str:
-    """Whose number it is. Nigeria's national id card bears the NIN: two names for one claim."""
+def hashed_type(document_type: str, country: str, number: str) -> str:
+    """Returns the type for the hash: Nigeria's national id card has the NIN, so it is hashed as a NIN."""
     is_nin = document_type == DocumentType.NATIONAL_ID and fits(DocumentType.NIN, country, number)
     return DocumentType.NIN if is_nin else document_type
 
 
 def last_of(number: str) -> str:
-    """What may be shown: four characters, fewer of a short number."""
+    """Returns the last characters, which may be shown: four, fewer for a short number."""
     return number[-min(SHOWN, len(number) // 3) :]
 
 
 def hashes_of(text: str) -> set[str]:
-    """Every hash the number would have that an operator types without its type and country."""
+    """Returns the hashes of the number for every type and country that it fits. Raises WrongNumber.
+
+    An operator searches a number without type and country.
+    """
     number = normalise(text)
     return {
         hash_number(document_type=document_type, country=country, number=number)

@@ -1,4 +1,4 @@
-"""Reads of cases that need thought. What is decrypted here belongs on the page that asked, nowhere else."""
+"""Queries for cases. Decrypted values may only be shown on the page that asked for them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from kyc.models import Case, Document, State
 from kyc.models.cases import FRAUD, OPEN, WAITING
 
 MASK = "•" * 7
-# A claim that stands, may come to stand, or stood once; one that was refused counts if it was a fraud.
-CLAIMED = (*OPEN, State.APPROVED, State.EXPIRED, State.REVOKED)
+# States in which a case claims its number: open, approved now or before. Rejected ones count after fraud.
+CLAIMS_NUMBER = (*OPEN, State.APPROVED, State.EXPIRED, State.REVOKED)
 
 
 def number_of(case: Case) -> str:
-    """The whole number; "" once it is erased. The caller writes down who looked."""
+    """Returns the full number, or "" if it is erased. The caller must store a NumberAccess."""
     return decrypt(bytes(case.number_encrypted)).decode() if case.number_encrypted else ""
 
 
@@ -29,24 +29,25 @@ def masked_number(case: Case) -> str:
 
 
 def same_number(case: Case) -> QuerySet[Case]:
-    """Other people's claims to the same number: the flag that a reviewer has to look at."""
+    """Selects other users' cases with the same number, which a reviewer must compare."""
     if not case.number_hash:
         return Case.objects.none()
-    return claims().filter(number_hash=case.number_hash).exclude(person_id=case.person_id)
+    return with_claimed_number().filter(number_hash=case.number_hash).exclude(person_id=case.person_id)
 
 
 def with_duplicate_flag(cases: QuerySet[Case]) -> QuerySet[Case]:
-    """Each case with `is_duplicate`: whether `same_number` would find any. One query for a whole list."""
-    others = claims().filter(number_hash=OuterRef("number_hash")).exclude(person_id=OuterRef("person_id"))
+    """Annotates `is_duplicate`: whether `same_number` finds another case. One query for a whole list."""
+    same = with_claimed_number().filter(number_hash=OuterRef("number_hash"))
+    others = same.exclude(person_id=OuterRef("person_id"))
     return cases.annotate(is_duplicate=Exists(others.exclude(number_hash="")))
 
 
-def claims() -> QuerySet[Case]:
-    return Case.objects.filter(Q(state__in=CLAIMED) | Q(reason_code__in=FRAUD))
+def with_claimed_number() -> QuerySet[Case]:
+    return Case.objects.filter(Q(state__in=CLAIMS_NUMBER) | Q(reason_code__in=FRAUD))
 
 
 def waiting() -> QuerySet[Case]:
-    """The queue: who waited longest comes first."""
+    """Selects the review queue, oldest first."""
     return Case.objects.filter(state__in=WAITING).order_by("submitted_at", "id")
 
 
@@ -59,12 +60,12 @@ def approvals_over(now: datetime) -> QuerySet[Case]:
 
 
 def doubted() -> QuerySet[Case]:
-    """Approvals that a provider contradicts, until people revoke or uphold them."""
+    """Selects approvals that a provider contradicts, until an operator revokes or upholds them."""
     return Case.objects.filter(doubted_at__isnull=False).order_by("doubted_at")
 
 
 def by_number(text: str) -> QuerySet[Case]:
-    """Cases of all states with this number, however it is spelled. Raises WrongNumber."""
+    """Selects cases of all states with this number; normalises `text`. Raises WrongNumber."""
     return Case.objects.filter(number_hash__in=numbers.hashes_of(text))
 
 
@@ -73,7 +74,10 @@ def open_case_of(person: User) -> Case | None:
 
 
 def cases_of(person: User, *, limit: int, before: UUID | None = None) -> list[Case]:
-    """The person's cases with their images, the newest first, after the case `before`."""
+    """Returns at most `limit` of the person's cases with their images, newest first.
+
+    `before` is the public id of the last case of the page before. Raises CaseNotFound.
+    """
     cases = Case.objects.filter(person_id=person.pk).order_by("-id").prefetch_related("documents")
     if before is not None:
         cases = cases.filter(pk__lt=own_case(person, before).pk)
@@ -81,9 +85,9 @@ def cases_of(person: User, *, limit: int, before: UUID | None = None) -> list[Ca
 
 
 def is_final(case: Case) -> bool:
-    """A refusal that nothing can be handed in to any more.
+    """Returns whether a rejected case can no longer be resubmitted.
 
-    Its images are gone; or it was a fraud, and the claimed number must stay with it, to be known again.
+    That is so if its images are erased, or after fraud, where the number must stay with the case.
     """
     return case.state == State.REJECTED and (case.erased_at is not None or case.reason_code in FRAUD)
 
@@ -93,7 +97,10 @@ def is_current(image: Document) -> bool:
 
 
 def own_case(person: User, public_id: UUID, *, for_update: bool = False) -> Case:
-    """Somebody else's case does not exist for this person. `for_update`: after the person is locked."""
+    """Returns the person's case. Raises CaseNotFound, also for a case of another person.
+
+    `for_update` locks the case; lock the person first.
+    """
     cases = Case.objects.select_for_update(no_key=True) if for_update else Case.objects.all()
     case = cases.filter(person_id=person.pk, public_id=public_id).first()
     if case is None:

@@ -1,4 +1,4 @@
-"""KYC's gauges, from one periodic look at the rows: a scrape asks the database nothing."""
+"""Sets KYC's gauges periodically from the database, so that a scrape needs no query."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def age(since: datetime | None, now: datetime) -> float:
 
 
 def queue() -> dict[str, tuple[int, datetime | None]]:
-    """State → (cases, when the oldest of them entered the queue). An index of them has it all."""
+    """Returns state → (number of cases, when the oldest entered the queue); an index-only query."""
     known: dict[str, tuple[int, datetime | None]] = dict.fromkeys(WAITING, (0, None))
     rows = waiting().order_by().values_list("state").annotate(count=Count("pk"), oldest=Min("submitted_at"))
     return known | {state: (count, oldest) for state, count, oldest in rows}
 
 
 def running_checks() -> list[tuple[str, datetime]]:
-    """(provider, since when) of the oldest check of each provider that has no result."""
+    """Returns (provider, creation time) of each provider's oldest check without a result."""
     running = Check.objects.filter(state__in=[Check.State.PENDING, Check.State.SENT]).order_by()
     return list(running.values_list("provider").annotate(oldest=Min("created_at")))

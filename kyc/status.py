@@ -1,4 +1,4 @@
-"""Where a person stands, and what they should do next."""
+"""Computes a user's status: tier, limits, and the next step."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from uuid import UUID
 from django.utils import timezone
 
 from accounts.models import User
-from kyc.limits import Standing, limits_of
+from kyc.limits import PersonalLimit, limits_of
 from kyc.models import Case, State
 from kyc.models.cases import OPEN
 from kyc.selectors import is_final
@@ -25,12 +25,12 @@ class Next(StrEnum):
     NOTHING = "nothing"
 
 
-WORDS = {
+MESSAGES = {
     Next.SUBMIT: "Submit a document: POST /api/v1/kyc/cases.",
-    Next.WAIT: "Your document is being checked. There is nothing to do.",
+    Next.WAIT: "Your document is being checked. You don't need to do anything.",
     Next.COMPLETE: "Read the case's reason, then send what is missing: POST /api/v1/kyc/cases.",
     Next.RESUBMIT: "Read the case's reason, then send it again: POST /api/v1/kyc/cases/{id}/resubmit.",
-    Next.NOTHING: "Your document is approved. There is nothing to do.",
+    Next.NOTHING: "Your document is approved. You don't need to do anything.",
 }
 
 
@@ -41,13 +41,14 @@ class Status(NamedTuple):
     message: str
     valid_until: datetime | None
     next_tier: str
-    limits: list[Standing]
+    limits: list[PersonalLimit]
 
 
 def status_of(person: User) -> Status:
-    """`case`: the one that `next` is about. `valid_until`: when the last approval ends.
+    """Returns the person's status.
 
-    `next_tier`: how to get there, in words; "" from the highest.
+    `case`: the case that `next` refers to. `valid_until`: the end of the last approval. `next_tier`: text
+    that says how to reach it; "" at the highest tier.
     """
     now = timezone.now()
     cases = Case.objects.filter(person_id=person.pk)
@@ -59,7 +60,7 @@ def status_of(person: User) -> Status:
     tier = tier_of(person_id=person.pk, at=now)
     further = next_tier(tier)
     limits = limits_of(person_id=person.pk, at=now)
-    return Status(tier, about, step, WORDS[step], valid_until, further.how if further else "", limits)
+    return Status(tier, about, step, MESSAGES[step], valid_until, further.how if further else "", limits)
 
 
 def next_step(latest: Case | None, *, is_approved: bool) -> Next:

@@ -1,4 +1,4 @@
-"""Celery tasks of KYC: they come and look at the rows. Running one twice, or never, changes no outcome."""
+"""Celery tasks of KYC. All are idempotent and process the rows that are due; beat repeats a lost run."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def sweep_document_files() -> None:
 
 @shared_task
 def run_checks() -> None:
-    """Asks providers what is due: rung for by a submission or a callback, and by beat."""
+    """Sends the requests to providers that are due; enqueued by submissions, callbacks and beat."""
     work.run_due()
 
 

@@ -1,4 +1,4 @@
-"""Tiers: how well Amani knows a person, as data. What a person may move follows from it (kyc/limits/)."""
+"""Defines the tiers: which approved documents give which tier. Limits depend on the tier (kyc/limits/)."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from kyc.models import Case, DocumentType, State
 
 
 class Evidence(StrEnum):
-    """What an approved document is good for. It may be good for several things."""
+    """What an approved document proves; one document may prove several things."""
 
-    NUMBER = "number"  # NIN or BVN: found in a register of Nigeria
+    NUMBER = "number"  # NIN or BVN, from a register of Nigeria
     PHOTO = "photo"  # a document with a photo, of any country
-    FOREIGN_PHOTO = "foreign_photo"  # of another country, whose people have neither NIN nor BVN
+    FOREIGN_PHOTO = "foreign_photo"  # of another country, whose citizens have neither NIN nor BVN
 
 
 class Tier(NamedTuple):
-    """`ways`: what has to be approved, any one of them. `how`: the same, for the person to read."""
+    """`ways`: alternative sets of evidence, one is enough. `how`: the same as text for the user."""
 
     number: int
     name: str
@@ -58,9 +58,10 @@ HIGHEST = TIERS[-1].number
 
 
 def tier_of(*, person_id: int, at: datetime | None = None) -> int:
-    """The person's tier, in one query, by the clock: an approval ends on time, not when the task has run.
+    """Returns the person's tier at the time `at` (default: now), with one query.
 
-    `at` moves the clock, not history: what was revoked since counts nowhere.
+    An approval counts until its `expires_at`, also if the task that expires cases has not run. An approval
+    that was revoked later than `at` does not count.
     """
     approvals = Case.objects.filter(
         person_id=person_id, state=State.APPROVED, expires_at__gt=at or timezone.now()
@@ -69,7 +70,7 @@ def tier_of(*, person_id: int, at: datetime | None = None) -> int:
 
 
 def tier_from(documents: Iterable[tuple[str, str]]) -> int:
-    """The highest tier that approved documents, (type, country), are enough for. Types don't repeat."""
+    """Returns the highest tier for approved documents (type, country). No type occurs twice."""
     evidence = Counter(piece for document in documents for piece in evidence_of(*document))
     return max(tier.number for tier in TIERS if any(way <= evidence for way in tier.ways))
 
@@ -81,5 +82,5 @@ def evidence_of(document_type: str, country: str) -> tuple[Evidence, ...]:
 
 
 def next_tier(tier: int) -> Tier | None:
-    """What comes after `tier`, to tell people how to get there; None after the highest."""
+    """Returns the tier after `tier`, or None after the highest."""
     return TIERS[tier + 1] if tier < HIGHEST else None

@@ -1,4 +1,4 @@
-"""Addresses of KYC that are neither the API's nor the admin's own pages."""
+"""URLs of KYC outside the API and the admin's own pages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kyc.providers.webhook import webhook
 
 urlpatterns = [
     path("kyc/documents/<uuid:public_id>", admin.site.admin_view(document), name="kyc-document"),
-    # Both spellings: a redirect would turn the provider's POST into a GET and lose the callback.
+    # With and without slash: a redirect would turn the provider's POST into a GET and lose the callback.
     path("api/v1/kyc/webhooks/<slug:provider>", webhook, name="kyc-provider-webhook"),
     path("api/v1/kyc/webhooks/<slug:provider>/", webhook),
 ]

@@ -1,8 +1,20 @@
-"""How much money a person may move. Who moves money asks `use`; if it did not happen, `give_back`."""
+"""Limits how much money a person may move.
+
+Code that moves money calls `use`, and `give_back` if the move fails.
+"""
 
 from kyc.limits.errors import LimitExceeded
+from kyc.limits.personal import PersonalLimit, limits_of
 from kyc.limits.rules import rule_at, set_limit
-from kyc.limits.standing import Standing, limits_of
 from kyc.limits.usage import PAYMENT, give_back, use
 
-__all__ = ["PAYMENT", "LimitExceeded", "Standing", "give_back", "limits_of", "rule_at", "set_limit", "use"]
+__all__ = [
+    "PAYMENT",
+    "LimitExceeded",
+    "PersonalLimit",
+    "give_back",
+    "limits_of",
+    "rule_at",
+    "set_limit",
+    "use",
+]

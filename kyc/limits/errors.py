@@ -1,4 +1,4 @@
-"""What may be wrong with a use of money, or with a limit that somebody sets."""
+"""Errors of using and setting limits."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ OF_WHAT = {
     LimitKind.SINGLE: "for one payment",
     LimitKind.DAILY: "for a day (UTC)",
     LimitKind.MONTHLY: "for a calendar month (UTC)",
-    LimitKind.BALANCE: "for what may be held at one time",
+    LimitKind.BALANCE: "for the balance",
 }
 
 
 class LimitExceeded(KycError, Conflict):
-    """Nothing was used. Amounts are in the smallest unit of `currency`."""
+    """A limit is exceeded, nothing was used. Amounts are in the smallest unit of `currency`."""
 
     code = "limit_exceeded"
 
@@ -25,7 +25,7 @@ class LimitExceeded(KycError, Conflict):
         self, *, tier: int, kind: LimitKind, currency: str, limit_minor: int, remaining_minor: int
     ) -> None:
         limit, rest = format_amount(limit_minor, currency), format_amount(remaining_minor, currency)
-        super().__init__(f"Your limit {OF_WHAT[kind]} is {limit}; {rest} of it is left. {how_to_raise(tier)}")
+        super().__init__(f"Your limit {OF_WHAT[kind]} is {limit}; {rest} is left. {how_to_raise(tier)}")
         self.tier = tier
         self.kind = kind
         self.currency = currency
@@ -34,7 +34,7 @@ class LimitExceeded(KycError, Conflict):
 
 
 class NoLimitSet(KycError, Conflict):
-    """Without a limit nothing may be moved: a currency is opened by setting limits for it."""
+    """No limit is set, so no money may be moved: a currency can be used after limits are set for it."""
 
     code = "no_limit_set"
 
@@ -46,7 +46,7 @@ class NoLimitSet(KycError, Conflict):
 
 
 class WrongLimit(KycError, Invalid):
-    """`fields` names what is wrong."""
+    """The input is invalid; `fields` names the fields."""
 
     code = "wrong_limit"
 
@@ -55,20 +55,18 @@ class LimitTaken(KycError, Conflict):
     code = "limit_taken"
 
     def __init__(self) -> None:
-        super().__init__(
-            "This limit is set from that moment already, and what is set stays. Choose another moment."
-        )
+        super().__init__("A limit from that time exists already and cannot be changed. Choose another time.")
 
 
 class LimitUnchanged(KycError, Conflict):
     code = "limit_unchanged"
 
     def __init__(self) -> None:
-        super().__init__("This limit has that amount at that moment already: nothing to set.")
+        super().__init__("The limit already has this amount at that time.")
 
 
 def how_to_raise(tier: int) -> str:
     better = next_tier(tier)
     if better is None:
-        return "You have the highest tier: wait, or write to us."
+        return "You have the highest tier. Wait, or write to us."
     return f"To raise it: {better.how[0].lower()}{better.how[1:]}"

@@ -1,4 +1,4 @@
-"""All limits side by side: what holds now and what comes next, by currency, tier and kind."""
+"""Lists all limits, current and planned, by currency, tier and kind."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Cells = dict[tuple[str, int, str], LimitRule]
 
 
 class Cell(NamedTuple):
-    """`rule` is None where nothing may be moved because no limit is set; `planned` is the next change."""
+    """`rule` is the current limit, None if there is none (no money may be moved); `planned` is the next."""
 
     kind: LimitKind
     rule: LimitRule | None
@@ -29,7 +29,7 @@ class Row(NamedTuple):
 
 
 def matrix(at: datetime | None = None) -> dict[str, list[Row]]:
-    """Currency → a row for each tier; two queries."""
+    """Returns currency → one row for each tier, at the time `at` (default: now); two queries."""
     now = at or timezone.now()
     held = by_cell(LimitRule.objects.filter(valid_from__lte=now).order_by(*CELL, "-valid_from"))
     planned = by_cell(LimitRule.objects.filter(valid_from__gt=now).order_by(*CELL, "valid_from"))
@@ -38,7 +38,7 @@ def matrix(at: datetime | None = None) -> dict[str, list[Row]]:
 
 
 def by_cell(rules: QuerySet[LimitRule]) -> Cells:
-    """The first rule of each cell, in the order of `rules`."""
+    """Returns the first rule of each cell, in the order of `rules`."""
     return {(rule.currency, rule.tier, rule.kind): rule for rule in rules.distinct(*CELL)}
 
 
@@ -48,6 +48,6 @@ def row(currency: str, tier: Tier, held: Cells, planned: Cells) -> Row:
 
 
 def history(rule: LimitRule) -> QuerySet[LimitRule]:
-    """Every limit that was ever set in the place of `rule`, the newest first; planned ones included."""
+    """Selects all rules of the same tier, currency and kind, newest first, planned ones included."""
     same = LimitRule.objects.filter(tier=rule.tier, currency=rule.currency, kind=rule.kind)
     return same.select_related("created_by").order_by("-valid_from")

@@ -1,4 +1,4 @@
-"""Dated rules: which limit holds when, and the one way to set another."""
+"""Finds the limit that is valid at a time, and sets new limits."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LONGEST_REASON = 2_000
 
 
 def rule_at(*, tier: int, currency: str, kind: LimitKind, at: datetime | None = None) -> LimitRule | None:
-    """The rule that holds at that moment; None when there is none, and then nothing may be moved."""
+    """Returns the rule valid at the time `at` (default: now), or None: then no money may be moved."""
     return rules_at(tier=tier, currency=currency, kinds=[kind], at=at or timezone.now()).get(kind)
 
 
@@ -46,10 +46,10 @@ def set_limit(
     reason: str,
     valid_from: datetime | None = None,
 ) -> LimitRule:
-    """A new limit from `valid_from` on (now, if not given). Nobody's usage is touched: a lower limit only
-    refuses what comes next.
+    """Adds a limit that is valid from `valid_from` (default: now), and returns it.
 
-    Raises NotAllowed, ReasonMissing, WrongLimit, LimitTaken, LimitUnchanged.
+    Usage does not change: a lower limit only refuses later payments. `amount_minor` is in the currency's
+    smallest unit. Raises NotAllowed, ReasonMissing, WrongLimit, LimitTaken or LimitUnchanged.
     """
     if not actor.has_perm(CHANGE_LIMITS):
         raise NotAllowed
@@ -79,10 +79,10 @@ def set_limit(
 def checked(
     *, tier: int, currency: str, kind: str, amount_minor: int, reason: str, valid_from: datetime | None
 ) -> datetime:
-    """From when such a limit would hold. Raises what `set_limit` raises, and changes nothing."""
+    """Checks a new limit without storing it, and returns its start. Raises the errors of `set_limit`."""
     refuse_wrong(tier, currency, kind, amount_minor)
     if not reason.strip():
-        raise ReasonMissing("A limit needs a reason.", fields={"reason": ["Say why it changes."]})
+        raise ReasonMissing("A limit needs a reason.", fields={"reason": ["Write why it changes."]})
     start = moment_from(valid_from)
     refuse_pointless(tier, currency, LimitKind(kind), amount_minor, start)
     return start
@@ -99,16 +99,19 @@ def refuse_wrong(tier: int, currency: str, kind: str, amount_minor: int) -> None
     if not 0 <= amount_minor <= HIGHEST_AMOUNT:
         fields["amount_minor"] = [f"Use 0 to {HIGHEST_AMOUNT:,}."]
     if fields:
-        raise WrongLimit("This can't be a limit.", fields=fields)
+        raise WrongLimit("The limit is invalid.", fields=fields)
 
 
 def moment_from(valid_from: datetime | None) -> datetime:
-    """After the lock, so that two limits set at once don't fall into the same moment."""
+    """Returns the start of the limit. Called after the lock, so that concurrent limits get different times.
+
+    Raises WrongLimit for a time in the past.
+    """
     now = timezone.now()
     if valid_from is not None and valid_from < now:
         raise WrongLimit(
-            "A limit can't begin in the past: it would change what was refused and allowed.",
-            fields={"valid_from": ["Choose a moment that is still to come, or leave it empty for now."]},
+            "A limit can't begin in the past, because it would not match earlier decisions.",
+            fields={"valid_from": ["Choose a time in the future, or leave it empty for now."]},
         )
     return valid_from or now
 
@@ -126,7 +129,7 @@ def refuse_pointless(
 
 
 def lock_cell(tier: int, currency: str, kind: str) -> None:
-    """There may be no row to lock yet; an advisory lock needs none. Ends with the transaction."""
+    """Takes an advisory lock until the end of the transaction, because there may be no row to lock yet."""
     with connection.cursor() as cursor:
         key = f"limit:{tier}:{currency}:{kind}"
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [key])

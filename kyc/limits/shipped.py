@@ -1,7 +1,7 @@
-"""The limits that Amani comes with, as data. `migrate` adds those that are missing and changes none.
+"""Defines Amani's default limits. `migrate` adds missing ones and changes none.
 
-Where they come from is each row's reason, which operators see. Another limit is set in the admin, from a day
-on; these rows then stay as history.
+The reason of each row says where the amount comes from. Operators set other limits in the admin; these rows
+then stay as history.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ UNIT = 100  # kobo of a naira, cents of a dollar
 
 
 class Shipped(NamedTuple):
-    """In whole naira or dollars, in the order of KINDS."""
+    """Default limits of a tier in whole naira or dollars, in the order of KINDS."""
 
     tier: int
     currency: str
@@ -61,11 +61,11 @@ SHIPPED = (
 
 
 def ensure_limits(*, apps: Any = installed_apps, **_: Any) -> None:
-    """A signal handler for `post_migrate`, so that limits are there also after tests emptied the tables."""
+    """Adds missing default limits after `post_migrate`, which is also sent when tests empty the tables."""
     try:
         rule_model = apps.get_model("kyc", "LimitRule")
     except LookupError:
-        return  # migrating backwards: the tables are on their way out
+        return  # migrating backwards: the table no longer exists
     rows = [
         rule_model(
             tier=shipped.tier,

@@ -1,4 +1,4 @@
-"""A limit is a balance: it is used and given back, and the database refuses what would go beyond it."""
+"""Uses limits and gives amounts back. A constraint of the database refuses usage above the limit."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from kyc.tiers import tier_of
 
 PAYMENT = (LimitKind.SINGLE, LimitKind.DAILY, LimitKind.MONTHLY)
 
-# A row that has no room is not returned. One statement, its rows locked in the order of COUNTED. The
-# comparison subtracts, so that no sum can leave bigint.
+# Returns the kinds whose limits were sufficient. One statement, which locks rows in the order of COUNTED. The
+# comparison subtracts, so that no sum can exceed bigint.
 TAKE = """
 INSERT INTO kyc_limitusage AS usage (person_id, currency, kind, window_start, used_minor, cap_minor)
 SELECT %(person)s, %(currency)s, kind, window_start, %(amount)s, cap
@@ -29,7 +29,7 @@ SET used_minor = usage.used_minor + excluded.used_minor, cap_minor = excluded.ca
 WHERE usage.used_minor <= excluded.cap_minor - excluded.used_minor
 RETURNING kind
 """
-# cap_minor stays: it is the limit of the last use, above which nothing that is given back can bring it.
+# cap_minor does not change: it is the limit at the last use, and giving back only lowers used_minor.
 GIVE_BACK = """
 WITH locked AS MATERIALIZED (
     SELECT id FROM kyc_limitusage
@@ -51,11 +51,12 @@ def use(
     kinds: Collection[LimitKind] = PAYMENT,
     at: datetime | None = None,
 ) -> None:
-    """Uses `amount_minor` of the person's limits, or raises LimitExceeded (NoLimitSet) and uses nothing.
+    """Uses `amount_minor` (smallest unit of the currency) of the person's limits.
 
-    Call it inside the transaction that moves the money: both happen or neither. After a refusal that
-    transaction is usable, and holds no lock of this. Ask for all `kinds` at once, and for several people in
-    the order of their ids: then nobody waits in a circle. Keep `at`; `give_back` wants the same moment.
+    Raises LimitExceeded or NoLimitSet; then nothing is used, the caller's transaction is still usable and
+    holds no locks of this function. Raises RuntimeError outside a transaction: call it in the transaction
+    that moves the money, so that both happen or neither. To avoid deadlocks, pass all `kinds` in one call,
+    and call it for several people in the order of their ids. Store `at`: `give_back` needs the same time.
     """
     refuse_misuse(amount_minor, kinds)
     at = at or timezone.now()
@@ -64,7 +65,7 @@ def use(
         with transaction.atomic():
             take(person_id, currency, amount_minor, caps_of(tier, currency, kinds, at), tier, at)
     except (LimitExceeded, NoLimitSet) as refusal:
-        record_limit_denied(tier, refusal.kind)  # at once: the caller's transaction is likely to end here
+        record_limit_denied(tier, refusal.kind)  # not on commit: the caller usually rolls back
         raise
 
 
@@ -76,10 +77,10 @@ def give_back(
     kinds: Collection[LimitKind] = PAYMENT,
     at: datetime,
 ) -> None:
-    """The inverse of a `use` at the moment `at`: the move failed, was refunded, or a balance was paid out.
+    """Reverses a `use` at the time `at`: the move failed, was refunded, or a balance was paid out.
 
-    In the same windows; never below zero; always possible, also when the limit has been lowered. It does not
-    know what was given back before: giving back once is the caller's matter, by the state of what it moves.
+    Changes the same windows, never below zero, also if the limit was lowered. It is not idempotent: the
+    caller must call it once, for example guarded by the state of the payment.
     """
     refuse_misuse(amount_minor, kinds)
     counted = counted_among(kinds)
@@ -89,13 +90,13 @@ def give_back(
 
 
 def refuse_misuse(amount_minor: int, kinds: Collection[LimitKind]) -> None:
-    """Errors of the program, not of a person."""
+    """Raises RuntimeError or ValueError for wrong calls, which are errors of the program."""
     if not connection.in_atomic_block:
         raise RuntimeError("Limits are used inside the transaction that moves the money.")
     if amount_minor <= 0:
-        raise ValueError(f"An amount of {amount_minor} uses nothing: it has to be positive.")
+        raise ValueError(f"The amount must be positive, not {amount_minor}.")
     if not kinds:
-        raise ValueError("Name the kinds of limits to use.")
+        raise ValueError("Pass at least one kind of limit.")
 
 
 def caps_of(tier: int, currency: str, kinds: Collection[LimitKind], at: datetime) -> dict[LimitKind, int]:
@@ -143,7 +144,7 @@ def parameters(
 def refusal(
     person_id: int, currency: str, kind: LimitKind, cap: int, tier: int, at: datetime
 ) -> LimitExceeded:
-    """Says how much is left; read in the savepoint that holds the row, so that it is true."""
+    """Returns the error with the remaining amount, which is read in the savepoint that locks the row."""
     usage = LimitUsage.objects.filter(
         person_id=person_id, currency=currency, kind=kind, window_start=window_start(kind, at)
     )

@@ -1,4 +1,4 @@
-"""Which kinds of limits count up over time, and since when: days and months of UTC."""
+"""Computes the windows in which limits count usage: days and months of UTC."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from datetime import UTC, date, datetime
 
 from kyc.models import LimitKind
 
-# No window: a balance goes up and down for ever.
+# A balance has no window.
 ALWAYS = date(1970, 1, 1)
-# Usage rows are locked in this order, by everybody. A single payment is compared and leaves no row.
+# All code locks usage rows in this order. A single payment is only compared and has no row.
 COUNTED = (LimitKind.BALANCE, LimitKind.DAILY, LimitKind.MONTHLY)
 
 
 def window_start(kind: LimitKind, at: datetime) -> date:
+    """Returns the first day (UTC) of the window that contains `at`; ALWAYS for kinds without a window."""
     day = at.astimezone(UTC).date()
     match kind:
         case LimitKind.DAILY:

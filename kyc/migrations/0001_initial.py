@@ -53,7 +53,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "number_last",
-                    models.CharField(help_text="Its last characters, for people to compare.", max_length=4),
+                    models.CharField(help_text="Last characters, which may be shown.", max_length=4),
                 ),
                 (
                     "state",
@@ -72,11 +72,14 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("version", models.PositiveIntegerField(default=0, help_text="Counts the changes of state.")),
-                ("provider", models.CharField(help_text="Who checks it first.", max_length=16)),
+                (
+                    "provider",
+                    models.CharField(help_text="The provider that checks the case first.", max_length=16),
+                ),
                 ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 (
                     "submitted_at",
-                    models.DateTimeField(blank=True, help_text="Last time it entered the queue.", null=True),
+                    models.DateTimeField(blank=True, help_text="When it last entered the queue.", null=True),
                 ),
                 ("claimed_until", models.DateTimeField(blank=True, null=True)),
                 ("decided_at", models.DateTimeField(blank=True, null=True)),
@@ -90,19 +93,19 @@ class Migration(migrations.Migration):
                             ("expired_document", "the document has expired"),
                             ("name_mismatch", "the name differs from the account's"),
                             ("number_mismatch", "the number differs from the document's"),
-                            ("face_mismatch", "the selfie shows somebody else"),
+                            ("face_mismatch", "the selfie shows another person"),
                             ("duplicate", "the document belongs to another account"),
                             ("suspected_fraud", "the document looks forged"),
-                            ("provider", "the provider said no"),
+                            ("provider", "the provider rejected it"),
                             ("other", "Other"),
                         ],
                         max_length=20,
                     ),
                 ),
-                ("reason", models.TextField(blank=True, help_text="In words, for the person to read.")),
+                ("reason", models.TextField(blank=True, help_text="Text for the account holder.")),
                 (
                     "expires_at",
-                    models.DateTimeField(blank=True, help_text="An approval holds until then.", null=True),
+                    models.DateTimeField(blank=True, help_text="When the approval ends.", null=True),
                 ),
                 (
                     "erased_at",
@@ -206,10 +209,10 @@ class Migration(migrations.Migration):
                             ("expired_document", "the document has expired"),
                             ("name_mismatch", "the name differs from the account's"),
                             ("number_mismatch", "the number differs from the document's"),
-                            ("face_mismatch", "the selfie shows somebody else"),
+                            ("face_mismatch", "the selfie shows another person"),
                             ("duplicate", "the document belongs to another account"),
                             ("suspected_fraud", "the document looks forged"),
-                            ("provider", "the provider said no"),
+                            ("provider", "the provider rejected it"),
                             ("other", "Other"),
                         ],
                         max_length=20,
@@ -256,12 +259,12 @@ class Migration(migrations.Migration):
                 (
                     "reference",
                     models.CharField(
-                        help_text="Our id of the job, made before the call.", max_length=64, unique=True
+                        help_text="Our id of the job, created before the request.", max_length=64, unique=True
                     ),
                 ),
                 (
                     "provider_reference",
-                    models.CharField(blank=True, help_text="The provider's id of it.", max_length=100),
+                    models.CharField(blank=True, help_text="The provider's id.", max_length=100),
                 ),
                 (
                     "state",
@@ -284,14 +287,14 @@ class Migration(migrations.Migration):
                         choices=[
                             ("approved", "Approved"),
                             ("rejected", "Rejected"),
-                            ("unclear", "a person has to look"),
+                            ("unclear", "a reviewer has to decide"),
                         ],
                         max_length=10,
                     ),
                 ),
                 (
                     "result_text",
-                    models.TextField(blank=True, help_text="In the provider's words, secrets removed."),
+                    models.TextField(blank=True, help_text="The provider's text, without secrets."),
                 ),
                 ("attempt_count", models.PositiveIntegerField(default=0)),
                 (
@@ -330,11 +333,13 @@ class Migration(migrations.Migration):
                         choices=[("front", "Front"), ("back", "Back"), ("selfie", "Selfie")], max_length=6
                     ),
                 ),
-                ("content_type", models.CharField(help_text="By content, not by name.", max_length=32)),
+                ("content_type", models.CharField(help_text="Detected from the content.", max_length=32)),
                 ("size", models.PositiveIntegerField(help_text="Bytes before encryption.")),
                 (
                     "sha256",
-                    models.CharField(help_text="Of the cleaned content, before encryption.", max_length=64),
+                    models.CharField(
+                        help_text="Hash of the sanitised content before encryption.", max_length=64
+                    ),
                 ),
                 (
                     "stored_as",
@@ -343,15 +348,15 @@ class Migration(migrations.Migration):
                 ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 (
                     "replaced_at",
-                    models.DateTimeField(blank=True, help_text="A newer image took its place.", null=True),
+                    models.DateTimeField(blank=True, help_text="When a newer image replaced it.", null=True),
                 ),
                 (
                     "deleted_at",
-                    models.DateTimeField(blank=True, help_text="Nobody may see it any more.", null=True),
+                    models.DateTimeField(blank=True, help_text="From then on it is not shown.", null=True),
                 ),
                 (
                     "file_deleted_at",
-                    models.DateTimeField(blank=True, help_text="Its file is gone, too.", null=True),
+                    models.DateTimeField(blank=True, help_text="When its file was deleted.", null=True),
                 ),
                 (
                     "case",
@@ -435,7 +440,7 @@ class Migration(migrations.Migration):
                     models.ForeignKey(
                         blank=True,
                         db_index=False,
-                        help_text="Nobody: shipped with Amani.",
+                        help_text="Empty: a default limit of Amani.",
                         null=True,
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="+",
@@ -548,10 +553,10 @@ class Migration(migrations.Migration):
                     "state",
                     models.CharField(
                         choices=[
-                            ("pending", "to be looked into"),
+                            ("pending", "to be processed"),
                             ("done", "Done"),
-                            ("ignored", "told nothing new"),
-                            ("refused", "signature wrong"),
+                            ("ignored", "nothing new"),
+                            ("refused", "wrong signature"),
                             ("failed", "given up"),
                         ],
                         default="pending",

@@ -13,7 +13,7 @@ class Migration(migrations.Migration):
             name="doubted_at",
             field=models.DateTimeField(
                 blank=True,
-                help_text="The provider contradicted this approval; people have to look.",
+                help_text="When the provider contradicted this approval; an approver decides.",
                 null=True,
             ),
         ),

@@ -1,4 +1,4 @@
-"""Who proved what to whom: cases, their documents, the words of providers, and the limits that follow."""
+"""Models of KYC: cases, documents, provider checks, callbacks, and limits."""
 
 from kyc.models.access import NumberAccess
 from kyc.models.cases import Case, CaseEvent, DocumentType, RejectionReason, State

@@ -1,4 +1,4 @@
-"""Who has seen a document's whole number."""
+"""The log of operators who saw a document's full number."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kyc.models.cases import Case
 
 
 class NumberAccess(models.Model):
-    """Written before the number is shown; the database refuses UPDATE and DELETE."""
+    """One display of a number, stored before it is shown; the database refuses UPDATE and DELETE."""
 
     case = models.ForeignKey(Case, on_delete=models.PROTECT, related_name="number_accesses")
     at = models.DateTimeField(default=timezone.now)

@@ -1,4 +1,4 @@
-"""One person's claim to one document, and everything that was decided about it."""
+"""Cases (one document of one person) and their events."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ class RejectionReason(models.TextChoices):
     EXPIRED_DOCUMENT = "expired_document", "the document has expired"
     NAME_MISMATCH = "name_mismatch", "the name differs from the account's"
     NUMBER_MISMATCH = "number_mismatch", "the number differs from the document's"
-    FACE_MISMATCH = "face_mismatch", "the selfie shows somebody else"
+    FACE_MISMATCH = "face_mismatch", "the selfie shows another person"
     DUPLICATE = "duplicate", "the document belongs to another account"
     SUSPECTED_FRAUD = "suspected_fraud", "the document looks forged"
-    PROVIDER = "provider", "the provider said no"
+    PROVIDER = "provider", "the provider rejected it"
     OTHER = "other"
 
 
-# What a person who decides may give as a reason.
+# Reasons that an operator can choose.
 BY_PEOPLE = tuple(code for code in RejectionReason if code != RejectionReason.PROVIDER)
 FRAUD = (RejectionReason.SUSPECTED_FRAUD, RejectionReason.DUPLICATE)
 
@@ -64,12 +64,12 @@ class Case(models.Model):
     country = models.CharField(max_length=2, help_text="ISO 3166-1 alpha-2.")
     number_encrypted = models.BinaryField(help_text="The document's number, by core/encryption.py.")
     number_hash = models.CharField(max_length=64, help_text="Keyed hash of type, country and number.")
-    number_last = models.CharField(max_length=4, help_text="Its last characters, for people to compare.")
+    number_last = models.CharField(max_length=4, help_text="Last characters, which may be shown.")
     state = models.CharField(max_length=10, choices=State, default=State.DRAFT)
     version = models.PositiveIntegerField(default=0, help_text="Counts the changes of state.")
-    provider = models.CharField(max_length=16, help_text="Who checks it first.")
+    provider = models.CharField(max_length=16, help_text="The provider that checks the case first.")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
-    submitted_at = models.DateTimeField(null=True, blank=True, help_text="Last time it entered the queue.")
+    submitted_at = models.DateTimeField(null=True, blank=True, help_text="When it last entered the queue.")
     claimed_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         null=True,
@@ -89,10 +89,10 @@ class Case(models.Model):
         db_index=False,
     )
     reason_code = models.CharField(max_length=20, choices=RejectionReason, blank=True)
-    reason = models.TextField(blank=True, help_text="In words, for the person to read.")
-    expires_at = models.DateTimeField(null=True, blank=True, help_text="An approval holds until then.")
+    reason = models.TextField(blank=True, help_text="Text for the account holder.")
+    expires_at = models.DateTimeField(null=True, blank=True, help_text="When the approval ends.")
     doubted_at = models.DateTimeField(
-        null=True, blank=True, help_text="The provider contradicted this approval; people have to look."
+        null=True, blank=True, help_text="When the provider contradicted this approval; an approver decides."
     )
     erased_at = models.DateTimeField(null=True, blank=True, help_text="Number and documents were deleted.")
 
@@ -142,7 +142,7 @@ class Case(models.Model):
             ),
         ]
         indexes = [
-            # First: the linter of migrations looks at one index, and not if it has more than one bracket.
+            # First, because the migration linter checks only one index, and none with nested brackets.
             models.Index(fields=["number_hash"], name="case_by_number"),
             models.Index(
                 fields=["submitted_at", "id"],

@@ -1,4 +1,4 @@
-"""The images of a case. What they show lies encrypted in the storage; here is only what is known of them."""
+"""The images of a case. The rows have only metadata; the encrypted content is in the storage."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ class Side(models.TextChoices):
 
 
 class Document(models.Model):
-    """One image or PDF, cleaned of metadata. A resubmission adds new rows; old ones stay for the record."""
+    """An image or PDF without its metadata. A resubmission adds new rows and keeps the old ones."""
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     case = models.ForeignKey(Case, on_delete=models.PROTECT, related_name="documents")
     side = models.CharField(max_length=6, choices=Side)
-    content_type = models.CharField(max_length=32, help_text="By content, not by name.")
+    content_type = models.CharField(max_length=32, help_text="Detected from the content.")
     size = models.PositiveIntegerField(help_text="Bytes before encryption.")
-    sha256 = models.CharField(max_length=64, help_text="Of the cleaned content, before encryption.")
+    sha256 = models.CharField(max_length=64, help_text="Hash of the sanitised content before encryption.")
     stored_as = models.CharField(max_length=200, unique=True, help_text="Name in the storage.")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
-    replaced_at = models.DateTimeField(null=True, blank=True, help_text="A newer image took its place.")
-    deleted_at = models.DateTimeField(null=True, blank=True, help_text="Nobody may see it any more.")
-    file_deleted_at = models.DateTimeField(null=True, blank=True, help_text="Its file is gone, too.")
+    replaced_at = models.DateTimeField(null=True, blank=True, help_text="When a newer image replaced it.")
+    deleted_at = models.DateTimeField(null=True, blank=True, help_text="From then on it is not shown.")
+    file_deleted_at = models.DateTimeField(null=True, blank=True, help_text="When its file was deleted.")
 
     class Meta:
         default_permissions = ("view",)
@@ -73,7 +73,7 @@ class Document(models.Model):
 
 
 class DocumentAccess(models.Model):
-    """Who looked at which image. Written before it is shown; the database refuses UPDATE and DELETE."""
+    """One display of an image, stored before it is shown; the database refuses UPDATE and DELETE."""
 
     document = models.ForeignKey(Document, on_delete=models.PROTECT, related_name="accesses")
     at = models.DateTimeField(default=timezone.now)

@@ -1,4 +1,4 @@
-"""How much money a person may move, and how much of it they have used. A limit is a balance."""
+"""Limits by tier, and how much of them each person has used."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class LimitKind(models.TextChoices):
 
 
 class LimitRule(models.Model):
-    """A limit from a day on. Rows are added, never changed: what held when is always known."""
+    """A limit that is valid from a time on. Rows are added and never changed, so the history is complete."""
 
     tier = models.PositiveSmallIntegerField()
     currency = models.CharField(max_length=3, help_text="ISO 4217.")
@@ -31,7 +31,7 @@ class LimitRule(models.Model):
         on_delete=models.PROTECT,
         related_name="+",
         db_index=False,
-        help_text="Nobody: shipped with Amani.",
+        help_text="Empty: a default limit of Amani.",
     )
     reason = models.TextField()
 
@@ -55,7 +55,7 @@ class LimitRule(models.Model):
 
 
 class LimitUsage(models.Model):
-    """What one person has used of one window. The CHECK refuses what concurrent requests pass together."""
+    """The amount that a person used in one window. A CHECK refuses more, also from concurrent requests."""
 
     person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     currency = models.CharField(max_length=3)

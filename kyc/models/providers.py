@@ -1,4 +1,4 @@
-"""What was asked of a provider, and what its callbacks said."""
+"""Checks by providers, and the callbacks received from them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kyc.models.cases import Case
 
 
 class Check(LeasedWork):
-    """One submission of a case to a provider: the outbox row exists before the call."""
+    """An outbox row: one submission of a case to a provider, stored before the request is sent."""
 
     class State(models.TextChoices):
         PENDING = "pending", "to be sent"
@@ -24,17 +24,17 @@ class Check(LeasedWork):
     class Result(models.TextChoices):
         APPROVED = "approved"
         REJECTED = "rejected"
-        UNCLEAR = "unclear", "a person has to look"
+        UNCLEAR = "unclear", "a reviewer has to decide"
 
     case = models.ForeignKey(Case, on_delete=models.PROTECT, related_name="checks")
     provider = models.CharField(max_length=16)
     reference = models.CharField(
-        max_length=64, unique=True, help_text="Our id of the job, made before the call."
+        max_length=64, unique=True, help_text="Our id of the job, created before the request."
     )
-    provider_reference = models.CharField(max_length=100, blank=True, help_text="The provider's id of it.")
+    provider_reference = models.CharField(max_length=100, blank=True, help_text="The provider's id.")
     state = models.CharField(max_length=10, choices=State, default=State.PENDING)
     result = models.CharField(max_length=10, choices=Result, blank=True)
-    result_text = models.TextField(blank=True, help_text="In the provider's words, secrets removed.")
+    result_text = models.TextField(blank=True, help_text="The provider's text, without secrets.")
 
     class Meta:
         default_permissions = ("view",)
@@ -64,17 +64,17 @@ class Check(LeasedWork):
 
 
 class ProviderEvent(models.Model):
-    """A callback, byte for byte, stored before anything is done about it; also some with a bad signature.
+    """A received callback with its unchanged body, stored before it is processed.
 
-    It names people and shows their photographs, so the body is encrypted, and the row is deleted after
-    KYC_REJECTED_RETENTION_DAYS.
+    Some callbacks with a wrong signature are stored too. The body has names and photographs, so it is
+    encrypted, and the row is deleted after KYC_REJECTED_RETENTION_DAYS.
     """
 
     class State(models.TextChoices):
-        PENDING = "pending", "to be looked into"
+        PENDING = "pending", "to be processed"
         DONE = "done"
-        IGNORED = "ignored", "told nothing new"
-        REFUSED = "refused", "signature wrong"
+        IGNORED = "ignored", "nothing new"
+        REFUSED = "refused", "wrong signature"
         FAILED = "failed", "given up"
 
     provider = models.CharField(max_length=16)

@@ -167,7 +167,7 @@ def test_confirming_twice_sets_one_limit(client: Client, approver: User) -> None
     answer = confirmation(client.post(reverse(SET), typed()))
     client.post(reverse(SET), answer)
     again = client.post(reverse(SET), answer)
-    assert "has that amount at that moment already" in again.content.decode()
+    assert "already has this amount at that time" in again.content.decode()
     assert LimitRule.objects.filter(currency=CURRENCY).count() == 1
 
 
@@ -204,7 +204,7 @@ def test_one_may_go_back_and_change_it(client: Client, approver: User) -> None:
         ({"amount": "1.234"}, "no more decimals than the currency has"),
         ({"amount": "9" * 16}, "Type an amount"),
         ({"reason": " "}, "This field is required"),
-        ({"valid_from": "2020-01-01T00:00"}, "Choose a moment that is still to come"),
+        ({"valid_from": "2020-01-01T00:00"}, "Choose a time in the future"),
         ({"valid_from": "soon"}, "Enter a valid date/time"),
     ],
 )

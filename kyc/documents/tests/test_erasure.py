@@ -66,7 +66,7 @@ def test_what_was_never_approved_goes_at_once(state: State, folder: Path) -> Non
     assert files_in(folder) == []
     assert case.documents.filter(file_deleted_at=None).count() == 0
     event = case.events.latest("id")
-    assert (event.event, event.reason) == ("erase", "the person left")
+    assert (event.event, event.reason) == ("erase", "the account was erased")
 
 
 @pytest.mark.parametrize("state", KEPT)

@@ -106,7 +106,7 @@ def test_after_a_rotation_the_old_key_can_go(settings: Any, folder: Path) -> Non
 
     done, only = out.splitlines()
     assert done.startswith("Encrypted again: 0 second factors, 3 numbers, 6 files, 0 mails. ")
-    assert done.endswith("Deleted: 0 files that nothing refers to.")
+    assert done.endswith("Deleted: 0 files without a row.")
     assert only == "Only the first key is needed now."
     assert err == ""
     settings.ENCRYPTION_KEYS = [NEW]
@@ -145,7 +145,7 @@ def test_an_interrupted_rotation_goes_on_where_it_stopped(
         put(name, content)
 
     monkeypatch.setattr(storage, "put", breaks_at_the_third)
-    with pytest.raises(CommandError, match="Run this again to go on"):
+    with pytest.raises(CommandError, match="Run this command again to continue"):
         rotate()
     monkeypatch.setattr(storage, "put", put)
 
@@ -219,5 +219,5 @@ def test_a_rotation_also_sweeps_what_an_earlier_one_left_behind(settings: Any, f
 
     out, _err = rotate()
 
-    assert "Deleted: 1 files that nothing refers to." in out
+    assert "Deleted: 1 files without a row." in out
     assert files_in(folder) == []

@@ -7,7 +7,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from accounts.models import User
-from kyc.limits import LimitExceeded, Standing, give_back, limits_of, use
+from kyc.limits import LimitExceeded, PersonalLimit, give_back, limits_of, use
 from kyc.limits.errors import NoLimitSet
 from kyc.limits.tests.amounts import CURRENCY, limit, used
 from kyc.models import Case, LimitKind, LimitUsage
@@ -57,7 +57,7 @@ def test_the_last_unit_may_be_used_and_none_after_it(person: User) -> None:
         (SINGLE, "for one payment"),
         (DAILY, "for a day (UTC)"),
         (MONTHLY, "for a calendar month (UTC)"),
-        (BALANCE, "for what may be held at one time"),
+        (BALANCE, "for the balance"),
     ],
 )
 def test_a_refusal_says_which_limit_what_is_left_and_what_would_raise_it(
@@ -72,7 +72,7 @@ def test_a_refusal_says_which_limit_what_is_left_and_what_would_raise_it(
     change = Change("amani_limit_denied_total", tier="0", kind=kind)
     refused = try_to_use(person, asked)
     assert str(refused) == (
-        f"Your limit {words} is XTS 50; XTS {left} of it is left. To raise it: verify your NIN or BVN "
+        f"Your limit {words} is XTS 50; XTS {left} is left. To raise it: verify your NIN or BVN "
         "(a document of another country: one with a photo)."
     )
     assert (refused.code, refused.kind, refused.currency, refused.tier) == ("limit_exceeded", kind, "XTS", 0)
@@ -241,9 +241,9 @@ def test_nothing_and_less_than_nothing_can_not_be_used(person: User, amount: int
 
 
 def test_limits_are_asked_by_kind(person: User) -> None:
-    with pytest.raises(ValueError, match="Name the kinds"):
+    with pytest.raises(ValueError, match="at least one kind"):
         use(person_id=person.pk, currency=CURRENCY, amount_minor=1, kinds=[])
-    with pytest.raises(ValueError, match="Name the kinds"):
+    with pytest.raises(ValueError, match="at least one kind"):
         give_back(person_id=person.pk, currency=CURRENCY, amount_minor=1, kinds=[], at=timezone.now())
 
 
@@ -286,9 +286,9 @@ def test_everybody_can_be_told_how_much_is_left(person: User, django_assert_num_
     with django_assert_num_queries(3):
         standing = [row for row in limits_of(person_id=person.pk) if row.currency in {CURRENCY, "JPY"}]
     assert standing == [
-        Standing("JPY", DAILY, 20, 30, 0),
-        Standing(CURRENCY, SINGLE, 100, 0, 100),
-        Standing(CURRENCY, BALANCE, 100, 70, 30),
+        PersonalLimit("JPY", DAILY, 20, 30, 0),
+        PersonalLimit(CURRENCY, SINGLE, 100, 0, 100),
+        PersonalLimit(CURRENCY, BALANCE, 100, 70, 30),
     ]
 
 
@@ -296,6 +296,6 @@ def test_yesterdays_use_is_not_todays(person: User) -> None:
     limit(100, DAILY, since=LAST_DAY)
     use(person_id=person.pk, currency=CURRENCY, amount_minor=70, kinds=[DAILY], at=LAST_DAY)
     today = [row for row in limits_of(person_id=person.pk, at=LAST_DAY) if row.currency == CURRENCY]
-    assert today == [Standing(CURRENCY, DAILY, 100, 70, 30)]
+    assert today == [PersonalLimit(CURRENCY, DAILY, 100, 70, 30)]
     after = limits_of(person_id=person.pk, at=LAST_DAY + timedelta(days=1))
-    assert [row for row in after if row.currency == CURRENCY] == [Standing(CURRENCY, DAILY, 100, 0, 100)]
+    assert [row for row in after if row.currency == CURRENCY] == [PersonalLimit(CURRENCY, DAILY, 100, 0, 100)]

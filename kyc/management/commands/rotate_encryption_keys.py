@@ -1,4 +1,4 @@
-"""`manage.py rotate_encryption_keys`: all that is encrypted is encrypted again with the first key."""
+"""`manage.py rotate_encryption_keys`: re-encrypts all data with the first key."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from kyc.documents.rotation import rotate_keys
 
 class Command(ReportingCommand):
     help = (
-        "Encrypts second factors, numbers, files and waiting mails with the first of ENCRYPTION_KEYS, "
+        "Re-encrypt second factors, numbers, files and waiting mails with the first of ENCRYPTION_KEYS, "
         "while Amani runs. "
-        "Interrupted, it goes on where it stopped. Afterwards the other keys can be removed."
+        "If interrupted, run it again to continue. Afterwards the other keys can be removed."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             done = rotate_keys(report=self.stderr.write)
         except StorageUnavailable as error:
-            raise CommandError(f"{error} Run this again to go on.") from error
+            raise CommandError(f"{error} Run this command again to continue.") from error
         self.report(
             options,
             done._asdict(),
             f"Encrypted again: {done.factors} second factors, {done.numbers} numbers, {done.files} files, "
             f"{done.mails} mails. "
-            f"Deleted: {done.swept} files that nothing refers to.",
+            f"Deleted: {done.swept} files without a row.",
             *([] if done.failed else ["Only the first key is needed now."]),
         )
         if done.failed:
             raise CommandError(
-                f"{done.failed} could not be read (see above). Keep the old keys, or give these up."
+                f"{done.failed} could not be read (see above). Keep the old keys, or accept their loss."
             )

@@ -332,7 +332,7 @@ def test_with_a_case_go_the_callbacks_about_it(smile: SmileStandIn, call_back: C
     heard(call_back, smile, erased)
     other = heard(call_back, smile, kept)
     cases.withdraw(person=erased.case.person, public_id=erased.case.public_id)
-    assert retention.erase_case(erased.case_id, "the person left")
+    assert retention.erase_case(erased.case_id, "the account was erased")
     assert ProviderEvent.objects.get() == other
 
 

@@ -1,4 +1,4 @@
-"""What a person may still move: for their status, and for those who look after them."""
+"""Computes how much of their limits a person has used and has left."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from kyc.models import LimitKind, LimitRule, LimitUsage
 from kyc.tiers import tier_of
 
 
-class Standing(NamedTuple):
-    """One limit of one person. All amounts in the currency's smallest unit."""
+class PersonalLimit(NamedTuple):
+    """A limit of one person. All amounts are in the currency's smallest unit."""
 
     currency: str
     kind: LimitKind
@@ -22,20 +22,23 @@ class Standing(NamedTuple):
     remaining_minor: int
 
 
-def limits_of(*, person_id: int, at: datetime | None = None) -> list[Standing]:
-    """Every limit of the person's tier, by currency and kind; three queries. A lowered limit leaves 0."""
+def limits_of(*, person_id: int, at: datetime | None = None) -> list[PersonalLimit]:
+    """Returns the limits of the person's tier by currency and kind, at the time `at` (default: now).
+
+    Three queries. After a limit was lowered below the used amount, 0 is left.
+    """
     at = at or timezone.now()
     tier = tier_of(person_id=person_id, at=at)
     rules = LimitRule.objects.filter(tier=tier, valid_from__lte=at)
     newest = rules.order_by("currency", "kind", "-valid_from").distinct("currency", "kind")
     used = used_by(person_id, at)
     order = list(LimitKind)
-    found = [standing(rule, used.get((rule.currency, rule.kind), 0)) for rule in newest]
+    found = [personal_limit(rule, used.get((rule.currency, rule.kind), 0)) for rule in newest]
     return sorted(found, key=lambda limit: (limit.currency, order.index(limit.kind)))
 
 
 def used_by(person_id: int, at: datetime) -> dict[tuple[str, str], int]:
-    """(currency, kind) → used, in the windows of that moment."""
+    """Returns (currency, kind) → used amount in the windows of that time."""
     starts = {kind: window_start(kind, at) for kind in LimitKind}
     rows = LimitUsage.objects.filter(person_id=person_id, window_start__in=set(starts.values()))
     return {
@@ -45,6 +48,6 @@ def used_by(person_id: int, at: datetime) -> dict[tuple[str, str], int]:
     }
 
 
-def standing(rule: LimitRule, used_minor: int) -> Standing:
+def personal_limit(rule: LimitRule, used_minor: int) -> PersonalLimit:
     remaining = max(rule.amount_minor - used_minor, 0)
-    return Standing(rule.currency, LimitKind(rule.kind), rule.amount_minor, used_minor, remaining)
+    return PersonalLimit(rule.currency, LimitKind(rule.kind), rule.amount_minor, used_minor, remaining)
