@@ -134,7 +134,7 @@ def test_the_export_tells_what_happened_but_neither_who_decided_nor_the_whole_nu
     assert [event["event"] for event in only["events"]] == ["submit", "claim", "reject"]
     assert {image["side"] for image in only["documents"]} == {"front", "selfie"}
     assert all("stored_as" not in image for image in only["documents"])
-    assert "kept for the time that the law asks for" in told["kept"]
+    assert "The law requires" in told["kept"]
 
 
 def test_what_a_reviewer_notes_on_an_approval_is_not_told() -> None:
