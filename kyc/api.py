@@ -12,13 +12,14 @@ from ninja import File, Form, Query, Router, Schema, UploadedFile
 from pydantic import ConfigDict, Field
 
 from accounts.api import person_of
-from kyc import cases, selectors
+from kyc import cases
+from kyc.cases import selectors
+from kyc.cases.states import TRANSITIONS, Event, Who
+from kyc.cases.status import Next, Status, status_of
 from kyc.document_types import described
 from kyc.documents import received
 from kyc.errors import ImageIsNoFile
 from kyc.models import Case, Document, DocumentType, LimitKind, RejectionReason, Side, State
-from kyc.states import TRANSITIONS, Event, Who
-from kyc.status import Next, Status, status_of
 
 router = Router()
 

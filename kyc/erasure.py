@@ -9,11 +9,11 @@ from django.db.models import Count
 from accounts import erasure, export
 from accounts.models import User
 from kyc.cases import withdraw
+from kyc.cases.selectors import masked_number
+from kyc.cases.states import Event
 from kyc.documents.retention import ENDED, erase_locked
 from kyc.models import Case, CaseEvent, Document, LimitKind, LimitUsage, State
 from kyc.models.cases import WAITING
-from kyc.selectors import masked_number
-from kyc.states import Event
 
 ERASED = "the account was erased"
 # A suspected account holder must not be warned before an operator has decided.

@@ -8,9 +8,9 @@ from django.db.models import Count, Min
 from django.utils import timezone
 
 from kyc import metrics
+from kyc.cases.selectors import doubted, waiting
 from kyc.models import Check
 from kyc.models.cases import WAITING
-from kyc.selectors import doubted, waiting
 from kyc.words import target
 
 

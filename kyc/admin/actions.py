@@ -1,4 +1,4 @@
-"""What an operator may do to a case: buttons drawn from kyc/states.py, and the one way to carry them out."""
+"""What an operator may do to a case: buttons from the table of transitions, and the way to carry them out."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from django.utils import timezone
 from accounts.models import User
 from core.errors import Conflict
 from kyc import cases
+from kyc.cases.selectors import same_number
+from kyc.cases.states import TRANSITIONS, Event, Who
+from kyc.cases.transitions import has_lapsed, lock_case
 from kyc.errors import DuplicateNumber, KycError
 from kyc.models import Case, State
 from kyc.models.cases import BY_PEOPLE
 from kyc.roles import REVIEW_CASE, REVOKE_CASE
-from kyc.selectors import same_number
-from kyc.states import TRANSITIONS, Event, Who
-from kyc.transitions import has_lapsed, lock_case
 from kyc.words import STATE_MARKS
 
 FOR_THE_PERSON = "What should the person know? They read these words."
@@ -131,7 +131,7 @@ class MovedOn(KycError, Conflict):
 
 
 def parts_of(user: User, case: Case) -> set[Who]:
-    """In which parts of kyc/states.py `user` may act on `case`."""
+    """In which parts of kyc/cases/states.py `user` may act on `case`."""
     if case.person_id == user.pk:
         return set()
     parts: set[Who] = set()
@@ -164,8 +164,8 @@ def decide(
 ) -> None:
     """Does it if the case is still at `version`, the one that the operator saw.
 
-    Raises MovedOn otherwise, and what kyc/cases.py raises. A note on an approval excuses a duplicate only if
-    the operator was asked about it: another's claim does not change the case's version.
+    Raises MovedOn otherwise, and what kyc/cases/services.py raises. A note on an approval excuses a duplicate
+    only if the operator was asked about it: another's claim does not change the case's version.
     """
     with transaction.atomic():
         case = lock_case(case_id)

@@ -10,8 +10,8 @@ from django.db.models import QuerySet
 from accounts.models import User
 from kyc.admin import actions
 from kyc.admin.next_case import neighbours
+from kyc.cases.selectors import masked_number, same_number
 from kyc.models import Case, Document, DocumentAccess, NumberAccess, Side
-from kyc.selectors import masked_number, same_number
 from kyc.words import check_mark, due, event_mark, provider_name
 
 MOST_EVENTS = 200

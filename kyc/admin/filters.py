@@ -16,10 +16,10 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
 from accounts.models import User
+from kyc.cases.selectors import by_number
 from kyc.errors import WrongNumber
 from kyc.models import Case, State
 from kyc.models.cases import WAITING
-from kyc.selectors import by_number
 
 MOST_PEOPLE = 20
 SHORTEST_PREFIX = 3

@@ -9,9 +9,9 @@ from django.utils import timezone
 
 from accounts.models import User
 from kyc import cases
+from kyc.cases.selectors import waiting
 from kyc.errors import ClaimedByAnother, NotInThisState
 from kyc.models import Case, State
-from kyc.selectors import waiting
 
 CANDIDATES = 20  # so many reviewers may press the button in the same moment and each gets one
 

@@ -9,10 +9,10 @@ from django.db.models import Count, Q
 from django.http import HttpRequest
 from django.utils import timezone
 
+from kyc.cases.selectors import doubted, waiting, with_duplicate_flag
+from kyc.cases.states import Event
 from kyc.models import Case, CaseEvent, State
 from kyc.roles import VIEW_CASE
-from kyc.selectors import doubted, waiting, with_duplicate_flag
-from kyc.states import Event
 from kyc.words import due, event_mark, target, target_in_words
 
 COUNT_AT_MOST = 1_000

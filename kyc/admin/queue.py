@@ -20,14 +20,14 @@ from django.views.decorators.http import require_POST
 from core.console import display
 from core.console.history import CappedChangeList, HistoryAdmin, posted_reason, see_other
 from core.errors import AmaniError
-from kyc import access
 from kyc.admin import actions, case_page, filters, next_case
 from kyc.admin.operator import operator
+from kyc.cases import access
+from kyc.cases.selectors import with_duplicate_flag
+from kyc.cases.states import Event
 from kyc.errors import CaseNotFound
 from kyc.models import Case, Check, State
 from kyc.roles import REVIEW_CASE, VIEW_DOCUMENT, VIEW_DOCUMENT_ACCESS
-from kyc.selectors import with_duplicate_flag
-from kyc.states import Event
 from kyc.words import STATE_MARKS, check_mark, claim_is_held, due, provider_name, target_in_words
 
 log = structlog.get_logger(__name__)

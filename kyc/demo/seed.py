@@ -18,11 +18,11 @@ from django.utils import timezone
 
 from accounts.models import User
 from kyc import cases, limits, providers
+from kyc.cases.states import Event
 from kyc.demo.pictures import picture
 from kyc.demo.stories import ADAEZE, STORIES, TUNDE, Person, Step, Story
 from kyc.document_types import KINDS
 from kyc.models import Case, Check, DocumentAccess, LimitKind, NumberAccess, Side
-from kyc.states import Event
 
 EVIDENCE = (
     "kyc.Case:case_identity_is_fixed",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import NamedTuple
 
+from kyc.cases.states import Event
 from kyc.models import Check, DocumentType
-from kyc.states import Event
 
 
 class Person(NamedTuple):

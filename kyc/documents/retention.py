@@ -16,11 +16,11 @@ from django.db.models import Max, Q, QuerySet
 from django.utils import timezone
 
 from core.request_id import current_request_id
+from kyc.cases.transitions import lock_case
 from kyc.documents.removal import delete_documents, delete_files_of
 from kyc.models import Case, CaseEvent, Document, State
 from kyc.models.cases import FRAUD
 from kyc.providers import events
-from kyc.transitions import lock_case
 
 BATCH = 200
 ENDED = (State.EXPIRED, State.REVOKED)

@@ -56,7 +56,7 @@ FRAUD = (RejectionReason.SUSPECTED_FRAUD, RejectionReason.DUPLICATE)
 
 
 class Case(models.Model):
-    """Its state changes only through kyc/cases.py, along the table in kyc/states.py."""
+    """Its state changes only through kyc/cases/services.py, along the table in kyc/cases/states.py."""
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="kyc_cases")

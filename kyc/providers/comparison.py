@@ -5,8 +5,8 @@ from __future__ import annotations
 import unicodedata
 from dataclasses import replace
 
+from kyc.cases.numbers import normalise
 from kyc.errors import WrongNumber
-from kyc.numbers import normalise
 from kyc.providers.base import Result, Verdict
 
 FEWEST_NAMES = 2

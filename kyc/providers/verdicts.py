@@ -1,17 +1,21 @@
-"""What a provider's verdict does to the case, once, whatever was known before and however often it is heard.
+"""Applies a provider's verdict to the case, once, however often the provider repeats it.
 
-Locks in the order of kyc/transitions.py: the person, the case, then the check.
+Locks in the order of kyc/cases/transitions.py: the person, the case, then the check.
 """
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import NamedTuple
 
 from django.db import transaction
 from django.utils import timezone
 
 from core.outgoing import redact
-from kyc import cases
+from kyc.cases import decisions
+from kyc.cases.constraints import constraints_named
+from kyc.cases.transitions import lock_case
 from kyc.errors import DuplicateNumber, NotAllowed, NotInThisState
 from kyc.models import Case, Check, ProviderEvent, State
 from kyc.providers import registry
@@ -19,7 +23,6 @@ from kyc.providers.base import Result, Verdict
 from kyc.providers.claim import Claim
 from kyc.providers.outbox import RUNNING
 from kyc.providers.record import fields_of_failure, finish_event, pending_events
-from kyc.transitions import lock_case
 
 LONGEST_TEXT = 300
 SETTLED = (Check.State.DONE, Check.State.CANCELLED)
@@ -27,76 +30,125 @@ SETTLED = (Check.State.DONE, Check.State.CANCELLED)
 SECOND_LOOK_AFTER = timedelta(minutes=1)
 
 
+class Effect(StrEnum):
+    """What a verdict did to the case, and so to the callbacks that it answers."""
+
+    PENDING = "pending"  # the provider has no result yet
+    KNOWN = "known"  # nothing: the result was known already
+    MOVED_ON = "moved_on"  # nothing: a newer check or a decision of people replaced this one
+    REFUSED = "refused"  # nothing: the case may not take this step
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    REVOKED = "revoked"
+    DOUBTED = "doubted"
+    DUPLICATE = "duplicate"  # left to people: another account claims the number
+    LEFT_TO_PEOPLE = "left_to_people"
+
+
+NOTHING_NEW = frozenset({Effect.PENDING, Effect.KNOWN})
+SENTENCES = {
+    Effect.MOVED_ON: "The case has moved on: nothing was done.",
+    Effect.REFUSED: "Nothing was done: {}",
+    Effect.APPROVED: "The case was approved.",
+    Effect.REJECTED: "The case was rejected.",
+    Effect.REVOKED: "The approval was revoked.",
+    Effect.DOUBTED: "The approval stands and is marked as doubted: people decide.",
+    Effect.DUPLICATE: "Another account claims the number: people decide.",
+    Effect.LEFT_TO_PEOPLE: "People decide.",
+}
+
+
+class Acted(NamedTuple):
+    """`detail`: why the step was refused."""
+
+    effect: Effect
+    detail: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """For operators."""
+        return SENTENCES[self.effect].format(self.detail)
+
+
 def apply(claim: Claim, verdict: Verdict, secrets: tuple[str, ...]) -> None:
-    """Writes the verdict down and acts on it, if the check is still this worker's."""
+    """Records the verdict and acts on the case, both locked, if the check is still this worker's."""
     now = timezone.now()
     with transaction.atomic():
         case = lock_case(claim.row.case_id)
-        check = Check.objects.select_for_update().get(pk=claim.row.pk)
-        if check.attempt_count != claim.number:
+        check = claim.rows().select_for_update().first()
+        if check is None:
             return
         if verdict.result is Result.PENDING:
-            done = wait_on(check, verdict, now)
+            acted = wait_on(check, verdict, now)
         else:
-            done = settle(case, check, verdict, redact(verdict.text, secrets)[:LONGEST_TEXT], now)
+            acted = settle(case, check, verdict, redact(verdict.text, secrets)[:LONGEST_TEXT], now)
         for event in pending_events(claim):
-            close_event(event, check, done, now)
+            close_event(event, check, acted, now)
 
 
-def wait_on(check: Check, verdict: Verdict, now: datetime) -> str:
-    """No result yet. A check that has one keeps it: nothing is taken back for being looked at again."""
+def wait_on(check: Check, verdict: Verdict, now: datetime) -> Acted:
+    """Plans the next question. A check that has a result keeps it."""
     check.lease_until = None
     if check.state in RUNNING:
         fields = fields_of_failure(check, verdict.text, now, wish=None)
         for name, value in fields.items():
             setattr(check, name, value)
     check.save()
-    return ""
+    return Acted(Effect.PENDING)
 
 
-def settle(case: Case, check: Check, verdict: Verdict, text: str, now: datetime) -> str:
-    """What was done about a result; "" when it is known already."""
+def settle(case: Case, check: Check, verdict: Verdict, text: str, now: datetime) -> Acted:
+    """Acts on a result and keeps it with the check, unless it is known already."""
     check.lease_until = None
     check.next_attempt_at = None
     if check.state in SETTLED and check.result == verdict.result:
         check.save()
-        return ""
-    result, done = act(case, check, verdict.result, text)
-    check.result, check.result_text, check.last_error = result, f"{text}. {done}", ""
+        return Acted(Effect.KNOWN)
+    acted = act(case, check, verdict.result, text)
+    check.result = Result.UNCLEAR if acted.effect is Effect.DUPLICATE else verdict.result
+    check.result_text, check.last_error = f"{text}. {acted.sentence}", ""
     check.provider_reference = verdict.provider_reference[:100] or check.provider_reference
     if check.state != Check.State.CANCELLED:
         check.state, check.finished_at = Check.State.DONE, now
     check.save()
-    return done
+    return acted
 
 
-def act(case: Case, check: Check, result: Result, text: str) -> tuple[Result, str]:
-    """The result that stands, and what was done about it."""
+def act(case: Case, check: Check, result: Result, text: str) -> Acted:
+    """Takes the step that the result asks for, if the case may take it. `case` is locked."""
+    effect = effect_of(case, check, result)
+    try:
+        with constraints_named(), transaction.atomic():
+            take_step(case, check, effect, f"{registry.get(check.provider).label}: {text}")
+    except DuplicateNumber:
+        return Acted(Effect.DUPLICATE)
+    except (NotInThisState, NotAllowed) as problem:
+        return Acted(Effect.REFUSED, str(problem))
+    return Acted(effect)
+
+
+def effect_of(case: Case, check: Check, result: Result) -> Effect:
+    """Returns what the result asks for, in the case's present state."""
     contradicted = contradicts(case, check, result)
     if is_replaced(check) or (check.state == Check.State.CANCELLED and not contradicted):
-        return result, "The case has moved on: nothing was done."
-    try:
-        if contradicted:
-            cases.doubt_by_provider(case_id=case.pk, provider=check.provider, reason=words(check, text))
-            return result, "The approval stands and is marked as doubted: people decide."
-        if result is not Result.UNCLEAR and case.state == State.SUBMITTED:
-            return decide(case, check, result, text)
-        if reverses(case, result):
-            cases.revoke_by_provider(case_id=case.pk, provider=check.provider, reason=words(check, text))
-            return result, "The approval was revoked."
-    except DuplicateNumber:
-        return Result.UNCLEAR, "Another account claims the number: people decide."
-    except (NotInThisState, NotAllowed) as problem:
-        return result, f"Nothing was done: {problem}"
-    return result, "People decide."
+        return Effect.MOVED_ON
+    if contradicted:
+        return Effect.DOUBTED
+    if case.state == State.SUBMITTED and result is not Result.UNCLEAR:
+        return Effect.APPROVED if result is Result.APPROVED else Effect.REJECTED
+    return Effect.REVOKED if reverses(case, result) else Effect.LEFT_TO_PEOPLE
 
 
-def decide(case: Case, check: Check, result: Result, text: str) -> tuple[Result, str]:
-    is_approved = result is Result.APPROVED
-    cases.decide_by_provider(
-        case_id=case.pk, provider=check.provider, approved=is_approved, reason=words(check, text)
-    )
-    return result, f"The case was {'approved' if is_approved else 'rejected'}."
+def take_step(case: Case, check: Check, effect: Effect, reason: str) -> None:
+    """Changes the locked case. Raises DuplicateNumber, NotInThisState or NotAllowed."""
+    match effect:
+        case Effect.DOUBTED:
+            decisions.doubt_as_provider(case, check.provider, reason)
+        case Effect.REVOKED:
+            decisions.revoke_as_provider(case, check.provider, reason)
+        case Effect.APPROVED | Effect.REJECTED:
+            approved = effect is Effect.APPROVED
+            decisions.decide_as_provider(case, check.provider, approved=approved, reason=reason)
 
 
 def reverses(case: Case, result: Result) -> bool:
@@ -117,14 +169,10 @@ def is_replaced(check: Check) -> bool:
     return Check.objects.filter(case_id=check.case_id, pk__gt=check.pk).exists()
 
 
-def words(check: Check, text: str) -> str:
-    return f"{registry.get(check.provider).label}: {text}"
-
-
-def close_event(event: ProviderEvent, check: Check, done: str, now: datetime) -> None:
+def close_event(event: ProviderEvent, check: Check, acted: Acted, now: datetime) -> None:
     """A callback that brought something is done; one that brought nothing may be early, once."""
-    if done:
-        finish_event(event, ProviderEvent.State.DONE, done, now)
+    if acted.effect not in NOTHING_NEW:
+        finish_event(event, ProviderEvent.State.DONE, acted.sentence, now)
     elif check.state in RUNNING:
         finish_event(event, ProviderEvent.State.IGNORED, "No result yet; it is asked for again.", now)
     elif event.attempt_count == 0:

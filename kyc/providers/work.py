@@ -13,6 +13,7 @@ from core.outcomes import Accepted, Rejected, RetryLater
 from core.outgoing import redact
 from core.sqlstates import is_outage
 from kyc import documents, metrics
+from kyc.cases.selectors import number_of
 from kyc.models import Case
 from kyc.providers import registry
 from kyc.providers.base import CheckFacts, Image, Provider, StartOver, Submission, Verdict
@@ -20,7 +21,6 @@ from kyc.providers.claim import Claim, claim
 from kyc.providers.comparison import compared
 from kyc.providers.record import record_no_answer, record_submission
 from kyc.providers.verdicts import apply
-from kyc.selectors import number_of
 from observability.sentry import capture_exception
 
 LONGEST_RUN_SECONDS = 20.0  # then the next sweep goes on: a task may take no longer than 110 s

@@ -6,7 +6,7 @@ import pytest
 from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.utils import timezone
 
-from kyc.constraints import constraints_named
+from kyc.cases.constraints import constraints_named
 from kyc.errors import CaseOpen, OwnCase
 from kyc.models import Case, CaseEvent
 from kyc.tests.people import approved, make_person, make_reviewer, submitted

@@ -21,12 +21,12 @@ from hypothesis.stateful import (
 
 from accounts.models import User
 from kyc import cases
+from kyc.cases.selectors import is_current
+from kyc.cases.states import TRANSITIONS, Event
 from kyc.document_types import missing_images
 from kyc.errors import KycError
 from kyc.models import Case, DocumentType, Side, State
 from kyc.models.cases import OPEN, WAITING
-from kyc.selectors import is_current
-from kyc.states import TRANSITIONS, Event
 from kyc.tests.people import REFUSAL, make_approver, make_person, make_reviewer, picture, submission
 from kyc.tiers import tier_of
 

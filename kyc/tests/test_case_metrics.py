@@ -13,9 +13,9 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from kyc import cases, metrics
+from kyc.cases.selectors import approvals_over, claims_lapsed, waiting
 from kyc.errors import CaseOpen, NotInThisState
 from kyc.models import Case, Check, State
-from kyc.selectors import approvals_over, claims_lapsed, waiting
 from kyc.snapshot import queue, take_snapshot
 from kyc.tasks import expire_approvals, lapse_claims
 from kyc.tasks import take_snapshot as take_snapshot_task

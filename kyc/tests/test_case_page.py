@@ -21,9 +21,9 @@ from kyc import cases
 from kyc.admin import actions
 from kyc.admin.actions import MovedOn
 from kyc.admin.next_case import review_next
+from kyc.cases.states import TRANSITIONS, Event, Who
 from kyc.errors import DuplicateNumber, KycError
 from kyc.models import Case, CaseEvent, Check, DocumentAccess, NumberAccess, State
-from kyc.states import TRANSITIONS, Event, Who
 from kyc.tests import people
 
 pytestmark = pytest.mark.django_db

@@ -10,7 +10,8 @@ from threading import Barrier, Thread
 import pytest
 from django.db import connection
 
-from kyc import cases, selectors
+from kyc import cases
+from kyc.cases import selectors
 from kyc.errors import CaseOpen, ClaimedByAnother, DuplicateNumber, NotInThisState
 from kyc.models import Case, CaseEvent, Document, State
 from kyc.tests.people import (

@@ -10,7 +10,8 @@ import pytest
 from django.utils import timezone
 
 from core.request_id import request_id
-from kyc import cases, documents, selectors
+from kyc import cases, documents
+from kyc.cases import selectors
 from kyc.documents.retention import erase_case
 from kyc.errors import (
     CaseNotFound,

@@ -4,9 +4,9 @@ import re
 
 from django.conf import settings
 
+from kyc.cases.states import TRANSITIONS
 from kyc.document_types import described
 from kyc.models import State
-from kyc.states import TRANSITIONS
 
 
 def page() -> str:

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from kyc import numbers
+from kyc.cases import numbers
+from kyc.cases.numbers import Identity
 from kyc.document_types import KINDS, described
 from kyc.errors import WrongCountry, WrongDocumentType, WrongNumber
 from kyc.models import DocumentType
-from kyc.numbers import Identity
 
 
 def number(text: str, document_type: str = "passport", country: str = "NG") -> str:

@@ -1,4 +1,4 @@
-"""The table in kyc/states.py, and nothing else: every (state, event, who) that is not in it is refused."""
+"""The table of transitions, and nothing else: every (state, event, who) that is not in it is refused."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from django.utils import timezone
 
 from accounts.models import User
 from kyc import cases
+from kyc.cases.states import TRANSITIONS, Event, Who
 from kyc.errors import KycError
 from kyc.models import Case, State
-from kyc.states import TRANSITIONS, Event, Who
 from kyc.tests.people import (
     REFUSAL,
     case_in,

@@ -15,11 +15,11 @@ from django.utils import timezone
 
 from accounts.models import User
 from kyc import documents
+from kyc.cases.selectors import number_of, same_number, waiting
+from kyc.cases.states import TRANSITIONS, Event
 from kyc.demo import Team, seed_cases
 from kyc.limits import limits_of
 from kyc.models import Case, CaseEvent, Check, DocumentAccess, LimitKind, State
-from kyc.selectors import number_of, same_number, waiting
-from kyc.states import TRANSITIONS, Event
 from kyc.tiers import tier_of
 
 pytestmark = pytest.mark.django_db

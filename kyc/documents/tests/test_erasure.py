@@ -14,7 +14,7 @@ from django.db import transaction
 from accounts import erasure, export
 from accounts.erasure import erase_account
 from kyc import cases, documents
-from kyc.access import show_number
+from kyc.cases.access import show_number
 from kyc.documents.tests.test_files import files_in
 from kyc.erasure import KEPT, collect
 from kyc.limits import use

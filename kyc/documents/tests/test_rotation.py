@@ -16,7 +16,8 @@ from django.utils import timezone
 
 from core import encryption
 from core.errors import CannotDecrypt
-from kyc import checks, documents, selectors
+from kyc import checks, documents
+from kyc.cases import selectors
 from kyc.documents import rotation, storage
 from kyc.documents.errors import StorageUnavailable
 from kyc.documents.rotation import rotate_keys

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kyc import cases, metrics
+from kyc.cases.selectors import number_of
 from kyc.documents import retention
 from kyc.errors import CannotProcessAgain, NotAllowed, ReasonMissing
 from kyc.models import Check, ProviderEvent
@@ -22,7 +23,6 @@ from kyc.providers.base import Malformed
 from kyc.providers.smile_id.provider import SmileId
 from kyc.providers.tests.conftest import NAME, a_day_passes, run, sent, state_of, submitted
 from kyc.providers.tests.smile_stand_in import Fault, SmileStandIn
-from kyc.selectors import number_of
 from kyc.tests.people import REFUSAL, make_approver, make_reviewer
 
 pytestmark = pytest.mark.django_db

@@ -12,13 +12,13 @@ from django.utils import timezone
 
 from core.outcomes import Accepted
 from kyc import cases
+from kyc.cases.selectors import number_of
 from kyc.errors import NotInThisState
 from kyc.models import Case, Check
 from kyc.providers import claim, registry, work
 from kyc.providers.claim import next_look
 from kyc.providers.tests.conftest import NAME, a_day_passes, make_due, nin, run, sent, state_of, submitted
 from kyc.providers.tests.smile_stand_in import Fault, SmileStandIn
-from kyc.selectors import number_of
 from kyc.tests.people import make_person, make_reviewer, submission
 
 pytestmark = pytest.mark.django_db

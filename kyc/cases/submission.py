@@ -1,6 +1,6 @@
 """What a person hands in: which document, which images, and how it gets into the queue.
 
-The steps of kyc/cases.py's submit and resubmit, for a person who is locked unless said otherwise.
+The steps of kyc/cases/services.py's submit and resubmit, for a person who is locked unless said otherwise.
 """
 
 from __future__ import annotations
@@ -17,15 +17,16 @@ from django.utils import timezone
 from accounts.models import User
 from core.encryption import encrypt
 from core.states import By
-from kyc import documents, metrics, numbers, providers
+from kyc import documents, metrics, providers
+from kyc.cases import numbers
+from kyc.cases.numbers import Identity
+from kyc.cases.selectors import is_final, open_case_of
+from kyc.cases.states import Event, Who
+from kyc.cases.transitions import NO_REASON, change
 from kyc.document_types import missing_images
 from kyc.documents import CleanImage, StoredImages
 from kyc.errors import CaseOpen, ImagesMissing, NotAllowed, NotInThisState, WrongNumber
 from kyc.models import Case, Document, DocumentType, Side, State
-from kyc.numbers import Identity
-from kyc.selectors import is_final, open_case_of
-from kyc.states import Event, Who
-from kyc.transitions import NO_REASON, change
 
 
 def draft_of(person: User) -> Case | None:

@@ -10,10 +10,10 @@ from uuid import UUID
 from django.utils import timezone
 
 from accounts.models import User
+from kyc.cases.selectors import is_final
 from kyc.limits import PersonalLimit, limits_of
 from kyc.models import Case, State
 from kyc.models.cases import OPEN
-from kyc.selectors import is_final
 from kyc.tiers import next_tier, tier_of
 
 

@@ -1,4 +1,4 @@
-"""How a case changes its state: always locked, along the table in kyc/states.py, with a row that says who.
+"""How a case changes its state: locked, along the table of states.py, with an event row that says who.
 
 One locking order everywhere: the person, then their cases. So no two changes of one person's cases run at
 once, and nothing waits in a circle.
@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 from accounts.models import User
 from core.states import By, Transition, move
+from kyc.cases.states import TRANSITIONS, Event, Who
 from kyc.errors import CaseNotFound, ClaimedByAnother, NotAllowed, NotInThisState, OwnCase
 from kyc.models import Case, State
-from kyc.states import TRANSITIONS, Event, Who
 
 # What a step ends unless it says otherwise: a claim, and a doubt.
 RESET: dict[str, Any] = {"claimed_by_id": None, "claimed_until": None, "doubted_at": None}

@@ -1,6 +1,6 @@
 """What happens to a case: a person hands it in, a reviewer or a provider decides, time ends it.
 
-Each function is one transaction that locks first (kyc/transitions.py has the order), and raises one of
+Each function is one transaction that locks first (kyc/cases/transitions.py has the order), and raises one of
 kyc/errors.py without having changed anything.
 """
 
@@ -18,17 +18,15 @@ from django.utils import timezone
 from accounts.models import User
 from core.errors import AmaniError
 from core.states import By
-from kyc import decisions, documents, metrics, numbers, providers, submission
-from kyc.constraints import constraints_named
-from kyc.decisions import reason_from, shortened
-from kyc.models import Case, RejectionReason, Side, State
-from kyc.roles import REVIEW_CASE, REVOKE_CASE
-from kyc.selectors import approvals_over, claims_lapsed, own_case
-from kyc.states import Event, Who
-from kyc.transitions import (
+from kyc import documents, metrics, providers
+from kyc.cases import decisions, numbers, submission
+from kyc.cases.constraints import constraints_named
+from kyc.cases.decisions import reason_from, shortened
+from kyc.cases.selectors import approvals_over, claims_lapsed, own_case
+from kyc.cases.states import Event, Who
+from kyc.cases.transitions import (
     NO_REASON,
     SYSTEM,
-    Reason,
     change,
     has_lapsed,
     lock_case,
@@ -37,6 +35,8 @@ from kyc.transitions import (
     refuse_anothers_claim,
     require,
 )
+from kyc.models import Case, Side, State
+from kyc.roles import REVIEW_CASE, REVOKE_CASE
 
 SWEPT_AT_ONCE = 500
 
@@ -182,36 +182,25 @@ def uphold(*, case_id: int, actor: User, reason: str) -> Case:
 
 
 def decide_by_provider(*, case_id: int, provider: str, approved: bool, reason: str) -> Case:
-    """The word of the provider that was asked, while nobody reviews the case. Its check stays the caller's.
+    """Approves or rejects while no operator reviews the case; `reason` is for the person. Returns the case.
 
-    Raises NotInThisState when somebody was quicker, and DuplicateNumber when another account claims the
-    number: then a person has to look, and the case stays in the queue.
+    Raises NotInThisState when another decision came first, NotAllowed when another provider was asked, and
+    DuplicateNumber when another account claims the number: the case then stays in the queue for people.
     """
     with constraints_named(), transaction.atomic():
-        case = lock_case(case_id)
-        decisions.refuse_other_provider(case, provider)
-        by = By(Who.PROVIDER, provider=provider)
-        if approved:
-            return decisions.grant(case, by, shortened(reason))
-        words = Reason(RejectionReason.PROVIDER, shortened(reason))
-        return decisions.refuse(case, Event.REJECT, by, words)
+        return decisions.decide_as_provider(lock_case(case_id), provider, approved=approved, reason=reason)
 
 
 @transaction.atomic
 def revoke_by_provider(*, case_id: int, provider: str, reason: str) -> Case:
-    """A late reversal of an approval that was the provider's own word."""
-    case = lock_case(case_id)
-    decisions.refuse_other_provider(case, provider)
-    words = Reason(RejectionReason.PROVIDER, shortened(reason))
-    return decisions.refuse(case, Event.REVOKE, By(Who.PROVIDER, provider=provider), words)
+    """Revokes an approval that the provider gave. Raises NotInThisState and NotAllowed."""
+    return decisions.revoke_as_provider(lock_case(case_id), provider, reason)
 
 
 @transaction.atomic
 def doubt_by_provider(*, case_id: int, provider: str, reason: str) -> Case:
-    """Late news against an approval that is not the provider's to take back: people have to look at it."""
-    case = lock_case(case_id)
-    decisions.refuse_other_provider(case, provider)
-    return decisions.doubt(case, By(Who.PROVIDER, provider=provider), shortened(reason))
+    """Marks an approval that the provider may not revoke. Raises NotInThisState and NotAllowed."""
+    return decisions.doubt_as_provider(lock_case(case_id), provider, reason)
 
 
 # --- Time ---

@@ -9,7 +9,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from accounts.models import User
 from core.encryption import decrypt
-from kyc import numbers
+from kyc.cases import numbers
 from kyc.errors import CaseNotFound
 from kyc.models import Case, Document, State
 from kyc.models.cases import FRAUD, OPEN, WAITING

@@ -6,10 +6,10 @@ from django.db import transaction
 
 from accounts.models import User
 from core.request_id import current_request_id
+from kyc.cases.selectors import number_of
 from kyc.errors import CaseNotFound, NotAllowed, OwnCase
 from kyc.models import Case, NumberAccess
 from kyc.roles import REVIEW_CASE
-from kyc.selectors import number_of
 
 
 def show_number(*, case_id: int, actor: User) -> str:

@@ -11,12 +11,12 @@ from django.utils import timezone
 
 from core.states import By
 from kyc import metrics
+from kyc.cases.selectors import same_number
+from kyc.cases.states import Event, Who
+from kyc.cases.transitions import SYSTEM, Reason, change, require
 from kyc.errors import DuplicateNumber, NotAllowed, ReasonMissing
-from kyc.models import Case, State
+from kyc.models import Case, RejectionReason, State
 from kyc.models.cases import BY_PEOPLE
-from kyc.selectors import same_number
-from kyc.states import Event, Who
-from kyc.transitions import SYSTEM, Reason, change, require
 
 LONGEST_REASON = 2_000
 
@@ -112,9 +112,31 @@ def uphold(case: Case, by: By, note: str) -> Case:
     return case
 
 
-def refuse_other_provider(case: Case, provider: str) -> None:
+# --- As the provider that was asked ---
+
+
+def decide_as_provider(case: Case, provider: str, *, approved: bool, reason: str) -> Case:
+    """Approves or rejects. Raises what `grant` and `refuse` raise, and NotAllowed for another provider."""
+    by = by_provider(case, provider)
+    if approved:
+        return grant(case, by, shortened(reason))
+    return refuse(case, Event.REJECT, by, Reason(RejectionReason.PROVIDER, shortened(reason)))
+
+
+def revoke_as_provider(case: Case, provider: str, reason: str) -> Case:
+    words = Reason(RejectionReason.PROVIDER, shortened(reason))
+    return refuse(case, Event.REVOKE, by_provider(case, provider), words)
+
+
+def doubt_as_provider(case: Case, provider: str, reason: str) -> Case:
+    return doubt(case, by_provider(case, provider), shortened(reason))
+
+
+def by_provider(case: Case, provider: str) -> By:
+    """Returns the actor of a provider's step. Raises NotAllowed when another provider was asked."""
     if case.provider != provider:
         raise NotAllowed("Another provider was asked about this case.")
+    return By(Who.PROVIDER, provider=provider)
 
 
 def count_decision(decision: str, by: By) -> None:

@@ -1,0 +1,45 @@
+"""The life of a case: states and transitions, and the functions that take its steps.
+
+Other modules call these functions; each is one transaction that locks first. `states.py` has the table of
+transitions, `transitions.py` the one way to take a step, `selectors.py` what is read.
+"""
+
+from kyc.cases.services import (
+    approve,
+    ask_for_more,
+    claim,
+    decide_by_provider,
+    doubt_by_provider,
+    expire_due,
+    expire_if_due,
+    lapse_claims,
+    lapse_if_due,
+    reject,
+    release,
+    resubmit,
+    revoke,
+    revoke_by_provider,
+    submit,
+    uphold,
+    withdraw,
+)
+
+__all__ = [
+    "approve",
+    "ask_for_more",
+    "claim",
+    "decide_by_provider",
+    "doubt_by_provider",
+    "expire_due",
+    "expire_if_due",
+    "lapse_claims",
+    "lapse_if_due",
+    "reject",
+    "release",
+    "resubmit",
+    "revoke",
+    "revoke_by_provider",
+    "submit",
+    "uphold",
+    "withdraw",
+]
