@@ -8,6 +8,7 @@ from django.db import models
 from django.utils import timezone
 
 from core.leases import LeasedWork
+from core.webhooks import Evidence
 from kyc.models.cases import Case
 
 
@@ -63,7 +64,7 @@ class Check(LeasedWork):
         return f"{self.provider} on {self.case_id}"
 
 
-class ProviderEvent(models.Model):
+class ProviderEvent(Evidence):
     """A received callback with its unchanged body, stored before it is processed.
 
     Some callbacks with a wrong signature are stored too. The body has names and photographs, so it is
@@ -79,7 +80,6 @@ class ProviderEvent(models.Model):
 
     provider = models.CharField(max_length=16)
     event_id = models.CharField(max_length=128, help_text="The provider's id, or the hash of the body.")
-    received_at = models.DateTimeField(default=timezone.now, editable=False)
     body = models.BinaryField(help_text="As received, encrypted by core/encryption.py.")
     signature_ok = models.BooleanField()
     state = models.CharField(max_length=8, choices=State, default=State.PENDING)
@@ -90,7 +90,6 @@ class ProviderEvent(models.Model):
     attempt_count = models.PositiveIntegerField(default=0)
     next_attempt_at = models.DateTimeField(default=timezone.now, null=True, blank=True)
     processed_at = models.DateTimeField(null=True, blank=True)
-    request_id = models.CharField(max_length=64, blank=True)
     asked_again_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         null=True,

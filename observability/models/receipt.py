@@ -7,8 +7,10 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
+from core.webhooks import Evidence
 
-class Receipt(models.Model):
+
+class Receipt(Evidence):
     """One request to the webhook. Its body is kept unchanged as evidence."""
 
     class Outcome(models.TextChoices):
@@ -34,7 +36,6 @@ class Receipt(models.Model):
         help_text="What was converted or left out in alerts that were stored.",
     )
     remote_address = models.CharField(max_length=64, blank=True)
-    request_id = models.CharField(max_length=64, blank=True)
     body = models.BinaryField(help_text="As received; request headers are never kept.")
     size = models.PositiveIntegerField(help_text="Bytes.")
     reprocessed_at = models.DateTimeField(null=True, blank=True, editable=False)

@@ -1,0 +1,32 @@
+"""What a webhook answers while the database cannot store: counted, reported, and to be sent again."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+import structlog
+from django.db import Error as DatabaseError
+
+from core.sqlstates import outage_of
+from core.webhooks import Refused
+from observability.metrics import record_database_outage
+from observability.sentry import capture_exception
+
+log = structlog.get_logger(__name__)
+
+
+def not_stored(error: DatabaseError, *, webhook: str, message: str) -> Refused:
+    """Returns the refusal (503), also for a fault of Amani's own: a new version may mend it meanwhile.
+
+    An outage of the database leaves a line in the log; a fault leaves its traceback and an event in Sentry.
+    `webhook`: whose it is, for the log.
+    """
+    record_database_outage(error)
+    outage = outage_of(error)
+    if outage is None:
+        log.exception("webhook_failed", webhook=webhook)
+        capture_exception(error)
+    else:
+        reason = outage.reason.value
+        log.warning("webhook_not_stored", webhook=webhook, error=type(error).__name__, reason=reason)
+    return Refused(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", message)
