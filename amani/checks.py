@@ -11,6 +11,7 @@ from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error, register
 
+from kyc.providers import registry as providers
 from observability import sentry
 from observability.notifiers import registry
 from observability.telemetry.traces import exporting
@@ -192,11 +193,10 @@ def second_factor(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> Ite
 
 @register
 def kyc_provider(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> Iterable[CheckMessage]:
-    if settings.KYC_PROVIDER == "smile_id" and not (
-        settings.SMILE_ID_PARTNER_ID and settings.SMILE_ID_API_KEY
-    ):
+    provider = providers.get(settings.KYC_PROVIDER)
+    if not provider.is_configured():
         yield Error(
-            "KYC_PROVIDER is smile_id, but SMILE_ID_PARTNER_ID or SMILE_ID_API_KEY is not set.",
-            hint="Set both, or set KYC_PROVIDER=manual, so that reviewers decide without a provider.",
+            f"KYC_PROVIDER is {provider.name}, but {' or '.join(provider.variables)} is not set.",
+            hint="Set all of them, or set KYC_PROVIDER=manual, so that reviewers decide without a provider.",
             id="amani.E008",
         )

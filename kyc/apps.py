@@ -7,10 +7,14 @@ class KycConfig(AppConfig):
     verbose_name = "KYC"
 
     def ready(self) -> None:
+        from core import scrubbing
         from kyc import checks, erasure, metrics, names, roles  # noqa: F401  (creates the metrics at zero)
         from kyc.limits.shipped import ensure_limits
+        from kyc.providers.registry import PROVIDERS
 
         erasure.register()
         names.register()
+        for provider in PROVIDERS.values():
+            scrubbing.learn(provider.secrets())
         roles.register()
         post_migrate.connect(ensure_limits, sender=self, dispatch_uid="kyc.ensure_limits")

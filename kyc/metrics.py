@@ -8,9 +8,11 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
+from kyc.providers import registry
+from kyc.providers.manual import Manual
 from observability.metrics import children, counter, grid, histogram, snapshot_gauge
 
-PROVIDERS = ("manual", "smile_id")
+PROVIDERS = tuple(registry.PROVIDERS)
 WAITING_STATES = ("submitted", "in_review")
 DECISIONS = ("approved", "rejected", "asked_for_more", "revoked", "upheld", "expired")
 TIERS = ("0", "1", "2", "3")
@@ -41,7 +43,7 @@ def record_submission(status: str) -> None:
 
 
 def record_decision(decision: str, provider: str = "") -> None:
-    decisions[decision, provider or "manual"].inc()
+    decisions[decision, provider or Manual.name].inc()
 
 
 # --- The periodic snapshot ---

@@ -9,9 +9,10 @@ from django.utils import timezone
 
 from core.console import display
 from core.console.display import Badge
+from kyc.cases.states import Event
 from kyc.models import Case, Check, State
 from kyc.models.cases import WAITING
-from kyc.states import Event
+from kyc.providers.registry import PROVIDERS
 
 STATE_MARKS = {
     State.DRAFT: ("quiet", "edit_document", "Draft"),
@@ -49,11 +50,12 @@ CHECK_MARKS = {
     Check.State.FAILED: ("bad", "error", "given up"),
     Check.State.CANCELLED: ("quiet", "do_not_disturb_on", "cancelled"),
 }
-PROVIDER_NAMES = {"manual": "Manual", "smile_id": "Smile ID"}
 
 
 def provider_name(provider: str) -> str:
-    return PROVIDER_NAMES.get(provider, provider)
+    """Returns the provider's label; its name in old rows of a provider that is gone."""
+    known = PROVIDERS.get(provider)
+    return known.label if known else provider
 
 
 def target() -> timedelta:

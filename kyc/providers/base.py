@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar
 
+from django.conf import settings
+
 from core.outcomes import Accepted, Rejected, RetryLater
 
 
@@ -85,10 +87,11 @@ class Provider(ABC):
     name: ClassVar[str]  # in settings, metrics, rows and the webhook's address
     label: ClassVar[str]  # for people
     is_asked: ClassVar[bool] = True
+    variables: ClassVar[tuple[str, ...]] = ()  # the settings without which it can't be asked
 
-    @abstractmethod
     def is_configured(self) -> bool:
-        """Whether there is a key to ask with."""
+        """Returns whether the provider's settings are set."""
+        return all(getattr(settings, name) for name in self.variables)
 
     @abstractmethod
     def submit(self, facts: CheckFacts) -> Submission:

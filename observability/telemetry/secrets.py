@@ -19,7 +19,6 @@ def configured_secrets() -> Iterator[str]:
     yield from settings.ENCRYPTION_KEYS
     yield settings.KYC_SEARCH_KEY
     yield settings.KYC_S3_SECRET_ACCESS_KEY
-    yield settings.SMILE_ID_API_KEY
     yield settings.EMAIL_HOST_PASSWORD
     for notifier in registry.NOTIFIERS.values():
         yield from notifier.secrets()

@@ -30,9 +30,7 @@ PASSING = frozenset({401, 403, 408, 425, 429})  # 401 and 403: our key is wrong,
 class SmileId(Provider):
     name = "smile_id"
     label = "Smile ID"
-
-    def is_configured(self) -> bool:
-        return bool(settings.SMILE_ID_PARTNER_ID and settings.SMILE_ID_API_KEY)
+    variables = ("SMILE_ID_PARTNER_ID", "SMILE_ID_API_KEY")
 
     def secrets(self) -> tuple[str, ...]:
         return (settings.SMILE_ID_API_KEY,)
