@@ -17,6 +17,7 @@ from accounts.addresses import has_verified
 from accounts.models import User
 from amani import throttling
 from amani.errors import CsrfFailed, EmailNotVerified
+from observability.telemetry.request import telemetry_of
 
 
 class SessionToken(APIKeyHeader):
@@ -31,7 +32,7 @@ class SessionToken(APIKeyHeader):
             return None
         user, request.session = found
         request.user = user
-        request.__dict__["_cached_user"] = user  # where the access line and Sentry look
+        telemetry_of(request).user = user
         return admitted(request, user)
 
 

@@ -12,6 +12,7 @@ from django.test import Client
 from accounts.models import User
 from amani.api import api as ninja_api
 from amani.tests.people import ME, PASSWORD, Api, make_person, token_of
+from observability.telemetry.request import telemetry_of
 
 pytestmark = pytest.mark.django_db
 ANY_ID = "00000000-0000-4000-8000-000000000000"
@@ -159,4 +160,4 @@ def test_answers_about_a_person_are_kept_nowhere() -> None:
 def test_the_access_line_names_the_user(caplog: pytest.LogCaptureFixture) -> None:
     person = make_person()
     request: Any = Client().get(ME, headers={"X-Session-Token": token_of(person)}).wsgi_request
-    assert request.__dict__["_cached_user"] == person
+    assert telemetry_of(request).user == person

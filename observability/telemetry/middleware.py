@@ -152,11 +152,9 @@ def write_access_line(request: HttpRequest, status: int, identifier: str, starte
         "request_id": identifier,
         "remote_address": request.META.get("REMOTE_ADDR") or "",
     }
-    trace = telemetry_of(request).trace
-    if trace is not None:
-        fields["trace_id"], fields["span_id"], fields["sampled"] = trace
-    # `request.user` would read the session from the database if no view has done so.
-    user = request.__dict__.get("_cached_user")
-    if user is not None and user.is_authenticated:
-        fields["user_id"] = user.pk
+    telemetry = telemetry_of(request)
+    if telemetry.trace is not None:
+        fields["trace_id"], fields["span_id"], fields["sampled"] = telemetry.trace
+    if telemetry.user is not None:
+        fields["user_id"] = telemetry.user.pk
     access_logger.handle(AccessRecord(fields))

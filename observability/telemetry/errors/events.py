@@ -140,8 +140,8 @@ def about_request(request: HttpRequest) -> Event:
         "trace": telemetry_of(request).trace,
         "tags": {"endpoint": endpoint},
     }
-    user = request.__dict__.get("_cached_user")  # `request.user` might ask the database
-    if user is not None and user.is_authenticated:
+    user = telemetry_of(request).user
+    if user is not None:
         about["user"] = about_user(user)
     return about
 

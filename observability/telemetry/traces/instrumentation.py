@@ -50,9 +50,8 @@ def complete_span(span: Span, instrumented: InstrumentedRequest, _response: Http
         path = f"/{route.removeprefix('^')}"
         span.set_attribute("http.route", path)
         span.update_name(f"{span.name.partition(' ')[0]} {path}")
-    exception = telemetry_of(request).exception
-    if exception is not None:
-        span.set_attribute("error.type", type(exception).__qualname__)
-    user = request.__dict__.get("_cached_user")  # `request.user` might ask the database
-    if user is not None and user.is_authenticated:
-        span.set_attribute("user.id", str(user.pk))
+    telemetry = telemetry_of(request)
+    if telemetry.exception is not None:
+        span.set_attribute("error.type", type(telemetry.exception).__qualname__)
+    if telemetry.user is not None:
+        span.set_attribute("user.id", str(telemetry.user.pk))
