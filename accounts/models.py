@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
 from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
+from django_prometheus.models import ExportModelOperationsMixin
 
 from accounts.passwords import normalised
 from core.leases import LeasedWork
@@ -31,7 +32,15 @@ class UserManager(BaseUserManager["User"]):
         return self.get(email=(username or "").strip().lower())
 
 
-class User(AbstractBaseUser, PermissionsMixin):
+if TYPE_CHECKING:  # mypy would allow every attribute on a model with a base that a call returns
+
+    class CountedUser:
+        pass
+else:
+    CountedUser = ExportModelOperationsMixin("accounts.user")
+
+
+class User(CountedUser, AbstractBaseUser, PermissionsMixin):
     """An account. The e-mail address is the login name."""
 
     email = models.EmailField("e-mail address", unique=True)

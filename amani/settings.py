@@ -132,7 +132,8 @@ INSTALLED_APPS = [
     "pgtrigger",
     "accounts",
     "kyc",
-    "observability",
+    "observability",  # before django_prometheus, whose metrics are kept as observability says
+    "django_prometheus",
     "amani",
 ]
 

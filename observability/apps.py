@@ -3,6 +3,8 @@ from typing import Any
 from django.apps import AppConfig
 from django.db.models.signals import post_migrate
 
+import observability.telemetry.metrics  # noqa: F401  (before django_prometheus declares its metrics)
+
 
 class ObservabilityConfig(AppConfig):
     name = "observability"

@@ -1,168 +1,54 @@
-"""Every metric of this app, declared once, with the functions that record it.
+"""The metrics of Amani's operation, declared once, with the functions that record them.
 
-Call sites pass domain values and never see labels. Labels are closed sets, so that no visitor can add
-series: `endpoint` is a route template, `method` one of HTTP's, and what is neither is "unmatched" and
-"OTHER". The children of closed sets are made at import: zero is shown as zero. docs/metrics.md says what
-each metric is for.
+Call sites pass domain values and never see labels. Labels are closed sets whose children are made at import:
+zero is shown as zero. docs/metrics.md says what each metric is for. Those of HTTP requests are in
+telemetry/metrics/requests.py; other apps declare theirs with the functions in `__all__`.
 """
 
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
-
-from django_prometheus.middleware import Metrics
-from prometheus_client import CollectorRegistry
-from prometheus_client.metrics import MetricWrapperBase
 
 from core.sqlstates import Reason, outage_of
 from observability.notifiers import registry
-from observability.telemetry.metrics.values import SHARED_MODE, Counter, Gauge, Histogram
+from observability.telemetry.metrics import models, requests
+from observability.telemetry.metrics.declare import (
+    REGISTRY,
+    children,
+    counter,
+    grid,
+    histogram,
+    live_gauge,
+    snapshot_gauge,
+)
+from observability.telemetry.metrics.requests import METHODS
 
-REGISTRY = CollectorRegistry(auto_describe=True)
-
-Metric = TypeVar("Metric", bound=MetricWrapperBase)
+__all__ = [
+    "METHODS",
+    "REGISTRY",
+    "children",
+    "counter",
+    "grid",
+    "histogram",
+    "models",
+    "requests",
+    "snapshot_gauge",
+]
 
 ROLES = ("web", "worker", "beat")
 SEVERITIES = ("critical", "error", "warning", "info")
 CHANNELS = tuple(registry.NOTIFIERS)
-METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 OPERATIONS = ("SELECT", "INSERT", "UPDATE", "DELETE", "OTHER")
 TASK_OUTCOMES = ("success", "failure", "retry", "outage")
-MAXIMUM_ERROR_TYPES = 100
 
-# Most answers take between 1 and 10 ms, where django-prometheus has no bucket at all.
-REQUEST_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 QUERY_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 ATTEMPT_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15)
 LATENCY_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900, 3600)
 TASK_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
-
-class HttpMetrics(Metrics):
-    """django-prometheus' metrics of one request, with the runbook's names and without its open label sets.
-
-    The base class's own twenty metrics are not registered: their transport, template, charset and body-size
-    series double the scrape and nobody asked for them.
-    """
-
-    _instance = None  # the base class caches on whichever class asked first
-
-    def register_metric(
-        self,
-        metric_cls: type[Metric],
-        name: str,
-        documentation: str,
-        labelnames: Iterable[str] = (),
-        **options: Any,
-    ) -> Metric:
-        return metric_cls(name, documentation, labelnames, registry=REGISTRY, **options)
-
-    def register(self) -> None:
-        self.requests_total = self.register_metric(
-            Counter,
-            "http_requests_total",
-            "HTTP requests answered, by method, route template and status.",
-            ["method", "endpoint", "status"],
-        )
-        self.request_duration = self.register_metric(
-            Histogram,
-            "http_request_duration_seconds",
-            "Time from a request's arrival to the end of its answer, streamed bodies included, in seconds.",
-            ["method", "endpoint"],
-            buckets=REQUEST_BUCKETS,
-        )
-        self.in_progress = self.register_metric(
-            Gauge,
-            "http_requests_in_progress",
-            "HTTP requests being answered now.",
-            multiprocess_mode="livesum",
-        )
-        self.errors_total = self.register_metric(
-            Counter,
-            "errors_total",
-            "Unhandled exceptions, by class and route template.",
-            ["error_type", "endpoint"],
-        )
-
-
-HTTP: HttpMetrics = HttpMetrics.get_instance()
-
-
-def counter(name: str, documentation: str, *labels: str) -> Counter:
-    return Counter(name, documentation, labels, registry=REGISTRY)
-
-
-def histogram(name: str, documentation: str, *labels: str, buckets: tuple[float, ...]) -> Histogram:
-    return Histogram(name, documentation, labels, registry=REGISTRY, buckets=buckets)
-
-
-def snapshot_gauge(name: str, documentation: str, *labels: str) -> Gauge:
-    """A gauge that any process may set for all of them; the newest setting is what a scrape shows."""
-    return Gauge(name, documentation, labels, registry=REGISTRY, multiprocess_mode=SHARED_MODE)
-
-
-def children(metric: Metric, labels: Iterable[str]) -> dict[str, Metric]:
-    return {label: metric.labels(label) for label in labels}
-
-
-def grid(metric: Metric, first: Iterable[str], second: Iterable[str]) -> dict[tuple[str, str], Metric]:
-    seconds = tuple(second)
-    return {(one, two): metric.labels(one, two) for one in first for two in seconds}
-
-
-# --- Requests ---
-
-requests_by_label: dict[tuple[str | None, str | None, int], Counter] = {}
-durations_by_label: dict[tuple[str | None, str | None], Histogram] = {}
-
-
-def endpoint_label(route: str | None) -> str:
-    return "unmatched" if route is None else "/" + route.removeprefix("^")
-
-
-def request_counter(method: str | None, route: str | None, status: int) -> Counter:
-    """The child for an answer, on its first use; `requests_by_label` has it from then on.
-
-    Odd methods share one child and get no entry in the dictionary, which would grow with them.
-    """
-    child: Counter
-    if method in METHODS:
-        child = HTTP.requests_total.labels(method, endpoint_label(route), str(status))
-        requests_by_label[method, route, status] = child
-    else:
-        child = HTTP.requests_total.labels("OTHER", endpoint_label(route), str(status))
-    return child
-
-
-def request_histogram(method: str | None, route: str | None) -> Histogram:
-    """As `request_counter`, for `durations_by_label`."""
-    child: Histogram
-    if method in METHODS:
-        child = HTTP.request_duration.labels(method, endpoint_label(route))
-        durations_by_label[method, route] = child
-    else:
-        child = HTTP.request_duration.labels("OTHER", endpoint_label(route))
-    return child
-
-
-error_types: set[str] = set()
-
-
-def record_error(exception: BaseException, route: str | None, exemplar: dict[str, str] | None = None) -> None:
-    name = type(exception).__name__
-    if name not in error_types and len(error_types) >= MAXIMUM_ERROR_TYPES:
-        name = "other"  # a library that makes classes at run time must not make series
-    error_types.add(name)
-    HTTP.errors_total.labels(name, endpoint_label(route)).inc(1, exemplar)
-
-
 # --- Database ---
 
-db_connections_active = Gauge(
-    "db_connections_active",
-    "Open connections to the database, all processes.",
-    registry=REGISTRY,
-    multiprocess_mode="livesum",
+db_connections_active = live_gauge(
+    "db_connections_active", "Open connections to the database, all processes."
 )
 db_query_duration_seconds = histogram(
     "db_query_duration_seconds",
@@ -187,12 +73,6 @@ def record_database_outage(error: BaseException | None) -> None:
     if outage is not None:
         database_outages[outage.reason].inc()
 
-
-# --- Business, recorded by the apps that own the facts ---
-
-escrow_transactions_total = counter(
-    "escrow_transactions_total", "Escrow transactions, by type and status.", "type", "status"
-)
 
 # --- Alerts: intake ---
 

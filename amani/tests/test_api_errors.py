@@ -230,12 +230,12 @@ def test_what_a_view_raises_becomes_a_problem_and_tells_no_internals(
 
 
 def test_an_unhandled_error_is_counted(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    from observability.metrics import HTTP
+    from observability.telemetry.metrics.requests import errors_total
 
     def fail(**_: Any) -> None:
         raise ZeroDivisionError
 
-    child = HTTP.errors_total.labels("ZeroDivisionError", "/api/v1/me")
+    child = errors_total.labels("ZeroDivisionError", "/api/v1/me")
     before = child._value.get()
     monkeypatch.setattr("accounts.api.update_profile", fail)
     assert api("PATCH", ME, {"full_name": "Ada"}).status_code == 500

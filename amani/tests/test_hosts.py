@@ -12,8 +12,8 @@ from django.test import Client
 
 from accounts.tests.devices import make_person
 from amani.hosts import FOR_ANY_HOST, HostRefused
-from observability.metrics import requests_by_label
 from observability.models import Receipt
+from observability.telemetry.metrics.requests import requests_by_label
 from observability.tests.payloads import alert, body
 
 pytestmark = pytest.mark.django_db

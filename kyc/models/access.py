@@ -8,9 +8,10 @@ from django.db import models
 from django.utils import timezone
 
 from kyc.models.cases import Case
+from kyc.models.counted import CountedNumberAccess
 
 
-class NumberAccess(models.Model):
+class NumberAccess(CountedNumberAccess, models.Model):
     """One display of a number, stored before it is shown; the database refuses UPDATE and DELETE."""
 
     case = models.ForeignKey(Case, on_delete=models.PROTECT, related_name="number_accesses")

@@ -10,6 +10,7 @@ from django.db import models
 from django.utils import timezone
 
 from core.states import StateEvent
+from kyc.models.counted import CountedCase, CountedCaseEvent
 
 
 class State(models.TextChoices):
@@ -55,7 +56,7 @@ BY_PEOPLE = tuple(code for code in RejectionReason if code != RejectionReason.PR
 FRAUD = (RejectionReason.SUSPECTED_FRAUD, RejectionReason.DUPLICATE)
 
 
-class Case(models.Model):
+class Case(CountedCase, models.Model):
     """Its state changes only through kyc/cases/services.py, along the table in kyc/cases/states.py."""
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
@@ -171,7 +172,7 @@ class Case(models.Model):
         return f"Case {self.pk}"
 
 
-class CaseEvent(StateEvent):
+class CaseEvent(CountedCaseEvent, StateEvent):
     """Who did what to a case, and why. Appended, never changed: the database refuses UPDATE and DELETE."""
 
     case = models.ForeignKey(Case, on_delete=models.PROTECT, related_name="events")

@@ -10,6 +10,7 @@ from django.db import models
 from django.utils import timezone
 
 from kyc.models.cases import Case
+from kyc.models.counted import CountedDocumentAccess
 
 
 class Side(models.TextChoices):
@@ -72,7 +73,7 @@ class Document(models.Model):
         return f"{self.get_side_display()} of {self.case_id}"
 
 
-class DocumentAccess(models.Model):
+class DocumentAccess(CountedDocumentAccess, models.Model):
     """One display of an image, stored before it is shown; the database refuses UPDATE and DELETE."""
 
     document = models.ForeignKey(Document, on_delete=models.PROTECT, related_name="accesses")

@@ -7,6 +7,8 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
+from kyc.models.counted import CountedLimitRule
+
 
 class LimitKind(models.TextChoices):
     SINGLE = "single", "one payment"
@@ -15,7 +17,7 @@ class LimitKind(models.TextChoices):
     BALANCE = "balance", "held at one time"
 
 
-class LimitRule(models.Model):
+class LimitRule(CountedLimitRule, models.Model):
     """A limit that is valid from a time on. Rows are added and never changed, so the history is complete."""
 
     tier = models.PositiveSmallIntegerField()

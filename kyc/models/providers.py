@@ -10,9 +10,10 @@ from django.utils import timezone
 from core.leases import LeasedWork
 from core.webhooks import Evidence
 from kyc.models.cases import Case
+from kyc.models.counted import CountedCheck, CountedProviderEvent
 
 
-class Check(LeasedWork):
+class Check(CountedCheck, LeasedWork):
     """An outbox row: one submission of a case to a provider, stored before the request is sent."""
 
     class State(models.TextChoices):
@@ -64,7 +65,7 @@ class Check(LeasedWork):
         return f"{self.provider} on {self.case_id}"
 
 
-class ProviderEvent(Evidence):
+class ProviderEvent(CountedProviderEvent, Evidence):
     """A received callback with its unchanged body, stored before it is processed.
 
     Some callbacks with a wrong signature are stored too. The body has names and photographs, so it is

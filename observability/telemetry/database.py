@@ -1,10 +1,8 @@
 """What is done around each statement and connection: measuring them, and dropping those that refuse.
 
-Metrics are the time of each statement, and the connections that are really open.
-
-django-prometheus wraps the cursor class: it misses what `QuerySet.iterator()` reads through a server-side
-cursor, and takes a pool's checkouts for new connections. An execute wrapper sees every statement, and
-connections are counted from the driver's own objects.
+Metrics are the time of each statement, and the connections that are open. An execute wrapper sees every
+statement, also those of `QuerySet.iterator()` through a server-side cursor, and connections are counted from
+the driver's own objects, since a pool's checkouts are not new ones.
 
 A session keeps what was true of the server when it began: whether it may write, and that it may stay. One
 on which a statement was refused for such a reason (core/sqlstates.py) is closed at once, so that
@@ -14,6 +12,7 @@ whatever comes next in this thread has a new one.
 import os
 import weakref
 from collections.abc import Callable
+from threading import Lock
 from time import monotonic, perf_counter, time_ns
 from typing import Any
 
@@ -21,6 +20,7 @@ from django.db import Error as DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 from opentelemetry.trace import get_current_span
+from prometheus_client import Histogram
 from psycopg import Connection
 
 from core.request_id import request_id
@@ -28,12 +28,42 @@ from core.sqlstates import outage_of
 from observability import tracing
 from observability.metrics import db_connections_active, query_durations
 from observability.telemetry.errors.trail import SIZE, trail
-from observability.telemetry.metrics.values import Histogram
+from observability.telemetry.processes import clock
 from observability.telemetry.traces.current import exemplar
 from observability.telemetry.traces.statements import add_statement_span
 
 other_durations = query_durations["OTHER"]
-counted_connections: weakref.WeakSet[Connection[Any]] = weakref.WeakSet()
+
+
+class OpenConnections:
+    """The driver's connections that are open in this process, and the gauge that shows how many they are."""
+
+    def __init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """A forked child does not use its parent's connections, nor a lock that its parent may hold."""
+        self.lock = Lock()
+        self.connections: weakref.WeakSet[Connection[Any]] = weakref.WeakSet()
+
+    def add(self, connection: Connection[Any]) -> None:
+        self.connections.add(connection)
+        self.show()
+
+    def discard(self, connection: Connection[Any]) -> None:
+        self.connections.discard(connection)
+        self.show()
+
+    def show(self) -> None:
+        """Sets the gauge. No finalizer calls it, since none may change a metric (see metrics/storage.py): a
+        connection that was garbage collected is missing in the set, and within a second in the gauge."""
+        with self.lock:
+            db_connections_active.set(len(self.connections))
+
+
+open_connections = OpenConnections()
+os.register_at_fork(after_in_child=open_connections.restart)
+clock.each_second.append(open_connections.show)
 
 
 def connect() -> None:
@@ -48,7 +78,7 @@ def measure_connection(connection: BaseDatabaseWrapper, **_: object) -> None:
     driver_connection = connection.connection
     if not isinstance(driver_connection, Connection):
         return
-    if driver_connection not in counted_connections:
+    if driver_connection not in open_connections.connections:
         count_connection(driver_connection)
     if refuses_writes(driver_connection):
         # For this request or task only, as with CONN_MAX_AGE=0: the next one looks again.
@@ -133,27 +163,18 @@ def durations_of(sql: object) -> Histogram:
 def count_connection(connection: Connection[Any]) -> None:
     """Counts `connection` until it is closed or garbage collected, whichever comes first.
 
-    With a pool this runs again at each checkout, which `counted_connections` keeps from counting twice; a
-    spare connection of a pool counts from its first use.
+    With a pool this runs again at each checkout; a spare connection of a pool counts from its first use.
     """
-    counted_connections.add(connection)
-    db_connections_active.inc()
-    uncount = weakref.finalize(connection, forget_connection, os.getpid())
-    uncount.atexit = False
+    open_connections.add(connection)
     reference = weakref.ref(connection)  # a strong one would keep the connection alive in a cycle
 
     def close() -> None:
         closing = reference()
+        if closing is None:
+            return
         try:
-            if closing is not None:
-                type(closing).close(closing)
+            type(closing).close(closing)
         finally:
-            uncount()
+            open_connections.discard(closing)
 
     connection.close = close  # type: ignore[method-assign]  # psycopg has no hook for it
-
-
-def forget_connection(process_id: int) -> None:
-    """A forked child drops connections that its parent counted."""
-    if os.getpid() == process_id:
-        db_connections_active.dec()

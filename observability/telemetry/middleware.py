@@ -12,20 +12,19 @@ from typing import Any
 from django.core.signals import got_request_exception, request_finished
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
-from django_prometheus.middleware import PrometheusBeforeMiddleware
 
 from core.request_id import choose_request_id, request_id
-from observability.metrics import (
-    HttpMetrics,
+from observability.metrics import record_database_outage
+from observability.telemetry.errors.trail import trail
+from observability.telemetry.logs.formatting import AccessRecord, access_logger
+from observability.telemetry.metrics.requests import (
     durations_by_label,
-    record_database_outage,
+    http_requests_in_progress,
     record_error,
     request_counter,
     request_histogram,
     requests_by_label,
 )
-from observability.telemetry.errors.trail import trail
-from observability.telemetry.logs.formatting import AccessRecord, access_logger
 from observability.telemetry.processes import clock
 from observability.telemetry.request import telemetry_of
 
@@ -45,33 +44,22 @@ def route_of(request: HttpRequest) -> str | None:
     return match.route if match is not None else None
 
 
-class MetricsMiddleware(PrometheusBeforeMiddleware):
-    """django-prometheus' outermost middleware, with these defects repaired:
+class MetricsMiddleware:
+    """Counts and times each request once, by route template, when its answer has ended.
 
-    * its metrics were taken by two middlewares and a view hook with eight label look-ups; here by one
-      `__call__` with children from a dictionary;
-    * a view that raises was observed twice, here once, as the 500 that the visitor gets;
-    * odd methods became labels, here they are "OTHER";
-    * a garbage Content-Length raised in the metrics code, here nothing parses it;
-    * a streamed body was observed when its headers were ready, here at its end;
-    * Http404 and refusals counted as exceptions, here only what Django reports as unhandled does;
-    * there was no gauge of requests in progress.
+    A view that raises counts as the 500 that the visitor gets, and a streamed body is timed to its end.
     """
 
-    metrics_cls = HttpMetrics
-    async_capable = False
-
     def __init__(self, get_response: GetResponse) -> None:
-        super().__init__(get_response)
-        self.in_progress = self.metrics.in_progress
-        got_request_exception.connect(count_exception, dispatch_uid="observability.telemetry.middleware")
+        self.get_response = get_response
+        got_request_exception.connect(count_exception, dispatch_uid="observability.middleware")
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         started = perf_counter()
-        self.in_progress.inc()
+        http_requests_in_progress.inc()
         try:
-            response: HttpResponseBase = self.get_response(request)
-        except BaseException:  # with DEBUG_PROPAGATE_EXCEPTIONS, or a worker that is told to exit
+            response = self.get_response(request)
+        except BaseException:  # with DEBUG_PROPAGATE_EXCEPTIONS, or a worker that has to exit
             self.finish(request, 500, started)
             raise
         if response.streaming:
@@ -82,7 +70,7 @@ class MetricsMiddleware(PrometheusBeforeMiddleware):
 
     def finish(self, request: HttpRequest, status: int, started: float) -> None:
         now = perf_counter()
-        self.in_progress.dec()
+        http_requests_in_progress.dec()
         match = request.resolver_match
         route = match.route if match is not None else None
         method = request.method

@@ -6,17 +6,19 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from traceback import format_exception
 from types import TracebackType
 
 from django.conf import settings
+from prometheus_client import Counter
 
 from core.scrubbing import scrub_text
 from observability import sentry, tracing
 from observability.metrics import process_cpu_seconds
 from observability.telemetry.metrics.slots import take_slot
-from observability.telemetry.metrics.values import Counter, store
+from observability.telemetry.metrics.storage import store
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +28,9 @@ EXIT_SECONDS = 0.8
 
 
 class ProcessClock:
-    """Adds the processor time of this process to the counter of its role, at most once a second.
+    """Brings up to date, at most once a second, what no event of its own counts.
+
+    That is the processor time of this process, in the counter of its role, and what `each_second` does.
 
     If the scrape read /proc instead, the sum would fall whenever a worker is recycled. Prometheus takes a
     falling counter for a restart, so the next rate would be thousands of seconds too high.
@@ -36,6 +40,7 @@ class ProcessClock:
         self.counter: Counter | None = process_cpu_seconds["web"]
         self.counted = 0.0
         self.due = 0.0  # on the clock of time.perf_counter()
+        self.each_second: list[Callable[[], None]] = []
 
     def count(self) -> None:
         used = time.process_time()
@@ -43,6 +48,8 @@ class ProcessClock:
             self.counter.inc(used - self.counted)
         self.counted = used
         self.due = time.perf_counter() + 1.0
+        for update in self.each_second:
+            update()
 
     def count_if_due(self) -> None:
         if time.perf_counter() > self.due:

@@ -4,13 +4,9 @@ import struct
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from prometheus_client.metrics_core import Metric
 from prometheus_client.mmap_dict import mmap_key
-from prometheus_client.multiprocess import MultiProcessCollector
-from prometheus_client.registry import Collector
 
-from observability.telemetry.metrics.values import HEADER_BYTES, padding
-
+HEADER_BYTES = 8
 BOUNDS = ("0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1.0", "2.5", "5.0", "10.0", "30.0", "+Inf")
 
 Entries = Mapping[str, float]
@@ -21,37 +17,26 @@ def key(metric: str, series: str, documentation: str = "A help.", **labels: str)
 
 
 def histogram_entries(metric: str, counts: Iterable[float], total: float, **labels: str) -> Entries:
-    """The keys of one child in the order in which `values.Histogram` makes them."""
+    """The keys of one child in the order in which prometheus_client makes them."""
     entries = {key(metric, f"{metric}_sum", **labels): total}
     for bound, count in zip(BOUNDS, counts, strict=False):
         entries[key(metric, f"{metric}_bucket", **labels, le=bound)] = count
     return entries
 
 
-def write_file(path: Path, entries: Entries) -> Path:
-    body = b"".join(entry(name.encode(), value) for name, value in entries.items())
+def write_file(path: Path, entries: Entries, timestamp: float = 0.0) -> Path:
+    body = b"".join(entry(name.encode(), value, timestamp) for name, value in entries.items())
     path.write_bytes(struct.pack("=i4x", HEADER_BYTES + len(body)) + body + bytes(512))
     return path
 
 
-def entry(name: bytes, value: float) -> bytes:
-    padded = name + b" " * padding(len(name))
-    return struct.pack(f"=i{len(padded)}sdd", len(name), padded, value, 0.0)
+def entry(name: bytes, value: float, timestamp: float) -> bytes:
+    padded = name + b" " * (8 - (len(name) + 4) % 8)
+    return struct.pack(f"=i{len(padded)}sdd", len(name), padded, value, timestamp)
 
 
-class Upstream(Collector):
-    """What prometheus_client's own collector says of the same files."""
-
-    def __init__(self, paths: Iterable[Path]) -> None:
-        self.paths = [str(path) for path in paths]
-
-    def collect(self) -> Iterable[Metric]:
-        metrics: Iterable[Metric] = MultiProcessCollector.merge(self.paths)  # type: ignore[no-untyped-call]
-        return metrics
-
-
-def write_processes(folder: Path, processes: int, samples: int) -> list[Path]:
-    """Files of `processes` dead processes with `samples` series each, four fifths of them of histograms."""
+def write_processes(folder: Path, processes: Iterable[str], samples: int) -> list[Path]:
+    """Files of `processes` (slots or process ids) with `samples` series each, four fifths of histograms."""
     children = samples * 4 // 5 // (len(BOUNDS) + 1)
     histograms: dict[str, float] = {}
     for number in range(children):
@@ -62,8 +47,8 @@ def write_processes(folder: Path, processes: int, samples: int) -> list[Path]:
         for number in range(samples - len(histograms))
     }
     kinds = {"counter": counters, "histogram": histograms}
-    return sorted(
-        write_file(folder / f"{kind}_web-{process}.db", entries)
+    return [
+        write_file(folder / f"{kind}_{process}.db", entries)
+        for process in processes
         for kind, entries in kinds.items()
-        for process in range(processes)
-    )
+    ]

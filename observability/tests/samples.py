@@ -6,8 +6,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics import parser
 
 from observability.metrics import REGISTRY
-from observability.telemetry.metrics.exposition import write_metrics
-from observability.telemetry.metrics.formats import OPENMETRICS
+from observability.telemetry.metrics.exposition import OPENMETRICS, write_metrics
 
 
 def sample(name: str, **labels: str) -> float:

@@ -1,4 +1,4 @@
-"""HTTP metrics, and the absence of django-prometheus' defects D1 to D4 and D8."""
+"""HTTP metrics: what is counted, once, and under which labels."""
 
 import json
 import logging
@@ -8,8 +8,8 @@ import pytest
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.test import Client, RequestFactory
 
-from observability import metrics
 from observability.telemetry.logs.formatting import Formatter
+from observability.telemetry.metrics import requests
 from observability.telemetry.middleware import MetricsMiddleware
 from observability.tests.samples import Change, count_series, sample
 
@@ -40,7 +40,7 @@ def test_endpoint_is_the_template_and_never_the_path(client: Client) -> None:
     assert answered() == 2
 
 
-def test_d1_a_view_that_raises_is_observed_once(client: Client) -> None:
+def test_a_view_that_raises_is_observed_once(client: Client) -> None:
     answered = Change("http_requests_total", method="GET", endpoint="/broken", status="500")
     observed = Change(DURATIONS, method="GET", endpoint="/broken")
     failed = Change("errors_total", error_type="BrokenViewError", endpoint="/broken")
@@ -49,7 +49,7 @@ def test_d1_a_view_that_raises_is_observed_once(client: Client) -> None:
     assert sample("http_requests_in_progress") == 0
 
 
-def test_d1_an_exception_that_passes_the_middleware_is_observed_once_and_passed_on() -> None:
+def test_an_exception_that_passes_the_middleware_is_observed_once_and_passed_on() -> None:
     def get_response(_request: HttpRequest) -> HttpResponse:
         raise SystemExit
 
@@ -60,19 +60,19 @@ def test_d1_an_exception_that_passes_the_middleware_is_observed_once_and_passed_
     assert sample("http_requests_in_progress") == 0
 
 
-def test_d2_a_hundred_odd_methods_make_one_set_of_series(client: Client) -> None:
+def test_a_hundred_odd_methods_make_one_set_of_series(client: Client) -> None:
     client.generic("ODD", "/fine")
     series = count_series()
-    cached = len(metrics.requests_by_label)
+    cached = len(requests.requests_by_label)
     counted = Change("http_requests_total", method="OTHER", endpoint="/fine", status="200")
     for number in range(100):
         client.generic(f"ODD{number}", "/fine")
     assert counted() == 100
     assert count_series() == series
-    assert len(metrics.requests_by_label) == cached
+    assert len(requests.requests_by_label) == cached
 
 
-def test_d2_a_hundred_unknown_paths_and_hosts_make_one_set_of_series(client: Client) -> None:
+def test_a_hundred_unknown_paths_and_hosts_make_one_set_of_series(client: Client) -> None:
     client.get("/unknown")
     client.get("/fine", headers={"host": "unknown.example"})
     series = count_series()
@@ -82,7 +82,7 @@ def test_d2_a_hundred_unknown_paths_and_hosts_make_one_set_of_series(client: Cli
     assert count_series() == series
 
 
-def test_d3_a_garbage_content_length_is_no_error_of_the_metrics(client: Client) -> None:
+def test_a_garbage_content_length_is_no_error_of_the_metrics(client: Client) -> None:
     assert client.get("/fine", CONTENT_LENGTH="garbage").status_code == 200
 
 
@@ -94,7 +94,7 @@ class FakeClock:
         return self.now
 
 
-def test_d4_a_streamed_body_is_timed_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_streamed_body_is_timed_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     fake_clock = FakeClock()
     monkeypatch.setattr("observability.telemetry.middleware.perf_counter", fake_clock)
 
@@ -114,7 +114,7 @@ def test_d4_a_streamed_body_is_timed_to_its_end(monkeypatch: pytest.MonkeyPatch)
     assert sample("http_requests_in_progress") == 0
 
 
-def test_d4_a_client_that_leaves_a_streamed_body_is_observed_once(client: Client) -> None:
+def test_a_client_that_leaves_a_streamed_body_is_observed_once(client: Client) -> None:
     observed = Change(DURATIONS, method="GET", endpoint="/streamed")
     response = client.get("/streamed")
     response.close()
@@ -126,18 +126,18 @@ def test_d4_a_client_that_leaves_a_streamed_body_is_observed_once(client: Client
 @pytest.mark.parametrize(
     ("path", "status"), [("/things/7", 404), ("/unknown", 404), ("/forbidden", 403), ("/unavailable", 503)]
 )
-def test_d8_a_refusal_is_an_answer_and_not_an_exception(client: Client, path: str, status: int) -> None:
+def test_a_refusal_is_an_answer_and_not_an_exception(client: Client, path: str, status: int) -> None:
     errors = count_errors()
     assert client.get(path).status_code == status
     assert count_errors() == errors
 
 
 def count_errors() -> float:
-    (metric,) = metrics.HTTP.errors_total.collect()
+    (metric,) = requests.errors_total.collect()
     return sum(one.value for one in metric.samples)
 
 
-def test_d8_the_gauge_counts_a_request_while_it_is_answered() -> None:
+def test_the_gauge_counts_a_request_while_it_is_answered() -> None:
     seen: list[float] = []
 
     def get_response(_request: HttpRequest) -> HttpResponse:
@@ -150,16 +150,16 @@ def test_d8_the_gauge_counts_a_request_while_it_is_answered() -> None:
 
 
 def test_error_types_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metrics, "error_types", {f"Type{number}" for number in range(100)})
+    monkeypatch.setattr(requests, "error_types", {f"Type{number}" for number in range(100)})
     made_at_run_time = type("MadeAtRunTime", (Exception,), {})
     other = Change("errors_total", error_type="other", endpoint="/fine")
-    metrics.record_error(made_at_run_time(), "fine")
+    requests.record_error(made_at_run_time(), "fine")
     assert other() == 1
     assert sample("errors_total", error_type="MadeAtRunTime", endpoint="/fine") == 0
 
 
 def test_most_answers_fall_between_buckets_below_ten_milliseconds() -> None:
-    assert [bound for bound in metrics.REQUEST_BUCKETS if bound < 0.01] == [0.001, 0.0025, 0.005]
+    assert [bound for bound in requests.REQUEST_BUCKETS if bound < 0.01] == [0.001, 0.0025, 0.005]
 
 
 # --- Request id and access line ---

@@ -12,7 +12,7 @@ import pytest
 
 from observability.telemetry import processes
 from observability.telemetry.metrics.slots import live_slots
-from observability.telemetry.metrics.values import store
+from observability.telemetry.metrics.storage import store
 from observability.telemetry.processes import ProcessClock, claim, clock
 from observability.tests.samples import Change
 

@@ -5,15 +5,23 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from prometheus_client import Counter, Gauge
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from observability.metrics import spans_ended
-from observability.telemetry.metrics.slots import INITIAL_BYTES, counter_file, live_slots, take_slot
-from observability.telemetry.metrics.values import Counter, Gauge, Histogram, MetricFile, Value, store
+from observability.telemetry.metrics.slots import (
+    INITIAL_BYTES,
+    counter_file,
+    is_damaged,
+    live_slots,
+    take_slot,
+)
+from observability.telemetry.metrics.storage import store
 from observability.tests.samples import sample
 
 HOLD = """
@@ -96,7 +104,8 @@ def test_a_forked_child_neither_keeps_nor_counts_in_its_parents_slot(attached: P
     if child == 0:
         counter.inc(100)
         os.write(writer, b"%d %d" % (counter._value.get(), store.slot is None))
-        signal.pause()
+        time.sleep(60)  # until it is killed
+        os._exit(1)
     assert os.read(reader, 20) == b"100 1"
     assert merged(attached, "fork_total") == {(): 5}
     store.release()
@@ -125,8 +134,8 @@ def test_what_was_counted_before_the_slot_is_carried_into_it(tmp_path: Path) -> 
     store.release()
 
 
-def test_a_shared_gauge_shows_the_newest_setting_of_any_process(attached: Path) -> None:
-    gauge = Gauge("shared", "Set by all.", registry=None, multiprocess_mode="max")
+def test_a_snapshot_gauge_shows_the_most_recent_setting_of_any_process(attached: Path) -> None:
+    gauge = Gauge("shared", "Set by all.", registry=None, multiprocess_mode="mostrecent")
     gauge.set(9)
     child = os.fork()
     if child == 0:
@@ -135,50 +144,32 @@ def test_a_shared_gauge_shows_the_newest_setting_of_any_process(attached: Path) 
         os._exit(0)
     os.waitpid(child, 0)
     assert merged(attached, "shared") == {(): 4}
-    assert gauge._value.get() == 4
+    gauge.set(9)
+    assert merged(attached, "shared") == {(): 9}
 
 
-def test_a_shared_gauge_that_was_never_set_is_shown_as_zero(attached: Path) -> None:
-    Gauge("never_set", "Never.", registry=None, multiprocess_mode="max")
-    assert merged(attached, "never_set") == {(): 0}
+def test_the_next_holder_of_a_slot_changes_no_snapshot_gauge(tmp_path: Path) -> None:
+    gauge = Gauge("kept", "Set once.", registry=None, multiprocess_mode="mostrecent")
+    gauge.set(3)  # without a slot: nobody else's
+    store.attach(take_slot(tmp_path, "web"))
+    assert merged(tmp_path, "kept") == {}
+    gauge.set(9)
+    store.release()
+    store.attach(take_slot(tmp_path, "web"))
+    assert merged(tmp_path, "kept") == {(): 9}
+    store.release()
 
 
 def test_a_file_grows_and_keeps_every_value(attached: Path) -> None:
     counter = Counter("grown_total", "Counts.", ["name"], registry=None)
     for number in range(1500):
-        counter.labels(f"{number:060d}").inc(number)
+        counter.labels(f"{number:0160d}").inc(number)
     assert counter_file(attached, "web-0").stat().st_size > INITIAL_BYTES
-    counter.labels(f"{1:060d}").inc()
+    counter.labels(f"{1:0160d}").inc()
     values = merged(attached, "grown_total")
     assert len(values) == 1500
-    assert values[f"{1:060d}",] == 2
-    assert values[f"{1499:060d}",] == 1499
-
-
-@pytest.mark.parametrize("is_attached_before", [True, False])
-def test_readers_see_a_histogram_whole_or_not_at_all(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_attached_before: bool
-) -> None:
-    seen: list[int] = []
-    append = MetricFile.append
-
-    def append_and_look(file: MetricFile, key: bytes) -> None:
-        append(file, key)
-        if b"whole_seconds" in key:
-            seen.append(len(merged(tmp_path, "whole_seconds_bucket")))
-
-    monkeypatch.setattr(MetricFile, "append", append_and_look)
-    before = len(store.values)
-    slot = take_slot(tmp_path, "web")
-    if is_attached_before:
-        store.attach(slot)
-    Histogram("whole_seconds", "Whole.", registry=None, buckets=(1, 2))
-    if not is_attached_before:
-        store.attach(slot)
-    assert seen == [0, 0, 0, 0]  # its sum and three buckets
-    assert len(merged(tmp_path, "whole_seconds_bucket")) == 3
-    store.release()
-    del store.values[before:]
+    assert values[f"{1:0160d}",] == 2
+    assert values[f"{1499:0160d}",] == 1499
 
 
 def test_threads_lose_no_count(attached: Path) -> None:
@@ -196,17 +187,44 @@ def test_threads_lose_no_count(attached: Path) -> None:
     assert merged(attached, "threads_total") == {(): 40_000}
 
 
-def test_a_damaged_file_of_a_former_holder_starts_again(tmp_path: Path) -> None:
-    path = tmp_path / "counter_web-0.db"
-    path.write_bytes(b"\xff\x00\x00\x00" + b"\x07" * (INITIAL_BYTES - 4))
-    file = MetricFile(os.open(path, os.O_RDWR))
-    value = Value("counter", '["x", "x_total", {}, "help"]')
-    file.place(value)
-    file.publish()
-    value.inc(1)
-    assert merged(tmp_path, "x_total") == {(): 1}
-    value.cells, value.index = store.values[0].cells, 0
-    file.close()
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xff\x00\x00\x00" + b"\x07" * 300,  # an entry ends after the end
+        b"\xff\xff\xff\xff" + bytes(300),  # a negative number of used bytes
+        b"\x20\x00\x00\x00" + bytes(300),  # an entry of zeros
+        b"\x03",
+    ],
+)
+@pytest.mark.parametrize("kind", ["counter", "histogram"])
+def test_a_damaged_file_of_a_former_holder_starts_again(tmp_path: Path, kind: str, content: bytes) -> None:
+    counter = Counter("damaged_total", "Counts.", registry=None)
+    path = tmp_path / f"{kind}_web-0.db"
+    path.write_bytes(content)
+    assert is_damaged(path)
+    store.attach(take_slot(tmp_path, "web"))
+    counter.inc()
+    assert not is_damaged(path)
+    assert merged(tmp_path, "damaged_total") == {(): 1}
+    assert live_slots(tmp_path) == {"web-0": os.getpid()}
+    store.release()
+
+
+def test_a_full_disk_is_an_error_when_the_slot_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("observability.telemetry.metrics.slots.allocate", full)
+    with pytest.raises(OSError, match="No space left"):
+        take_slot(tmp_path, "web")
+    assert live_slots(tmp_path) == {}
+
+
+def test_files_have_their_blocks_before_they_are_written(attached: Path) -> None:
+    for path in attached.glob("*.db"):
+        assert path.stat().st_blocks * 512 >= INITIAL_BYTES
 
 
 def test_without_a_slot_the_values_are_this_processs_own() -> None:

@@ -19,8 +19,7 @@ from core.doorbell import Doorbell
 from core.request_id import request_id
 from observability.tasks import deliver_channel
 from observability.telemetry import celery_signals  # noqa: F401  (connects its handlers)
-from observability.telemetry.metrics.exposition import write_metrics
-from observability.telemetry.metrics.formats import OPENMETRICS
+from observability.telemetry.metrics.exposition import OPENMETRICS, write_metrics
 from observability.telemetry.traces import outgoing
 from observability.telemetry.traces.tasks import TracedTask, running
 from observability.tests.recorded import Recording, is_child_of, recording, trace_id_of

@@ -18,12 +18,12 @@ import yaml
 from local import monitoring
 from local.children import Program
 from local.ports import find_free_port
-from observability.metrics import query_durations, record_task, request_counter, request_histogram
+from observability.metrics import query_durations, record_task
 from observability.telemetry.edge import Edge
-from observability.telemetry.metrics.exposition import write_metrics
-from observability.telemetry.metrics.formats import TEXT
+from observability.telemetry.metrics.exposition import TEXT, write_metrics
+from observability.telemetry.metrics.requests import request_counter, request_histogram
 from observability.telemetry.metrics.slots import take_slot
-from observability.telemetry.metrics.values import store
+from observability.telemetry.metrics.storage import store
 from observability.tests.waiting import ANSWER_SECONDS, wait_until
 
 pytestmark = [pytest.mark.stack, pytest.mark.needs("prometheus", "promtool")]

@@ -21,8 +21,8 @@ from django.conf import settings
 from django.http import HttpRequest
 
 from core.request_id import current_request_id
-from observability.metrics import endpoint_label
 from observability.telemetry.errors.trail import Crumb, short_values, trail
+from observability.telemetry.metrics.requests import endpoint_label
 from observability.telemetry.request import telemetry_of
 from observability.telemetry.traces.current import Trace, current_trace
 

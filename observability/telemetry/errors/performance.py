@@ -22,8 +22,8 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from core.request_id import current_request_id
-from observability.metrics import METHODS, endpoint_label
 from observability.telemetry.errors.trail import Crumb, trail
+from observability.telemetry.metrics.requests import METHODS, endpoint_label
 from observability.telemetry.middleware import GetResponse, route_of, when_answered
 from observability.telemetry.traces.current import current_trace
 

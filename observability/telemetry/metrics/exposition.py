@@ -6,19 +6,20 @@ of this process. Nothing here asks the database; scrape.py does, in bounded time
 
 import hmac
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from django.conf import settings
+from prometheus_client import openmetrics
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from observability.metrics import REGISTRY, ROLES
-from observability.telemetry.metrics.exemplars import read_exemplars
-from observability.telemetry.metrics.formats import Format, write_families
-from observability.telemetry.metrics.merge import Merger
+from observability.telemetry.metrics.collecting import read_families
+from observability.telemetry.metrics.exemplars import add_exemplars, read_exemplars
 from observability.telemetry.metrics.slots import live_slots, role_of
 
 # A proxy on this machine would make everybody local, so whoever comes through one shows the token.
@@ -38,7 +39,19 @@ REFUSAL = (
     b"and to requests with the header 'Authorization: Bearer <METRICS_TOKEN>'.\n"
 )
 
-merger = Merger()  # remembers from scrape to scrape what the keys in the files mean
+
+class Format(NamedTuple):
+    """One of prometheus_client's two text formats."""
+
+    content_type: str
+    encode: Callable[[Collector], bytes]
+    has_exemplars: bool
+
+
+TEXT = Format(CONTENT_TYPE_PLAIN_0_0_4, generate_latest, has_exemplars=False)
+OPENMETRICS = Format(
+    openmetrics.exposition.CONTENT_TYPE_LATEST, openmetrics.exposition.generate_latest, has_exemplars=True
+)
 
 
 class Answer(NamedTuple):
@@ -73,29 +86,27 @@ def is_near(environ: Mapping[str, Any]) -> bool:
     return any(address in network for network in settings.METRICS_ALLOWED_NETWORKS)
 
 
-def write_metrics(form: Format, answering: Mapping[str, bool] | None = None) -> bytes:
-    """All metrics of all live and former processes, and what only a scrape knows.
+def choose_format(accept: str) -> Format:
+    """OpenMetrics 1.0 if the header `Accept` names it, else Prometheus' text 0.0.4.
 
-    `answering`: whether each of DEPENDENCIES answers; they are left out where nobody asked.
+    prometheus_client's own `choose_encoder` raises an error for a version that is no number.
+    """
+    for offer in accept.lower().split(","):
+        media_type, *parameters = [part.strip() for part in offer.split(";")]
+        if media_type == "application/openmetrics-text" and "version=0.0.1" not in parameters:
+            return OPENMETRICS
+    return TEXT
+
+
+def write_metrics(form: Format, answering: Mapping[str, bool] | None = None) -> bytes:
+    """All metrics of all live and former processes, and those that are measured at a scrape.
+
+    `answering`: whether each of DEPENDENCIES answers; without it they are left out.
     """
     directory = Path(settings.PROMETHEUS_MULTIPROC_DIR) if settings.PROMETHEUS_MULTIPROC_DIR else None
     if directory is None or not directory.is_dir():
         return form.encode(OneProcess(answering))
-    live = live_slots(directory)
-    merged = merger.merge(files_to_read(directory, live))
-    exemplars = read_exemplars(directory) if form.has_exemplars else {}
-    body = write_families(merged.families, form, exemplars).encode("utf-8", "replace")
-    ours = ScrapeMetrics(live, merged.unreadable, answering)
-    return body + form.encode(ours)  # last, with OpenMetrics' end
-
-
-def files_to_read(directory: Path, live: Mapping[str, int]) -> list[Path]:
-    """The metric files, without the live gauges of processes that are gone."""
-    return [
-        path
-        for path in sorted(directory.glob("*.db"))
-        if not path.name.startswith("gauge_live") or path.stem.rpartition("_")[2] in live
-    ]
+    return form.encode(AllProcesses(directory, answering, has_exemplars=form.has_exemplars))
 
 
 class OneProcess(Collector):
@@ -107,6 +118,23 @@ class OneProcess(Collector):
     def collect(self) -> Iterator[Metric]:
         yield from REGISTRY.collect()
         yield from ScrapeMetrics({"web-0": os.getpid()}, 0, self.answering).collect()
+
+
+class AllProcesses(Collector):
+    """All metrics of the processes that have written to `directory`."""
+
+    def __init__(self, directory: Path, answering: Mapping[str, bool] | None, *, has_exemplars: bool) -> None:
+        self.directory = directory
+        self.answering = answering
+        self.has_exemplars = has_exemplars
+
+    def collect(self) -> Iterator[Metric]:
+        live = live_slots(self.directory)
+        families, unreadable = read_families(self.directory, live)
+        if self.has_exemplars:
+            add_exemplars(families, read_exemplars(self.directory))
+        yield from families
+        yield from ScrapeMetrics(live, unreadable, self.answering).collect()
 
 
 class ScrapeMetrics(Collector):

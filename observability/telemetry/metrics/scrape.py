@@ -15,8 +15,13 @@ from django.http import HttpRequest, HttpResponse
 from prometheus_client.exposition import gzip_accepted
 
 from observability.telemetry.health import broker_probe, database_probe, run_checks
-from observability.telemetry.metrics.exposition import REFUSAL, Answer, may_see_metrics, write_metrics
-from observability.telemetry.metrics.formats import choose_format
+from observability.telemetry.metrics.exposition import (
+    REFUSAL,
+    Answer,
+    choose_format,
+    may_see_metrics,
+    write_metrics,
+)
 from observability.telemetry.processes import clock
 
 CHECKS = {"database": "database", "redis": "broker"}

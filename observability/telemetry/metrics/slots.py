@@ -4,13 +4,14 @@ Every process of Amani takes a slot: `web-0`, `web-1`, `worker-main-0`, `worker-
 always the lowest free number of its role. Its metric files are named by the slot and are continued by the
 next holder, so that recycled workers neither lose counts nor add files.
 
-A slot is held by an flock on its counter file. The kernel lets go of it however the process ends, also by
-SIGKILL and also when its parent died first, so nobody has to clean up: whoever takes the slot next deletes
-the gauges of the dead holder, and until then a scrape leaves them out. The holder's process id stands in
-four bytes of the counter file's header that prometheus_client leaves unused.
+A slot is held by an flock on its counter file. The kernel releases the lock however the process ends, also
+by SIGKILL and also when its parent ended first, so no hook has to run: the next holder deletes the live
+gauges of the last one, and until then a scrape leaves them out. The holder's process id is in four bytes of
+the counter file's header that prometheus_client leaves unused.
 """
 
 import fcntl
+import json
 import os
 import struct
 from collections.abc import Iterator
@@ -18,14 +19,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-INITIAL_BYTES = 1 << 16
+from prometheus_client.mmap_dict import MmapedDict
+
+INITIAL_BYTES = 1 << 18  # room for about 1,000 series
+HEADER = struct.Struct("=i4x")  # the bytes used; 0 in a new file
 PROCESS_ID = struct.Struct("=4xi")
 DIRECTORY_LOCK = "slots.lock"
 
 
 @dataclass(frozen=True)
 class Slot:
-    """A slot held by this process. `descriptor` keeps the lock; whoever closes it gives the slot back."""
+    """A slot held by this process. `descriptor` keeps the lock; closing it gives the slot back."""
 
     directory: Path
     name: str
@@ -76,15 +80,45 @@ def lock_file(path: Path) -> int | None:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.fstat(descriptor).st_size == 0:
-            # A full disk is an error here and not a SIGBUS at the first write.
-            allocate(descriptor, 0, INITIAL_BYTES)
+        make_usable(descriptor, path)
     except OSError as error:
         os.close(descriptor)
         if isinstance(error, BlockingIOError):
             return None
         raise
     return descriptor
+
+
+def prepare(path: Path) -> None:
+    """Makes the metric file `path` usable for prometheus_client. Raises OSError when it cannot be."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        make_usable(descriptor, path)
+    finally:
+        os.close(descriptor)
+
+
+def make_usable(descriptor: int, path: Path) -> None:
+    """Empties the file if it is damaged, and gives it all its blocks.
+
+    prometheus_client makes sparse files, where a full disk is a SIGBUS at a write; here it is an OSError now.
+    """
+    if is_damaged(path):
+        os.ftruncate(descriptor, 0)
+    allocate(descriptor, 0, max(os.fstat(descriptor).st_size, INITIAL_BYTES))
+
+
+def is_damaged(path: Path) -> bool:
+    """Whether prometheus_client could not continue the file, e.g. after a crash of the machine."""
+    with path.open("rb") as file:
+        header = file.read(HEADER.size)
+    try:
+        used: int = HEADER.unpack(header)[0]
+        for key, *_ in MmapedDict.read_all_values_from_file(path):  # type: ignore[no-untyped-call]
+            json.loads(key)
+    except (ValueError, RuntimeError, struct.error):
+        return True
+    return used != 0 and used < HEADER.size
 
 
 def allocate(descriptor: int, start: int, count: int) -> None:

@@ -1,0 +1,67 @@
+"""The sum of the metric files of all slots, by prometheus_client's own collector."""
+
+import logging
+import struct
+from collections.abc import Container, Iterable
+from pathlib import Path
+
+from prometheus_client.metrics_core import Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from observability.telemetry.metrics.declare import snapshot_gauges
+
+logger = logging.getLogger(__name__)
+
+# What upstream raises for a damaged file: reading it, unpacking it, parsing JSON, using what was parsed.
+DAMAGE = (OSError, ValueError, TypeError, AttributeError, RuntimeError, struct.error)
+
+reported: set[str] = set()
+
+
+def read_families(directory: Path, live: Container[str]) -> tuple[list[Metric], int]:
+    """The metrics of all files, and how many files were left out as damaged.
+
+    `live`: the slots that are held now; the live gauges of all others are left out.
+    """
+    paths = [str(path) for path in sorted(directory.glob("*.db")) if is_current(path, live)]
+    try:
+        families, unreadable = merge(paths), 0
+    except DAMAGE:
+        readable = [path for path in paths if is_readable(path)]
+        families, unreadable = merge(readable), len(paths) - len(readable)
+    show_unset_gauges(families)
+    return families, unreadable
+
+
+def is_current(path: Path, live: Container[str]) -> bool:
+    return not path.name.startswith("gauge_live") or path.stem.rpartition("_")[2] in live
+
+
+def merge(paths: Iterable[str]) -> list[Metric]:
+    return list(MultiProcessCollector.merge(paths))  # type: ignore[no-untyped-call]  # upstream has no annotation
+
+
+def is_readable(path: str) -> bool:
+    """Whether upstream can read the file. If not, the log says so once, not at every scrape."""
+    try:
+        merge([path])
+    except DAMAGE as error:
+        if path not in reported:
+            reported.add(path)
+            logger.error("metric_file_unreadable", extra={"file": Path(path).name, "reason": str(error)})  # noqa: TRY400
+        return False
+    return True
+
+
+def show_unset_gauges(families: list[Metric]) -> None:
+    """Adds snapshot gauges that no process has set, as 0; upstream leaves them out."""
+    by_name = {family.name: family for family in families}
+    for declared in (family for gauge in snapshot_gauges for family in gauge.collect()):
+        if declared.name not in by_name:
+            by_name[declared.name] = Metric(declared.name, declared.documentation, "gauge")
+            families.append(by_name[declared.name])
+        family = by_name[declared.name]
+        shown = [sample.labels for sample in family.samples]
+        for sample in declared.samples:
+            if sample.labels not in shown:
+                family.add_sample(sample.name, sample.labels, 0.0)
