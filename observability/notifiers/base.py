@@ -60,7 +60,7 @@ class Message:
     kind: Kind
     alerts: tuple[AlertFacts, ...]
     environment: str
-    late: bool = False  # fired and resolved before it could be told
+    resolved_before_notified: bool = False  # it fired and was resolved before a notification was sent
     more: int = 0  # alerts of the same storm that this message does not name
     console_url: str = ""  # for a digest: its alerts' list in Amani's admin
 

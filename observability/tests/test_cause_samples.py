@@ -204,17 +204,17 @@ def test_a_byte_now_and_then_does_not_hold_the_page(prometheus: PrometheusStandI
     ("reply", "problem"),
     [
         (Reply(reset=True), "Prometheus cannot be reached."),
-        (Reply(body="<html>a proxy's page</html>"), "Prometheus gave an answer that makes no sense."),
-        (Reply(body="[" * 100_000), "Prometheus gave an answer that makes no sense."),
-        (Reply(body="9" * 10_000), "Prometheus gave an answer that makes no sense."),
-        (Reply(body="\udcff".encode(errors="surrogateescape").decode("latin-1")), "Prometheus gave an"),
-        (Reply(body=" " * (MOST_BYTES + 1)), "Prometheus's answer is too long."),
-        (Reply(302, "", {"Location": "http://127.0.0.1:1/"}), "Prometheus gave an answer that makes no"),
-        (Reply(400, '{"status":"error","error":"<b>bad</b>"}'), "Prometheus refused the question."),
-        (Reply(503, "[]"), "Prometheus refused the question."),
+        (Reply(body="<html>a proxy's page</html>"), "Prometheus gave a response that is not JSON."),
+        (Reply(body="[" * 100_000), "Prometheus gave a response that is not JSON."),
+        (Reply(body="9" * 10_000), "Prometheus gave a response that is not JSON."),
+        (Reply(body="\udcff".encode(errors="surrogateescape").decode("latin-1")), "Prometheus gave a"),
+        (Reply(body=" " * (MOST_BYTES + 1)), "Prometheus's response is too long."),
+        (Reply(302, "", {"Location": "http://127.0.0.1:1/"}), "Prometheus gave a response that is not JSON"),
+        (Reply(400, '{"status":"error","error":"<b>bad</b>"}'), "Prometheus rejected the query."),
+        (Reply(503, "[]"), "Prometheus rejected the query."),
     ],
 )
-def test_an_answer_that_is_none_is_said_in_our_own_words(
+def test_an_unusable_response_is_explained_in_our_own_words(
     prometheus: PrometheusStandIn, reply: Reply, problem: str
 ) -> None:
     prometheus.replies["query_exemplars"] = reply

@@ -1,1 +1,1 @@
-"""From an alert to its cause: the traces, errors, dashboard and log lines of what it is about."""
+"""Helps to find the cause of an alert: links to traces, errors, dashboards and log lines of its subject."""

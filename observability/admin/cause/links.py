@@ -1,4 +1,4 @@
-"""Addresses of traces, errors, dashboards and log lines, filled in for one alert. Empty where one is off."""
+"""Builds addresses of traces, errors, dashboards and log lines for one alert; "" for a tool that is off."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from observability.models import Episode
 from observability.notifiers.links import safe_url
 
 MOST_TRACES = 20
-# What is worth finding for an alert about slowness; the rules' own limits are a little higher.
+# The shortest duration to search for in an alert about slowness; the limits of the rules are a little higher.
 SLOW = {Kind.REQUESTS: "500ms", Kind.QUERIES: "250ms"}
 
 
@@ -27,7 +27,10 @@ def stamp(moment: datetime) -> str:
 
 
 def trace_search(subject: Subject) -> str:
-    """Jaeger's search page. Its parameters: jaeger-ui, SearchTracePage/SearchForm (times in microseconds)."""
+    """Returns the address of Jaeger's search page.
+
+    Source of its parameters: jaeger-ui, SearchTracePage/SearchForm (times in microseconds).
+    """
     if not settings.TRACING_ENABLED:
         return ""
     parameters = {
@@ -45,7 +48,7 @@ def trace_search(subject: Subject) -> str:
 
 
 def tags_of(subject: Subject) -> dict[str, str]:
-    """Attributes that one span of the traces has, all of them."""
+    """Returns attributes that one span of each trace must have, all of them."""
     tags = {
         "http.route": subject.endpoint if subject.endpoint.startswith("/") else "",  # not "unmatched"
         "http.request.method": subject.method if subject.endpoint else "",
@@ -57,12 +60,15 @@ def tags_of(subject: Subject) -> dict[str, str]:
 
 
 def trace_page(trace_id: str) -> str:
-    """`trace_id` has to be hexadecimal digits."""
+    """Returns the address of a trace. `trace_id` must be hexadecimal digits."""
     return safe_url(f"{settings.JAEGER_URL}/trace/{quote(trace_id, safe='')}")
 
 
 def error_search(subject: Subject) -> str:
-    """Sentry's list of issues. What SENTRY_URL asks for already stays, except for another period."""
+    """Returns the address of Sentry's list of issues.
+
+    Parameters in SENTRY_URL are kept, except its period.
+    """
     if not settings.SENTRY_URL:
         return ""
     own = dict(parse_qsl(settings.SENTRY_URL.partition("?")[2]))
@@ -78,12 +84,12 @@ def error_search(subject: Subject) -> str:
 
 
 def escaped_for_sentry(value: str) -> str:
-    """An asterisk would stand for anything."""
+    """Returns `value` escaped for a quoted term; an asterisk would be a wildcard."""
     return value.replace("\\", "\\\\").replace('"', '\\"').replace("*", "\\*")
 
 
 def dashboard(subject: Subject, episode: Episode) -> str:
-    """The rule's own dashboard, else GRAFANA_URL, at the alert's time."""
+    """Returns the address of the rule's own dashboard, else GRAFANA_URL, at the alert's time."""
     own = safe_url(dashboard_of(episode.annotations))
     address = own or settings.GRAFANA_URL
     if not address:
@@ -95,7 +101,7 @@ def dashboard(subject: Subject, episode: Episode) -> str:
 
 
 def log_search(words: str, start: datetime, end: datetime) -> str:
-    """LOGS_URL with `words` as a quoted phrase, which every log store understands."""
+    """Returns LOGS_URL with `words` as a quoted phrase, which every log store understands."""
     if not settings.LOGS_URL:
         return ""
     escaped = words.replace("\\", "\\\\").replace('"', '\\"')
@@ -113,7 +119,7 @@ def log_search(words: str, start: datetime, end: datetime) -> str:
 
 
 def with_parameters(address: str, parameters: dict[str, str], *, without: str = "") -> str:
-    """`address` with `parameters` in its query; one that is there already is replaced."""
+    """Returns `address` with `parameters` in its query; they replace those of the same name."""
     try:
         parts = urlsplit(address)
     except ValueError:  # a broken IPv6 address in a setting

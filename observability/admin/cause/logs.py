@@ -1,6 +1,6 @@
-"""Commands that find the log lines of an alert or of one request, to be pasted into a shell.
+"""Builds shell commands that find the log lines of an alert or of one request.
 
-Whatever comes from a label is a quoted string of jq or a variable of awk's environment, and the whole is
+A value from a label is a quoted string of jq or a variable in awk's environment, and the whole program is
 quoted for the shell.
 """
 
@@ -23,12 +23,12 @@ LITERAL = re.compile(r"[\w./-]*")  # a route up to its first parameter
 
 
 def phrase_of(subject: Subject) -> str:
-    """What every line that matters has in it."""
+    """Returns a text that every relevant log line contains."""
     return subject.endpoint or subject.task or ("error" if subject.about_errors else "amani.access")
 
 
 def command(subject: Subject) -> str:
-    """Shows the failed or slow requests (for tasks: the warnings and errors) of the alert's time."""
+    """Returns the command that shows failed or slow requests, or warnings of tasks, of the alert's time."""
     program = "worker" if subject.is_of_worker else "web"
     wanted = in_json(subject) if settings.LOG_FORMAT == "json" else in_text(subject)
     if settings.DEBUG:
@@ -38,7 +38,7 @@ def command(subject: Subject) -> str:
 
 
 def request_command(request_id: str, at: datetime) -> str:
-    """Shows every line of one request, whichever process wrote it; empty for what is no request id."""
+    """Returns the command that shows every line of one request, in any process; "" for a malformed id."""
     if not WELL_FORMED.fullmatch(request_id):
         return ""
     if settings.DEBUG:
@@ -69,7 +69,10 @@ def in_json(subject: Subject) -> str:
 
 
 def in_text(subject: Subject) -> str:
-    """The lines of development say only the time of day: `02:14:05 500 GET /path 12.3 ms id`."""
+    """Returns the command for the text format of development: `02:14:05 500 GET /path 12.3 ms id`.
+
+    Its lines have only the time of day.
+    """
     if subject.is_of_worker:
         wanted = f"-F -- {shlex.quote(subject.task)}" if subject.task else r"-E '\[(error|warning)'"
         return f"grep {wanted}"

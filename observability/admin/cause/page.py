@@ -1,4 +1,7 @@
-"""What the alert's page says about its cause: what costs nothing at once, the samples after it."""
+"""Collects what the alert's page shows about its cause.
+
+Links are shown with the page, samples are loaded later.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,8 @@ from observability.models import Episode
 
 
 class Way(NamedTuple):
-    """One way to look. Without an address: the command, or the reason why there is neither."""
+    """One line under "Look for the cause": a link, a command, or in `label` the reason why there is
+    neither."""
 
     icon: str
     name: str
@@ -26,7 +30,7 @@ class Way(NamedTuple):
 
 
 def cause_context(episode: Episode) -> dict[str, Any]:
-    """Asks neither the database nor anybody else."""
+    """Returns the context of the links. It needs no query and no request."""
     subject = subject_of(episode, timezone.now())
     return {
         "window": (subject.start, subject.end),
@@ -64,7 +68,7 @@ def log_lines(subject: Subject) -> Way:
 
 
 def what(subject: Subject) -> str:
-    """`requests to POST /path`, `SELECT statements`, `runs of a.task`, `deliveries to slack`."""
+    """Returns the subject as words: `requests to POST /path`, `SELECT statements`, `runs of a.task`."""
     match subject.kind:
         case Kind.QUERIES:
             return f"{subject.operation} statements".strip()
@@ -77,7 +81,7 @@ def what(subject: Subject) -> str:
 
 
 def samples_context(episode: Episode) -> dict[str, Any]:
-    """Asks Prometheus, for `samples.BUDGET_SECONDS` at most."""
+    """Returns the context of the samples, from Prometheus; takes `samples.BUDGET_SECONDS` at most."""
     subject = subject_of(episode, timezone.now())
     if not settings.TRACING_ENABLED:
         return {"problem": "Tracing is off: TRACING_ENABLED is not set.", "places": [], "samples": []}

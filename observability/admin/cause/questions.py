@@ -1,7 +1,7 @@
-"""What an alert asks Prometheus, in PromQL: which endpoints, and which series have its exemplars.
+"""Builds the PromQL queries for an alert: which endpoints are affected, and which series have exemplars.
 
-An alert about errors asks the counters of what failed, so each sample is a failure, and a rare one is not
-overwritten by what works. An alert about slowness asks the histograms' buckets, which know how long it took.
+An alert about errors uses the counters of failures: so each sample is a failure, and a rare failure is not
+overwritten by a success. An alert about slowness uses the buckets of histograms, which have the duration.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from observability.admin.cause.subject import Kind, Subject
 
 MOST_PLACES = 3
 
-# As in deploy/prometheus/alert_rules.yml: probes, scrapes and the webhook are not what users see.
+# As in deploy/prometheus/alert_rules.yml: without probes, scrapes and the webhook, which users do not see.
 USERS_ONLY = 'endpoint!~"/?(metrics|api/v1/(ping|health|readiness|alerts/webhook))/?"'
 FAILED_ONLY = 'status=~"5.."'
 FAILED_TASKS = 'outcome="failure"'
 FAILED_ATTEMPTS = 'outcome!="delivered"'
-# Buckets that hold what took at least a tenth of a second.
+# Buckets of durations of at least a tenth of a second.
 SLOW_ONLY = r'le=~"0\\.(1|25|5)|[1-9].*|\\+Inf"'
 
 
@@ -34,7 +34,11 @@ class Place(NamedTuple):
 
 
 def failing_query(subject: Subject) -> str:
-    """A counter is born with its first error, which increase() does not see: then its value counts."""
+    """Returns the query for the endpoints with the most failed requests.
+
+    increase() ignores the first value of a series that appears with its first error; there the value itself
+    is used.
+    """
     errors = f"http_requests_total{{{matchers(subject, USERS_ONLY, FAILED_ONLY)}}}"
     window = f"{seconds_of(subject)}s"
     grown = (
@@ -58,7 +62,7 @@ def matchers(subject: Subject, *others: str) -> str:
 
 
 def quoted(value: str) -> str:
-    """A string of PromQL, which has the escapes of JSON's except for surrogate pairs."""
+    """Returns a string literal of PromQL. Its escapes are those of JSON, except for surrogate pairs."""
     return json.dumps(value, ensure_ascii=False)
 
 
@@ -66,7 +70,7 @@ def quoted(value: str) -> str:
 
 
 def exemplar_query(subject: Subject, places: list[Place]) -> str:
-    """Selectors joined by `or`; Prometheus takes the exemplars of each."""
+    """Returns selectors joined by `or`; Prometheus returns the exemplars of each."""
     match subject.kind:
         case Kind.QUERIES:
             return query_selector(subject)
@@ -78,7 +82,10 @@ def exemplar_query(subject: Subject, places: list[Place]) -> str:
 
 
 def query_selector(subject: Subject) -> str:
-    """No counter says which statements failed."""
+    """Returns the selector of statements.
+
+    Also for errors, because no counter has exemplars of failed ones.
+    """
     slow = [] if subject.about_errors else [SLOW_ONLY]
     wanted = matchers(subject, *equal("operation", subject.operation), *slow)
     return f"db_query_duration_seconds_bucket{{{wanted}}}"
@@ -90,7 +97,7 @@ def task_selector(subject: Subject) -> str:
         return f"amani_celery_task_duration_seconds_bucket{{{matchers(subject, *task)}}}"
     if subject.kind is Kind.TASKS:
         return f"amani_celery_tasks_total{{{matchers(subject, *task, FAILED_TASKS)}}}"
-    # The task of an attempt that fails ends well: it has written down when to try again.
+    # The task of a failed attempt ends successfully: it stores when to retry.
     channel = equal("channel", subject.channel)
     return f"amani_alert_delivery_attempts_total{{{matchers(subject, *channel, FAILED_ATTEMPTS)}}}"
 

@@ -1,7 +1,8 @@
-"""The sampled requests behind an alert: exemplars, which Prometheus keeps beside counters and histograms.
+"""Reads the sampled requests behind an alert: exemplars, which Prometheus stores with counters and
+histograms.
 
-An alert about the whole service names no endpoint, so the endpoints that fail most, or are slowest, are asked
-for first.
+An alert about the whole service names no endpoint. For it, the endpoints with the most failures, or the
+slowest ones, are queried first.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ TRACE_ID = re.compile(r"(?!0{32})[0-9a-f]{32}")
 
 
 class Sample(NamedTuple):
-    """Of a bucket: `seconds` it took. Of a counter, which does not know that: how it ended."""
+    """One exemplar. One of a bucket has the duration in `seconds`; one of a counter has `ended` instead."""
 
     trace_id: str
     request_id: str
-    ended: str  # the status of an answer, the outcome of a task or of an attempt to deliver; else ""
+    ended: str  # the status of a response, the outcome of a task or of a delivery attempt; else ""
     seconds: float | None
     at: datetime
     name: str
@@ -40,7 +41,7 @@ class Sample(NamedTuple):
 
 @dataclass
 class Found:
-    """What Prometheus knows; `problem` says why that is not everything."""
+    """What Prometheus returned. `problem` says why something is missing; "" if nothing is."""
 
     places: list[Place] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
@@ -48,7 +49,7 @@ class Found:
 
 
 def look(subject: Subject, budget_seconds: float = BUDGET_SECONDS) -> Found:
-    """Takes no longer than `budget_seconds` and raises nothing."""
+    """Returns the samples for `subject`. Takes no longer than `budget_seconds` and raises nothing."""
     found = Found()
     if subject.kind is Kind.OTHER:
         return found
@@ -93,7 +94,7 @@ def is_name(value: Any) -> bool:
 
 
 def samples_for(subject: Subject, query: str, deadline: Deadline) -> list[Sample]:
-    """At most MOST_SHOWN: the newest of those that failed, or the slowest."""
+    """Returns at most MOST_SHOWN samples: the newest failures, or the slowest requests."""
     start = subject.start.timestamp()
     end = min(subject.end, subject.start + LONGEST_WINDOW).timestamp()
     data = ask("query_exemplars", deadline, query=query, start=f"{start:.3f}", end=f"{end:.3f}")
@@ -111,7 +112,7 @@ def by_duration(sample: Sample) -> float:
 
 
 def read_samples(data: Any, start: float, end: float) -> Iterator[Sample]:
-    """What is an exemplar of a trace, of that time, in whatever Prometheus answered."""
+    """Yields the exemplars of traces between `start` and `end`; ignores anything else in the response."""
     for series in data if isinstance(data, list) else []:
         if not isinstance(series, dict):
             continue
@@ -123,7 +124,7 @@ def read_samples(data: Any, start: float, end: float) -> Iterator[Sample]:
 
 
 def read_sample(exemplar: Any, series: dict[str, Any]) -> Sample | None:
-    """`series` are its labels."""
+    """Returns the sample of an exemplar, or None if it is unusable. `series`: the labels of its series."""
     try:
         labels = exemplar["labels"]
         trace_id, value = labels["trace_id"], float(exemplar["value"])
@@ -148,5 +149,5 @@ def matches(pattern: re.Pattern[str], value: Any) -> bool:
 
 
 def words_of(series: dict[str, Any], *labels: str) -> str:
-    """What the labels say, for people: `POST /path`, `a.task`, `500`."""
+    """Returns the values of the labels as text: `POST /path`, `a.task`, `500`."""
     return " ".join(series[label] for label in labels if is_name(series.get(label)))

@@ -1,8 +1,8 @@
-"""What an alert is about, and when: read from its labels and from the expression of its rule.
+"""Finds out what an alert is about, and its time, from its labels and the expression of its rule.
 
-The rules that ship name no endpoint (they fire for the whole service), so the expression says whether to
-look at requests, queries, tasks or the deliveries of alerts. Labels and expression come from outside: they
-choose, they are never run or shown unescaped.
+The shipped rules name no endpoint (they fire for the whole service), so the expression decides between
+requests, queries, tasks and the deliveries of alerts. Labels and expression are not trusted: they only
+select, and are never executed or shown unescaped.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from observability.models import Episode
 
 BEFORE = timedelta(minutes=5)
 AFTER = timedelta(minutes=1)
-LONGEST = timedelta(hours=6)  # from the start: that is where the cause lies
+LONGEST = timedelta(hours=6)  # counted from the start, where the cause is
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 LONGEST_VALUE = 200
 WEBHOOK = "/api/v1/alerts/webhook"
@@ -31,8 +31,8 @@ class Kind(StrEnum):
     OTHER = "other"
 
 
-# What a rule's name or expression speaks of; the first that is found decides.
-SIGNS = (
+# Patterns in a rule's name or expression; the first that matches decides.
+PATTERNS = (
     (Kind.QUERIES, re.compile(r"db_query_duration")),
     (Kind.TASKS, re.compile(r"amani_celery_")),
     (Kind.DELIVERIES, re.compile(r"amani_alert_(deliver|attempt|undelivered|oldest|channel)")),
@@ -44,7 +44,10 @@ ERRORS = re.compile(r"error|fail|5\.\.", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """`start` and `end` bound where to look. Texts are empty where the alert does not say."""
+    """What an alert is about.
+
+    `start` and `end` limit the search. A text is "" where the alert does not say.
+    """
 
     kind: Kind
     about_errors: bool
@@ -64,14 +67,14 @@ class Subject:
 
 def subject_of(episode: Episode, now: datetime) -> Subject:
     labels = {name: plain(value) for name, value in episode.labels.items()}
-    said = f"{episode.alertname} {unquote_plus(episode.generator_url)}"
+    rule = f"{episode.alertname} {unquote_plus(episode.generator_url)}"
     start, end = window_of(episode, now)
     return Subject(
-        kind=kind_of(labels, said),
-        about_errors=bool(ERRORS.search(said)) or labels.get("status", "").startswith("5"),
+        kind=kind_of(labels, rule),
+        about_errors=bool(ERRORS.search(rule)) or labels.get("status", "").startswith("5"),
         start=start,
         end=end,
-        endpoint=first_of(labels, "endpoint", "path", "handler") or endpoint_in(said),
+        endpoint=first_of(labels, "endpoint", "path", "handler") or endpoint_in(rule),
         method=labels.get("method", ""),
         operation=labels.get("operation", ""),
         task=labels.get("task", ""),
@@ -81,7 +84,7 @@ def subject_of(episode: Episode, now: datetime) -> Subject:
 
 
 def plain(value: str) -> str:
-    """`value`, or nothing when it cannot be the name of an endpoint, a task or a job."""
+    """Returns `value`, or "" when it cannot be the name of an endpoint, a task or a job."""
     return value if len(value) <= LONGEST_VALUE and value.isprintable() else ""
 
 
@@ -89,20 +92,23 @@ def first_of(labels: dict[str, str], *names: str) -> str:
     return next((labels[name] for name in names if labels.get(name)), "")
 
 
-def endpoint_in(said: str) -> str:
-    return WEBHOOK if "amani_alert_webhook" in said else ""
+def endpoint_in(rule: str) -> str:
+    return WEBHOOK if "amani_alert_webhook" in rule else ""
 
 
-def kind_of(labels: dict[str, str], said: str) -> Kind:
+def kind_of(labels: dict[str, str], rule: str) -> Kind:
     if first_of(labels, "endpoint", "path", "handler"):
         return Kind.REQUESTS
     if labels.get("task"):
         return Kind.TASKS
-    return next((kind for kind, sign in SIGNS if sign.search(said)), Kind.OTHER)
+    return next((kind for kind, pattern in PATTERNS if pattern.search(rule)), Kind.OTHER)
 
 
 def window_of(episode: Episode, now: datetime) -> tuple[datetime, datetime]:
-    """From a little before the alert began until a little after it ended; an alert's own clock may be odd."""
+    """Returns the time from BEFORE the alert's start to AFTER its end.
+
+    Times that make no sense are corrected.
+    """
     began = min(max(episode.starts_at, EARLIEST), now)
     ended = episode.ends_at or episode.resolved_at
     if ended is None:

@@ -118,11 +118,11 @@ def message_for(delivery: Delivery, notifier: Notifier) -> Message:
     if delivery.episode is None:
         return digest.message_of(delivery, notifier)
     kind = Kind(delivery.kind)
-    late = kind is Kind.RESOLVE and not may_have_been_told(delivery)
+    resolved_before_notified = kind is Kind.RESOLVE and not may_have_been_told(delivery)
     return Message(
         kind=kind,
         alerts=(facts_of(delivery.episode),),
         environment=settings.ENVIRONMENT,
-        late=late,
+        resolved_before_notified=resolved_before_notified,
         console_url=history_url(),
     )

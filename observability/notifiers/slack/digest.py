@@ -126,8 +126,8 @@ def _context(message: Message, shared: dict[str, str]) -> list[Block]:
     unknown = sum(alert.severity_is_unknown for alert in message.alerts)
     if unknown:
         elements.append(blocks.plain(f"Severity unknown: {unknown} of them, see Amani", NAME_LIMIT))
-    if message.late:
-        elements.append(blocks.plain("Some fired and resolved before it could be told", NAME_LIMIT))
+    if message.resolved_before_notified:
+        elements.append(blocks.plain("Some were resolved before a notification was sent", NAME_LIMIT))
     if message.more:
         elements.append(
             blocks.plain(f"… and {message.more} more {_alerts(message.more)}, not named here", NAME_LIMIT)

@@ -98,8 +98,8 @@ def _context(message: Message) -> list[Block]:
         elements.append(blocks.plain(text, NAME_LIMIT))
     if message.kind is Kind.RESOLVE and alert.ends_at is not None:
         elements.append(blocks.plain(f"Lasted {duration(alert.ends_at - alert.starts_at)}", NAME_LIMIT))
-    if message.late:
-        elements.append(blocks.plain("Fired and resolved before it could be told", NAME_LIMIT))
+    if message.resolved_before_notified:
+        elements.append(blocks.plain("It was resolved before a notification was sent", NAME_LIMIT))
     if alert.acknowledged_by:
         elements.append(blocks.plain(f"Acknowledged by {alert.acknowledged_by}", NAME_LIMIT))
     if alert.is_test:

@@ -69,10 +69,12 @@ def test_resolved_alert_says_from_when_to_when_and_how_long() -> None:
     ]
 
 
-def test_late_message_says_that_it_could_not_be_told_in_time() -> None:
-    payload = payload_for(message(Kind.RESOLVE, alert(status="resolved", ends_at=END), late=True))
+def test_resolve_without_a_notification_before_says_so() -> None:
+    payload = payload_for(
+        message(Kind.RESOLVE, alert(status="resolved", ends_at=END), resolved_before_notified=True)
+    )
 
-    assert plain("Fired and resolved before it could be told") in payload["blocks"][1]["elements"]
+    assert plain("It was resolved before a notification was sent") in payload["blocks"][1]["elements"]
 
 
 def test_acknowledgement_says_by_whom() -> None:
@@ -258,9 +260,11 @@ def test_duration_is_two_units(seconds: int, said: str) -> None:
     kind=st.sampled_from([kind for kind in Kind if kind is not Kind.DIGEST]),
     facts=hostile_alerts,
     environment=hostile_text,
-    late=st.booleans(),
+    resolved_before_notified=st.booleans(),
 )
 def test_no_alert_breaks_slacks_limits_or_formatting(
-    kind: Kind, facts: AlertFacts, environment: str, late: bool
+    kind: Kind, facts: AlertFacts, environment: str, resolved_before_notified: bool
 ) -> None:
-    check(payload_for(Message(kind, (facts,), environment, late=late)))
+    check(
+        payload_for(Message(kind, (facts,), environment, resolved_before_notified=resolved_before_notified))
+    )
