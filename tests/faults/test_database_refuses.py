@@ -21,7 +21,7 @@ import requests
 from observability.tests.vendors import Vendor
 from observability.tests.waiting import wait_until
 from tests.faults.applicants import Person, make_people
-from tests.faults.told import doubled, firing, lost, told, triggers
+from tests.faults.notifications import duplicates, firing, lost, notifications, triggers
 from tests.installation import TOKEN, Installation, all_at_once, run_command
 
 pytestmark = [pytest.mark.faults, pytest.mark.processes]
@@ -237,10 +237,10 @@ def test_all_that_writes_answers_503_and_works_again_by_itself(
     ]
     assert seen == seen_by_health
     assert REASON % reason in counted
-    told = log.read_text(errors="replace")[logged_before:]
-    assert "task_ended_by_outage" in told
-    assert "Traceback" not in told
-    assert "raised unexpected" not in told
+    lines = log.read_text(errors="replace")[logged_before:]
+    assert "task_ended_by_outage" in lines
+    assert "Traceback" not in lines
+    assert "raised unexpected" not in lines
 
     installation.await_ready()
     answers = all_at_once(partial(clients.webhook, number) for number in range(1, 2 * WEB_THREADS + 1))
@@ -263,7 +263,7 @@ def test_messages_on_their_way_when_writes_are_refused_are_sent_again_and_none_i
     for vendor in (slack, pagerduty):
         vendor.gate.clear()
     assert installation.post(firing(numbers)) == 200
-    assert wait_until(lambda: bool(told(slack)) and bool(told(pagerduty)))
+    assert wait_until(lambda: bool(notifications(slack)) and bool(notifications(pagerduty)))
     with read_only(installation):
         for vendor in (slack, pagerduty):
             vendor.gate.set()  # the vendor has it, and nobody can write that down
@@ -273,7 +273,7 @@ def test_messages_on_their_way_when_writes_are_refused_are_sent_again_and_none_i
     installation.await_settled()
     assert lost(slack, triggers(numbers)) == lost(pagerduty, triggers(numbers)) == set()
     # Sessions are cut one after the other: who took a message over meanwhile may be cut in turn.
-    assert doubled(slack) + doubled(pagerduty) <= 2 * IN_FLIGHT
+    assert duplicates(slack) + duplicates(pagerduty) <= 2 * IN_FLIGHT
 
 
 def test_a_smart_shutdown_and_its_end_are_never_a_500(

@@ -14,7 +14,7 @@ import requests
 from observability.tests.payloads import alert, payload
 from observability.tests.vendors import Vendor
 from observability.tests.waiting import ANSWER_SECONDS
-from tests.faults.told import doubled, firing, lost, told, triggers
+from tests.faults.notifications import duplicates, firing, lost, notifications, triggers
 from tests.installation import TOKEN, Installation, all_at_once
 
 pytestmark = [pytest.mark.faults, pytest.mark.processes]
@@ -68,7 +68,7 @@ def test_a_payload_that_comes_many_times_counts_once(
     assert timeline(installation) == [("fired", len(NUMBERS)), ("resolved", len(NUMBERS))]
     for vendor in (slack, pagerduty):
         expected = [(number, action) for number in NUMBERS for action in ("trigger", "resolve")]
-        assert sorted(told(vendor)) == sorted(expected)
+        assert sorted(notifications(vendor)) == sorted(expected)
 
 
 GOOD = [alert(number, severity="warning") for number in range(1, 100)]
@@ -91,7 +91,7 @@ def test_one_bad_alert_spoils_nothing(installation: Installation, slack: Vendor,
         assert installation.count("episode") == 99
     installation.await_settled()
     assert lost(slack, triggers(range(1, 100))) == set()
-    assert told(pagerduty) == []
+    assert notifications(pagerduty) == []
 
 
 def test_one_odd_field_costs_only_that_field(
@@ -106,7 +106,7 @@ def test_one_odd_field_costs_only_that_field(
         assert installation.count("episode") == 100
     installation.await_settled()
     assert lost(slack, triggers(range(1, 101))) == set()
-    assert told(pagerduty) == []
+    assert notifications(pagerduty) == []
 
 
 def test_what_postgresql_cannot_keep_is_left_out_of_an_alert_that_is_kept(
@@ -130,7 +130,7 @@ def test_four_hundred_alerts_in_one_payload_are_all_told(installation: Installat
     assert installation.count("episode") == 400
     installation.await_settled()
     assert lost(slack, triggers(numbers)) == set()
-    assert doubled(slack) == 0
+    assert duplicates(slack) == 0
 
 
 @pytest.mark.parametrize(

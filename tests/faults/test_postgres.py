@@ -9,7 +9,7 @@ import pytest
 
 from observability.tests.vendors import Vendor
 from observability.tests.waiting import PATIENCE_SECONDS, wait_until
-from tests.faults.told import doubled, firing, lost, triggers
+from tests.faults.notifications import duplicates, firing, lost, triggers
 from tests.installation import Installation
 
 pytestmark = [pytest.mark.faults, pytest.mark.processes]
@@ -58,4 +58,4 @@ def test_nothing_that_was_answered_200_is_lost(
     installation.await_settled()
     assert lost(slack, triggers(NUMBERS)) == lost(pagerduty, triggers(NUMBERS)) == set()
     # What had been sent and not yet written down is sent again.
-    assert doubled(slack) + doubled(pagerduty) <= IN_FLIGHT
+    assert duplicates(slack) + duplicates(pagerduty) <= IN_FLIGHT

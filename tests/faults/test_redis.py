@@ -13,7 +13,7 @@ import requests
 
 from local.services import PrivateValkey
 from observability.tests.vendors import Vendor
-from tests.faults.told import doubled, firing, lost, triggers
+from tests.faults.notifications import duplicates, firing, lost, triggers
 from tests.installation import Installation, pause, resume
 
 pytestmark = [pytest.mark.faults, pytest.mark.processes]
@@ -42,7 +42,7 @@ def test_a_thousand_queued_notifications_survive_a_killed_and_wiped_redis(
 
     installation.await_settled_supervised()
     assert lost(slack, triggers(numbers)) == lost(pagerduty, triggers(numbers)) == set()
-    assert doubled(slack) == doubled(pagerduty) == 0
+    assert duplicates(slack) == duplicates(pagerduty) == 0
 
 
 def kill_redis(valkey: PrivateValkey) -> Callable[[], None]:
@@ -74,4 +74,4 @@ def test_webhooks_are_taken_while_redis_is_away(
 
     installation.await_settled_supervised()
     assert lost(slack, triggers(numbers)) == lost(pagerduty, triggers(numbers)) == set()
-    assert doubled(slack) == doubled(pagerduty) == 0
+    assert duplicates(slack) == duplicates(pagerduty) == 0

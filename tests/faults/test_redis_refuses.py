@@ -14,7 +14,7 @@ from amani.tests.tls import Authority, TlsProxy
 from local.services import PrivateValkey
 from observability.tests.vendors import Vendor
 from observability.tests.waiting import ANSWER_SECONDS, wait_until
-from tests.faults.told import firing, lost, triggers
+from tests.faults.notifications import firing, lost, triggers
 from tests.installation import Installation, pid_of
 
 pytestmark = [pytest.mark.faults, pytest.mark.processes]

@@ -31,7 +31,7 @@ from observability.tests.patient_exit import HELD_UP, PATIENT
 from observability.tests.processes import Scrape
 from observability.tests.vendors import Reply, Vendor
 from observability.tests.waiting import ANSWER_SECONDS, PATIENCE_SECONDS, wait_until
-from tests.faults.told import firing, lost, triggers
+from tests.faults.notifications import firing, lost, triggers
 from tests.installation import Installation, children_of, kill, pid_of, run_command
 
 pytestmark = [pytest.mark.faults, pytest.mark.processes]
@@ -279,12 +279,12 @@ def test_sigterm_of_web_workers_loses_no_span_and_no_error(traced: Traced) -> No
         for worker in children_of(pid_of(traced.amani.web)):
             os.kill(worker, signal.SIGTERM)
         load.await_more()
-    told = traced.stop_all()
+    counts = traced.stop_all()
 
     assert (load.answered | load.failed) - traced.collector.request_ids() == set()
     assert load.failed - traced.error_ids() == set()
-    assert told.exported == told.ended == traced.received()
-    assert told.captured == traced.events() > 0
+    assert counts.exported == counts.ended == traced.received()
+    assert counts.captured == traced.events() > 0
 
 
 def test_kill_9_of_a_web_worker_loses_at_most_what_ended_since_its_last_batch(traced: Traced) -> None:
@@ -297,12 +297,12 @@ def test_kill_9_of_a_web_worker_loses_at_most_what_ended_since_its_last_batch(tr
         os.kill(victim, signal.SIGKILL)
         ended, waiting = traced.ended(), traced.waiting_events(events)
         load.await_more()
-    told = traced.stop_all()
+    counts = traced.stop_all()
 
     missing = (load.answered | load.failed) - traced.collector.request_ids()
-    assert len(missing) <= told.lost <= ended - traced.collector.seen[victim][-2]
-    assert told.dropped == 0
-    assert len(load.failed - traced.error_ids()) <= told.captured - traced.events() <= waiting
+    assert len(missing) <= counts.lost <= ended - traced.collector.seen[victim][-2]
+    assert counts.dropped == 0
+    assert len(load.failed - traced.error_ids()) <= counts.captured - traced.events() <= waiting
 
 
 # --- Worker ---
@@ -315,10 +315,10 @@ def test_sigterm_of_the_worker_loses_no_span_no_error_and_no_alert(traced: Trace
     traced.amani.worker.start()
     traced.post_and_queue(NUMBERS[30:])
     traced.expect_no_alert_lost()
-    told = traced.stop_all()
+    counts = traced.stop_all()
 
-    assert told.exported == told.ended == traced.received()
-    assert told.captured == traced.events() >= told.failed_tasks > 0
+    assert counts.exported == counts.ended == traced.received()
+    assert counts.captured == traced.events() >= counts.failed_tasks > 0
 
 
 def test_kill_9_of_a_worker_child_loses_at_most_what_ended_since_its_last_batch(traced: Traced) -> None:
@@ -334,11 +334,11 @@ def test_kill_9_of_a_worker_child_loses_at_most_what_ended_since_its_last_batch(
     ended, waiting = traced.ended(), traced.waiting_events(events)
     traced.post_and_queue(NUMBERS[30:])
     traced.expect_no_alert_lost()
-    told = traced.stop_all()
+    counts = traced.stop_all()
 
-    assert told.ended - traced.received() <= told.lost <= ended - traced.collector.seen[victim][-2]
-    assert told.dropped == 0
-    assert 0 <= told.captured - traced.events() <= waiting
+    assert counts.ended - traced.received() <= counts.lost <= ended - traced.collector.seen[victim][-2]
+    assert counts.dropped == 0
+    assert 0 <= counts.captured - traced.events() <= waiting
 
 
 # --- Beat ---
@@ -356,11 +356,11 @@ def test_what_the_end_of_beat_loses(end: Callable[[Program], None], traced: Trac
     traced.post_and_queue(NUMBERS[30:])
     traced.amani.beat.start()
     traced.expect_no_alert_lost()
-    told = traced.stop_all()
+    counts = traced.stop_all()
 
     bound = ended - traced.collector.seen[beat][-2] if end is kill else 0
-    assert told.ended - traced.received() <= told.lost <= bound
-    assert told.dropped == 0
+    assert counts.ended - traced.received() <= counts.lost <= bound
+    assert counts.dropped == 0
 
 
 # --- Nobody takes them ---
@@ -385,14 +385,14 @@ def test_alerts_flow_while_collector_and_sentry_are_down(traced: Traced) -> None
         traced.expect_no_alert_lost()
         before = traced.received()
         assert wait_until(lambda: traced.received() > before)
-        told = traced.stop_all()
+        counts = traced.stop_all()
 
-    assert told.ended == told.exported + told.dropped
+    assert counts.ended == counts.exported + counts.dropped
     # A batch counts as dropped when its answer comes too late, or when the process's time to end is over. The
     # collector has it all the same.
-    assert 0 <= traced.received() - told.exported <= told.dropped_at_exit + told.export_failed - failed
-    assert told.dropped > 0
-    assert told.captured == told.events_dropped > 0
+    assert 0 <= traced.received() - counts.exported <= counts.dropped_at_exit + counts.export_failed - failed
+    assert counts.dropped > 0
+    assert counts.captured == counts.events_dropped > 0
 
 
 def post_and_fail(installation: Installation, numbers: range) -> None:
@@ -416,10 +416,10 @@ def test_a_program_ends_while_collector_and_sentry_hang(name: str, traced: Trace
         post_and_fail(traced.amani, NUMBERS[:5])
         traced.amani.await_settled()
         stop(getattr(traced.amani, name))
-        told = traced.stop_all()
-    assert told.exported == 0
-    assert told.ended == told.dropped > 0
-    assert told.captured == told.events_dropped > 0
+        counts = traced.stop_all()
+    assert counts.exported == 0
+    assert counts.ended == counts.dropped > 0
+    assert counts.captured == counts.events_dropped > 0
 
 
 def test_a_command_ends_while_collector_and_sentry_hang(traced: Traced) -> None:
@@ -434,6 +434,6 @@ def test_a_command_ends_while_collector_and_sentry_hang(traced: Traced) -> None:
         }
         done = run_command(traced.amani, "shell", "--no-imports", "--command", work)
     assert done.returncode == 1
-    told = Accounts(traced.scrape)
-    assert (told.ended, told.dropped) == (1, 1)
-    assert (told.captured, told.events_dropped) == (1, 1)
+    counts = Accounts(traced.scrape)
+    assert (counts.ended, counts.dropped) == (1, 1)
+    assert (counts.captured, counts.events_dropped) == (1, 1)

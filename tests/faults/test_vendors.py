@@ -10,7 +10,7 @@ import pytest
 
 from observability.tests.vendors import Received, Reply, Vendor
 from observability.tests.waiting import wait_until
-from tests.faults.told import Told, firing, reading, resolved, told
+from tests.faults.notifications import Notification, firing, notification_in, notifications, resolved
 from tests.installation import Installation
 
 pytestmark = [pytest.mark.faults, pytest.mark.processes]
@@ -31,7 +31,7 @@ class Failing:
     reply: Reply
     takes: bool
     works_again: bool = False
-    acted_on: list[Told] = field(default_factory=list)
+    acted_on: list[Notification] = field(default_factory=list)
     failed_at: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -42,7 +42,7 @@ class Failing:
         if fails:
             self.failed_at.append(time.monotonic())
         if self.takes or not fails:
-            self.acted_on.append(reading(received.body))
+            self.acted_on.append(notification_in(received.body))
         return self.reply if fails else self.vendor.default
 
     @property
@@ -61,7 +61,7 @@ class Failing:
             (is_open.add if action == "trigger" else is_open.discard)(number)
         return is_open
 
-    def doubled(self) -> int:
+    def duplicates(self) -> int:
         return len(self.acted_on) - len(set(self.acted_on))
 
 
@@ -99,7 +99,7 @@ def test_nothing_is_lost_while_vendors_fail(
     installation.await_settled()
     for vendor in failing:
         assert vendor.open_incidents() == set(FIRING)
-        assert vendor.doubled() <= (vendor.failures if takes else 0)
+        assert vendor.duplicates() <= (vendor.failures if takes else 0)
     # Who only reads messages must hear of the end also when the beginning never came through.
     assert {number for number, action in failing[0].acted_on if action == "resolve"} == set(ENDING)
     assert installation.count("delivery", "state IN ('failed', 'dead')") == 0
@@ -116,11 +116,11 @@ def test_retry_after_is_kept(installation: Installation, slack: Vendor, pagerdut
     installation.await_settled()
     assert failing.open_incidents() == set(FIRING)
     assert {number for number, action in failing.acted_on if action == "resolve"} == set(ENDING)
-    assert failing.doubled() == 0
+    assert failing.duplicates() == 0
     # Who was on its way already, the other sender, may still come; nobody else before the time is over. After
     # the last two failures both may find the vendor at work again before the failure is written down.
     for failed_at in failing.failed_at[:-SENDERS]:
         over_at = failed_at + RETRY_AFTER_SECONDS - CLOCKS_DIFFER_SECONDS
         assert sum(failed_at < received.at < over_at for received in slack.received) < SENDERS
     # The other channel is not held up.
-    assert {number for number, action in told(pagerduty) if action == "trigger"} >= set(FIRING)
+    assert {number for number, action in notifications(pagerduty) if action == "trigger"} >= set(FIRING)

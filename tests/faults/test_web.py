@@ -18,7 +18,7 @@ import pytest
 from observability.telemetry.metrics.slots import directory_lock
 from observability.tests.vendors import Vendor
 from observability.tests.waiting import PATIENCE_SECONDS, wait_until
-from tests.faults.told import doubled, firing, lost, triggers
+from tests.faults.notifications import duplicates, firing, lost, triggers
 from tests.installation import Installation, children_of, kill, kill_children, pid_of
 
 pytestmark = [pytest.mark.faults, pytest.mark.processes]
@@ -66,7 +66,7 @@ def test_kill_9_in_the_middle_of_the_statement(
     expect_history(installation, 100)
     installation.await_settled()
     assert lost(slack, triggers(range(1, 101))) == lost(pagerduty, triggers(range(1, 101))) == set()
-    assert doubled(slack) == doubled(pagerduty) == 0
+    assert duplicates(slack) == duplicates(pagerduty) == 0
 
 
 def test_kill_9_at_any_moment(installation: Installation, slack: Vendor, pagerduty: Vendor) -> None:

@@ -13,7 +13,7 @@ import pytest
 from local.processes import signal_group
 from observability.tests.vendors import Vendor
 from observability.tests.waiting import PATIENCE_SECONDS, wait_until
-from tests.faults.told import doubled, firing, lost, told, triggers
+from tests.faults.notifications import duplicates, firing, lost, notifications, triggers
 from tests.installation import Installation, children_of, kill, pid_of
 
 pytestmark = [pytest.mark.faults, pytest.mark.processes]
@@ -40,8 +40,9 @@ def in_flight(installation: Installation, slack: Vendor, pagerduty: Vendor) -> s
     for vendor in (slack, pagerduty):
         vendor.gate.clear()
     assert installation.post(firing(NUMBERS)) == 200
-    assert wait_until(lambda: len(told(slack)) + len(told(pagerduty)) == IN_FLIGHT), told(slack)
-    return {number for vendor in (slack, pagerduty) for number, _ in told(vendor)}
+    both = (slack, pagerduty)
+    assert wait_until(lambda: sum(len(notifications(vendor)) for vendor in both) == IN_FLIGHT)
+    return {number for vendor in both for number, _ in notifications(vendor)}
 
 
 def open_gates(*vendors: Vendor) -> None:
@@ -56,10 +57,10 @@ def test_kill_9_of_the_worker_loses_nothing(
     open_gates(slack, pagerduty)
     installation.restart(installation.worker)
 
-    assert wait_until(lambda: doubled(slack) + doubled(pagerduty) == IN_FLIGHT)
+    assert wait_until(lambda: duplicates(slack) + duplicates(pagerduty) == IN_FLIGHT)
     installation.await_settled()
     assert lost(slack, triggers(NUMBERS)) == lost(pagerduty, triggers(NUMBERS)) == set()
-    assert doubled(slack) + doubled(pagerduty) == IN_FLIGHT
+    assert duplicates(slack) + duplicates(pagerduty) == IN_FLIGHT
 
 
 def test_a_dead_senders_message_is_sent_again_though_nothing_else_is_due(
@@ -68,16 +69,16 @@ def test_a_dead_senders_message_is_sent_again_though_nothing_else_is_due(
     """Long before its lease of ten minutes is over: the lock of a dead sender is free."""
     slack.gate.clear()
     assert installation.post(firing([1], severity="warning")) == 200
-    assert wait_until(lambda: told(slack) == [(1, "trigger")])
+    assert wait_until(lambda: notifications(slack) == [(1, "trigger")])
     assert installation.post(firing([2], severity="warning")) == 200
-    assert wait_until(lambda: len(told(slack)) == 2)  # by another sender
+    assert wait_until(lambda: len(notifications(slack)) == 2)  # by another sender
     kill(installation.worker)
     slack.gate.set()
     installation.restart(installation.worker)
 
     installation.await_settled()
     assert lost(slack, triggers([1, 2])) == set()
-    assert doubled(slack) == 2
+    assert duplicates(slack) == 2
 
 
 def test_kill_9_of_the_main_process_alone_loses_nothing(
@@ -94,19 +95,19 @@ def test_kill_9_of_the_main_process_alone_loses_nothing(
     installation.await_settled()
     signal_group(worker.pid, signal.SIGKILL)  # those who did not notice
     assert lost(slack, triggers(NUMBERS)) == lost(pagerduty, triggers(NUMBERS)) == set()
-    assert doubled(slack) + doubled(pagerduty) <= IN_FLIGHT
+    assert duplicates(slack) + duplicates(pagerduty) <= IN_FLIGHT
 
 
 def test_kill_9_of_one_child_loses_nothing(
     installation: Installation, slack: Vendor, pagerduty: Vendor, in_flight: set[int]
 ) -> None:
     os.kill(children_of(pid_of(installation.worker))[0], signal.SIGKILL)
-    assert wait_until(lambda: doubled(slack) + doubled(pagerduty) > 0)
+    assert wait_until(lambda: duplicates(slack) + duplicates(pagerduty) > 0)
     open_gates(slack, pagerduty)
 
     installation.await_settled()
     assert lost(slack, triggers(NUMBERS)) == lost(pagerduty, triggers(NUMBERS)) == set()
-    assert doubled(slack) + doubled(pagerduty) <= IN_FLIGHT
+    assert duplicates(slack) + duplicates(pagerduty) <= IN_FLIGHT
 
 
 def test_sigterm_of_the_worker_loses_and_doubles_nothing(
@@ -121,7 +122,7 @@ def test_sigterm_of_the_worker_loses_and_doubles_nothing(
     installation.restart(installation.worker)
     installation.await_settled()
     assert lost(slack, triggers(NUMBERS)) == lost(pagerduty, triggers(NUMBERS)) == set()
-    assert doubled(slack) == doubled(pagerduty) == 0
+    assert duplicates(slack) == duplicates(pagerduty) == 0
 
 
 def test_the_doorbell_delivers_without_beat(
@@ -133,7 +134,7 @@ def test_the_doorbell_delivers_without_beat(
 
     installation.await_settled()
     assert lost(slack, triggers(NUMBERS)) == lost(pagerduty, triggers(NUMBERS)) == set()
-    assert doubled(slack) == doubled(pagerduty) == 0
+    assert duplicates(slack) == duplicates(pagerduty) == 0
 
 
 @pytest.mark.usefixtures("digesting")

@@ -1,4 +1,4 @@
-"""What the stand-ins of Slack and PagerDuty were told, as (number of the alert, trigger or resolve)."""
+"""Reads what the stand-ins of Slack and PagerDuty received, as (number of the alert, trigger or resolve)."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 from observability.tests.payloads import alert, body
 from observability.tests.vendors import Vendor
 
-Told = tuple[int, str]
+Notification = tuple[int, str]
 SUMMARY = re.compile(r"Errors on web-(\d+)")
 
 
-def reading(message: dict[str, Any]) -> Told:
-    """Both vendors' messages about an alert of observability/tests/payloads.py."""
+def notification_in(message: dict[str, Any]) -> Notification:
+    """Returns what a vendor's message says about an alert of observability/tests/payloads.py."""
     if "dedup_key" in message:
         return int(message["dedup_key"].split("-")[1], 16), message["event_action"]
     found = SUMMARY.search(message["text"])
@@ -23,21 +23,21 @@ def reading(message: dict[str, Any]) -> Told:
     return int(found[1]), "resolve" if "RESOLVED" in message["text"] else "trigger"
 
 
-def told(vendor: Vendor) -> list[Told]:
-    return [reading(message) for message in vendor.bodies()]
+def notifications(vendor: Vendor) -> list[Notification]:
+    return [notification_in(message) for message in vendor.bodies()]
 
 
-def triggers(numbers: Iterable[int]) -> set[Told]:
+def triggers(numbers: Iterable[int]) -> set[Notification]:
     return {(number, "trigger") for number in numbers}
 
 
-def lost(vendor: Vendor, expected: set[Told]) -> set[Told]:
-    return expected - set(told(vendor))
+def lost(vendor: Vendor, expected: set[Notification]) -> set[Notification]:
+    return expected - set(notifications(vendor))
 
 
-def doubled(vendor: Vendor) -> int:
-    """Messages beyond the first about the same thing."""
-    return sum(count - 1 for count in Counter(told(vendor)).values())
+def duplicates(vendor: Vendor) -> int:
+    """Counts the messages that repeat an earlier one."""
+    return sum(count - 1 for count in Counter(notifications(vendor)).values())
 
 
 def firing(numbers: Iterable[int], **changes: Any) -> bytes:
