@@ -1,4 +1,4 @@
-"""gunicorn's settings: `gunicorn -c deploy/gunicorn.conf.py`, from anywhere."""
+"""Configures gunicorn: `gunicorn -c deploy/gunicorn.conf.py`, from any folder."""
 
 import logging.config
 import os
@@ -19,25 +19,25 @@ chdir = str(ROOT)
 bind = os.environ.get("WEB_BIND", f"127.0.0.1:{os.environ.get('PORT', '8000')}")
 workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
 threads = int(os.environ.get("WEB_THREADS", "4"))
-# What a request says about a proxy is Django's to believe, as far as TRUST_PROXY_SCHEME and
-# TRUSTED_PROXY_COUNT say. gunicorn would believe SCRIPT_NAME and three headers about the scheme: from
-# 127.0.0.1, from what FORWARDED_ALLOW_IPS names, and from everybody on a Unix socket.
+# Django alone decides which proxy headers to trust (TRUST_PROXY_SCHEME, TRUSTED_PROXY_COUNT). gunicorn would
+# trust SCRIPT_NAME and three headers about the scheme: from 127.0.0.1, from the addresses in
+# FORWARDED_ALLOW_IPS, and from every client on a Unix socket.
 forwarded_allow_ips = ""
 secure_scheme_headers: dict[str, str] = {}
 forwarder_headers = ""
-header_map = "drop"  # X_Forwarded_Proto would pass for X-Forwarded-Proto
-control_socket_disable = True  # nobody uses it, and it is a second way in
-keepalive = 75  # Alertmanager keeps its connection; a new one for each webhook costs five times the work
+header_map = "drop"  # X_Forwarded_Proto would be taken for X-Forwarded-Proto
+control_socket_disable = True  # not used, and a second way to control the server
+keepalive = 75  # Alertmanager keeps its connection; a new one for each webhook costs five times as much
 timeout = 60
 graceful_timeout = 30
 max_requests = int(os.environ.get("WEB_MAX_REQUESTS", "10000"))
 max_requests_jitter = max_requests // 10
-if Path("/dev/shm").is_dir():  # noqa: S108  (the workers' sign of life must not wait for a disk)
+if Path("/dev/shm").is_dir():  # noqa: S108  (the workers' heartbeat files must not wait for a disk)
     worker_tmp_dir = "/dev/shm"  # noqa: S108
 
 
 class AmaniLogger(Logger):  # type: ignore[misc]  # gunicorn ships no types
-    """gunicorn's own messages as Amani's log lines; the access line is the middleware's."""
+    """Writes gunicorn's own messages as Amani's log lines. The middleware writes the access line."""
 
     def setup(self, cfg: Config) -> None:
         from django.conf import settings
@@ -53,11 +53,11 @@ logger_class = AmaniLogger
 
 
 class AmaniWorker(ThreadWorker):  # type: ignore[misc]
-    """Begins to be seen before the application is loaded, so that its metrics live in the worker's files from
-    the start, and after fork, so that the thread that sends spans is the worker's own.
+    """Starts telemetry before the application is loaded, so that all metrics are in the worker's files, and
+    after the fork, so that the thread that sends spans belongs to the worker.
 
-    Not in gunicorn's `post_fork`, which runs before a worker has its own signal handlers: the SIGTERM of a
-    stop would be lost all the while, and the stop would take `graceful_timeout`.
+    gunicorn's `post_fork` is too early: it runs before a worker has its own signal handlers, so a SIGTERM at
+    that time would be lost, and the stop would take `graceful_timeout`.
     """
 
     def load_wsgi(self) -> None:
@@ -71,7 +71,7 @@ worker_class = AmaniWorker
 
 
 def worker_exit(_server: object, _worker: object) -> None:
-    """In the worker, after its last request."""
+    """Stops telemetry. It runs in the worker, after its last request."""
     from observability.telemetry import processes
 
     processes.stop()

@@ -25,7 +25,7 @@ class ObservabilityConfig(AppConfig):
 
 
 def make_channels(**_: Any) -> None:
-    """A row for each notifier, so that the console shows it before its first message."""
+    """Creates a row for each notifier, so that the admin shows its channel before the first message."""
     from observability.models import Channel
     from observability.notifiers import registry
 

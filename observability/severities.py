@@ -1,6 +1,6 @@
-"""The four severities, and what rules of other people call them.
+"""Maps the severities of an alert's label, in any usual spelling, to the four of Amani.
 
-The tables are compared without regard to case, blanks and punctuation: `P-1`, `p1` and ` P1 ` are one name.
+Names are compared without case, blanks and punctuation: `P-1`, `p1` and ` P1 ` are one name.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ ALSO_CALLED = {
     ),
 }
 MEANINGS = {name: severity for severity, names in ALSO_CALLED.items() for name in (severity, *names)}
-# An alert without the label is sent where warnings go, which wakes nobody: its rule left the question open.
+# An alert without the label is handled like a warning, which is no page.
 WHEN_NOT_GIVEN = "warning"
-# Whatever an unknown name means, its rule meant to say something: neither lost among the rest nor a page.
+# An unknown name may mean anything: it must neither be overlooked nor cause a page.
 WHEN_UNKNOWN = "error"
 
 
 class Reading(NamedTuple):
-    """One of SEVERITIES, and whether it stands in for a name that no table knows."""
+    """One of SEVERITIES, and whether it replaces an unknown name."""
 
     severity: str
     is_unknown: bool
@@ -60,7 +60,7 @@ THE_FOUR = {name: Reading(name, is_unknown=False) for name in SEVERITIES}
 def read(given: str, also_called: Mapping[str, str] | None = None) -> Reading:
     """Reads the severity label of an alert, "" when it has none.
 
-    `also_called` maps further names, as `plain` spells them, to severities; it goes before ALSO_CALLED.
+    `also_called` maps further names, in the form of `plain`, to severities. It takes precedence over ALSO_CALLED.
     """
     if given in THE_FOUR:
         return THE_FOUR[given]
@@ -72,5 +72,5 @@ def read(given: str, also_called: Mapping[str, str] | None = None) -> Reading:
 
 
 def plain(name: str) -> str:
-    """`name` as the tables spell it: letters and digits only, without case."""
+    """Returns `name` as the tables have it: only letters and digits, in lower case."""
     return "".join(filter(str.isalnum, name)).casefold()

@@ -1,4 +1,4 @@
-"""Celery tasks: they come and look at the rows. Running one twice, or never, changes no outcome."""
+"""Celery tasks that process rows in the database. They are idempotent, and a lost one is started again."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from observability.notifiers import registry
 
 @shared_task
 def deliver_channel(channel: str) -> None:
+    """Sends the due deliveries of `channel`."""
     drain(channel)
 
 
 @shared_task
 def deliver_due() -> None:
-    """Beat's sweep: wakes a sender for each channel on which something is due."""
+    """Enqueues `deliver_channel` for each channel with a due delivery. Beat schedules it every second."""
     for channel in registry.NOTIFIERS:
         free_abandoned(channel)
         if due(channel, timezone.now()).exists():
@@ -28,4 +29,5 @@ def deliver_due() -> None:
 
 @shared_task
 def watch_pipeline() -> None:
+    """Runs the checks of the alert pipeline. Beat schedules it every ten seconds."""
     pipeline.watch()

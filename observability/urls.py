@@ -1,4 +1,4 @@
-"""Addresses of monitoring. Under gunicorn `/metrics` and the ping are answered before Django (edge.py)."""
+"""Defines the URLs of monitoring. Under gunicorn, edge.py answers `/metrics` and the ping before Django."""
 
 from django.urls import path
 
