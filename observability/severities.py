@@ -60,7 +60,8 @@ THE_FOUR = {name: Reading(name, is_unknown=False) for name in SEVERITIES}
 def read(given: str, also_called: Mapping[str, str] | None = None) -> Reading:
     """Reads the severity label of an alert, "" when it has none.
 
-    `also_called` maps further names, in the form of `plain`, to severities. It takes precedence over ALSO_CALLED.
+    `also_called` maps further names, in the form of `plain`, to severities. It takes precedence over
+    ALSO_CALLED.
     """
     if given in THE_FOUR:
         return THE_FOUR[given]
