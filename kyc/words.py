@@ -1,4 +1,4 @@
-"""How a case stands, and until when it should be decided: the words of the queue and of a case's page."""
+"""Badges for cases, checks and events on the admin's pages, and the review target."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ EVENT_MARKS = {
     Event.WITHDRAW: ("quiet", "undo", "Withdrawn"),
     Event.CLAIM: ("info", "back_hand", "Claimed"),
     Event.RELEASE: ("quiet", "front_hand", "Released"),
-    Event.LAPSE: ("waiting", "timer_off", "Claim ran out"),
+    Event.LAPSE: ("waiting", "timer_off", "Claim expired"),
     Event.APPROVE: ("good", "verified", "Approved"),
     Event.REJECT: ("bad", "block", "Rejected"),
     Event.ASK_FOR_MORE: ("waiting", "contact_support", "Asked for more"),
@@ -39,13 +39,13 @@ EVENT_MARKS = {
     Event.EXPIRE: ("quiet", "event_busy", "Expired"),
 }
 RESULT_MARKS = {
-    Check.Result.APPROVED: ("good", "check_circle", "says yes"),
-    Check.Result.REJECTED: ("bad", "cancel", "says no"),
-    Check.Result.UNCLEAR: ("warning", "help", "can't tell"),
+    Check.Result.APPROVED: ("good", "check_circle", "approves"),
+    Check.Result.REJECTED: ("bad", "cancel", "rejects"),
+    Check.Result.UNCLEAR: ("warning", "help", "is not sure"),
 }
 CHECK_MARKS = {
-    Check.State.PENDING: ("waiting", "schedule", "not asked yet"),
-    Check.State.SENT: ("waiting", "hourglass_top", "no answer yet"),
+    Check.State.PENDING: ("waiting", "schedule", "not sent yet"),
+    Check.State.SENT: ("waiting", "hourglass_top", "no result yet"),
     Check.State.DONE: ("quiet", "check", "done"),
     Check.State.FAILED: ("bad", "error", "given up"),
     Check.State.CANCELLED: ("quiet", "do_not_disturb_on", "cancelled"),
@@ -67,7 +67,7 @@ def target_in_words() -> str:
 
 
 def due(case: Case, now: datetime | None = None) -> Badge | None:
-    """How a waiting case stands against the target; None when nobody waits for it."""
+    """Returns the badge with the time left until the target; None if the case is not waiting."""
     if case.state not in WAITING or case.submitted_at is None:
         return None
     left = case.submitted_at + target() - (now or timezone.now())
@@ -82,7 +82,7 @@ def claim_is_held(case: Case, now: datetime | None = None) -> bool:
 
 
 def check_mark(check: Check) -> tuple[str, str, str]:
-    """(tone, symbol, words) of what a provider said, or why it has said nothing."""
+    """Returns (tone, icon, text) of a check's result, or of its state if it has none."""
     if check.result:
         return RESULT_MARKS[Check.Result(check.result)]
     return CHECK_MARKS[Check.State(check.state)]

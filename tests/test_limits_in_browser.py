@@ -28,7 +28,7 @@ def test_an_approver_sets_a_limit_and_reads_it_in_the_history(live_server: Any, 
     page.get_by_role("link", name="Set another").click()
     page.get_by_label("Amount").fill("150,000")
     page.get_by_label("Reason").fill("The bank's own limit is lower.")
-    page.get_by_role("button", name="Check it").click()
+    page.get_by_role("button", name="Continue").click()
     expect(page.get_by_text("NGN 200,000")).to_be_visible()
     expect(page.get_by_text("The limit becomes lower")).to_be_visible()
     page.get_by_role("button", name="Set the limit").click()

@@ -62,7 +62,7 @@ def page(browser: Browser, live_server: Any, rita: User) -> Iterator[Page]:
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     complaints = watch(page, live_server.url)
     sign_in(page, live_server.url, rita.email, give_second_factor(rita))
-    expect(page.get_by_text("Who has waited longest")).to_be_visible()
+    expect(page.get_by_text("Oldest waiting cases")).to_be_visible()
     yield page
     assert complaints == []
 
@@ -83,7 +83,7 @@ def test_reviewer_approves_by_keyboard_and_the_event_names_them(
     page.get_by_role("link", name="Cases").click()
     opened(page, "#result_list", "6 h over target")
     page.keyboard.press("n")
-    opened(page, ".am-hero", "You have it until")
+    opened(page, ".am-hero", "Claimed by you until")
     assert page.url == f"{live_server.url}/admin/kyc/case/{oldest.pk}/change/"
 
     front = page.get_by_alt_text(f"Front of case {oldest.pk}")
@@ -119,7 +119,7 @@ def test_reviewer_approves_by_keyboard_and_the_event_names_them(
     assert NumberAccess.objects.get().actor == rita
 
     page.keyboard.press("n")  # and on to the next
-    opened(page, ".am-hero", "You have it until")
+    opened(page, ".am-hero", "Claimed by you until")
     assert page.url != f"{live_server.url}/admin/kyc/case/{oldest.pk}/change/"
 
 
@@ -127,7 +127,7 @@ def test_reviewer_rejects_with_a_reason_and_no_key_works_while_typing(oldest: Ca
     page.get_by_role("link", name=f"Case {oldest.pk} ").click()
     opened(page, ".am-hero", "Passport, NG")
     page.keyboard.press("c")
-    opened(page, ".am-hero", "You have it until")
+    opened(page, ".am-hero", "Claimed by you until")
     page.keyboard.press("?")
     expect(page.get_by_role("dialog")).to_contain_text("The image over the whole page, and back")
     page.keyboard.press("a")  # not while the overlay is there

@@ -1,4 +1,4 @@
-"""What Amani knows of a mail that its text does not say."""
+"""Metadata of a mail: kind, lifetime and account."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from django.conf import settings
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """Set as `message.about` on a mail before it is sent.
+    """Metadata, set as `message.about` before a mail is sent.
 
-    `kind`: the template's name, which may be logged. `lifetime_seconds`: after that the mail is of no use.
-    `person_id`: whose account it is about, if the caller knows.
+    `kind`: the template's name, which may be logged. `lifetime_seconds`: after this time the mail is given
+    up. `person_id`: the account that it is about, if known.
     """
 
     kind: str
@@ -22,7 +22,7 @@ class About:
 
 
 def about_template(template_prefix: str, context: dict[str, Any]) -> About:
-    """Describes a mail of django-allauth, which calls the code in its context `code`."""
+    """Returns the metadata of a mail of django-allauth, whose context has `code` if the mail has a code."""
     return About(
         kind=template_prefix.rpartition("/")[2],
         lifetime_seconds=settings.CODE_LIFETIME_SECONDS
@@ -33,6 +33,6 @@ def about_template(template_prefix: str, context: dict[str, Any]) -> About:
 
 
 def about(message: Any) -> About:
-    """What the sender said of the mail, else that it may be sent for as long as a notice."""
-    said = getattr(message, "about", None)
-    return said if isinstance(said, About) else About("other", settings.EMAIL_GIVE_UP_AFTER_SECONDS)
+    """Returns the mail's metadata; without any, kind "other" with the lifetime of a notice."""
+    given = getattr(message, "about", None)
+    return given if isinstance(given, About) else About("other", settings.EMAIL_GIVE_UP_AFTER_SECONDS)

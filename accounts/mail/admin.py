@@ -1,4 +1,4 @@
-"""What became of the mails: of which kind, to which domain, and why not. Never what they say, nor to whom."""
+"""Admin pages of mails: kind, recipient's domain, state and error. Content and address are never shown."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HIDDEN = ("content", "address_hash")
 @admin.register(Mail)
 class MailAdmin(HistoryAdmin):
     page_template = "accounts/mail.html"
-    list_display = ("stored", "standing", "why", "kind", "domain", "tries")
+    list_display = ("stored", "state_badge", "error", "kind", "domain", "attempts")
     list_display_links = ("stored",)
     list_filter = ("state", "kind")
     ordering = ("-id",)
@@ -52,17 +52,17 @@ class MailAdmin(HistoryAdmin):
         )
 
     @admin.display(description="state")
-    def standing(self, mail: Mail) -> SafeString:
+    def state_badge(self, mail: Mail) -> SafeString:
         return display.badge(*MARKS[State(mail.state)])
 
-    @admin.display(description="why")
-    def why(self, mail: Mail) -> SafeString:
+    @admin.display(description="error")
+    def error(self, mail: Mail) -> SafeString:
         return format_html(
             '<span class="am-second am-wrap">{}</span>', display.short(mail.last_error, 160) or "—"
         )
 
     @admin.display(description="attempts")
-    def tries(self, mail: Mail) -> int:
+    def attempts(self, mail: Mail) -> int:
         return mail.attempt_count
 
     def page_context(self, request: HttpRequest, row: Mail) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Django's e-mail backend while EMAIL_HOST is set: sending a mail writes a row."""
+"""Django's e-mail backend while EMAIL_HOST is set: stores each mail as a row of the outbox."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from accounts.mail import outbox
 
 
 class OutboxBackend(BaseEmailBackend):
-    """Stores mails in the caller's transaction, so a mail of what was rolled back never leaves."""
+    """Stores mails in the caller's transaction, so that after a rollback no mail is sent."""
 
     def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
-        """Stores each mail and returns how many. Raises the database's errors; nothing is stored then."""
+        """Stores the mails and returns how many. Raises errors of the database; then nothing is stored."""
         return outbox.store(email_messages)

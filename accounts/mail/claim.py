@@ -1,4 +1,4 @@
-"""Which mail a worker takes next, for how long, and when one that failed is tried again."""
+"""Claims the next mail that is due, and computes leases and retry times."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from accounts.mail.metrics import record_attempt
 from accounts.models import Mail
 from core.leases import Backoff, Claim, claim_next, is_free
 
-# A mail server that hangs must not hold the children of the worker that the alerts need.
+# A hanging mail server must not occupy children of the worker that alerts need.
 MOST_AT_ONCE = 1
 LEASE_MARGIN_SECONDS = 40
 BACKOFF = Backoff(share=0.25, shortest_seconds=5.0, longest_seconds=900.0)
@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 
 
 def claim() -> Claim[Mail] | None:
-    """The mail that has been due for longest; None when nothing is due or another worker is sending."""
+    """Claims the mail that has been due for longest; None if none is due or another worker is sending."""
     due_now = due(timezone.now())
     claimed = claim_next(due_now, among=waiting(), lease=lease_time(), most_at_once=MOST_AT_ONCE)
     if claimed is not None and claimed.takes_over:
@@ -46,10 +46,10 @@ def expired(now: datetime) -> QuerySet[Mail]:
 
 
 def lease_time() -> timedelta:
-    """Longer than an attempt takes: EMAIL_TIMEOUT, and more only if several addresses of a server hang."""
+    """Returns the lease, longer than an attempt: EMAIL_TIMEOUT, or more if several server addresses hang."""
     return timedelta(seconds=settings.EMAIL_TIMEOUT + LEASE_MARGIN_SECONDS)
 
 
 def next_attempt(mail: Mail, now: datetime) -> datetime | None:
-    """When to try the mail again; None when it would come too late."""
+    """Returns the time of the next attempt, or None if that is after the mail expires."""
     return BACKOFF.next_attempt(since=mail.created_at, now=now, until=mail.expires_at)

@@ -1,4 +1,4 @@
-"""A mail as the mail server gets it, and how it lies in the database: encrypted."""
+"""Encrypts and decrypts a mail as it is sent to the mail server."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from core import encryption
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """`sender` and `recipient` as in a header, `content` with headers and CRLF. None of it is in its repr."""
+    """A mail. `sender` and `recipient` as in a header, `content` with headers and CRLF; hidden in repr."""
 
     sender: str = field(repr=False)
     recipient: str = field(repr=False)
@@ -18,12 +18,13 @@ class Letter:
 
 
 def seal(letter: Letter) -> bytes:
+    """Returns the encrypted mail."""
     envelope = json.dumps([letter.sender, letter.recipient]).encode()
     return encryption.encrypt(envelope + b"\n" + letter.content)
 
 
 def open_letter(sealed: bytes) -> Letter:
-    """Raises CannotDecrypt when no key of ENCRYPTION_KEYS made it."""
+    """Returns the decrypted mail. Raises CannotDecrypt if no key of ENCRYPTION_KEYS fits."""
     envelope, _, content = encryption.decrypt(sealed).partition(b"\n")
     sender, recipient = json.loads(envelope)
     return Letter(sender, recipient, content)

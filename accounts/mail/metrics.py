@@ -1,4 +1,4 @@
-"""The metrics of mails, with the functions that record them (see observability/metrics.py)."""
+"""Declares and records the metrics of mails (see observability/metrics.py)."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ oldest = snapshot_gauge(
 
 
 def record_attempt(outcome: str) -> None:
-    """`outcome`: sent, retry (may work later), refused (never will), unknown (the worker died meanwhile)."""
+    """Counts an attempt: sent, retry (temporary), refused (permanent) or unknown (the worker was killed)."""
     attempts[outcome].inc()
 
 
 def record_end(outcome: str, count: int = 1) -> None:
-    """`outcome`: sent, or failed (refused or given up). After the commit of the row's last state."""
+    """Counts finished mails: sent, or failed (refused or given up). Call it after the commit."""
     mails[outcome].inc(count)
 
 

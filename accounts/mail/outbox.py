@@ -1,4 +1,4 @@
-"""The rows of mails: stored in the caller's transaction, deleted with the account, encrypted anew."""
+"""Stores the rows of mails in the caller's transaction, deletes them, and re-encrypts their content."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ doorbell = Doorbell("accounts.tasks.send_mails")  # a lost ring costs five secon
 
 
 def store(messages: Sequence[EmailMessage]) -> int:
-    """Writes a row for each recipient of each mail, and wakes a worker after the commit.
+    """Stores a row for each recipient of each mail, and starts a worker after the commit.
 
-    Returns the number of mails. A row for each recipient, because a server may refuse one and take another.
+    Returns the number of mails. Each recipient has a row, because a server may refuse only some of them.
     """
     with transaction.atomic():
         rows = [row for message in messages for row in rows_of(message)]
@@ -41,44 +41,44 @@ def store(messages: Sequence[EmailMessage]) -> int:
 
 
 def rows_of(message: EmailMessage) -> Iterator[Mail]:
-    said = about(message)
+    metadata = about(message)
     now = timezone.now()
     content = as_sent(message)
     for recipient in message.recipients():
         address = parseaddr(recipient)[1]
         yield Mail(
-            kind=said.kind,
+            kind=metadata.kind,
             domain=address.rpartition("@")[2].lower()[:LONGEST_DOMAIN],
             address_hash=hash_of(address, settings.SECRET_KEY),
-            person_id=said.person_id,
+            person_id=metadata.person_id,
             content=seal(Letter(message.from_email, recipient, content)),
             next_attempt_at=now,
             created_at=now,
-            expires_at=now + timedelta(seconds=said.lifetime_seconds),
+            expires_at=now + timedelta(seconds=metadata.lifetime_seconds),
             request_id=current_request_id(),
         )
 
 
 def as_sent(message: EmailMessage) -> bytes:
-    """Returns headers and text. The Message-ID is the same for all attempts, which shows duplicates.
+    """Returns headers and text. The Message-ID is the same for all attempts, so duplicates are detectable.
 
-    Django would make the Message-ID from this machine's name, which it asks the DNS for.
+    Django would build the Message-ID from the name of this machine, which needs a DNS request.
     """
     if not any(name.lower() == "message-id" for name in message.extra_headers):
         domain = parseaddr(message.from_email)[1].rpartition("@")[2] or "localhost"
         message.extra_headers["Message-ID"] = make_msgid(domain=domain)
-    mime: Any = message.message()  # Django's own class, whose as_bytes() takes the end of lines
+    mime: Any = message.message()  # Django's own class, whose as_bytes() accepts `linesep`
     content: bytes = mime.as_bytes(linesep="\r\n")
     return content
 
 
 def hash_of(address: str, key: str) -> str:
-    """Finds an account's mails without keeping its address."""
+    """Returns the keyed hash by which the mails of an account are found without storing its address."""
     return salted_hmac("accounts.mail", address.lower(), secret=key, algorithm="sha256").hexdigest()
 
 
 def mails_of(person: User) -> QuerySet[Mail]:
-    """Every mail about the person or to one of their addresses, also what waits."""
+    """Selects every mail about the person or to one of their addresses, waiting ones included."""
     addresses = {person.email, *EmailAddress.objects.filter(user=person).values_list("email", flat=True)}
     keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
     hashes = [hash_of(address, key) for address in addresses for key in keys]
@@ -86,29 +86,29 @@ def mails_of(person: User) -> QuerySet[Mail]:
 
 
 def forget(person: User) -> int:
-    """Deletes every mail of the person, so what waits is not sent any more; how many rows.
+    """Deletes every mail of the person, so that waiting ones are not sent, and returns how many.
 
-    Call it in the erasure's transaction. What a worker is handing over at that moment still arrives.
+    Call it in the erasure's transaction. A mail that a worker is sending at the same time still arrives.
     """
     deleted, _ = mails_of(person).delete()
     return deleted
 
 
 def collect(person: User) -> list[dict[str, Any]]:
-    """For the person's export: which mails there were, and what became of them."""
+    """Returns the person's mails and their states, for the export."""
     rows = mails_of(person).order_by("pk")
     return [dict(row) for row in rows.values("kind", "domain", "state", "created_at", "finished_at")]
 
 
 def forget_old(now: datetime | None = None) -> int:
-    """Deletes mails that ended EMAIL_HISTORY_DAYS ago; how many rows, at most 10,000."""
+    """Deletes mails that ended EMAIL_HISTORY_DAYS ago, at most 10,000, and returns how many."""
     before = (now or timezone.now()) - timedelta(days=settings.EMAIL_HISTORY_DAYS)
     ids = list(Mail.objects.filter(finished_at__lt=before).values_list("pk", flat=True)[:DELETED_AT_ONCE])
     deleted, _ = Mail.objects.filter(pk__in=ids).delete()
     return deleted
 
 
-# --- A new key ---
+# --- Key rotation ---
 
 
 def with_content() -> QuerySet[Mail]:
@@ -116,9 +116,9 @@ def with_content() -> QuerySet[Mail]:
 
 
 def rotate_content(mail: Mail) -> bool:
-    """Encrypts the mail with the first key, unless it is, or was sent in the meantime; whether it did.
+    """Re-encrypts the mail with the first key. Returns False if it has that key, or was sent concurrently.
 
-    Raises CannotDecrypt when no key opens it.
+    Raises CannotDecrypt if no key fits.
     """
     old = bytes(mail.content or b"")
     if encryption.is_current(old):

@@ -1,4 +1,4 @@
-"""Records the outcome of an attempt, if the mail is still this worker's."""
+"""Records the outcome of an attempt, if this worker still has the lease."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ log = structlog.get_logger(__name__)
 
 
 def record(claim: Claim[Mail], outcome: Outcome) -> None:
-    """Writes the next state in one statement, and deletes the content of a mail that has ended."""
+    """Stores the next state in one statement, and deletes the content of a finished mail."""
     now = timezone.now()
     fields = fields_after(claim.row, outcome, now)
     is_mine = claim.rows().filter(state=State.WAITING).update(lease_until=None, **fields) == 1
     record_attempt(meaning(outcome))
     if is_mine and "finished_at" in fields:
         record_end("sent" if isinstance(outcome, Delivered) else "failed")
-    log_attempt(claim, outcome, fields.get("state", State.WAITING) if is_mine else "not ours any more")
+    log_attempt(claim, outcome, fields.get("state", State.WAITING) if is_mine else "lease lost")
 
 
 def fields_after(mail: Mail, outcome: Outcome, now: datetime) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def end(state: Mail.State, reason: str, now: datetime) -> dict[str, Any]:
 
 
 def give_up_expired() -> int:
-    """Ends the mails that came to their time's end while they waited; how many."""
+    """Gives up the waiting mails that have expired, and returns how many."""
     now = timezone.now()
     fields = end(State.GIVEN_UP, "", now) | {"last_error": GIVEN_UP_BECAUSE, "lease_until": None}
     count = expired(now).update(**fields)
@@ -72,7 +72,7 @@ def give_up_expired() -> int:
 
 
 def meaning(outcome: Outcome) -> str:
-    """For the metric."""
+    """Returns the label of the metric."""
     match outcome:
         case Delivered():
             return "sent"
@@ -83,7 +83,7 @@ def meaning(outcome: Outcome) -> str:
 
 
 def log_attempt(claim: Claim[Mail], outcome: Outcome, state: str) -> None:
-    """Names the mail by its number and kind; its text and addresses are in no log."""
+    """Logs the attempt with id and kind of the mail, without its text and addresses."""
     facts = {"mail_id": claim.row.pk, "kind": claim.row.kind, "attempt": claim.number, "state": str(state)}
     if isinstance(outcome, Delivered):
         log.info("mail_sent", **facts)

@@ -1,6 +1,6 @@
-"""Hands one mail to the mail server, and says what its answer means. Knows no rows.
+"""Sends one mail to the mail server and interprets the response. Does not use the database.
 
-Answers of mail servers repeat the recipient's address in words of their own, so only their numbers are kept.
+Responses of mail servers quote the recipient's address, so only their codes are kept.
 """
 
 from __future__ import annotations
@@ -23,27 +23,30 @@ from accounts.mail.letter import Letter
 from core.outcomes import Delivered, Rejected, RetryLater
 
 ENHANCED_CODE = re.compile(r"[245]\.\d{1,3}\.\d{1,3}(?= |$)")  # RFC 3463
-SERVICE_NOT_AVAILABLE = 421  # RFC 5321, 3.8: the server hangs up
+SERVICE_NOT_AVAILABLE = 421  # RFC 5321, 3.8: the server closes the connection
 PERMANENT = 500
 
 
 @dataclass(frozen=True, slots=True)
 class ServerUnavailable(RetryLater):
-    """Any other mail would fail in the same way now."""
+    """The server is not available, so any other mail would fail in the same way now."""
 
 
 Outcome = Delivered | RetryLater | Rejected
 
 
 def hand_over(letter: Letter) -> Outcome:
-    """Sends the mail within EMAIL_TIMEOUT seconds in all. Raises nothing that a mail server can cause."""
+    """Sends the mail within EMAIL_TIMEOUT seconds in total and returns the outcome.
+
+    Raises no errors that a mail server can cause.
+    """
     seconds = settings.EMAIL_TIMEOUT
     with Deadline(seconds) as deadline:
         try:
             with connected(deadline) as server:
                 log_in(server)
                 server.sendmail(envelope(letter.sender), [envelope(letter.recipient)], letter.content)
-        except OSError as problem:  # smtplib's errors are of this kind, too
+        except OSError as problem:  # includes smtplib's errors
             if deadline.has_passed or is_timeout(problem):
                 return ServerUnavailable(None, f"The mail server took longer than {seconds:g} s.")
             return meaning_of(problem)
@@ -54,7 +57,7 @@ def hand_over(letter: Letter) -> Outcome:
 
 
 class Deadline:
-    """Cuts the connection after `seconds`: each byte that a server sends begins a socket's timeout anew."""
+    """Closes the connection after `seconds`; a socket's own timeout restarts with each received byte."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
@@ -75,14 +78,14 @@ class Deadline:
         if self._is_over.wait(self.seconds):
             return
         self.has_passed = True
-        while not self._is_over.wait(0.1):  # again, if there is no connection yet
+        while not self._is_over.wait(0.1):  # repeats, because there may be no connection yet
             if self.server is not None and self.server.sock is not None:
                 with suppress(OSError):
-                    socket.socket.shutdown(self.server.sock, socket.SHUT_RDWR)  # past TLS, which may be busy
+                    socket.socket.shutdown(self.server.sock, socket.SHUT_RDWR)  # bypasses TLS, which may hang
 
 
 class Server(smtplib.SMTP):
-    """A connection that its deadline can cut from the first byte on."""
+    """A connection that its deadline can close from the first byte on."""
 
     def __init__(self, deadline: Deadline, **options: Any) -> None:
         deadline.server = self
@@ -90,12 +93,12 @@ class Server(smtplib.SMTP):
 
 
 class TlsServer(Server, smtplib.SMTP_SSL):
-    """The same, with TLS from the first byte on."""
+    """Like Server, with TLS from the first byte on."""
 
 
 @contextmanager
 def connected(deadline: Deadline) -> Iterator[smtplib.SMTP]:
-    """A connection, encrypted as the settings say. How the server takes its end changes nothing any more."""
+    """Opens a connection, encrypted as set. Ignores errors of QUIT, because the mail is sent by then."""
     server = open_connection(deadline)
     try:
         yield server
@@ -124,11 +127,11 @@ def log_in(server: smtplib.SMTP) -> None:
 
 
 def envelope(address: str) -> str:
-    """The address as SMTP wants it; a domain in other letters than ASCII's is spelled in them."""
+    """Returns the address for SMTP, with a non-ASCII domain in its ASCII form."""
     return sanitize_address(address, "utf-8")
 
 
-# --- What went wrong ---
+# --- Interpreting errors ---
 
 
 def is_timeout(problem: OSError) -> bool:
@@ -137,7 +140,10 @@ def is_timeout(problem: OSError) -> bool:
 
 
 def meaning_of(problem: OSError) -> Outcome:
-    """Of an error that is no timeout. Only what the server says of recipient or content is final."""
+    """Returns the outcome for an error other than a timeout.
+
+    Only responses about the recipient or the content can be permanent.
+    """
     match problem:
         case smtplib.SMTPRecipientsRefused():
             code, text = next(iter(problem.recipients.values()))
@@ -147,10 +153,10 @@ def meaning_of(problem: OSError) -> Outcome:
         case smtplib.SMTPResponseException():
             return ServerUnavailable(None, words(problem.smtp_code, problem.smtp_error, step_of(problem)))
         case smtplib.SMTPServerDisconnected():
-            return ServerUnavailable(None, "The mail server hung up.")
+            return ServerUnavailable(None, "The mail server closed the connection.")
         case smtplib.SMTPNotSupportedError():
             return ServerUnavailable(
-                None, "The mail server offers no STARTTLS, or no login that Amani knows."
+                None, "The mail server offers no STARTTLS, or no login that Amani supports."
             )
         case ssl.SSLCertVerificationError():
             return ServerUnavailable(
@@ -180,7 +186,7 @@ def answered(code: int, text: bytes | str, step: str) -> Outcome:
 
 
 def words(code: int, text: bytes | str, step: str) -> str:
-    """`The mail server answered 550 (5.1.1) to the recipient.`"""
-    said = text.decode("ascii", "replace") if isinstance(text, bytes) else text
-    enhanced = ENHANCED_CODE.match(said)
+    """Returns a reason such as `The mail server answered 550 (5.1.1) to the recipient.`"""
+    response = text.decode("ascii", "replace") if isinstance(text, bytes) else text
+    enhanced = ENHANCED_CODE.match(response)
     return f"The mail server answered {code}{f' ({enhanced[0]})' if enhanced else ''} {step}."

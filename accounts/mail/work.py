@@ -1,4 +1,4 @@
-"""Sends what is due: claims a mail, hands it over outside any transaction, records the outcome."""
+"""Sends the mails that are due: claims one, sends it outside any transaction, records the outcome."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from core.leases import Claim, claims_within
 from core.outcomes import RetryLater
 from observability.sentry import capture_exception
 
-LONGEST_RUN_SECONDS = 20.0  # then the next sweep goes on
+LONGEST_RUN_SECONDS = 20.0  # then the next sweep continues
 
 log = structlog.get_logger(__name__)
 
 
 class MailNotTried(Exception):
-    """Stands in for an error of ours in reports: where it was raised and its class, without its words."""
+    """Replaces an internal error in reports: same traceback and class name, without its message."""
 
 
 def run_due() -> int:
-    """Attempts made, until nothing is due, the time is up, or the server is not to be asked more now.
+    """Sends mails until none is due, the time is over or the server is unavailable; returns the attempts.
 
-    The rest stays due: a server that hangs is tried with one mail at each of beat's sweeps.
+    The other mails stay due, so each sweep of beat tries an unavailable server with one mail.
     """
     give_up_expired()
     attempts = 0
@@ -41,7 +41,7 @@ def run_due() -> int:
 
 
 def attempt(claimed: Claim[Mail]) -> Outcome:
-    """Sends one mail and records how that went."""
+    """Sends one mail, records the outcome and returns it."""
     outcome = outcome_of(claimed.row)
     record(claimed, outcome)
     return outcome
@@ -53,7 +53,7 @@ def outcome_of(mail: Mail) -> Outcome:
     except CannotDecrypt:
         return RetryLater(None, "No key of ENCRYPTION_KEYS opens the mail.")
     except Exception as problem:
-        # One mail that can't be put into SMTP's words must not stop the others. The error may quote it.
+        # A mail that SMTP cannot represent must not stop the others. The error's message may quote the mail.
         kind_of_error = type(problem).__name__
         log.exception("mail_not_tried", mail_id=mail.pk, error_type=kind_of_error, exc_info=False)
         reported = MailNotTried(kind_of_error).with_traceback(problem.__traceback__)
@@ -62,7 +62,7 @@ def outcome_of(mail: Mail) -> Outcome:
 
 
 def take_snapshot() -> None:
-    """Sets the gauges of what waits, from one look at the partial index of waiting mails."""
+    """Sets the gauges of waiting mails; the queries use the partial index of waiting mails."""
     now = timezone.now()
     oldest = waiting().order_by("created_at").values_list("created_at", flat=True).first()
     record_waiting(waiting().count(), (now - oldest).total_seconds() if oldest else 0.0)

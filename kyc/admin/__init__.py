@@ -1,4 +1,4 @@
-"""What operators see of KYC: the review queue, one case, limits, what providers said."""
+"""Admin pages of KYC: the review queue, cases, limits, usage and callbacks."""
 
 from kyc.admin import limits, providers, queue, usage
 

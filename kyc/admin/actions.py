@@ -1,4 +1,4 @@
-"""What an operator may do to a case: buttons from the table of transitions, and the way to carry them out."""
+"""Actions of operators on a case: which buttons are shown (from the state machine), and what they do."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from kyc.models.cases import BY_PEOPLE
 from kyc.roles import REVIEW_CASE, REVOKE_CASE
 from kyc.words import STATE_MARKS
 
-FOR_THE_PERSON = "What should the person know? They read these words."
+FOR_THE_PERSON = "Explain it to the account holder, who reads this text."
 REASONS = [(code.value, code.label) for code in BY_PEOPLE]
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One button. `key` is what it answers to on the keyboard; `done` is said afterwards.
+    """One button. `key`: its keyboard shortcut. `done`: the message after success.
 
-    With a `question` it opens a form that asks for a text, with `reasons` also for a code.
+    With a `question` the button opens a form that asks for a text, with `reasons` also for a code.
     """
 
     event: Event
@@ -49,7 +49,7 @@ class Action:
 ACTIONS = {
     action.event: action
     for action in (
-        Action(Event.CLAIM, REVIEW_CASE, "c", "back_hand", "Claim", "You have it.", tone="primary"),
+        Action(Event.CLAIM, REVIEW_CASE, "c", "back_hand", "Claim", "Claimed by you.", tone="primary"),
         Action(
             Event.APPROVE,
             REVIEW_CASE,
@@ -57,7 +57,7 @@ ACTIONS = {
             "verified",
             "Approve",
             "Approved.",
-            question="Anything for the record? (may stay empty)",
+            question="Note for the record (optional)",
             button="Approve",
             tone="primary",
         ),
@@ -79,10 +79,10 @@ ACTIONS = {
             "m",
             "contact_support",
             "Ask for more",
-            "Sent back: the person is asked for more.",
+            "Sent back to the account holder.",
             question=FOR_THE_PERSON,
             reasons=True,
-            button="Send it back",
+            button="Send back",
         ),
         Action(
             Event.RELEASE,
@@ -90,7 +90,7 @@ ACTIONS = {
             "u",
             "front_hand",
             "Release",
-            "Released: it waits for somebody else.",
+            "Released for other reviewers.",
         ),
         Action(
             Event.REVOKE,
@@ -98,7 +98,7 @@ ACTIONS = {
             "v",
             "gpp_bad",
             "Revoke",
-            "Revoked: the approval no longer counts.",
+            "Revoked. The approval no longer counts.",
             question=FOR_THE_PERSON,
             reasons=True,
             button="Revoke the approval",
@@ -110,28 +110,28 @@ ACTIONS = {
             "h",
             "verified_user",
             "Uphold",
-            "Upheld: the approval stands.",
-            question="What did you look at? (for the record; the person does not read it)",
+            "Upheld. The approval stays valid.",
+            question="What did you check? (for the record; the account holder does not see it)",
             button="Uphold the approval",
         ),
     )
 }
 
 
-class MovedOn(KycError, Conflict):
-    """The form was made for an earlier version of the case."""
+class CaseChanged(KycError, Conflict):
+    """The form was opened for an earlier version of the case."""
 
     code = "case_moved_on"
 
     def __init__(self, case: Case) -> None:
         now = STATE_MARKS[State(case.state)][2].lower()
         super().__init__(
-            f"Nothing was done: the case has changed since you opened it, it is now “{now}”. Look again."
+            f"Nothing was changed, because the case has changed since you opened it. It is now “{now}”."
         )
 
 
 def parts_of(user: User, case: Case) -> set[Who]:
-    """In which parts of kyc/cases/states.py `user` may act on `case`."""
+    """Returns the parts (see the transition table) in which the user may act on the case."""
     if case.person_id == user.pk:
         return set()
     parts: set[Who] = set()
@@ -143,12 +143,12 @@ def parts_of(user: User, case: Case) -> set[Who]:
 
 
 def offered(user: User, case: Case) -> list[Action]:
-    """The buttons of the page, in their usual order."""
+    """Returns the actions that the user can take now, in the order of ACTIONS."""
     taken_over = has_lapsed(case, timezone.now()) and case.claimed_by_id != user.pk
     state = State.SUBMITTED if taken_over else State(case.state)
     possible = {event for who in parts_of(user, case) for event in TRANSITIONS.events_for(state, who)}
     if not case.doubted_at:
-        possible.discard(Event.UPHOLD)  # it may be done, and there is nothing to be answered
+        possible.discard(Event.UPHOLD)  # allowed, but useless without a doubt
     return [action for event, action in ACTIONS.items() if event in possible]
 
 
@@ -162,15 +162,15 @@ def decide(
     reason_code: str = "",
     reason: str = "",
 ) -> None:
-    """Does it if the case is still at `version`, the one that the operator saw.
+    """Applies the event if the case still has the `version` that the operator saw.
 
-    Raises MovedOn otherwise, and what kyc/cases/services.py raises. A note on an approval excuses a duplicate
-    only if the operator was asked about it: another's claim does not change the case's version.
+    Raises CaseChanged otherwise, and the errors of the case's services. A duplicate number can be approved
+    only if the form showed it (`saw_duplicate`), because a new duplicate does not change the version.
     """
     with transaction.atomic():
         case = lock_case(case_id)
         if str(case.version) != version:
-            raise MovedOn(case)
+            raise CaseChanged(case)
         if event == Event.APPROVE and not saw_duplicate and same_number(case).exists():
             raise DuplicateNumber
         carry_out(event, case_id, actor, reason_code, reason)
@@ -193,4 +193,4 @@ def carry_out(event: Event, case_id: int, actor: User, reason_code: str, reason:
         case Event.UPHOLD:
             cases.uphold(case_id=case_id, actor=actor, reason=reason)
         case _:
-            raise ValueError(f"No operator does {event} to a case.")
+            raise ValueError(f"{event} is not an action of operators.")

@@ -1,4 +1,4 @@
-"""Everything about one case, in a number of queries that does not grow with its history."""
+"""Builds the context of a case's page, with a number of queries that does not grow with its history."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ MOST_CHECKS = 10
 SAME_NUMBER, SAME_IMAGE = "same number", "same image"
 
 
-class Look(NamedTuple):
-    """Somebody saw something personal of the case."""
+class Access(NamedTuple):
+    """An operator saw an image or the number; `what` names it."""
 
     row: DocumentAccess | NumberAccess
     what: str
@@ -50,7 +50,7 @@ def page_context(case: Case, user: User) -> dict[str, Any]:
 
 
 def duplicates(case: Case) -> dict[Case, list[str]]:
-    """Other people's claims to the same number, and every other case that shows the same image, with why."""
+    """Returns other cases with the same number (of other persons) or the same image → the reasons."""
     found: dict[Case, list[str]] = {}
     for why, others in ((SAME_NUMBER, same_number(case)), (SAME_IMAGE, same_image(case))):
         for other in others.order_by("-id")[:MOST_OTHERS]:
@@ -74,7 +74,7 @@ def timeline(case: Case) -> list[Any]:
 
 
 def images_context(case: Case) -> dict[str, Any]:
-    """For those who may see images."""
+    """Returns the images of the case, for operators who may see them."""
     documents = list(case.documents.order_by("id"))
     shown = [document for document in documents if not document.replaced_at and not document.deleted_at]
     order = list(Side.values)
@@ -85,12 +85,12 @@ def images_context(case: Case) -> dict[str, Any]:
     }
 
 
-def looks_at(case: Case) -> list[Look]:
-    """Who saw images or the whole number, the newest first."""
+def accesses_to(case: Case) -> list[Access]:
+    """Returns the newest accesses of operators to images and number, newest first."""
     images = DocumentAccess.objects.filter(document__case=case).select_related("actor", "document")
     numbers = NumberAccess.objects.filter(case=case).select_related("actor")
     found = chain(
-        (Look(row, row.document.get_side_display()) for row in images.order_by("-id")[:MOST_ACCESSES]),
-        (Look(row, "number") for row in numbers.order_by("-id")[:MOST_ACCESSES]),
+        (Access(row, row.document.get_side_display()) for row in images.order_by("-id")[:MOST_ACCESSES]),
+        (Access(row, "number") for row in numbers.order_by("-id")[:MOST_ACCESSES]),
     )
-    return sorted(found, key=lambda look: look.row.at, reverse=True)[:MOST_ACCESSES]
+    return sorted(found, key=lambda access: access.row.at, reverse=True)[:MOST_ACCESSES]

@@ -1,7 +1,7 @@
-"""Filters of the case list, and what its search finds. Each is a condition that an index answers.
+"""Filters and search of the case list. Each filter is supported by an index.
 
-The search is posted: an e-mail address or a document's number must not stand in an address, which browsers,
-proxies and logs keep. What it found is named by ids and by the number's keyed hash.
+The search uses POST, because browsers, proxies and logs store URLs, which must not contain e-mail addresses
+or document numbers. The URL of a result contains ids and the number's keyed hash.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from kyc.models.cases import WAITING
 MOST_PEOPLE = 20
 SHORTEST_PREFIX = 3
 UUID = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)
-PERSON, NUMBER = "person__in", "number_hash__in"  # Django's own lookups, taken from the address
+PERSON, NUMBER = "person__in", "number_hash__in"  # Django's own lookups in the URL
 LOOKUPS = frozenset({"state", "flag", "document_type__exact", PERSON, NUMBER})
 MINE, DOUBTED, EVERYTHING = "mine", "doubted", "all"
 IN_THE_QUEUES_ORDER = (MINE, *WAITING)
 
 
 class StateFilter(admin.SimpleListFilter):
-    """Unless something else is chosen, the queue."""
+    """Filters by state; without a choice it shows the queue."""
 
     title = "state"
     parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         special = [(DOUBTED, "approved, but doubted"), (EVERYTHING, "everything")]
-        return [(MINE, "I have it"), *State.choices, *special]
+        return [(MINE, "claimed by me"), *State.choices, *special]
 
     def choices(self, changelist: Any) -> Iterator[Any]:
         choices: Iterator[Any] = super().choices(changelist)
@@ -68,7 +68,7 @@ class FlagFilter(admin.SimpleListFilter):
 
 
 def is_queue(request: HttpRequest) -> bool:
-    """Nothing was chosen and nothing searched."""
+    """Returns True if neither a state nor a search is in the URL."""
     return not request.GET.keys() & {StateFilter.parameter_name, PERSON, NUMBER}
 
 
@@ -77,12 +77,12 @@ def is_in_the_queues_order(request: HttpRequest) -> bool:
 
 
 def find(term: str) -> int | str | None:
-    """A case's id, or the query string of a list; None when there is nothing to be found."""
+    """Returns a case's id, or the query string of a list, or None if nothing was found."""
     return found_case(term) or found_people(term) or found_numbers(term)
 
 
 def found_case(term: str) -> int | None:
-    """By its id, which has fewer digits than any document's number of digits alone, or its public id."""
+    """Finds a case by public id or id. An id has fewer digits than any document number."""
     if UUID.fullmatch(term):
         wanted = Q(public_id=term)
     elif term.isascii() and term.isdecimal() and len(term) < 10:
@@ -97,14 +97,14 @@ def found_people(term: str) -> str | None:
 
 
 def people_by_email(term: str) -> QuerySet[User]:
-    """Whose address begins like that; a letter or two find nobody."""
+    """Selects users whose e-mail address begins with `term`; none for fewer than SHORTEST_PREFIX letters."""
     if len(term) < SHORTEST_PREFIX or "\0" in term:
         return User.objects.none()
     return User.objects.filter(email__startswith=term.lower()).order_by("email")
 
 
 def list_of(people: QuerySet[User]) -> str | None:
-    """The query string of the list of what belongs to the first of these people."""
+    """Returns the query string of the list for the first MOST_PEOPLE of these users, or None."""
     ids = people.values_list("pk", flat=True)[:MOST_PEOPLE]
     return urlencode({PERSON: ",".join(map(str, ids))}, safe=",") if ids else None
 

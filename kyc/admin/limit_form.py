@@ -1,4 +1,4 @@
-"""The form that sets a limit. It asks twice: first what, then whether it is meant."""
+"""The form that sets a limit, in two steps: input, then confirmation."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class LimitForm(forms.Form):
     )
     reason = forms.CharField(
         max_length=LONGEST_REASON,
-        help_text="It stays beside the limit for ever.",
+        help_text="Shown permanently in the limit's history.",
         widget=forms.Textarea(attrs={"rows": 2}),
     )
     seen = forms.IntegerField(required=False, widget=forms.HiddenInput)
@@ -42,24 +42,24 @@ class LimitForm(forms.Form):
         return str(self.cleaned_data["currency"]).strip().upper()
 
     def clean(self) -> dict[str, Any]:
-        """All that `set_limit` would refuse, said before anybody is asked to confirm."""
+        """Adds the errors that `set_limit` would raise, before the operator is asked to confirm."""
         data = self.cleaned_data
         if {"amount", "currency"} <= data.keys():
             data["amount_minor"] = parse_amount(data["amount"], data["currency"])
             if data["amount_minor"] is None:
-                self.add_error("amount", "Type an amount, with no more decimals than the currency has.")
+                self.add_error("amount", "Enter an amount with no more decimals than the currency has.")
         if not self.errors:
-            self.asks(lambda: checked(**self.limit()))
+            self.adding_errors(lambda: checked(**self.limit()))
         return data
 
     def limit(self) -> dict[str, Any]:
         names = ("tier", "currency", "kind", "amount_minor", "reason", "valid_from")
         return {name: self.cleaned_data[name] for name in names}
 
-    def asks(self, question: Any) -> Any:
-        """What `question` answers; what it refuses becomes an error of the field it is about."""
+    def adding_errors(self, call: Any) -> Any:
+        """Returns the result of `call`, or None after adding its AmaniError to the form's fields."""
         try:
-            return question()
+            return call()
         except AmaniError as refused:
             if not refused.fields:
                 self.add_error(None, str(refused))
@@ -77,9 +77,9 @@ class LimitForm(forms.Form):
         )
 
     def has_seen(self, before: LimitRule | None) -> bool:
-        """Whether the operator confirms a change of the limit that still holds."""
+        """Returns whether the limit is still the one that the operator saw on the confirmation page."""
         return bool(self.cleaned_data["seen"] == (before.pk if before else None))
 
     def save(self, actor: User) -> LimitRule | None:
-        rule: LimitRule | None = self.asks(lambda: set_limit(actor=actor, **self.limit()))
+        rule: LimitRule | None = self.adding_errors(lambda: set_limit(actor=actor, **self.limit()))
         return rule

@@ -1,4 +1,4 @@
-"""Limits: what each tier may move, what was set when, by whom and why. Rows are added, never edited."""
+"""Admin pages of limits: the current matrix, the history of each limit, and the form for new ones."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from kyc.roles import CHANGE_LIMITS
 from kyc.tiers import TIERS
 
 MOST_RULES = 200
-FIELDS = ("tier", "currency", "kind", "amount", "valid_from")  # of the form, that a link may fill in
+FIELDS = ("tier", "currency", "kind", "amount", "valid_from")  # fields of the form that a link can fill in
 
 
 @admin.register(LimitRule)
@@ -41,7 +41,7 @@ class LimitRuleAdmin(HistoryAdmin):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Not a list of rows: the limits that hold, side by side."""
+        """Shows the matrix of current limits instead of a list of rows."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         context = {
@@ -72,7 +72,7 @@ class LimitRuleAdmin(HistoryAdmin):
             "may_set": self.may(request, CHANGE_LIMITS),
         }
 
-    # --- Setting one: a form, a page that asks whether it is meant, then it is done ---
+    # --- Setting a limit: form, confirmation, then `set_limit` ---
 
     def set_limit(self, request: HttpRequest) -> HttpResponse:
         if not self.may(request, CHANGE_LIMITS):
@@ -88,7 +88,7 @@ class LimitRuleAdmin(HistoryAdmin):
         if "confirmed" not in request.POST:
             return self.confirm_page(request, form, before)
         if not form.has_seen(before):
-            messages.warning(request, "Nothing was set: this limit changed while you looked. Look again.")
+            messages.warning(request, "Nothing was set, because the limit has changed. Check it again.")
             return self.confirm_page(request, form, before)
         rule = form.save(operator(request))
         if rule is None:
@@ -119,9 +119,9 @@ class LimitRuleAdmin(HistoryAdmin):
 
 
 def taking_back(planned: LimitRule, rules: list[LimitRule], now: datetime) -> str:
-    """What fills in the form that takes back a planned limit; "" when there is nothing to take back.
+    """Returns the query string that fills in the form to undo a planned limit; "" if that is not needed.
 
-    Rows stay, so what held before it is set again a second after it begins.
+    Rows cannot be deleted, so the earlier amount is set again one second after the planned limit begins.
     """
     after = (planned.valid_from + timedelta(seconds=1)).replace(microsecond=0)
     if planned.valid_from <= now or any(planned.valid_from < rule.valid_from <= after for rule in rules):

@@ -1,4 +1,4 @@
-"""Which case a reviewer looks at next."""
+"""Chooses the next case for a reviewer."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from kyc.cases.selectors import waiting
 from kyc.errors import ClaimedByAnother, NotInThisState
 from kyc.models import Case, State
 
-CANDIDATES = 20  # so many reviewers may press the button in the same moment and each gets one
+CANDIDATES = 20  # up to this number of reviewers can press the button concurrently, and each gets a case
 
 
 def review_next(*, reviewer: User, besides: int | None = None) -> Case | None:
-    """The case that `reviewer` has claimed already, else the oldest that nobody has, claimed now.
+    """Returns a case that the reviewer has claimed already, else claims the oldest unclaimed case.
 
-    `besides` is the case they come from. None when nothing is left for them. Raises what cases.claim raises.
+    `besides` is the id of the case to skip. Returns None if no case is left. Raises the errors of
+    `cases.claim`.
     """
     now = timezone.now()
     others = waiting() if besides is None else waiting().exclude(pk=besides)
@@ -35,13 +36,13 @@ def review_next(*, reviewer: User, besides: int | None = None) -> Case | None:
 
 
 def free_for(reviewer: User, cases_in_queue: QuerySet[Case], now: datetime) -> QuerySet[Case]:
-    """Nobody's, or whose claim has lapsed; never the reviewer's own."""
-    nobodys = Q(state=State.SUBMITTED) | Q(claimed_until__lte=now)
-    return cases_in_queue.filter(nobodys).exclude(person=reviewer)
+    """Selects cases without a valid claim that are not about the reviewer."""
+    unclaimed = Q(state=State.SUBMITTED) | Q(claimed_until__lte=now)
+    return cases_in_queue.filter(unclaimed).exclude(person=reviewer)
 
 
 def neighbours(case: Case) -> tuple[int | None, int | None]:
-    """(previous, next): the waiting cases before and after `case` in the queue's order."""
+    """Returns the ids of the waiting cases (previous, next) around `case` in the queue's order."""
     if case.submitted_at is None:
         return None, waiting().values_list("pk", flat=True).first()
     moment = case.submitted_at

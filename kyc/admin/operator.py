@@ -1,4 +1,4 @@
-"""Who presses a button of the console, as the services want to know them."""
+"""Returns the operator of a request, for the services."""
 
 from __future__ import annotations
 

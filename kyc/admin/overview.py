@@ -1,4 +1,4 @@
-"""What the start page and the sidebar say about the review queue."""
+"""Numbers of the review queue for the start page and the sidebar."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def waiting_count() -> int:
 
 
 def at_least(count: int, looked_at: int = 0) -> str:
-    """`count`, of the rows that were looked at; when these are COUNT_AT_MOST there may be more."""
+    """Formats `count`; adds "+" if it or the number of examined rows reached COUNT_AT_MOST."""
     return f"{count:,}+" if max(count, looked_at) >= COUNT_AT_MOST else f"{count:,}"
 
 
@@ -44,7 +44,7 @@ def overview() -> dict[str, Any]:
     return {
         "kyc_waiting": at_least(states[State.SUBMITTED], len(queue)),
         "kyc_in_review": at_least(states[State.IN_REVIEW], len(queue)),
-        "kyc_late": at_least(late),  # who waited longest comes first
+        "kyc_late": at_least(late),  # exact, because the oldest come first
         "kyc_doubted": at_least(doubts),
         "kyc_decided": sum(decided.values()),
         "kyc_decided_as": [
@@ -61,7 +61,7 @@ def oldest() -> list[Case]:
 
 
 def decided_today() -> dict[str, int]:
-    """Decisions since midnight (UTC), by what was decided."""
+    """Returns the number of decisions since midnight (UTC) by event."""
     midnight = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
     newest = CaseEvent.objects.order_by("-id").values("id")[:EVENTS_LOOKED_AT]
     today = CaseEvent.objects.filter(id__in=newest, at__gte=midnight).order_by()

@@ -1,7 +1,7 @@
-"""What providers called back with, and what became of it; a callback can be looked into again.
+"""Admin pages of providers' callbacks and their outcome; a callback can be processed again.
 
-The bodies show people's names, numbers and faces, so nobody sees them here: what a provider said of a case
-stands on the case's page.
+The bodies contain names, numbers and faces, so they are not shown. The provider's results are on the case's
+page.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from kyc.words import provider_name
 
 State = ProviderEvent.State
 MARKS = {
-    State.PENDING: ("waiting", "hourglass_top", "To be looked into"),
+    State.PENDING: ("waiting", "hourglass_top", "To be processed"),
     State.DONE: ("good", "check", "Done"),
-    State.IGNORED: ("quiet", "do_not_disturb_on", "Told nothing new"),
+    State.IGNORED: ("quiet", "do_not_disturb_on", "Nothing new"),
     State.REFUSED: ("warning", "gpp_bad", "Refused"),
     State.FAILED: ("bad", "error", "Given up"),
 }
@@ -97,7 +97,7 @@ class ProviderEventAdmin(HistoryAdmin):
     def process_again(self, request: HttpRequest, pk: int) -> HttpResponse:
         self.perform(
             request,
-            "The provider is asked about it again now.",
+            "The provider will be asked again.",
             lambda: events.process_again(event_id=pk, actor=operator(request), reason=posted_reason(request)),
         )
         return see_other(self.page_url(pk))

@@ -1,4 +1,4 @@
-"""The review queue and the page of one case. Who waited longest comes first; a button opens the next one."""
+"""Admin pages of the review queue, oldest first, and of one case with its actions."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ log = structlog.get_logger(__name__)
 LONGEST_TERM = 100
 LONGEST_ID = 19
 LARGE_COLUMNS = ("number_encrypted", "reason")
-NOTHING_FOUND = "Nothing was found by that id, beginning of an e-mail address, or whole number."
-NOTHING_LEFT = "Nothing is left for you to review: every waiting case is somebody's, or your own."
+NOTHING_FOUND = "No case was found. Search by id, by the start of an e-mail address, or by the full number."
+NOTHING_LEFT = "There is no case for you to review: all waiting cases are claimed, or are your own."
 
 
 class CaseList(CappedChangeList):
-    """Beside the rows only the checks are asked for: one query, however many rows."""
+    """Prefetches the checks of all rows with one query."""
 
     result_list: Any
 
@@ -72,7 +72,7 @@ class CaseAdmin(HistoryAdmin):
         return with_duplicate_flag(cases)
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        """What the page itself links to. Django would take any condition on any column."""
+        """Allows only the page's own filters; Django would allow conditions on any column."""
         return lookup in filters.LOOKUPS
 
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
@@ -127,13 +127,13 @@ class CaseAdmin(HistoryAdmin):
             standing.text,
         )
 
-    @admin.display(description="who has it")
+    @admin.display(description="claimed by")
     def owner(self, case: Case) -> SafeString:
         if case.claimed_by is None or case.claimed_until is None:
             return format_html(
-                '<span class="am-second">{}</span>', "Nobody" if case.state == State.SUBMITTED else "—"
+                '<span class="am-second">{}</span>', "Not claimed" if case.state == State.SUBMITTED else "—"
             )
-        until = "until {}" if claim_is_held(case) else "claim ran out at {}"
+        until = "until {}" if claim_is_held(case) else "claim expired at {}"
         moment = display.time_tag(case.claimed_until, display.clock(case.claimed_until))
         return format_html(
             '<span class="am-first">{}</span><span class="am-second">{}</span>',
@@ -149,7 +149,7 @@ class CaseAdmin(HistoryAdmin):
         tone, icon, text = check_mark(checks[0])
         return display.badge(tone, icon, f"{provider_name(checks[0].provider)} {text}")
 
-    # --- What is posted ---
+    # --- POST requests ---
 
     def get_urls(self) -> list[URLPattern]:
         decisions = [
@@ -181,7 +181,7 @@ class CaseAdmin(HistoryAdmin):
         return see_other(self.page_url(pk))
 
     def show_number(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """The whole number: as text for the script of the page, without it as the page again."""
+        """Returns the full number: as text for the page's script, without script as the whole page."""
         try:
             number = access.show_number(case_id=pk, actor=operator(request))
         except CaseNotFound as problem:
@@ -206,12 +206,12 @@ class CaseAdmin(HistoryAdmin):
         return see_other(self.page_url(case.pk))
 
     def find(self, request: HttpRequest) -> HttpResponse:
-        """One case, or the list of what was found; what was typed stands in neither address nor log."""
+        """Redirects to the found case or a list of results. URL and log do not contain the search term."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         term = request.POST.get("term", "").strip()[:LONGEST_TERM]
         found = filters.find(term) if term else ""
-        # Somebody who tries number after number is seen by that, though nobody sees what they tried.
+        # Shows an operator who tries many numbers, without the numbers.
         log.info("kyc_cases_searched", actor_id=operator(request).pk, found=bool(found))
         cases = reverse(self.url_name("changelist"))
         match found:
@@ -228,7 +228,7 @@ class CaseAdmin(HistoryAdmin):
         if self.may(request, VIEW_DOCUMENT) and not context["is_own"]:
             context |= case_page.images_context(row)
         if self.may(request, VIEW_DOCUMENT_ACCESS):
-            context["looks"] = case_page.looks_at(row)
+            context["accesses"] = case_page.accesses_to(row)
         return context
 
 

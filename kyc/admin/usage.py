@@ -1,4 +1,4 @@
-"""How much of their limits people have used: for finance, who asks why somebody can't pay."""
+"""Admin pages of used limits, where finance sees why a user can't pay."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from kyc.tiers import TIERS, next_tier, tier_of
 
 NEARLY_PERCENT = 90
 LONGEST_TERM = 100
-NOTHING_FOUND = "Nobody with that number or beginning of an e-mail address has used any limit."
+NOTHING_FOUND = "No usage was found for this user id or start of an e-mail address."
 
 
 @admin.register(LimitUsage)
 class LimitUsageAdmin(HistoryAdmin):
-    """Rows name people by their ids: who they are is on the page of one."""
+    """Rows show only user ids; name and e-mail address are on the page of one row."""
 
     page_template = "kyc/console/limit_usage.html"
     list_display = ("who", "window", "used", "room")
@@ -47,7 +47,7 @@ class LimitUsageAdmin(HistoryAdmin):
         return [path("find/", view, name="kyc_limitusage_find"), *super().get_urls()]
 
     def find(self, request: HttpRequest) -> HttpResponse:
-        """The list of what was found; an e-mail address stands in neither the page's address nor the log."""
+        """Redirects to the list of results. URL and log do not contain the search term."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         term = request.POST.get("term", "").strip()[:LONGEST_TERM]
@@ -110,7 +110,7 @@ class LimitUsageAdmin(HistoryAdmin):
 
 
 def found_people(term: str) -> QuerySet[User]:
-    """By their number or the beginning of their address; only those of whom there is something to list."""
+    """Selects users with usage by their id or the start of their e-mail address."""
     is_number = term.isascii() and term.isdecimal() and len(term) < 10
     people = User.objects.filter(pk=term) if is_number else people_by_email(term)
     return people.filter(Exists(LimitUsage.objects.filter(person_id=OuterRef("pk"))))
@@ -128,5 +128,5 @@ def window_in_words(usage: LimitUsage) -> str:
 
 
 def percent_used(used_minor: int, limit_minor: int) -> int:
-    """Rounded down, so that 100 means nothing is left; a limit of nothing is used up."""
+    """Returns the used percentage, rounded down, so that 100 means nothing is left; 100 for a limit of 0."""
     return used_minor * 100 // limit_minor if limit_minor else 100

@@ -1,4 +1,4 @@
-"""Believable people and cases to look at in development: all made up, their images drawn."""
+"""Creates demo users and KYC cases for development; all data is invented, all images are drawn."""
 
 from kyc.demo.seed import Team, seed_cases
 

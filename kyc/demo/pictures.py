@@ -1,4 +1,4 @@
-"""Drawn documents: a card that says SPECIMEN, a face that is nobody's. The same words give the same bytes."""
+"""Draws specimen documents and faces. The same input gives the same bytes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from kyc.models import DocumentType, Side
 
-CARD = (640, 404)  # as wide as a bank card is to its height
+CARD = (640, 404)  # pixels, the proportions of a bank card
 SELFIE = (420, 520)
 INK = "#1f2937"
 PAPER = {
@@ -35,7 +35,7 @@ def picture(side: Side, kind: DocumentType, country: str, name: str, number: str
 
 
 def selfie(name: str, number: str) -> bytes:
-    """The wall behind the person is another one each time."""
+    """Draws a face before a background whose colour depends on the number."""
     red, green, blue = (180 + byte % 60 for byte in digest(number)[:3])
     image = Image.new("RGB", SELFIE, (red, green, blue))
     draw_person(ImageDraw.Draw(image), name, (0, 0, *SELFIE))
@@ -71,7 +71,7 @@ def back(kind: DocumentType, number: str) -> bytes:
 
 
 def draw_person(draw: ImageDraw.ImageDraw, name: str, box: tuple[int, int, int, int]) -> None:
-    """Head and shoulders inside `box`."""
+    """Draws head and shoulders inside `box` (left, top, right, bottom)."""
     left, top, right, bottom = box
     width, height = right - left, bottom - top
     skin, shirt = choice(name, SKINS, 0), choice(name, SHIRTS, 1)
@@ -91,7 +91,7 @@ def draw_person(draw: ImageDraw.ImageDraw, name: str, box: tuple[int, int, int, 
 
 
 def stamp(image: Image.Image) -> None:
-    """Across the card, so that nobody takes it for a real one."""
+    """Writes SPECIMEN across the card, so that it can't be used as a real one."""
     words = Image.new("RGBA", CARD)
     ImageDraw.Draw(words).text((110, 150), "SPECIMEN", (185, 28, 28, 90), font(96))
     image.paste(words.rotate(18), mask=words.rotate(18))

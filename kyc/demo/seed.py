@@ -1,6 +1,6 @@
-"""Tells the stories by the functions that people and operators use, then moves what happened into the past.
+"""Creates the demo cases by calling the real services, then moves the times of the rows into the past.
 
-The database keeps times of events for good; only here, and only in development, they are set afterwards.
+The database refuses changes of these times; only here, and only in development, the triggers are disabled.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ class Team(NamedTuple):
 
 @transaction.atomic
 def seed_cases(team: Team) -> None:
-    """Once: does nothing when the first of the people is there."""
+    """Creates the demo cases once. Does nothing if the first demo user exists. Raises RuntimeError
+    outside development."""
     if not settings.DEBUG:
         raise RuntimeError("Demo cases exist in development only.")
     if User.objects.filter(email=ADAEZE.email).exists():
@@ -52,12 +53,12 @@ def seed_cases(team: Team) -> None:
     for story in STORIES:
         person = people.get(story.person.email) or create_person(story, started, team.reviewer.password)
         people[person.email] = person
-        tell(story, person, team, started)
+        replay(story, person, team, started)
     seed_limits(people, team)
 
 
 def create_person(story: Story, now: datetime, password: str) -> User:
-    """With the operators' password, so that the API can be tried as one of them."""
+    """Creates the user of a story with the operators' password, so that the API can be tried as this user."""
     person: Person = story.person
     joined = now - story.steps[0].ago - timedelta(hours=2)
     user = User.objects.create_user(person.email, date_joined=joined, **person._asdict())
@@ -66,7 +67,7 @@ def create_person(story: Story, now: datetime, password: str) -> User:
     return user
 
 
-def tell(story: Story, person: User, team: Team, started: datetime) -> None:
+def replay(story: Story, person: User, team: Team, started: datetime) -> None:
     case: Case | None = None
     for step in story.steps:
         case = carry_out(step, story, person, team, case)
@@ -125,7 +126,7 @@ def submit(story: Story, person: User) -> Case:
 
 
 def keep_here(case: Case, story: Story) -> Case:
-    """No provider is asked about people who don't exist; what one said is part of the story."""
+    """Cancels the case's checks, so that no provider gets invented data; the story contains its result."""
     providers.cancel_checks(case=case)
     Case.objects.filter(pk=case.pk).update(provider=ASKED if story.check[0] else "manual")
     return case
@@ -137,10 +138,11 @@ def drawn(story: Story) -> dict[Side, bytes]:
 
 
 def record_check(case: Case, story: Story, started: datetime) -> None:
-    """Asked as the case came in; answered two minutes later, or when the story tells of the answer."""
+    """Stores the provider's check: created with the case, finished two minutes later or at the story's step
+    of the provider."""
     result, text = story.check
-    asked = started - story.steps[0].ago
-    told = next((started - step.ago for step in story.steps if step.by_provider), None)
+    created_at = started - story.steps[0].ago
+    decided_at = next((started - step.ago for step in story.steps if step.by_provider), None)
     Check.objects.create(
         case=case,
         provider=ASKED,
@@ -151,13 +153,13 @@ def record_check(case: Case, story: Story, started: datetime) -> None:
         result_text=text,
         attempt_count=1,
         next_attempt_at=None,
-        created_at=asked,
-        finished_at=told or asked + timedelta(minutes=2),
+        created_at=created_at,
+        finished_at=decided_at or created_at + timedelta(minutes=2),
     )
 
 
 def look(case: Case, reviewer: User, at: datetime) -> None:
-    """The reviewer opens every image, then the number."""
+    """Stores the reviewer's accesses to every image, then to the number."""
     moments = seconds_after(at)
     DocumentAccess.objects.bulk_create(
         DocumentAccess(document=document, actor=reviewer, at=next(moments))
@@ -173,7 +175,7 @@ def seconds_after(at: datetime) -> Iterator[datetime]:
 
 
 def move_back(case: Case, started: datetime, at: datetime) -> None:
-    """What the last step wrote, to `at`: it is what is not older than the seeding itself."""
+    """Sets the times that the last step stored to `at`. These are the times since `started`."""
     case.refresh_from_db()
     with pgtrigger.ignore(*EVIDENCE):
         case.events.filter(at__gte=started).update(at=at)
@@ -194,7 +196,7 @@ def times_of(case: Case, started: datetime, at: datetime) -> dict[str, datetime]
 
 
 def seed_limits(people: dict[str, User], team: Team) -> None:
-    """Somebody near the limit of a day, somebody who holds much; and a limit that begins next month."""
+    """Uses most of one user's daily limit, and much of another's balance; plans a limit for next month."""
     adaeze, tunde = people[ADAEZE.email], people[TUNDE.email]
     for amount in (95_000, 92_500):
         limits.use(person_id=adaeze.pk, currency="NGN", amount_minor=amount * KOBO)

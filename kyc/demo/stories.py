@@ -1,4 +1,4 @@
-"""Who there is in the demo, and what happened to their cases. Times are counted back from now."""
+"""The users of the demo and the events of their cases. Times are relative to now."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Person(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One event, `ago` before now. `by_provider`: it was the provider's word."""
+    """One event, `ago` before now. `by_provider`: the provider's result caused it."""
 
     event: Event
     ago: timedelta
@@ -30,7 +30,7 @@ class Step(NamedTuple):
 
 
 class Story(NamedTuple):
-    """One case. `check`: what the provider said of it, if it was asked."""
+    """One case. `check`: result and text of the provider's check, empty if there was none."""
 
     person: Person
     document_type: DocumentType

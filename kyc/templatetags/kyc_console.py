@@ -1,4 +1,4 @@
-"""The words of `kyc.words`, for templates."""
+"""Template filters for cases: badges, names of providers and countries."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ register = template.Library()
 
 @register.filter
 def case_mark(case: Case) -> SafeString:
-    """The coloured word for a case's state."""
+    """Renders the badge of a case's state."""
     return display.badge(*STATE_MARKS[State(case.state)])
 
 
 @register.filter
 def edge(case: Case) -> str:
-    """The class that colours the edge of a case's page."""
+    """Returns the CSS class for the colour of a case's edge."""
     return f"am-{STATE_MARKS[State(case.state)][0]}"
 
 
@@ -34,7 +34,7 @@ def provider(name: str) -> str:
 
 @register.filter
 def country(code: str) -> str:
-    """`Nigeria (NG)`; a code that is none stays as it is."""
+    """Returns `Nigeria (NG)`, or the code itself if it is unknown."""
     found = pycountry.countries.get(alpha_2=code)
     return f"{found.name} ({code})" if found else code
 

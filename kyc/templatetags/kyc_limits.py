@@ -1,4 +1,4 @@
-"""Amounts and days of limits, for templates."""
+"""Template filters for amounts and dates of limits."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ register = template.Library()
 
 @register.filter
 def money(rule: LimitRule) -> str:
-    """`NGN 50,000`."""
+    """Formats a rule's amount, for example `NGN 50,000`."""
     return format_amount(rule.amount_minor, rule.currency)
 
 
@@ -27,7 +27,7 @@ def money_in(amount_minor: int, currency: str) -> str:
 
 @register.filter
 def day(moment: datetime) -> SafeString:
-    """`1 Jan 2024`, with the time of the day unless it is midnight; in UTC."""
+    """Formats a time in UTC, for example `1 Jan 2024`; adds the time of day unless it is midnight."""
     moment = moment.astimezone(UTC)
     time = "" if (moment.hour, moment.minute) == (0, 0) else f", {moment:%H:%M}"
     return display.time_tag(moment, f"{moment.day} {moment:%b %Y}{time}")

@@ -93,7 +93,7 @@ def test_colour_follows_the_words(browser: Client, hours: float, words: str, ton
 def test_claim_that_ran_out_says_so(browser: Client, reviewer: User) -> None:
     case = people.in_review(reviewer)
     Case.objects.filter(pk=case.pk).update(claimed_until=timezone.now() - timedelta(minutes=1))
-    assert "Rita Reviews claim ran out at" in text_of(browser)
+    assert "Rita Reviews claim expired at" in text_of(browser)
 
 
 def test_number_that_two_people_claim_is_flagged_on_both(browser: Client) -> None:
@@ -109,7 +109,7 @@ def test_row_says_what_the_provider_said_last(browser: Client) -> None:
     case = people.submitted()
     Check.objects.create(case=case, provider="smile_id", reference="1", state="failed")
     Check.objects.create(case=case, provider="smile_id", reference="2", state="done", result="unclear")
-    assert "Smile ID can't tell" in text_of(browser).replace("&#x27;", "'")
+    assert "Smile ID is not sure" in text_of(browser)
     assert "given up" not in text_of(browser)
 
 
@@ -178,7 +178,7 @@ def test_search_that_finds_nothing_says_so(browser: Client, term: str) -> None:
     response = find(browser, term)
     assert (response.status_code, response.url) == (303, CASES)
     assert said(response) == [
-        "Nothing was found by that id, beginning of an e-mail address, or whole number."
+        "No case was found. Search by id, by the start of an e-mail address, or by the full number."
     ]
 
 
@@ -258,15 +258,15 @@ def test_review_next_with_nothing_left_says_so(browser: Client, reviewer: User) 
     response = press_next(browser)
     assert (response.status_code, response.url) == (303, CASES)
     assert said(response) == [
-        "Nothing is left for you to review: every waiting case is somebody's, or your own."
+        "There is no case for you to review: all waiting cases are claimed, or are your own."
     ]
     own.refresh_from_db()
     assert own.state == "submitted"
 
 
 def test_empty_queue_says_so_in_good_words(browser: Client) -> None:
-    assert b"Nobody waits." in browser.get(CASES).content
-    assert b"No such case." in browser.get(f"{CASES}?state=revoked").content
+    assert b"No case is waiting." in browser.get(CASES).content
+    assert b"No case matches." in browser.get(f"{CASES}?state=revoked").content
 
 
 def many_cases(reviewer: User, count: int) -> None:

@@ -19,7 +19,7 @@ from django.utils import timezone
 from accounts.models import User
 from kyc import cases
 from kyc.admin import actions
-from kyc.admin.actions import MovedOn
+from kyc.admin.actions import CaseChanged
 from kyc.admin.next_case import review_next
 from kyc.cases.states import TRANSITIONS, Event, Who
 from kyc.errors import DuplicateNumber, KycError
@@ -132,7 +132,7 @@ def test_own_case_has_no_actions_no_images_and_says_why(role: str) -> None:
     response = page(browser, case)
     assert response.context["actions"] == []
     assert "images" not in response.context
-    assert "This is your own case. Somebody else has to decide on it." in text_of(browser, case)
+    assert "This is your own case. Another operator has to decide on it." in text_of(browser, case)
     before = everything()
     for event in actions.ACTIONS:
         act(browser, case, event, **WHY)
@@ -148,7 +148,7 @@ def test_reviewer_claims_approves_and_is_named_in_the_timeline(browser: Client, 
     case = people.submitted()
     response = act(browser, case, "claim")
     assert (response.status_code, response.url) == (303, f"{CASES}{case.pk}/change/")
-    assert said(response) == ["You have it."]
+    assert said(response) == ["Claimed by you."]
     case.refresh_from_db()
     response = act(browser, case, "approve", reason="Matches.")
     assert said(response)[-1] == "Approved."
@@ -167,8 +167,8 @@ def test_reviewer_claims_approves_and_is_named_in_the_timeline(browser: Client, 
     ("event", "state", "words"),
     [
         ("reject", "rejected", "Rejected."),
-        ("ask_for_more", "draft", "Sent back: the person is asked for more."),
-        ("release", "submitted", "Released: it waits for somebody else."),
+        ("ask_for_more", "draft", "Sent back to the account holder."),
+        ("release", "submitted", "Released for other reviewers."),
     ],
 )
 def test_reviewer_decides_with_a_reason(
@@ -184,7 +184,7 @@ def test_approver_revokes_with_a_reason(reviewer: User) -> None:
     case = people.approved(reviewer)
     approver = people.make_approver()
     response = act(signed_in(approver), case, "revoke", reason_code="suspected_fraud", reason="Forged.")
-    assert said(response) == ["Revoked: the approval no longer counts."]
+    assert said(response) == ["Revoked. The approval no longer counts."]
     case.refresh_from_db()
     assert (case.state, case.reason_code) == ("revoked", "suspected_fraud")
 
@@ -201,7 +201,7 @@ def test_approver_upholds_what_a_provider_doubts_and_says_why(reviewer: User) ->
     assert everything() == before
 
     response = act(signed_in(approver), case, "uphold", reason="The passport office knows it.")
-    assert said(response) == ["Upheld: the approval stands."]
+    assert said(response) == ["Upheld. The approval stays valid."]
     case.refresh_from_db()
     assert (case.state, case.doubted_at, case.decided_by) == ("approved", None, approver)
     last = case.events.last()
@@ -240,7 +240,7 @@ def test_number_of_somebody_else_is_approved_only_with_a_reason(browser: Client,
     other = people.submitted(number="A77777777")
     case = people.in_review(reviewer, number="A77777777")
     html = page(browser, case).content.decode()
-    assert "Somebody else claims the same number. Why is this person right?" in html
+    assert "Another account claims the same number. Why is this one right?" in html
     before = everything()
     assert "Another account claims the same document number" in said(act(browser, case, "approve"))[0]
     assert everything() == before
@@ -260,7 +260,7 @@ def test_form_of_another_version_does_nothing_and_says_why(
     response = act(browser, case, "approve", version=version)
     assert response.status_code == 303
     assert said(response) == [
-        "Nothing was done: the case has changed since you opened it, it is now “in review”. Look again."
+        "Nothing was changed, because the case has changed since you opened it. It is now “in review”."
     ]
     assert everything() == before
 
@@ -348,8 +348,8 @@ def test_claim_and_profile_stand_side_by_side(browser: Client) -> None:
     text = text_of(browser, case)
     assert "•••••••678" in text
     assert "A12345678" not in text
-    assert "Nigeria (NG) account says Ghana (GH)" in text
-    assert "Ada-Abara must be the document's" in text
+    assert "Nigeria (NG) account: Ghana (GH)" in text
+    assert "Ada-Abara must match the document" in text
     assert "+2348012345678" in text
 
 
@@ -394,7 +394,7 @@ def test_checks_earlier_cases_and_reasons_are_shown(browser: Client, reviewer: U
     )
     text = text_of(browser, case)
     assert "Smile ID" in text
-    assert "Can't tell Face 0.61" in text
+    assert "Is not sure Face 0.61" in text
     assert f"Case {old.pk} passport Rejected" in text
     assert "An image can't be read. The number can't be read." in text_of(browser, old)
 
@@ -506,7 +506,7 @@ def test_of_two_forms_of_one_version_one_counts() -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert [type(problem) for problem in refused] == [MovedOn]
+    assert [type(problem) for problem in refused] == [CaseChanged]
     case.refresh_from_db()
     assert (case.state, case.version) == ("in_review", 2)
     assert CaseEvent.objects.filter(event="claim").count() == 1

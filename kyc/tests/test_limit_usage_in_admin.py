@@ -68,7 +68,7 @@ def test_a_search_that_finds_nothing_says_so(client: Client, term: str) -> None:
     answer = find(client, term)
     assert (answer.status_code, answer.url) == (303, reverse(USAGE))
     assert [str(message) for message in get_messages(answer.wsgi_request)] == [
-        "Nobody with that number or beginning of an e-mail address has used any limit."
+        "No usage was found for this user id or start of an e-mail address."
     ]
 
 

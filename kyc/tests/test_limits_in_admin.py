@@ -100,7 +100,7 @@ def test_a_limit_is_set_after_being_asked_twice(client: Client, approver: User) 
     assert LimitRule.objects.filter(currency=CURRENCY).count() == 1
     text = asked.content.decode()
     assert [
-        word in text for word in ("Is this what you mean?", "XTS 2,000", "XTS 1,500.50", "becomes lower")
+        word in text for word in ("Check the new limit", "XTS 2,000", "XTS 1,500.50", "becomes lower")
     ] == [True] * 4
     done = client.post(reverse(SET), confirmation(asked))
     rule = rule_of(amount_minor=150_050)
@@ -176,7 +176,7 @@ def test_what_was_confirmed_must_still_be_the_change_that_was_shown(client: Clie
     limit(7_700, LimitKind.DAILY, tier=1)
     again = client.post(reverse(SET), answer)
     text = again.content.decode()
-    assert "this limit changed while you looked" in text
+    assert "because the limit has changed" in text
     assert "XTS 77" in text
     assert LimitRule.objects.filter(currency=CURRENCY).count() == 1
     assert client.post(reverse(SET), confirmation(again)).status_code == HTTPStatus.SEE_OTHER
@@ -188,7 +188,7 @@ def test_one_may_go_back_and_change_it(client: Client, approver: User) -> None:
     del answer["confirmed"]
     text = client.post(reverse(SET), {**answer, "back": "yes"}).content.decode()
     assert 'value="1,500.50"' in text
-    assert "Check it" in text
+    assert "Continue" in text
     assert not LimitRule.objects.filter(currency=CURRENCY).exists()
 
 
@@ -199,10 +199,10 @@ def test_one_may_go_back_and_change_it(client: Client, approver: User) -> None:
         ({"tier": "4"}, "Select a valid choice"),
         ({"currency": "ABC"}, "Use an ISO 4217 code"),
         ({"kind": "yearly"}, "Select a valid choice"),
-        ({"amount": "a lot"}, "Type an amount"),
-        ({"amount": "-5"}, "Type an amount"),
+        ({"amount": "a lot"}, "Enter an amount"),
+        ({"amount": "-5"}, "Enter an amount"),
         ({"amount": "1.234"}, "no more decimals than the currency has"),
-        ({"amount": "9" * 16}, "Type an amount"),
+        ({"amount": "9" * 16}, "Enter an amount"),
         ({"reason": " "}, "This field is required"),
         ({"valid_from": "2020-01-01T00:00"}, "Choose a time in the future"),
         ({"valid_from": "soon"}, "Enter a valid date/time"),

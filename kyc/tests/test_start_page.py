@@ -81,7 +81,7 @@ def test_counts_stop_at_a_thousand(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_reviewer_who_sees_no_alerts_starts_with_the_queue() -> None:
     case = waits_since(people.submitted(people.make_person("hidden-person")), 30)
     html = start("kyc reviewer").content.decode()
-    assert "Who has waited longest" in html
+    assert "Oldest waiting cases" in html
     assert f"/admin/kyc/case/{case.pk}/change/" in html
     assert "6 h over target" in html
     assert "Firing now" not in html
@@ -114,4 +114,4 @@ def test_sidebar_says_how_many_wait_and_nothing_when_none_does() -> None:
 
 
 def test_queue_that_is_empty_is_good_news() -> None:
-    assert b"Nobody waits." in start("kyc reviewer").content
+    assert b"No case is waiting." in start("kyc reviewer").content

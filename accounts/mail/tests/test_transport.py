@@ -75,7 +75,7 @@ def test_a_server_without_starttls_gets_no_mail_in_clear(start: Start, settings:
     server = start("none")
     settings.EMAIL_USE_TLS = True
     assert hand_over(LETTER) == ServerUnavailable(
-        None, "The mail server offers no STARTTLS, or no login that Amani knows."
+        None, "The mail server offers no STARTTLS, or no login that Amani supports."
     )
     assert server.received == []
 

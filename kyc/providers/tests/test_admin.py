@@ -65,7 +65,7 @@ def test_an_approver_has_a_callback_processed_again(smile: SmileStandIn, call_ba
     event.refresh_from_db()
     assert event.state == "failed"
     response = approver.post(address, {"reason": "It is back."}, follow=True)
-    assert "The provider is asked about it again now." in response.content.decode()
+    assert "The provider will be asked again." in response.content.decode()
     event.refresh_from_db()
     assert (event.state, event.asked_again_because) == ("pending", "It is back.")
 
