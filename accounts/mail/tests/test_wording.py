@@ -37,8 +37,8 @@ def test_the_mail_of_a_sign_up_holds_the_code_and_what_to_do() -> None:
     assert mail.outbox[0].body == (
         "Enter this code to confirm your e-mail address:\n\n"
         f"{code_in_mail()}\n\n"
-        "It is valid for a few minutes. Nobody at Amani will ever ask you for it.\n"
-        "If you did not ask for it, ignore this mail.\n\n"
+        "It is valid for a few minutes. Amani's staff will never ask you for it.\n"
+        "If you did not request it, ignore this mail.\n\n"
         "Amani\nhttp://localhost:8000"
     )
     assert not EmailAddress.objects.get().verified
