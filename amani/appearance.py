@@ -35,13 +35,13 @@ UNFOLD: dict[str, Any] = {
     "SITE_URL": None,
     "SITE_SYMBOL": "shield_with_heart",
     "SITE_FAVICONS": [
-        {"rel": "icon", "type": "image/svg+xml", "href": static_file("observability/favicon.svg")},
+        {"rel": "icon", "type": "image/svg+xml", "href": static_file("core/favicon.svg")},
     ],
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
     "ENVIRONMENT": "amani.console.environment_badge",
     "DASHBOARD_CALLBACK": "amani.console.start_page",
-    "STYLES": [static_file("observability/console.css")],
+    "STYLES": [static_file("core/console.css")],
     "COLORS": {"primary": INDIGO},
     "BORDER_RADIUS": "8px",
     "ACCOUNT": {

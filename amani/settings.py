@@ -134,6 +134,7 @@ INSTALLED_APPS = [
     "kyc",
     "observability",  # before django_prometheus, whose metrics are kept as observability says
     "django_prometheus",
+    "core",
     "amani",
 ]
 

@@ -1,4 +1,4 @@
-"""Defines the template filters for durations, times and badges."""
+"""Defines the template filters for the badges of alerts, deliveries, attempts and receipts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any
 
 from django import template
-from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from core.console import display
@@ -14,24 +13,6 @@ from observability.alerts import badges
 from observability.models import Attempt, Delivery, Episode, Receipt
 
 register = template.Library()
-
-
-@register.filter
-def ago(moment: datetime | None) -> str | SafeString:
-    """Returns how long ago `moment` was, or how far ahead it is."""
-    return display.time_tag(moment, display.ago(moment)) if moment else ""
-
-
-@register.filter
-def age(moment: datetime) -> SafeString:
-    """Returns the time since `moment` without the word "ago"."""
-    return display.time_tag(moment, display.duration(timezone.now() - moment))
-
-
-@register.filter
-def clock(moment: datetime | None) -> str | SafeString:
-    """Returns the time of day in UTC, with the date unless it is today."""
-    return display.time_tag(moment, display.clock(moment, seconds=True)) if moment else ""
 
 
 @register.filter
