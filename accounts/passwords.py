@@ -8,12 +8,9 @@ decides which one is sent, not the user.
 from __future__ import annotations
 
 import unicodedata
-from typing import TYPE_CHECKING
+from typing import Any
 
 from django.contrib.auth.password_validation import validate_password
-
-if TYPE_CHECKING:
-    from accounts.models import User
 
 
 def normalised(password: str) -> str:
@@ -23,7 +20,7 @@ def normalised(password: str) -> str:
 class OneSpellingValidator:
     """Validates the normalised password too: a full-width "password" is as easy to guess."""
 
-    def validate(self, password: str, user: User | None = None) -> None:
+    def validate(self, password: str, user: Any = None) -> None:
         stored = normalised(password)
         if stored != password:
             validate_password(stored, user)

@@ -23,8 +23,8 @@ from celery.signals import (
 from core.request_id import current_request_id, request_id
 from observability.metrics import record_beat_heartbeat, record_task, show_tasks
 from observability.telemetry import processes
+from observability.telemetry.clock import clock
 from observability.telemetry.errors.trail import trail
-from observability.telemetry.processes import clock
 from observability.telemetry.tasks_in_outages import EndedByOutage
 from observability.telemetry.traces import tasks as task_spans
 from observability.telemetry.traces.current import current_exemplar

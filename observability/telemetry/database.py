@@ -27,8 +27,8 @@ from core.request_id import request_id
 from core.sqlstates import outage_of
 from observability import tracing
 from observability.metrics import db_connections_active, query_durations
+from observability.telemetry.clock import clock
 from observability.telemetry.errors.trail import SIZE, trail
-from observability.telemetry.processes import clock
 from observability.telemetry.traces.current import exemplar
 from observability.telemetry.traces.statements import add_statement_span
 

@@ -15,6 +15,7 @@ from django.http.response import HttpResponseBase
 
 from core.request_id import choose_request_id, request_id
 from observability.metrics import record_database_outage
+from observability.telemetry.clock import clock
 from observability.telemetry.errors.trail import trail
 from observability.telemetry.logs.formatting import AccessRecord, access_logger
 from observability.telemetry.metrics.requests import (
@@ -25,7 +26,6 @@ from observability.telemetry.metrics.requests import (
     request_histogram,
     requests_by_label,
 )
-from observability.telemetry.processes import clock
 from observability.telemetry.request import telemetry_of
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]

@@ -2,21 +2,19 @@
 
 import atexit
 import logging
-import os
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from traceback import format_exception
 from types import TracebackType
 
 from django.conf import settings
-from prometheus_client import Counter
 
 from core.scrubbing import scrub_text
 from observability import sentry, tracing
 from observability.metrics import process_cpu_seconds
+from observability.telemetry.clock import clock
 from observability.telemetry.metrics.slots import take_slot
 from observability.telemetry.metrics.storage import store
 
@@ -25,44 +23,6 @@ logger = logging.getLogger(__name__)
 # How long a process waits at its end to send spans and errors, also when their server is down. Celery itself
 # needs two seconds to end, and a supervisor may give the whole worker three.
 EXIT_SECONDS = 0.8
-
-
-class ProcessClock:
-    """Brings up to date, at most once a second, what no event of its own counts.
-
-    That is the processor time of this process, in the counter of its role, and what `each_second` does.
-
-    If the scrape read /proc instead, the sum would fall whenever a worker is recycled. Prometheus takes a
-    falling counter for a restart, so the next rate would be thousands of seconds too high.
-    """
-
-    def __init__(self) -> None:
-        self.counter: Counter | None = process_cpu_seconds["web"]
-        self.counted = 0.0
-        self.due = 0.0  # on the clock of time.perf_counter()
-        self.each_second: list[Callable[[], None]] = []
-
-    def count(self) -> None:
-        used = time.process_time()
-        if self.counter:
-            self.counter.inc(used - self.counted)
-        self.counted = used
-        self.due = time.perf_counter() + 1.0
-        for update in self.each_second:
-            update()
-
-    def count_if_due(self) -> None:
-        if time.perf_counter() > self.due:
-            self.count()
-
-    def restart(self) -> None:
-        """Starts from zero in a forked child, as its processor time does."""
-        self.counted = 0.0
-        self.due = 0.0
-
-
-clock = ProcessClock()
-os.register_at_fork(after_in_child=clock.restart)
 
 
 def claim(kind: str) -> None:

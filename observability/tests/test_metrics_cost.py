@@ -15,11 +15,11 @@ from django.core.handlers.base import BaseHandler
 from django.db import connection
 from django.test import RequestFactory
 
+from observability.telemetry.clock import clock
 from observability.telemetry.database import time_statement, trace_statement
 from observability.telemetry.logs.formatting import AccessHandler, Formatter, access_logger
 from observability.telemetry.metrics.slots import take_slot
 from observability.telemetry.metrics.storage import store
-from observability.telemetry.processes import clock
 from observability.tests.recorded import recording
 
 REQUESTS = 100

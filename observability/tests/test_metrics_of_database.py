@@ -12,8 +12,8 @@ from django.db.backends.postgresql.base import DatabaseWrapper
 from django.db.utils import ProgrammingError
 
 from observability.metrics import REGISTRY, query_durations
+from observability.telemetry.clock import clock
 from observability.telemetry.database import durations_of, open_connections
-from observability.telemetry.processes import clock
 from observability.tests.samples import Change, sample
 
 pytestmark = pytest.mark.django_db(transaction=True)

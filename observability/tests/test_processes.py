@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from observability.telemetry import processes
+from observability.telemetry.clock import ProcessClock, clock
 from observability.telemetry.metrics.slots import live_slots
 from observability.telemetry.metrics.storage import store
-from observability.telemetry.processes import ProcessClock, claim, clock
+from observability.telemetry.processes import claim
 from observability.tests.samples import Change
 
 
@@ -74,7 +75,7 @@ def test_processor_time_is_added_to_the_role_and_never_twice() -> None:
 def test_processor_time_is_counted_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1000.0]
     stand_in = SimpleNamespace(perf_counter=lambda: now[0], process_time=lambda: now[0] / 10)
-    monkeypatch.setattr("observability.telemetry.processes.time", stand_in)
+    monkeypatch.setattr("observability.telemetry.clock.time", stand_in)
     own = ProcessClock()
     own.count()
     now[0] += 1.0

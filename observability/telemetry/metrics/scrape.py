@@ -14,6 +14,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from prometheus_client.exposition import gzip_accepted
 
+from observability.telemetry.clock import clock
 from observability.telemetry.health import broker_probe, database_probe, run_checks
 from observability.telemetry.metrics.exposition import (
     REFUSAL,
@@ -22,7 +23,6 @@ from observability.telemetry.metrics.exposition import (
     may_see_metrics,
     write_metrics,
 )
-from observability.telemetry.processes import clock
 
 CHECKS = {"database": "database", "redis": "broker"}
 KEPT_SECONDS = 2.0  # several Prometheis, and people with curl, share an answer
