@@ -7,6 +7,7 @@ grows with the length of the text and not with its square.
 import json
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from urllib.parse import quote
 
 from core.scrubbing import numbers
@@ -21,6 +22,9 @@ KEPT_OF_BEGINNING = 8_000
 KEPT_OF_END = 2_000
 LONGEST_WORD_AT_CUT = 400
 OF_NUMBERS = "0123456789 ()+.-\u00a0"
+# Texts found harmless by the second, slower search; many are seen again (a rule's labels in all its alerts).
+LONGEST_REMEMBERED = 500
+MOST_REMEMBERED = 2_000
 MOST_PASSES = 8  # hiding one secret can make another recognizable; usually two passes are enough
 
 # A shorter secret, or one short plain word, is probably an ordinary word: to hide it everywhere would make
@@ -151,6 +155,7 @@ class Scrubber:
 
     def forget(self) -> None:
         self.spelled: set[str] = set()
+        self.harmless: set[str] = set()
         self.learned = NOTHING
         self.is_unusual = re.compile(UNUSUAL).search
 
@@ -161,14 +166,16 @@ class Scrubber:
             either = any_of(longest_first(self.spelled))
             self.learned = re.compile(either)
             self.is_unusual = re.compile(f"{UNUSUAL}|{either}").search
+        self.harmless.clear()
 
     def scrub_text(self, text: str) -> str:
         """Returns `text` without secrets; of more than LONGEST characters only the beginning and the end."""
-        if self.is_unusual(text) is None and len(text) <= LONGEST:
+        if text in self.harmless or (self.is_unusual(text) is None and len(text) <= LONGEST):
             return text
         if len(text) > LONGEST:
             text = without_middle(text)
         if SUSPICIOUS.search(text) is None and self.learned.search(text) is None:
+            self.remember_harmless(text)
             return text
         for _ in range(MOST_PASSES):
             scrubbed = self.scrub_once(text)
@@ -176,6 +183,12 @@ class Scrubber:
                 break
             text = scrubbed
         return text
+
+    def remember_harmless(self, text: str) -> None:
+        if len(self.harmless) >= MOST_REMEMBERED:
+            self.harmless.clear()
+        if len(text) <= LONGEST_REMEMBERED:
+            self.harmless.add(text)
 
     def scrub_once(self, text: str) -> str:
         text = self.learned.sub(HIDDEN, text)
@@ -211,8 +224,14 @@ def without_middle(text: str) -> str:
 
 def hide_secrets(text: str, secrets: Iterable[str]) -> str:
     """Returns `text` without `secrets` in any usual spelling."""
+    return pattern_of(tuple(secrets)).sub(HIDDEN, text)
+
+
+@lru_cache(maxsize=32)
+def pattern_of(secrets: tuple[str, ...]) -> re.Pattern[str]:
+    """Returns a pattern that finds `secrets` in any usual spelling."""
     spelled = spellings(secrets)
-    return re.sub(any_of(longest_first(spelled)), HIDDEN, text) if spelled else text
+    return re.compile(any_of(longest_first(spelled))) if spelled else NOTHING
 
 
 def is_worth_learning(secret: str) -> bool:

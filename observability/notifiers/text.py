@@ -20,6 +20,7 @@ KEPT_INVISIBLE = "\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}"
 ROOM_FOR_A_COUNT = 80
 
 Width = Callable[[str], int]
+WIDEST = 12  # no vendor's escaping makes more of a character: two \u escapes in JSON
 
 
 class _Harmless(dict[int, str]):
@@ -95,7 +96,7 @@ def fitted(raw: str, limit: int, *, width: Width = utf16_units, one_line: bool =
     head = raw[: 4 * limit + 64]
     unseen = len(raw) - len(head)
     text = " ".join(clean(head).split()) if one_line else clean(head)
-    if not unseen and width_of(text[: limit + 1], width) <= limit:
+    if not unseen and (len(text) * WIDEST <= limit or width_of(text[: limit + 1], width) <= limit):
         return text
     longest_suffix = _suffix(limit, len(raw))
     kept = text[: _whole_characters(text, limit - width_of(longest_suffix, width), width)].rstrip()

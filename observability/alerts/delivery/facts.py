@@ -5,6 +5,8 @@ Labels and annotations are stored as they came; what operators are sent elsewher
 
 from __future__ import annotations
 
+from functools import cache
+
 from django.conf import settings
 from django.urls import reverse
 
@@ -13,6 +15,7 @@ from observability.alerts.intake.annotations import description_of, runbook_of
 from observability.models import Episode
 from observability.notifiers.base import AlertFacts
 
+KEY_PLACE = "EPISODE-KEY"
 DEFAULT_RUNBOOK_HOST = "http://localhost:8000/runbooks"  # as in deploy/prometheus/alert_rules.yml
 
 
@@ -48,8 +51,21 @@ def runbook_url(episode: Episode) -> str:
 
 
 def console_url(episode: Episode) -> str:
-    return settings.PUBLIC_URL + reverse("admin:observability_episode_change", args=[episode.pk])
+    """The address of the alert's page in Amani."""
+    return settings.PUBLIC_URL + episode_path().replace(KEY_PLACE, str(episode.pk))
 
 
 def history_url() -> str:
-    return settings.PUBLIC_URL + reverse("admin:observability_episode_changelist")
+    """The address of the list of alerts in Amani."""
+    return settings.PUBLIC_URL + history_path()
+
+
+@cache  # `reverse` takes as long as wording the rest of a message
+def episode_path() -> str:
+    """The path of an alert's page, with KEY_PLACE where its key belongs."""
+    return reverse("admin:observability_episode_change", args=[KEY_PLACE])
+
+
+@cache
+def history_path() -> str:
+    return reverse("admin:observability_episode_changelist")

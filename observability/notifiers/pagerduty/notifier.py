@@ -45,9 +45,9 @@ class PagerDuty(Notifier):
 
     def meaning_of(self, response: VendorResponse) -> Outcome:
         status, body = response.status, response.body.strip()
-        reason = reason_of(status, body, self.secrets())
         if status == 202:
             return Delivered()
+        reason = reason_of(status, body, self.secrets())
         if status == 429:
             return RetryLater(
                 max(seconds_to_wait(response.headers, response.body) or 0.0, WAIT_AFTER_429_SECONDS), reason
