@@ -4,7 +4,7 @@ import os
 
 from billiard import pool
 from celery import Celery
-from celery.signals import setup_logging, task_postrun
+from celery.signals import setup_logging, task_postrun, worker_init
 from django.db import close_old_connections
 from kombu.transport.redis import Channel
 
@@ -30,6 +30,15 @@ from observability.telemetry import celery_signals  # noqa: E402, F401  (connect
 @setup_logging.connect
 def keep_django_logging(**_: object) -> None:
     """Prevents Celery's own log set-up, so that its logs go through Django's LOGGING."""
+
+
+@worker_init.connect
+def load_addresses(**_: object) -> None:
+    """Reads all URLs before the children are forked: each child's first message waited 50 ms for that."""
+    from observability.alerts.delivery.facts import episode_path, history_path
+
+    episode_path()
+    history_path()
 
 
 @task_postrun.connect
