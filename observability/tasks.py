@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from celery import shared_task
-from django.utils import timezone
 
 from observability.alerts import pipeline
 from observability.alerts.delivery import drain
-from observability.alerts.delivery.claim import due
+from observability.alerts.delivery.due import is_anything_due
 from observability.alerts.delivery.sender import free_abandoned
 from observability.notifiers import registry
 
@@ -23,7 +22,7 @@ def deliver_due() -> None:
     """Enqueues `deliver_channel` for each channel with a due delivery. Beat schedules it every second."""
     for channel in registry.NOTIFIERS:
         free_abandoned(channel)
-        if due(channel, timezone.now()).exists():
+        if is_anything_due(channel):
             deliver_channel.apply_async((channel,), expires=60)
 
 

@@ -12,9 +12,11 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from observability.alerts.delivery import drain
-from observability.alerts.delivery.claim import Batch, claim, claim_batch, due
+from observability.alerts.delivery.claim import Batch, begin, claim, claim_batch
+from observability.alerts.delivery.due import is_anything_due
+from observability.alerts.delivery.record import record
 from observability.alerts.delivery.send import send
-from observability.alerts.delivery.sender import MOST_IN_ONE_BATCH, free_abandoned, send_batch
+from observability.alerts.delivery.sender import MOST_IN_ONE_BATCH, free_abandoned, held_slot, send_batch
 from observability.models import Attempt, Channel, Delivery
 from observability.notifiers import registry
 from observability.tests.payloads import alert
@@ -70,13 +72,15 @@ def attempts() -> list[tuple[int, int, str]]:
 def test_only_the_first_of_a_batch_is_being_sent(post_warnings: Post) -> None:
     post_warnings(1, 2, 3)
     batch = claimed()
-    assert len(batch.deliveries) == 3
+    assert len(batch.reserved) == 2
     assert states() == ["sending", "pending", "pending"]
     assert list(Delivery.objects.order_by("id").values_list("attempt_count", flat=True)) == [1, 0, 0]
 
-    send(batch.deliveries[0], PAGERDUTY)
-    assert batch.next_begun() == batch.deliveries[1]
+    result = send(batch.first, PAGERDUTY)
+    assert states() == ["sending", "pending", "pending"]
+    assert record(batch.first, PAGERDUTY, result, batch.reserved[0]) == batch.reserved[0].delivery
     assert states() == ["delivered", "sending", "pending"]
+    assert list(Delivery.objects.order_by("id").values_list("attempt_count", flat=True)) == [1, 1, 0]
 
 
 def test_a_killed_worker_leaves_doubt_only_about_what_it_was_sending(
@@ -94,18 +98,18 @@ def test_what_a_dead_sender_had_reserved_is_free_at_the_next_sweep(post_warnings
     claimed(slot=1)
     assert claim(PAGERDUTY, slot=0) is None
     free_abandoned("pagerduty")
-    assert len(claimed(slot=0).deliveries) == 3
+    assert len(claimed(slot=0).reserved) == 2
 
 
 def test_no_other_sender_takes_what_is_reserved_until_its_lease_is_over(post_warnings: Post) -> None:
     post_warnings(1, 2)
     claimed(slot=0)
     assert claim_batch(PAGERDUTY, slot=1, most=10) is None
-    assert not due("pagerduty", timezone.now()).exists()
+    assert not is_anything_due("pagerduty")
     past = timezone.now() - timedelta(seconds=1)
     Delivery.objects.filter(state="pending").update(lease_until=past)
-    assert due("pagerduty", timezone.now()).count() == 1
-    assert len(claimed(slot=1).deliveries) == 1
+    assert is_anything_due("pagerduty")
+    assert claimed(slot=1).reserved == []
 
 
 def test_a_reservation_that_another_sender_took_over_is_not_begun(post_warnings: Post) -> None:
@@ -113,7 +117,7 @@ def test_a_reservation_that_another_sender_took_over_is_not_begun(post_warnings:
     batch = claimed(slot=0)
     Delivery.objects.filter(state="pending").update(lease_until=timezone.now() - timedelta(seconds=1))
     claimed(slot=1)
-    assert batch.next_begun() is None
+    assert begin(batch.reserved[0]) is None
 
 
 def test_a_page_that_comes_meanwhile_goes_before_the_rest_of_the_batch(
@@ -142,7 +146,8 @@ def test_no_trigger_leaves_for_an_alert_that_was_resolved_after_the_batch_was_cl
 def test_retry_after_holds_what_another_sender_has_reserved(post_warnings: Post, pagerduty: Vendor) -> None:
     post_warnings(1, 2, 3)
     mine, pagerduty.replies = claimed(most=2), [Reply(429, headers={"Retry-After": "60"})]
-    send(claimed(slot=1).deliveries[0], PAGERDUTY)
+    other = claimed(slot=1).first
+    record(other, PAGERDUTY, send(other, PAGERDUTY))
     send_batch(mine, PAGERDUTY)
     assert len(told(pagerduty)) == 2  # the one that was answered so, and the one already begun
     assert claim_batch(PAGERDUTY, slot=0, most=10) is not None
@@ -170,7 +175,8 @@ def test_an_earlier_message_about_the_same_alert_is_settled_before_the_next_is_c
 ) -> None:
     post_warnings(1, 2)
     post_warnings(1, 2, status="resolved")
-    assert [delivery.kind for delivery in claimed().deliveries] == ["trigger", "trigger"]
+    batch = claimed()
+    assert [batch.first.kind, *[one.delivery.kind for one in batch.reserved]] == ["trigger", "trigger"]
 
 
 @pytest.mark.parametrize("per_minute", [120, 6000])
@@ -179,10 +185,32 @@ def test_a_paced_channel_is_claimed_one_at_a_time(
 ) -> None:
     settings.PAGERDUTY_EVENTS_PER_MINUTE = per_minute
     post_warnings(1, 2, 3)
-    assert len(claimed().deliveries) == 1
+    assert claimed().reserved == []
 
 
-def test_a_message_of_a_batch_costs_two_statements(post_alerts: Post, pagerduty: Vendor) -> None:
+def test_a_sender_plans_its_statements_without_reading_whole_tables() -> None:
+    def may_read_whole_tables() -> str:
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW enable_seqscan")
+            return str(cursor.fetchone()[0])
+
+    with held_slot("pagerduty"):
+        assert may_read_whole_tables() == "off"
+    assert may_read_whole_tables() == "on"
+
+
+def test_a_batch_is_sent_with_prepared_statements(post_warnings: Post, pagerduty: Vendor) -> None:
+    connection.close()
+    post_warnings(1, 2, 3)
+    drain("pagerduty")
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT statement FROM pg_prepared_statements")
+        prepared = [statement for (statement,) in cursor.fetchall()]
+    assert len(told(pagerduty)) == 3
+    assert any("observability_attempt" in statement for statement in prepared)
+
+
+def test_a_message_of_a_batch_costs_one_statement(post_alerts: Post, pagerduty: Vendor) -> None:
     count = 4 * MOST_IN_ONE_BATCH
     post_alerts(*warnings(*range(count)))
     drain("pagerduty")  # connections, imports
@@ -190,4 +218,4 @@ def test_a_message_of_a_batch_costs_two_statements(post_alerts: Post, pagerduty:
     with CaptureQueriesContext(connection) as statements:
         drain("pagerduty")
     assert len(told(pagerduty)) == 2 * count
-    assert len(statements) < 2.5 * count
+    assert len(statements) < 1.5 * count

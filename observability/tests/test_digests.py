@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from observability.alerts.delivery import drain, outbox
 from observability.alerts.delivery.claim import claim
 from observability.alerts.delivery.digest import compose
+from observability.alerts.delivery.record import record
 from observability.alerts.delivery.send import send
 from observability.models import Attempt, Delivery, Episode
 from observability.notifiers import registry
@@ -243,7 +244,7 @@ def test_members_that_grew_too_long_after_the_claim_wait_for_the_next_digest(
     assert isinstance(digest, Delivery)
     assert digest.members.count() == 500
     word_longer()
-    send(digest, registry.get("slack"))
+    record(digest, registry.get("slack"), send(digest, registry.get("slack")))
 
     [first] = [instances_in(body) for body in slack.bodies()]
     assert members_by_digest() == [first]
@@ -266,7 +267,7 @@ def test_alerts_resolved_after_the_claim_are_named_or_wait(post_alerts: Post, sl
     digest = claim(registry.get("slack"), slot=0)
     assert isinstance(digest, Delivery)
     post_alerts(*[one | {"status": "resolved", "endsAt": "2026-11-23T03:10:00Z"} for one in alerts[::2]])
-    send(digest, registry.get("slack"))
+    record(digest, registry.get("slack"), send(digest, registry.get("slack")))
 
     assert members_by_digest() == [instances_in(body) for body in slack.bodies()]
 
@@ -298,7 +299,7 @@ def test_a_digest_whose_lease_was_lost_gives_back_nothing(post_alerts: Post) -> 
     assert isinstance(digest, Delivery)
     Delivery.objects.filter(pk=digest.pk).update(attempt_count=2)
     word_longer()
-    send(digest, registry.get("slack"))
+    record(digest, registry.get("slack"), send(digest, registry.get("slack")))
 
     assert digest.members.filter(state="digested").count() == 500
 
@@ -310,7 +311,7 @@ def test_a_digest_whose_alerts_were_deleted_is_not_sent(post_alerts: Post, slack
     digest = claim(registry.get("slack"), slot=0)
     assert isinstance(digest, Delivery)
     Episode.objects.all().delete()
-    send(digest, registry.get("slack"))
+    record(digest, registry.get("slack"), send(digest, registry.get("slack")))
 
     digest.refresh_from_db()
     assert (digest.state, digest.reason) == ("superseded", "None of its alerts is left.")

@@ -46,6 +46,15 @@ def test_payload_is_stored_when_the_kept_connection_was_cut() -> None:
     assert (Episode.objects.count(), Receipt.objects.count()) == (2, 2)
 
 
+def test_the_first_payload_on_a_kept_connection_is_stored_when_that_was_cut() -> None:
+    connection.close()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    end_our_session()
+    take_in(1)
+    assert Episode.objects.count() == 1
+
+
 def test_no_statement_is_prepared_behind_a_pooler(monkeypatch: pytest.MonkeyPatch) -> None:
     connection.close()
     monkeypatch.setitem(connection.settings_dict, "DISABLE_SERVER_SIDE_CURSORS", True)

@@ -1,41 +1,33 @@
-"""Takes the next due deliveries of a channel, within the channel's pace.
+"""Claims the next due deliveries of a channel, within the channel's pace.
 
-Every message passes here, so the statements on its way are SQL: through the ORM a claim took four times as
-long as the database needed for it (docs/benchmarks.md, G8). A channel without pace and digests is claimed in
-batches: one transaction reserves some, and a short one begins each of them right before it is sent.
+A channel without pace and digests is claimed in batches: one transaction begins the first delivery and
+reserves the others, and each of these is begun when the result of the one before is recorded (`record`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
-from django.db import connection, transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db import transaction
 from django.utils import timezone
 
 from observability.alerts.delivery.digest import bundles, gather_digest, with_alerts
+from observability.alerts.delivery.due import lock_next_due
+from observability.alerts.prepared import preparing_cursor
 from observability.models import Attempt, Channel, Delivery
 from observability.notifiers.base import Kind, Notifier
 
 LEASE_MARGIN_SECONDS = 15
 State = Delivery.State
 
-# Pages first; never before an earlier word about the same alert is settled. `due` asks the same of the ORM.
-# A pending row with a lease is reserved: a sender has it in its batch and will come to it.
-NEXT_DUE = """
-SELECT due.id, due.state, due.kind, due.resend_of_id IS NOT NULL
-FROM observability_delivery AS due
-WHERE due.channel = %(channel)s AND due.state IN ('pending', 'sending')
-  AND (due.state = 'pending' AND due.next_attempt_at <= %(now)s
-           AND (due.lease_until IS NULL OR due.lease_until < %(now)s OR due.claim_slot = %(slot)s)
-       OR due.state = 'sending' AND due.lease_until < %(now)s)
-  AND (due.episode_id IS NULL OR NOT EXISTS (
-       SELECT FROM observability_delivery AS earlier
-       WHERE earlier.episode_id = due.episode_id AND earlier.channel = %(channel)s AND earlier.id < due.id
-         AND earlier.state IN ('pending', 'sending', 'digested')))
-ORDER BY due.priority, due.id LIMIT %(most)s FOR UPDATE OF due SKIP LOCKED
+# A claim need not survive a crash of PostgreSQL, so its commit does not wait for the disk: without it the
+# delivery is pending again and is sent again, which is what happens to everything that was in flight.
+GATE = """
+SELECT next_slot_at, set_config('synchronous_commit', 'off', true)
+FROM observability_channel WHERE name = %(channel)s FOR UPDATE
 """
 # The first is being sent from here on; the others are reserved.
 LEASE = """
@@ -45,35 +37,29 @@ SET state = CASE WHEN id = %(first)s THEN 'sending' ELSE 'pending' END,
     claim_slot = %(slot)s, lease_until = %(until)s
 WHERE id = ANY(%(ids)s)
 """
-# Begins the attempt of a reserved delivery, in one transaction of its own: if it is still reserved for this
-# batch, nothing more urgent has come and no answer has closed the channel. `row_version` changes with each
-# change of the alert.
-BEGIN = """
-WITH begun AS (
-    UPDATE observability_delivery AS mine
-    SET state = 'sending', attempt_count = attempt_count + 1
-    WHERE id = %(id)s AND state = 'pending' AND claim_slot = %(slot)s AND lease_until = %(until)s
-      AND NOT EXISTS (SELECT FROM observability_channel WHERE name = %(channel)s AND next_slot_at > %(now)s)
-      AND NOT EXISTS (
-          SELECT FROM observability_delivery AS urgent
-          WHERE urgent.channel = %(channel)s AND urgent.state = 'pending' AND urgent.claim_slot IS NULL
-            AND urgent.priority < mine.priority AND urgent.next_attempt_at <= %(now)s)
-    RETURNING mine.attempt_count
-)
-SELECT begun.attempt_count, set_config('synchronous_commit', 'off', true),
-       (SELECT xmin::text FROM observability_episode WHERE id = %(episode)s)
-FROM begun
-"""
+# A row's version changes with each change of the alert.
 ROW_VERSIONS = """
 SELECT delivery.id, episode.xmin::text
 FROM observability_delivery AS delivery JOIN observability_episode AS episode ON episode.id = episode_id
 WHERE delivery.id = ANY(%(ids)s)
 """
-# A claim need not survive a crash of PostgreSQL, so its commit does not wait for the disk: without it the
-# delivery is pending again and is sent again, which is what happens to everything that was in flight.
-GATE = """
-SELECT next_slot_at, set_config('synchronous_commit', 'off', true)
-FROM observability_channel WHERE name = %(channel)s FOR UPDATE
+# A part of a statement: begins the attempt of a reserved delivery if it is still reserved for this batch, if
+# nothing more urgent has come and if no answer has closed the channel since.
+BEGUN = """begun AS (
+    UPDATE observability_delivery AS reserved
+    SET state = 'sending', attempt_count = attempt_count + 1
+    WHERE id = %(reserved)s AND state = 'pending' AND claim_slot = %(slot)s AND lease_until = %(until)s
+      AND NOT EXISTS (SELECT FROM observability_channel WHERE name = %(channel)s AND next_slot_at > %(now)s)
+      AND NOT EXISTS (
+          SELECT FROM observability_delivery AS urgent
+          WHERE urgent.channel = %(channel)s AND urgent.state = 'pending' AND urgent.claim_slot IS NULL
+            AND urgent.priority < reserved.priority AND urgent.next_attempt_at <= %(now)s)
+    RETURNING reserved.attempt_count
+)"""
+BEGUN_ATTEMPT = "(SELECT attempt_count FROM begun)"
+ALERT_VERSION = "(SELECT xmin::text FROM observability_episode WHERE id = %(episode)s)"
+BEGIN = f"""
+WITH {BEGUN} SELECT {BEGUN_ATTEMPT}, {ALERT_VERSION}, set_config('synchronous_commit', 'off', true)
 """
 
 
@@ -84,108 +70,104 @@ class Wait:
     seconds: float
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """A delivery that a batch has reserved and not begun, as it was read then."""
+
+    delivery: Delivery
+    slot: int
+    until: datetime
+    row_version: str | None  # of its alert, before it was read
+
+    def begun(self, attempt_count: int | None, row_version: str | None) -> Delivery | None:
+        """The delivery with its present alert; None when it was not begun: the rest has to be claimed anew.
+
+        `attempt_count` and `row_version`: the answers of BEGUN_ATTEMPT and ALERT_VERSION.
+        """
+        if attempt_count is None:
+            return None
+        if row_version != self.row_version:
+            return with_alerts(Delivery.objects.filter(pk=self.delivery.pk)).get()
+        self.delivery.state, self.delivery.attempt_count = State.SENDING.value, attempt_count
+        return self.delivery
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """Deliveries that one sender has claimed together, to be sent one after the other.
 
-    The first is already being sent; `next_begun` begins each of the others when the one before is settled. So
-    only what really was on its way is doubtful when a worker dies.
+    Only the first is being sent, so only one message is doubtful when the worker is killed.
     """
 
-    deliveries: list[Delivery]
-    slot: int
-    until: datetime  # what it has reserved is free afterwards
-    row_versions: dict[int, str]  # delivery → its alert's, when that was read
-    _place: int = 0
-
-    def next_begun(self) -> Delivery | None:
-        """The next delivery of the batch, begun and up to date; None when the rest has to be claimed anew."""
-        self._place += 1
-        if self._place >= len(self.deliveries):
-            return None
-        delivery = self.deliveries[self._place]
-        with connection.cursor() as cursor:
-            cursor.execute(
-                BEGIN,
-                {
-                    "id": delivery.pk,
-                    "episode": delivery.episode_id,
-                    "channel": delivery.channel,
-                    "slot": self.slot,
-                    "until": self.until,
-                    "now": timezone.now(),
-                },
-            )
-            row = cursor.fetchone()
-        if row is None:
-            return None
-        if row[2] != self.row_versions.get(delivery.pk):
-            return with_alerts(Delivery.objects.filter(pk=delivery.pk)).get()
-        delivery.state, delivery.attempt_count = State.SENDING.value, row[0]
-        return delivery
+    first: Delivery
+    reserved: list[Reservation]
 
 
-def due(channel: str, now: datetime) -> QuerySet[Delivery]:
-    """What may be sent now, in the order in which it should be."""
-    earlier = Delivery.objects.filter(
-        episode=OuterRef("episode"), channel=channel, id__lt=OuterRef("id"), state__in=Delivery.UNFINISHED
-    )
-    is_free = Q(lease_until=None) | Q(lease_until__lt=now)
-    waiting = Q(state=State.PENDING, next_attempt_at__lte=now) & is_free
-    abandoned = Q(state=State.SENDING, lease_until__lt=now)
-    return (
-        Delivery.objects.filter(
-            waiting | abandoned, channel=channel, state__in=[State.PENDING, State.SENDING]
-        )
-        .filter(Q(episode=None) | ~Exists(earlier))
-        .order_by("priority", "id")
-    )
+def begin(reservation: Reservation | None) -> Delivery | None:
+    """Begins a reserved delivery in a transaction of its own. Returns it, or None as `Reservation.begun`."""
+    if reservation is None:
+        return None
+    parameters = to_begin(reservation) | {"channel": reservation.delivery.channel, "now": timezone.now()}
+    with preparing_cursor() as cursor:
+        cursor.execute(BEGIN, parameters)
+        attempt_count, row_version, _ = cursor.fetchone()
+    return reservation.begun(attempt_count, row_version)
+
+
+def to_begin(reservation: Reservation | None) -> dict[str, Any]:
+    """The parameters of BEGUN and ALERT_VERSION besides `channel` and `now`. None: nothing begins."""
+    if reservation is None:
+        return {"reserved": None, "episode": None, "slot": None, "until": None}
+    return {
+        "reserved": reservation.delivery.pk,
+        "episode": reservation.delivery.episode_id,
+        "slot": reservation.slot,
+        "until": reservation.until,
+    }
 
 
 def claim(notifier: Notifier, slot: int) -> Delivery | Wait | None:
-    """The next delivery, leased to `slot` and read with its alert; or how long to wait; or nothing due."""
+    """The next delivery, begun and read with its alert; or how long to wait; or None if none is due."""
     claimed = claim_batch(notifier, slot, most=1)
-    return claimed.deliveries[0] if isinstance(claimed, Batch) else claimed
+    return claimed.first if isinstance(claimed, Batch) else claimed
 
 
 def claim_batch(notifier: Notifier, slot: int, most: int) -> Batch | Wait | None:
-    """At most `most` deliveries as a batch; or how long to wait; or nothing due. Begins the first of them."""
+    """At most `most` deliveries as a batch; or how long to wait; or None if none is due. Begins the first."""
     now = timezone.now()
     until = now + lease_time()
-    with transaction.atomic(), connection.cursor() as cursor:
+    with transaction.atomic(), preparing_cursor() as cursor:
         cursor.execute(GATE, {"channel": notifier.name})
         gate = cursor.fetchone()
         next_slot_at = gate[0] if gate else Channel.objects.create(name=notifier.name).next_slot_at
         most = most if is_unhindered(notifier) else 1
-        cursor.execute(NEXT_DUE, {"channel": notifier.name, "now": now, "slot": slot, "most": most})
-        rows = cursor.fetchall()
+        rows = lock_next_due(notifier.name, slot=slot, most=most, now=now)
         if not rows:
             return None
         wait = seconds_to_wait(notifier, next_slot_at, now)
         if wait > 0:
             return Wait(wait)
-        for delivery_id, state, *_ in rows:
-            if state == State.SENDING:
-                note_abandoned_attempt(Delivery.objects.get(pk=delivery_id))
-        first, _, kind, is_resend = rows[0]
-        ids = [row[0] for row in rows]
-        if bundles(notifier, kind) and not is_resend:
-            first = gather_digest(Delivery.objects.get(pk=first), notifier, due(notifier.name, now)).pk
-            ids = [first]
-        cursor.execute(LEASE, {"first": first, "ids": ids, "slot": slot, "until": until})
+        for row in rows:
+            if row.state == State.SENDING:
+                note_abandoned_attempt(Delivery.objects.get(pk=row.id))
+        ids = [row.id for row in rows]
+        if bundles(notifier, rows[0].kind) and not rows[0].is_resend:
+            ids = [gather_digest(Delivery.objects.get(pk=ids[0]), notifier, now).pk]
+        cursor.execute(LEASE, {"first": ids[0], "ids": ids, "slot": slot, "until": until})
         close_gate(notifier, next_slot_at, now)
     return read_batch(ids, slot, until)
 
 
 def read_batch(ids: list[int], slot: int, until: datetime) -> Batch:
-    """What was claimed, in this order. An alert that changes after this is read again in `next_begun`."""
+    """What was claimed, in this order. `Reservation.begun` reads an alert that changes after this again."""
     row_versions: dict[int, str] = {}
     if len(ids) > 1:
-        with connection.cursor() as cursor:
+        with preparing_cursor() as cursor:
             cursor.execute(ROW_VERSIONS, {"ids": ids})
             row_versions = dict(cursor.fetchall())
     found = {delivery.pk: delivery for delivery in with_alerts(Delivery.objects.filter(pk__in=ids))}
-    return Batch([found[delivery_id] for delivery_id in ids], slot, until, row_versions)
+    reserved = [Reservation(found[pk], slot, until, row_versions.get(pk)) for pk in ids[1:]]
+    return Batch(found[ids[0]], reserved)
 
 
 def is_unhindered(notifier: Notifier) -> bool:
@@ -194,12 +176,14 @@ def is_unhindered(notifier: Notifier) -> bool:
 
 
 def seconds_to_wait(notifier: Notifier, next_slot_at: datetime, now: datetime) -> float:
+    """How long the channel's pace allows nothing, in seconds; negative or 0 when it allows a message now."""
     pace = notifier.pace()
     allowance = timedelta(seconds=pace.interval * (pace.burst - 1))
     return (next_slot_at - allowance - now).total_seconds()
 
 
 def close_gate(notifier: Notifier, next_slot_at: datetime, now: datetime) -> None:
+    """Moves the channel's next slot by one interval, in the transaction of the claim."""
     interval = notifier.pace().interval
     if interval:
         closed_until = max(next_slot_at, now) + timedelta(seconds=interval)
@@ -213,7 +197,7 @@ def lease_time() -> timedelta:
 
 
 def note_abandoned_attempt(delivery: Delivery) -> None:
-    """An attempt whose worker died before it wrote down the outcome: the vendor may have the message."""
+    """Records the attempt of a worker that died before it did so: the vendor may have the message."""
     if delivery.state != State.SENDING:
         return
     Attempt.objects.get_or_create(
@@ -227,7 +211,7 @@ def note_abandoned_attempt(delivery: Delivery) -> None:
 
 
 def release_abandoned(channel: str, slot: int) -> int:
-    """Frees what the last holder of `slot` left behind; how many of these it was sending.
+    """Frees what the last holder of `slot` left behind. Returns how many deliveries it was sending.
 
     Only the present holder of the slot's lock may call this.
     """

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from django.conf import settings
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from observability.alerts.delivery.due import lock_alike
 from observability.alerts.delivery.facts import facts_of, history_url
-from observability.models import Delivery, Episode
+from observability.models import Delivery
 from observability.notifiers.base import Kind, Message, Notifier
 
 DIGEST_KINDS = {Delivery.Kind.TRIGGER, Delivery.Kind.RESOLVE, Delivery.Kind.UNCONFIRMED}
@@ -34,20 +36,15 @@ def bundles(notifier: Notifier, kind: str) -> bool:
     return kind in DIGEST_KINDS and Kind.DIGEST in notifier.handles
 
 
-def gather_digest(first: Delivery, notifier: Notifier, due: QuerySet[Delivery]) -> Delivery:
+def gather_digest(first: Delivery, notifier: Notifier, now: datetime) -> Delivery:
     """`first`, or a new digest of it and what waits with it, when that is over the threshold.
 
     Runs inside the claim's transaction, under the channel's row lock.
     """
-    alike = due.filter(state=Delivery.State.PENDING, kind=first.kind, severity=first.severity, resend_of=None)
-    if first.kind == Delivery.Kind.TRIGGER:
-        alike = alike.filter(episode__status=Episode.Status.FIRING)
-    if first.kind == Delivery.Kind.UNCONFIRMED:
-        alike = alike.exclude(episode__unconfirmed_at=None)
-    if len(alike.values_list("pk")[: settings.ALERT_DIGEST_THRESHOLD + 1]) <= settings.ALERT_DIGEST_THRESHOLD:
+    alike = lock_alike(first, most=MOST_IN_ONE_DIGEST, now=now)
+    if len(alike) <= settings.ALERT_DIGEST_THRESHOLD:
         return first
-    waiting = with_alerts(alike).select_for_update(of=("self",), skip_locked=True)[:MOST_IN_ONE_DIGEST]
-    members = compose(waiting, notifier).named
+    members = compose(with_alerts(Delivery.objects.filter(pk__in=alike)), notifier).named
     if len(members) < 2:
         return first
     digest = Delivery.objects.create(

@@ -1,4 +1,4 @@
-"""One attempt: is it still to be told, how is it worded, what did the vendor say."""
+"""Makes one attempt: decides whether the message is still needed, words it, sends it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db.models import Q
 
 from core.sqlstates import is_outage
-from observability.alerts.delivery import digest, record
+from observability.alerts.delivery import digest
 from observability.alerts.delivery.facts import facts_of, history_url
 from observability.models import Delivery, Episode
 from observability.notifiers import http
@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class AttemptResult:
     """What an attempt came to. `unknown`: the vendor may have taken the message without saying so."""
 
     outcome: Outcome
@@ -38,30 +38,38 @@ class Answer:
     text: str = ""
 
 
-def send(delivery: Delivery, notifier: Notifier) -> None:
-    """Attempts a claimed delivery and writes down how it went."""
+@dataclass(frozen=True, slots=True)
+class NotSent:
+    """The message is not needed, or its channel is off: the delivery ends in `state` without an attempt."""
+
+    state: Delivery.State
+    reason: str
+
+
+def send(delivery: Delivery, notifier: Notifier) -> AttemptResult | NotSent:
+    """Attempts a delivery that was claimed and just read. Writes nothing about it: `record` does.
+
+    Raises only when the database is away: then nothing could be recorded either, and the next holder of the
+    sender's slot takes the delivery over.
+    """
     if not notifier.is_configured():
-        reason = f"{notifier.label} is off: its address or key is not set."
-        record.finish_unsent(delivery, notifier, Delivery.State.OFF, reason)
-        return
+        return NotSent(Delivery.State.OFF, f"{notifier.label} is off: its address or key is not set.")
     reason = reason_not_to_send(delivery, notifier)
     if reason:
-        record.finish_unsent(delivery, notifier, Delivery.State.SUPERSEDED, reason)
-        return
+        return NotSent(Delivery.State.SUPERSEDED, reason)
     try:
-        answer = attempt(message_for(delivery, notifier), notifier)
+        return attempt(message_for(delivery, notifier), notifier)
     except Exception as problem:
         if is_outage(problem):
-            raise  # nothing could be recorded either; the next holder of the slot takes the delivery over
-        # One alert that we cannot word must not stop the others; it is recorded and tried again.
-        log.exception("delivery_not_worded", delivery=delivery.pk, channel=delivery.channel)
+            raise
+        # One alert for which no message can be made must not stop the others; it is recorded and tried again.
+        log.exception("delivery_render_failed", delivery=delivery.pk, channel=delivery.channel)
         capture_exception(problem, context={"delivery": delivery.pk, "channel": delivery.channel})
         failure = RetryLater(after=None, reason=f"Internal error: {type(problem).__name__}.")
-        answer = Answer(failure, None, 0.0, text=failure.reason)
-    record.record(delivery, notifier, answer)
+        return AttemptResult(failure, None, 0.0, text=failure.reason)
 
 
-def attempt(message: Message, notifier: Notifier) -> Answer:
+def attempt(message: Message, notifier: Notifier) -> AttemptResult:
     """Sends `message` once. Only the vendor's answer and the network's failures decide the outcome."""
     began = time.monotonic()
     try:
@@ -73,11 +81,13 @@ def attempt(message: Message, notifier: Notifier) -> Answer:
         )
     except http.ConnectFailed as problem:
         failure = RetryLater(after=None, reason=f"No connection: {problem}")
-        return Answer(failure, None, time.monotonic() - began, text=failure.reason)
+        return AttemptResult(failure, None, time.monotonic() - began, text=failure.reason)
     except http.OutcomeUnknown as problem:
         failure = RetryLater(after=None, reason=f"No answer: {problem}")
-        return Answer(failure, None, time.monotonic() - began, unknown=True, text=failure.reason)
-    return Answer(notifier.meaning_of(response), response, time.monotonic() - began, text=response.body)
+        return AttemptResult(failure, None, time.monotonic() - began, unknown=True, text=failure.reason)
+    return AttemptResult(
+        notifier.meaning_of(response), response, time.monotonic() - began, text=response.body
+    )
 
 
 def reason_not_to_send(delivery: Delivery, notifier: Notifier) -> str:

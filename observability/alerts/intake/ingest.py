@@ -26,7 +26,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-import psycopg
 from django.conf import settings
 from django.db import (
     DataError,
@@ -37,13 +36,13 @@ from django.db import (
     connection,
     transaction,
 )
-from django.db.backends.utils import CursorWrapper
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from observability.alerts import trust
 from observability.alerts.intake.payload import NotAPayload, Payload, clean, dedup_key
 from observability.alerts.intake.routing import reason_not_to_notify
+from observability.alerts.prepared import preparing_cursor
 from observability.models import Episode, Heartbeat, Receipt
 from observability.notifiers import registry
 from observability.notifiers.base import Kind
@@ -311,24 +310,6 @@ def execute(parameters: dict[str, Any]) -> Stored:
         row = cursor.fetchone()
     assert row is not None  # noqa: S101  (the last SELECT always has one row)
     return Stored(*row)
-
-
-def preparing_cursor() -> CursorWrapper:
-    """A cursor whose statements are planned once for each connection: STORE takes longer to plan than to run.
-
-    Django's own cursors write the parameters into the SQL, so that each body is a new statement. This one
-    also goes without Django's health check, a round trip of its own: `run_statement` repeats instead.
-    """
-    if connection.queries_logged:  # only Django's own cursor can show what it sent
-        return connection.cursor()
-    connection.ensure_connection()
-    driver = connection.connection
-    # Behind a pooler nothing can be kept. Elsewhere once for each connection: PostgreSQL would plan anew for
-    # each body, since it takes that for cheaper. The plan of STORE does not depend on the values.
-    if not connection.settings_dict["DISABLE_SERVER_SIDE_CURSORS"] and driver.prepare_threshold != 0:
-        driver.prepare_threshold = 0
-        driver.execute("SET plan_cache_mode = force_generic_plan")
-    return connection.make_cursor(psycopg.Cursor(driver))  # type: ignore[arg-type]  # the stubs are wrong
 
 
 def statement_parameters(
