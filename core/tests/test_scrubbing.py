@@ -111,6 +111,12 @@ def test_a_configured_secret_that_is_a_word_is_not_hidden_everywhere(fresh: Scru
     assert fresh.scrub_text("amani uses postgres and x7") == "amani uses postgres and x7"
 
 
+def test_a_secret_that_is_configured_later_is_hidden_in_texts_seen_before(fresh: Scrubber) -> None:
+    assert fresh.scrub_text("before pl4nt3d-word after") == "before pl4nt3d-word after"
+    fresh.learn(["pl4nt3d-word"])
+    assert fresh.scrub_text("before pl4nt3d-word after") == f"before {H} after"
+
+
 # --- Bounds ---
 
 

@@ -29,7 +29,7 @@ SLOTS = 2  # senders at once on one channel: a vendor that hangs must not hold e
 LOCK_CLASS = 0x414D  # "AM": Amani's own range of advisory locks
 LONGEST_WAIT_SECONDS = 1.5
 LONGEST_DRAIN_SECONDS = 30
-MOST_IN_ONE_BATCH = 50
+MOST_IN_ONE_BATCH = 25  # so that two senders share a small storm
 LONGEST_BATCH_SECONDS = 1.0  # so that little waits behind a vendor that is slow, and no lease ends
 
 # A sender's statements are planned once (alerts/prepared.py), perhaps while the tables are almost empty.
