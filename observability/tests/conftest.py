@@ -11,6 +11,10 @@ from django.contrib.auth.models import Group
 from django.http import HttpResponse
 from django.test import Client
 
+from core.registry import Registry
+from observability.notifiers import registry
+from observability.notifiers.pagerduty.notifier import PagerDuty
+from observability.notifiers.slack.notifier import Slack
 from observability.tests.fake_sentry import FakeSentry
 from observability.tests.monitoring_stand_in import MonitoringStandIn
 from observability.tests.payloads import body
@@ -48,6 +52,12 @@ def sentry_server() -> Iterator[FakeSentry]:
     server = FakeSentry()
     yield server
     server.close()
+
+
+@pytest.fixture(autouse=True)
+def two_channels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One channel that keeps incidents and one that takes digests, whatever else Amani ships."""
+    monkeypatch.setattr(registry, "NOTIFIERS", Registry("notifier", (PagerDuty(), Slack())))
 
 
 @pytest.fixture
