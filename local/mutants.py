@@ -166,17 +166,20 @@ def changes_of(mutated: str) -> dict[str, str]:
     """
     lines = mutated.splitlines()
     functions = {
-        node.name: [line.strip() for line in lines[node.lineno : node.end_lineno]]  # without its first line
+        node.name: [
+            line.strip().replace(node.name, function_of(node.name).rpartition(".")[2])
+            for line in lines[node.lineno - 1 : node.end_lineno]
+        ]
         for node in ast.walk(ast.parse(mutated))
-        if isinstance(node, ast.FunctionDef)
+        if isinstance(node, ast.FunctionDef) and "__mutmut_" in node.name
     }
     return {
         name: "\n".join(
             line for line in ndiff(functions[f"{original}__mutmut_orig"], body) if line[0] in "-+"
         )
         for name, body in functions.items()
-        for original, separator, number in [name.partition("__mutmut_")]
-        if separator and number != "orig"
+        for original, _, number in [name.partition("__mutmut_")]
+        if number != "orig"
     }
 
 

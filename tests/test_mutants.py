@@ -20,6 +20,10 @@ def x_take__mutmut_3(amount_minor, cap):
     if amount_minor >= cap:
         raise ValueError
 
+def x_take__mutmut_4(amount_minor, cap=None):
+    if amount_minor > cap:
+        raise ValueError
+
 class Probe:
     def xǁProbeǁfinish__mutmut_orig(self):
         return self.checks(1, 2)
@@ -74,6 +78,7 @@ def test_mutant_names_its_function(mutant: str, function: str) -> None:
 def test_change_is_what_goes_and_what_comes() -> None:
     assert mutants.changes_of(MUTATED) == {
         "x_take__mutmut_3": CHANGE,
+        "x_take__mutmut_4": "- def take(amount_minor, cap):\n+ def take(amount_minor, cap=None):",
         "xǁProbeǁfinish__mutmut_1": "- return self.checks(1, 2)\n+ return self.checks(1, )",
     }
 

@@ -6,6 +6,7 @@ from email.utils import format_datetime
 import pytest
 
 from core.outgoing import seconds_to_wait
+from core.outgoing.retry_after import header_of
 
 
 def asked(header: str | None = None, body: str = "", name: str = "Retry-After") -> float | None:
@@ -44,6 +45,15 @@ def test_header_may_be_a_date() -> None:
     assert 900 <= (asked(format_datetime(now + timedelta(minutes=20), usegmt=True)) or 0) <= 1200
     assert asked(format_datetime(now - timedelta(days=1), usegmt=True)) == 1.0
     assert asked("Fri, 31 Dec 9999 23:59:59 GMT") == 3600.0
+
+
+@pytest.mark.parametrize(("year", "seconds"), [("9999", 3600.0), ("2001", 1.0)])
+def test_date_without_a_zone_is_in_utc(year: str, seconds: float) -> None:
+    assert asked(f"1 Jan {year} 00:00:00 -0000") == seconds
+
+
+def test_header_that_is_absent_is_empty() -> None:
+    assert header_of({"Date": "today"}, "retry-after") == ""
 
 
 @pytest.mark.parametrize(
