@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from allauth.account.authentication import AUTHENTICATION_METHODS_SESSION_KEY
+from allauth.account.authentication import AUTHENTICATION_METHODS_SESSION_KEY, get_authentication_records
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
+from django.contrib.auth import HASH_SESSION_KEY
 from django.contrib.auth.models import Group
 from django.core import mail
 from django.db import connection
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 
 from accounts import second_factor
@@ -406,3 +408,178 @@ def test_buyer_who_removes_the_last_factor_keeps_all_sessions(signed_in: Client,
     assert opens(elsewhere, "/accounts/reauthenticate/")
     records = signed_in.session[AUTHENTICATION_METHODS_SESSION_KEY]
     assert "mfa" in {record["method"] for record in records}
+
+
+# --- The parts ---
+
+
+def request_of(client: Client, user: Any) -> Any:
+    request = RequestFactory().get("/")
+    request.session = client.session
+    request.user = user
+    return request
+
+
+@pytest.mark.parametrize(
+    ("setting", "is_staff", "is_required"),
+    [(True, True, True), (True, False, False), (False, True, False), (False, False, False)],
+)
+def test_factor_is_required_of_operators_while_the_setting_is_on(
+    settings: Any, setting: bool, is_staff: bool, is_required: bool
+) -> None:
+    settings.STAFF_MFA_REQUIRED = setting
+    assert second_factor.is_required_of(User(is_staff=is_staff)) == is_required
+
+
+@pytest.mark.parametrize(("setting", "may_go"), [(True, [False, True]), (False, [True, True])])
+def test_last_factor_may_go_only_where_none_is_required(
+    ada: User, settings: Any, setting: bool, may_go: list[bool]
+) -> None:
+    settings.STAFF_MFA_REQUIRED = setting
+    give_second_factor(ada)
+    RecoveryCodes.activate(ada)
+    totp = Authenticator.objects.get(type="totp")
+    adapter = second_factor.MFAAdapter()
+    found = [adapter.can_delete_authenticator(totp)]
+    Authenticator.objects.create(user=ada, type="webauthn", data={"name": "blue", "credential": {}})
+    assert [*found, adapter.can_delete_authenticator(totp)] == may_go
+
+
+@pytest.mark.parametrize(
+    ("types", "page"),
+    [
+        ([], "2fa/totp/activate"),
+        (["recovery_codes"], "2fa/totp/activate"),
+        (["totp"], "2fa/reauthenticate"),
+        (["webauthn"], "2fa/webauthn/reauthenticate"),
+        (["totp", "webauthn"], "2fa/reauthenticate"),
+    ],
+)
+def test_page_that_asks_for_the_factor_is_that_of_the_factor(
+    client: Client, ada: User, types: list[str], page: str
+) -> None:
+    for kind in types:
+        Authenticator.objects.create(user=ada, type=kind, data={})
+    client.force_login(ada)
+    url = second_factor.url_to_give_factor(request_of(client, ada), ada, "/runbooks/?a=1")
+    assert url == f"/accounts/{page}/?next=%2Frunbooks%2F%3Fa%3D1"
+    assert EmailAddress.objects.get(user=ada).verified
+
+
+@pytest.mark.parametrize(
+    ("method", "age", "is_accepted"), [("password", 299, True), ("password", 300, False), ("mfa", 0, False)]
+)
+def test_recent_password_counts_as_reauthentication(
+    client: Client,
+    ada: User,
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
+    age: int,
+    is_accepted: bool,
+) -> None:
+    settings.ACCOUNT_REAUTHENTICATION_TIMEOUT = 300
+    accepted: list[Any] = []
+    monkeypatch.setattr(second_factor, "reauthenticate_by_password", accepted.append)
+    monkeypatch.setattr("time.time", lambda: 1_800_000_000.0)
+    records = [{"method": method, "at": 1_800_000_000.0 - age}]
+    monkeypatch.setattr(second_factor, "get_authentication_records", lambda _request, _user: records)
+    request = request_of(client, ada)
+    second_factor.accept_recent_password(request)
+    assert accepted == [request] * is_accepted
+
+
+@pytest.mark.parametrize(
+    ("is_staff", "kind", "others", "ends"),
+    [
+        (True, "totp", [], True),
+        (True, "webauthn", [], True),
+        (True, "webauthn", ["totp"], False),
+        (True, "recovery_codes", ["totp"], False),
+        (False, "totp", [], False),
+    ],
+)
+def test_first_factor_of_an_operator_counts_as_given_and_ends_other_sessions(
+    client: Client, ada: User, is_staff: bool, kind: str, others: list[str], ends: bool
+) -> None:
+    for other in others:
+        Authenticator.objects.create(user=ada, type=other, data={})
+    ada.is_staff = is_staff
+    ada.save()
+    client.force_login(ada)
+    request = request_of(client, ada)
+    before = ada.sessions_from
+    factor = Authenticator.objects.create(user=ada, type=kind, data={})
+    second_factor.after_enrolment(request=request, user=ada, authenticator=factor)
+    assert second_factor.was_given(request) == ends
+    ada.refresh_from_db()
+    assert (ada.sessions_from != before) == ends
+    if ends:
+        [record] = [each for each in get_authentication_records(request, ada) if each["method"] == "mfa"]
+        assert (record["id"], record["type"]) == (factor.pk, kind)
+        assert request.session[HASH_SESSION_KEY] == ada.get_session_auth_hash()
+
+
+@pytest.mark.parametrize(
+    ("name", "posted", "is_response"),
+    [
+        ("authenticate_webauthn", {}, True),
+        ("reauthenticate_webauthn", {}, True),
+        ("mfa_reauthenticate_webauthn", {}, True),
+        ("mfa_authenticate", {"credential": "{}"}, True),
+        ("mfa_authenticate", {"code": "123456"}, False),
+        ("account_login", {"credential": "{}"}, False),
+        (None, {"credential": "{}"}, False),
+    ],
+)
+def test_response_of_a_key_is_known_by_its_route(
+    name: str | None, posted: dict[str, str], is_response: bool
+) -> None:
+    request: Any = RequestFactory().post("/", posted)
+    request.resolver_match = SimpleNamespace(url_name=name) if name else None
+    assert second_factor.is_response_of_key(request) == is_response
+
+
+@pytest.mark.parametrize(
+    ("code", "is_key", "counted"),
+    [("incorrect_code", True, ["mfa_failed"]), ("incorrect_code", False, []), ("add_failed", True, [])],
+)
+def test_refused_key_is_counted_as_a_failure(
+    monkeypatch: pytest.MonkeyPatch, code: str, is_key: bool, counted: list[str]
+) -> None:
+    outcomes: list[str] = []
+    monkeypatch.setattr(second_factor, "is_response_of_key", lambda _request: is_key)
+    monkeypatch.setattr(second_factor, "record_failure", lambda *, request, outcome: outcomes.append(outcome))
+    monkeypatch.setattr(
+        second_factor.MFAAdapter, "error_messages", {"incorrect_code": "Wrong.", "add_failed": "No."}
+    )
+    error = second_factor.MFAAdapter().validation_error(code)
+    assert error.code == code
+    assert outcomes == counted
+
+
+@pytest.mark.parametrize(
+    ("is_headless", "public_url", "host"),
+    [
+        (True, "https://console.example", "app.example"),
+        (False, "https://console.example:8443/x", "console.example"),
+        (False, "", ""),
+    ],
+)
+def test_key_is_bound_to_the_configured_site(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, is_headless: bool, public_url: str, host: str
+) -> None:
+    settings.FRONTEND_URL, settings.PUBLIC_URL = "https://app.example", public_url
+    monkeypatch.setattr(second_factor, "is_headless_request", lambda _request: is_headless)
+    entity = second_factor.MFAAdapter().get_public_key_credential_rp_entity()
+    assert entity == {"id": host, "name": "Amani"}
+
+
+def test_secrets_of_factors_are_those_that_are_encrypted(ada: User) -> None:
+    for kind in ("totp", "recovery_codes", "webauthn"):
+        Authenticator.objects.create(user=ada, type=kind, data={})
+    found = second_factor.secrets_of_factors().values_list("type", flat=True)
+    assert sorted(found) == ["recovery_codes", "totp"]
+    adapter = second_factor.MFAAdapter()
+    assert adapter.encrypt("secret") != "secret"
+    assert adapter.decrypt(adapter.encrypt("secret")) == "secret"

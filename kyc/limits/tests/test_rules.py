@@ -8,6 +8,7 @@ from django.utils import timezone
 from kyc.errors import KycError, NotAllowed, ReasonMissing
 from kyc.limits import rule_at, set_limit
 from kyc.limits.errors import LimitTaken, LimitUnchanged, WrongLimit
+from kyc.limits.rules import rules_at
 from kyc.limits.shipped import SHIPPED, ensure_limits
 from kyc.limits.tests.amounts import CURRENCY, limit
 from kyc.models import LimitKind, LimitRule
@@ -82,6 +83,67 @@ def test_what_can_be_no_limit_is_refused_by_its_field(
         set_limit(**asked(**changes), actor=make_approver())
     assert list(refused.value.fields) == [field]
     assert not LimitRule.objects.exclude(currency__in=["NGN", "USD"]).exists()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"tier": 0}, {"tier": 3}, {"amount_minor": 0}, {"amount_minor": 10**17}, {"kind": "balance"}],
+)
+def test_limit_at_the_end_of_what_is_possible_is_taken(changes: dict[str, Any]) -> None:
+    wanted = asked(**changes)
+    rule = set_limit(**wanted, actor=make_approver())
+    stored = LimitRule.objects.get(pk=rule.pk)
+    assert {name: getattr(stored, name) for name in wanted} == wanted
+
+
+def test_limit_may_begin_now_and_not_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = timezone.now()
+    approver = make_approver()
+    monkeypatch.setattr(timezone, "now", lambda: now)
+    with pytest.raises(WrongLimit):
+        set_limit(**asked(), actor=approver, valid_from=now - timedelta(microseconds=1))
+    assert set_limit(**asked(), actor=approver, valid_from=now).valid_from == now
+
+
+def test_limit_without_a_moment_begins_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = timezone.now()
+    approver = make_approver()
+    monkeypatch.setattr(timezone, "now", lambda: now)
+    assert set_limit(**asked(), actor=approver).valid_from == now
+
+
+def test_reason_of_a_limit_is_cut() -> None:
+    assert set_limit(**asked(reason="x" * 2001), actor=make_approver()).reason == "x" * 2000
+
+
+def test_same_amount_of_another_kind_tier_or_currency_is_another_limit() -> None:
+    approver = make_approver()
+    for changes in ({}, {"kind": "monthly"}, {"tier": 2}, {"currency": "JPY"}):
+        set_limit(**asked(**changes), actor=approver)
+    assert LimitRule.objects.filter(amount_minor=500, reason="A new circular.").count() == 4
+
+
+def test_all_that_is_wrong_with_a_limit_is_said_at_once() -> None:
+    wrong = asked(tier=9, currency="?", kind="yearly", amount_minor=-1)
+    with pytest.raises(WrongLimit) as refused:
+        set_limit(**wrong, actor=make_approver())
+    assert refused.value.fields == {
+        "tier": ["Use 0 to 3."],
+        "currency": ["Use an ISO 4217 code, for example NGN."],
+        "kind": [f"Use one of {', '.join(LimitKind.values)}."],
+        "amount_minor": ["Use 0 to 100,000,000,000,000,000."],
+    }
+
+
+def test_rules_at_a_moment_are_the_newest_of_each_kind_that_is_asked_for() -> None:
+    now = timezone.now()
+    for amount, since in ((1, now - timedelta(days=2)), (2, now), (3, now + timedelta(microseconds=1))):
+        limit(amount, LimitKind.DAILY, LimitKind.MONTHLY, LimitKind.BALANCE, tier=1, since=since)
+    found = rules_at(tier=1, currency=CURRENCY, kinds=[LimitKind.DAILY, LimitKind.MONTHLY], at=now)
+    assert {kind: rule.amount_minor for kind, rule in found.items()} == {
+        LimitKind.DAILY: 2,
+        LimitKind.MONTHLY: 2,
+    }
 
 
 def test_what_is_set_stays() -> None:
