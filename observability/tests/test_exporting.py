@@ -10,6 +10,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.trace import StatusCode
 
+from core.scrubbing import HIDDEN, learn
 from observability.telemetry.traces import exporting
 from observability.telemetry.traces.exporting import make_exporter, protocol_for
 from observability.telemetry.traces.scrubbing import ScrubbingExporter
@@ -123,3 +124,16 @@ def test_nothing_secret_is_left_in_a_span() -> None:
     assert "hunter2" not in text
     assert [event.name for event in sent.events][1] == "exception"
     assert sent.context == span.get_span_context()
+
+
+def test_a_secret_that_is_learned_later_is_hidden_in_values_that_were_seen_before() -> None:
+    kept = KeptSpans()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(ScrubbingExporter(kept)))
+    tracer = provider.get_tracer("test")
+    secret = "learned_in_test_exporting"
+    for expected in (secret, HIDDEN):
+        tracer.start_span(f"use {secret}", attributes={"note": f"it is {secret}"}).end()
+        assert kept.spans[-1].name == f"use {expected}"
+        assert (kept.spans[-1].attributes or {})["note"] == f"it is {expected}"
+        learn([secret])

@@ -20,11 +20,12 @@ class InstrumentedRequest:
         self.META = {**request.META, "QUERY_STRING": "", "RAW_URI": request.path}
         for name in hidden:
             self.META.pop(name, None)
+        host = request.META.get("HTTP_HOST") or request.META.get("SERVER_NAME", "")
+        self.url = f"{request.scheme}://{host}{request.path}"
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.request, name)
 
     def build_absolute_uri(self, _location: str = "") -> str:
         """Return the URL that OTEL_PYTHON_DJANGO_EXCLUDED_URLS is compared with."""
-        host = self.META.get("HTTP_HOST") or self.META.get("SERVER_NAME", "")
-        return f"{self.request.scheme}://{host}{self.request.path}"
+        return self.url

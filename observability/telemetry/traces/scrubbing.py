@@ -1,13 +1,14 @@
 """Scrubs spans in the thread that sends them, so that it costs no request anything."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.trace import Link, Status
 
-from core.scrubbing import scrub, scrub_text
+from core.scrubbing import scrub, scrub_text, scrubber
 
 # Written by Amani from closed sets, or clean already (observability/telemetry/traces/statements.py).
 CLEAN = frozenset(
@@ -25,6 +26,7 @@ CLEAN = frozenset(
         "url.scheme",
     }
 )
+LONGEST_REMEMBERED = 300  # characters
 
 
 class ScrubbingExporter(SpanExporter):
@@ -49,7 +51,7 @@ def scrubbed(span: ReadableSpan) -> ReadableSpan:
     if status.description:
         status = Status(status.status_code, scrub_text(status.description))
     return ReadableSpan(
-        name=scrub_text(span.name),
+        name=scrubbed_text(span.name, "", len(scrubber.spelled)),
         context=span.context,
         parent=span.parent,
         resource=span.resource,
@@ -72,4 +74,14 @@ def scrubbed_values(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def scrubbed_value(name: str, value: Any) -> Any:
-    return value if name in CLEAN or type(value) in {int, bool, float} else scrub(value, name)
+    if name in CLEAN or type(value) in {int, bool, float}:
+        return value
+    if type(value) is str and len(value) <= LONGEST_REMEMBERED:
+        return scrubbed_text(value, name, len(scrubber.spelled))
+    return scrub(value, name)
+
+
+@lru_cache(maxsize=2048)
+def scrubbed_text(text: str, name: str, _secrets_learned: int) -> Any:
+    """Scrub `text` once: most values are the same in many spans. Anew when the scrubber has learned more."""
+    return scrub(text, name) if name else scrub_text(text)
