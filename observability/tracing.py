@@ -28,31 +28,32 @@ AttributeValue = str | bool | int | float | Sequence[str] | Sequence[bool] | Seq
 
 
 class Running:
-    """The tracing of this process, while it is on."""
+    """Holds what traces this process; None with tracing off."""
 
     spans: CountedSpans | None = None
 
 
 def is_on() -> bool:
+    """Return whether this process makes spans."""
     return Running.spans is not None
 
 
 def get_tracer(name: str) -> Tracer:
-    """A tracer for the module `name`; may be called at import, before tracing has started."""
+    """Return a tracer for the module `name`; may be called at import, before tracing has started."""
     return trace.get_tracer(name)
 
 
 def add_span_attributes(**attributes: AttributeValue) -> None:
-    """Adds `attributes` to the span that is current, if it is sampled."""
+    """Add `attributes` to the span that is current, if it is sampled."""
     span = trace.get_current_span()
     if span.is_recording():
         span.set_attributes(attributes)
 
 
 def start(kind: str) -> None:
-    """Starts making and sending spans in this process: `web`, `worker`, `beat` or `command`.
+    """Start to make and send spans in this process of `kind` `web`, `worker`, `beat` or `command`.
 
-    To be called after fork, since the thread that sends them would stay behind in the parent.
+    Call it after fork, since the thread that sends them would stay behind in the parent.
     """
     if not settings.TRACING_ENABLED or is_on() or os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return
@@ -77,20 +78,20 @@ def start(kind: str) -> None:
 
 
 def begin_to_stop() -> None:
-    """Begins to send what waits, and returns at once."""
+    """Begin to send what waits, and return at once."""
     if Running.spans is not None:
         Running.spans.begin_to_stop()
 
 
 def stop(timeout: float) -> None:
-    """Sends what waits, within `timeout` seconds; what is left then is counted as dropped."""
+    """Send what waits, for `timeout` seconds at most; what is left then is counted as dropped."""
     spans, Running.spans, Head.sampler = Running.spans, None, None
     if spans is not None:
         spans.stop(timeout)
 
 
 def resource_of(kind: str) -> Resource:
-    """Who sends these spans. OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES have the last word."""
+    """Return who sends these spans. OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES override the settings."""
     ours: dict[str, str | int] = {
         "service.name": settings.SERVICE_NAME,
         "service.version": settings.RELEASE.partition("@")[2],

@@ -1,6 +1,6 @@
 """Django's Redis cache with a span for each operation inside a sampled request or task.
 
-The instrumentation of the Redis client would also trace the broker: most spans of a worker, and no use.
+opentelemetry-instrumentation-redis would also trace the broker, which is most of what a worker's client does.
 """
 
 from collections.abc import Callable
@@ -21,6 +21,7 @@ OPERATIONS = (
 
 
 def traced(name: str, operation: Callable[..., Any]) -> Callable[..., Any]:
+    """Return `operation` with a span around it when the current span is sampled."""
     attributes = {"db.system.name": "redis", "db.operation.name": name}
 
     @wraps(operation)
@@ -34,7 +35,7 @@ def traced(name: str, operation: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class TracedRedisCache(RedisCache):
-    """Keys are not shown: they may hold addresses and ids."""
+    """Django's Redis cache with spans. They do not show keys, which may hold addresses and ids."""
 
 
 for operation_name in OPERATIONS:

@@ -26,14 +26,19 @@ class Outstanding:
     """Spans that ended and are neither exported nor dropped yet: `waiting` for a batch, or `in_flight`."""
 
     def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """Start at nothing; also in a fork, where the lock may have been held by another thread."""
         self.lock = threading.Lock()
         self.waiting = 0
         self.in_flight = 0
+        self.is_closed = False
 
     def add(self, limit: int) -> bool:
-        """Count one more waiting span. Return False, and count nothing, when `limit` spans wait already."""
+        """Count one more waiting span. Return False, and count nothing, when `limit` wait or all is over."""
         with self.lock:
-            has_room = self.waiting < limit
+            has_room = self.waiting < limit and not self.is_closed
             self.waiting += has_room
         return has_room
 
@@ -50,8 +55,9 @@ class Outstanding:
         return settled
 
     def give_up(self) -> int:
-        """Return how many spans were outstanding, and forget them."""
+        """Return how many spans were outstanding, forget them, and take no more."""
         with self.lock:
+            self.is_closed = True
             lost = self.waiting + self.in_flight
             self.waiting = self.in_flight = 0
         return lost
@@ -115,8 +121,9 @@ class CountedSpans(SpanProcessor):
         self.begin()
 
     def begin(self) -> None:
-        """Start the thread that will end `batches`: from Python 3.12 on none can be started at exit."""
+        """Start the thread that will end `batches`. At exit it is too late: Python 3.12 starts none then."""
         self.process_id = os.getpid()
+        self.outstanding.begin()
         self.is_ending = threading.Event()
         self.ending = threading.Thread(target=self.end_when_asked, name="spans-end", daemon=True)
         self.ending.start()
@@ -137,15 +144,12 @@ class CountedSpans(SpanProcessor):
         if span.context is None or not span.context.trace_flags.sampled:
             return
         if self.process_id != os.getpid():  # in a fork: what waits belongs to the parent, which sends it
-            self.outstanding.give_up()
             self.begin()
         spans_ended.inc()
-        if self.is_ending.is_set():
-            spans_dropped["exit"].inc()
-        elif self.outstanding.add(self.queue_size):
+        if not self.is_ending.is_set() and self.outstanding.add(self.queue_size):
             self.batches.on_end(span)
         else:
-            spans_dropped["queue_full"].inc()
+            spans_dropped["exit" if self.is_ending.is_set() else "queue_full"].inc()
 
     def begin_to_stop(self) -> None:
         """Begin to send what waits, and return at once."""

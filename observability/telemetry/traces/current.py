@@ -1,4 +1,4 @@
-"""Where in which trace the calling code runs. Imports nothing that logs, so that logging may ask."""
+"""Says where in which trace the calling code runs. Imports nothing that logs, so that logging may use it."""
 
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ from core.request_id import current_request_id
 
 
 class Trace(NamedTuple):
-    """`trace_id` has 32, `span_id` 16 hexadecimal digits."""
+    """A place in a trace: `trace_id` has 32, `span_id` 16 hexadecimal digits."""
 
     trace_id: str
     span_id: str
@@ -17,11 +17,12 @@ class Trace(NamedTuple):
 
 
 def current_trace() -> Trace | None:
-    """None when tracing is off or nothing is being traced."""
+    """Return the current place; None with tracing off, and outside of requests and tasks."""
     return trace_of(trace.get_current_span())
 
 
 def trace_of(span: Span) -> Trace | None:
+    """Return the place of `span`; None for a span that stands for none."""
     # By position: each of the context's properties is a call, and every request comes here.
     trace_id, span_id, _is_remote, flags, _state, is_valid = span.get_span_context()
     if not is_valid:
@@ -30,11 +31,11 @@ def trace_of(span: Span) -> Trace | None:
 
 
 def exemplar(trace_id: str, request_id: str) -> dict[str, str]:
-    """The labels that lead from a counter or bucket to the trace and the log lines of one request."""
+    """Return the labels that lead from a counter or bucket to one request's trace and log lines."""
     return {"trace_id": trace_id, "request_id": request_id} if request_id else {"trace_id": trace_id}
 
 
 def current_exemplar() -> dict[str, str] | None:
-    """The labels for what the calling code counts; None when it is not sampled."""
+    """Return the labels for what the calling code counts; None when it is not sampled."""
     here = current_trace()
     return exemplar(here.trace_id, current_request_id()) if here is not None and here.sampled else None

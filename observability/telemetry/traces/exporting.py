@@ -1,4 +1,4 @@
-"""The exporter that TRACING_EXPORTER asks for. Each scrubs every span on its way out."""
+"""Chooses OpenTelemetry's exporter by TRACING_EXPORTER and the OTLP settings."""
 
 import os
 import sys
@@ -18,6 +18,7 @@ EXPORT_SECONDS = 2.0  # for one batch, with the exporter's own tries
 
 
 def make_exporter() -> SpanExporter:
+    """Return the exporter that the settings ask for; it scrubs every span before it leaves."""
     if settings.TRACING_EXPORTER == "console":
         return ScrubbingExporter(ConsoleSpanExporter(out=sys.stdout))
     endpoint = settings.OTLP_ENDPOINT
@@ -28,16 +29,18 @@ def make_exporter() -> SpanExporter:
 
 
 def is_set(name: str) -> bool:
-    """Whether the SDK finds `name` in its own variables."""
+    """Return whether the SDK finds `name` in its own variables."""
     return bool(variable(name))
 
 
 def variable(name: str) -> str:
+    """Return the value of the SDK's variable for traces, else of the one for all signals, else nothing."""
     for_traces = os.environ.get(f"OTEL_EXPORTER_OTLP_TRACES_{name}")
     return for_traces or os.environ.get(f"OTEL_EXPORTER_OTLP_{name}") or ""
 
 
 def protocol_for(endpoint: str) -> str:
+    """Return `grpc` or `http/protobuf`: what was chosen, else what the port says."""
     chosen: str = settings.OTLP_PROTOCOL or variable("PROTOCOL")
     if chosen:
         return chosen
@@ -47,22 +50,24 @@ def protocol_for(endpoint: str) -> str:
 
 
 def headers() -> dict[str, str] | None:
-    """None lets the SDK read its own variable."""
+    """Return OTLP_HEADERS. None lets the SDK read its own variable."""
     return dict(parse_env_headers(settings.OTLP_HEADERS, liberal=True)) or None
 
 
 def timeout() -> float | None:
+    """Return the seconds for one batch. None lets the SDK read its own variable."""
     return None if is_set("TIMEOUT") else EXPORT_SECONDS
 
 
 def over_http(endpoint: str) -> SpanExporter:
+    """Return the HTTP exporter. An empty `endpoint` lets it read its own variable, as in `over_grpc`."""
     if endpoint and not endpoint.endswith(HTTP_PATH):
         endpoint = endpoint.rstrip("/") + HTTP_PATH
     return OTLPSpanExporter(endpoint=endpoint or None, headers=headers(), timeout=timeout())
 
 
 def over_grpc(endpoint: str) -> SpanExporter:
-    # Imported here: gRPC's library takes some megabytes in each process.
+    """Return the gRPC exporter. It is imported only when chosen: it takes some megabytes in each process."""
     from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 
     return OTLPSpanExporter(endpoint=endpoint or None, headers=headers(), timeout=timeout())

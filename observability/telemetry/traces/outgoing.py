@@ -1,4 +1,4 @@
-"""Outgoing calls made with `requests`: a span, `traceparent`, and the id of the request that caused them."""
+"""Gives calls made with `requests` a span, a `traceparent`, and the id of the request that caused them."""
 
 from opentelemetry.instrumentation.requests import RequestsInstrumentor
 from opentelemetry.sdk.trace import TracerProvider
@@ -10,7 +10,7 @@ from observability.telemetry.traces.conventions import use_stable_names
 
 
 def instrument(provider: TracerProvider) -> None:
-    """Uses OpenTelemetry's own instrumentation."""
+    """Instrument `requests` by OpenTelemetry's own package, once in a process."""
     use_stable_names()
     instrumentor = RequestsInstrumentor()
     if not instrumentor.is_instrumented_by_opentelemetry:
@@ -18,6 +18,7 @@ def instrument(provider: TracerProvider) -> None:
 
 
 def name_request(span: Span, request: PreparedRequest) -> None:
+    """Add the request id to an outgoing call and to its span."""
     identifier = current_request_id()
     if identifier:
         request.headers.setdefault("X-Request-ID", identifier)

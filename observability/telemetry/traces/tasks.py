@@ -1,8 +1,8 @@
 """A span for each publish and each run of a Celery task, in one trace with the request that queued it.
 
-The names and attributes are those of opentelemetry-instrumentation-celery, which is not used because a
-publish that fails (Redis is down) leaves its span open and current for good: its signal for the end of a
-publish never comes then. Here the publish is a `with` around `apply_async`.
+The names and attributes are those of opentelemetry-instrumentation-celery. It is not used, because it ends
+the span of a publish by a signal that never comes when the publish fails (Redis is down): the span would
+stay open and current. Here the span is a `with` around `apply_async`.
 """
 
 from contextvars import Token
@@ -21,7 +21,7 @@ running: dict[str, tuple[Span, Token[Any]]] = {}
 
 
 class TracedTask(Task):  # type: ignore[type-arg]
-    """The application's base class of tasks."""
+    """The application's base class of tasks; publishing one is a span."""
 
     abstract = True
 
@@ -39,13 +39,13 @@ class TracedTask(Task):  # type: ignore[type-arg]
 
 
 def send_trace(headers: dict[str, Any]) -> None:
-    """Adds where we are to the headers of a task that is being published."""
+    """Add the current place to the headers of a task that is being published."""
     if tracing.is_on():
         propagate.inject(headers)
 
 
 def begin(task_id: str, task: "Task[Any, Any]") -> None:
-    """Continues the trace of whoever published `task`, or begins one."""
+    """Begin the span of a run: in the trace of the publisher of `task`, or in a new one."""
     if not tracing.is_on():
         return
     carrier = {name: task.request.get(name) for name in HEADERS if task.request.get(name)}
@@ -60,6 +60,7 @@ def begin(task_id: str, task: "Task[Any, Any]") -> None:
 
 
 def fail(task_id: str, exception: BaseException | None) -> None:
+    """Record what a run raised on its span."""
     if task_id in running and exception is not None:
         span = running[task_id][0]
         span.record_exception(exception)
@@ -68,6 +69,7 @@ def fail(task_id: str, exception: BaseException | None) -> None:
 
 
 def end(task_id: str, state: str | None) -> None:
+    """End the span of a run, with Celery's `state`."""
     if task_id not in running:
         return
     span, token = running.pop(task_id)
