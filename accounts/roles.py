@@ -1,4 +1,4 @@
-"""What operators may see of accounts: what became of mails, never what they say. Superusers see people."""
+"""Grants operators the view of mails, which shows their states without content. Users are for superusers."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ throttled = children(
     SCOPES,
 )
 throttle_unavailable = counter(
-    "amani_throttle_unavailable_total", "Times that nobody counted requests, because Redis did not answer."
+    "amani_throttle_unavailable_total", "Requests that were not counted, because Redis did not answer."
 )
 # The app `escrow` will declare and record it; until then `/metrics` shows that there were none.
 escrow_transactions_total = counter(

@@ -39,7 +39,7 @@ class NotInThisState(KycError, Conflict):
 
     def __init__(self, state: str, event: str, why: str = "") -> None:
         words = f"A case that is {state.replace('_', ' ')} has no step “{event.replace('_', ' ')}”"
-        super().__init__(f"{words}: {why}." if why else f"{words}. Look at it again: it may have moved on.")
+        super().__init__(f"{words}: {why}." if why else f"{words}. Reload it: its state may have changed.")
         self.state = state
         self.event = event
 

@@ -1,4 +1,4 @@
-"""What operators may do with cases and limits. Only a reviewer sees images of documents."""
+"""Grants roles the permissions for cases and limits. Only reviewers may see images of documents."""
 
 from __future__ import annotations
 

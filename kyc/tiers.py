@@ -33,23 +33,23 @@ class Tier(NamedTuple):
 NUMBERS = frozenset({DocumentType.NIN, DocumentType.BVN})
 HOME = "NG"
 TIERS = (
-    Tier(0, "nobody checked", (Counter(),), "Sign up."),
+    Tier(0, "not verified", (Counter(),), "Sign up."),
     Tier(
         1,
-        "known by a number",
+        "number verified",
         (Counter({Evidence.NUMBER: 1}), Counter({Evidence.FOREIGN_PHOTO: 1})),
         "Verify your NIN or BVN (a document of another country: one with a photo).",
     ),
     Tier(
         2,
-        "known by a document",
+        "document verified",
         (Counter({Evidence.NUMBER: 1, Evidence.PHOTO: 1}), Counter({Evidence.FOREIGN_PHOTO: 2})),
         "Verify a document with a photo beside your NIN or BVN "
         "(of another country: two documents with a photo).",
     ),
     Tier(
         3,
-        "fully known",
+        "fully verified",
         (Counter({Evidence.NUMBER: 2, Evidence.PHOTO: 1}),),
         "Verify NIN, BVN and a document with a photo.",
     ),

@@ -24,7 +24,7 @@ def test_an_approver_sets_a_limit_and_reads_it_in_the_history(live_server: Any, 
     complaints = watch(page, live_server.url)
     sign_in(page, live_server.url)
     page.get_by_role("link", name=re.compile("Limits$")).click()
-    page.locator("tr", has_text="known by a document").get_by_role("link", name="NGN 200,000").click()
+    page.locator("tr", has_text="document verified").get_by_role("link", name="NGN 200,000").click()
     page.get_by_role("link", name="Set another").click()
     page.get_by_label("Amount").fill("150,000")
     page.get_by_label("Reason").fill("The bank's own limit is lower.")

@@ -1,4 +1,4 @@
-"""Buyers' and sellers' devices, which sign in over the real routes: an app, and a browser."""
+"""Clients of buyers and sellers that use the real routes: an app and a browser."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ DEVICES: tuple[type[App], ...] = (App, Browser)
 
 
 def make_person(email: str = EMAIL, password: str = PASSWORD, **fields: Any) -> User:
-    """Somebody who has confirmed their address."""
+    """Returns a user with a verified address."""
     user = User.objects.create_user(email, password, **fields)
     EmailAddress.objects.create(user=user, email=email, verified=True, primary=True)
     return user

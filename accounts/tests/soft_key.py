@@ -1,4 +1,4 @@
-"""A security key in software: what a browser and its authenticator make of WebAuthn's options."""
+"""A security key in software, which answers the options of WebAuthn."""
 
 from __future__ import annotations
 

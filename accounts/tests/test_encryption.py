@@ -1,4 +1,4 @@
-"""Secrets of second factors lie encrypted in the database, and their key can change."""
+"""Tests that secrets of second factors are stored encrypted, and that their key can change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever a signed-in or unknown client sends to /_allauth/, the answer is never a failure of ours."""
+"""Tests that malformed requests to /_allauth/ never cause a server error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Second factors over both clients: enrolment, sign-in, recovery, and what is refused."""
+"""Tests second factors in both clients: enrolment, sign-in, recovery, and refusals."""
 
 from __future__ import annotations
 

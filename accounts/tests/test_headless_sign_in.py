@@ -1,4 +1,4 @@
-"""Sign-in over both clients: who gets in, who is kept out, what is counted, and when a session ends."""
+"""Tests sign-in in both clients: refusals, limits, metrics, and the end of sessions."""
 
 from __future__ import annotations
 
@@ -278,7 +278,7 @@ def test_requests_for_codes_are_limited(ada: User) -> None:
     assert len(mail.outbox) == 5
 
 
-def test_a_new_address_must_be_confirmed_and_the_old_one_is_told(ada: User) -> None:
+def test_a_new_address_must_be_verified_and_the_old_one_is_notified(ada: User) -> None:
     phone = App()
     phone.sign_in()
     answer = phone.post("account/email", email="new@example.com")

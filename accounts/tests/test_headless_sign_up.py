@@ -1,4 +1,4 @@
-"""Sign-up over both clients of django-allauth: what it stores, counts and tells strangers."""
+"""Tests sign-up in both clients: stored data, metrics, and that it does not reveal accounts."""
 
 from __future__ import annotations
 

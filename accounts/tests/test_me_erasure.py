@@ -1,4 +1,4 @@
-"""DELETE /api/v1/me: who the person was is gone for good, and the row stays for what refers to it."""
+"""Tests DELETE /api/v1/me: personal data is deleted, the anonymous row stays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""GET and PATCH /api/v1/me: one spelling is stored, and only what was sent is written."""
+"""Tests GET and PATCH /api/v1/me: values are normalised, and only sent fields are written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A password counts as the same in every Unicode spelling of it, wherever it is set or asked for."""
+"""Tests that a password is accepted in every Unicode form, in all places."""
 
 from __future__ import annotations
 

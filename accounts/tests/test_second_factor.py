@@ -1,4 +1,4 @@
-"""Operators sign in on the page; while STAFF_MFA_REQUIRED is on, nothing opens without a second factor."""
+"""Tests that the console requires a second factor while STAFF_MFA_REQUIRED is on."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def test_console_sends_to_the_page_to_change_a_password_and_signs_out(client: Cl
     assert not opens(client)
 
 
-def test_too_many_attempts_are_told_so(client: Client, settings: Any) -> None:
+def test_too_many_attempts_show_a_page(client: Client, settings: Any) -> None:
     settings.ACCOUNT_RATE_LIMITS = {"login": "1/m/ip"}
     assert opens(client, "/accounts/login/")
     sign_in(client, "nobody@example.com")

@@ -1,4 +1,4 @@
-"""What ended is forgotten, and nothing else."""
+"""Tests that ended sessions are deleted, and no others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Superusers make operators; nobody else sees accounts; nobody deletes one."""
+"""Tests the admin page of users: only superusers see it, and no account can be deleted."""
 
 import html
 

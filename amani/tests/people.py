@@ -1,4 +1,4 @@
-"""Verified people and clients that act for them, for the tests of the API."""
+"""Creates verified users and their clients for tests of the API."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def hashed() -> str:
 
 
 class Api:
-    """Somebody's app: sends their session token, and JSON."""
+    """A user's app, which sends the session token and JSON."""
 
     def __init__(self, person: User | None = None, *, confirmed: bool = False) -> None:
         self.client = Client(raise_request_exception=False)

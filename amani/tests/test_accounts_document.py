@@ -1,4 +1,4 @@
-"""Every command of docs/accounts.md does what the text beside it says, in that order."""
+"""Runs every command of docs/accounts.md in order, and compares with the text."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ STATUSES = [
 
 
 class Reader:
-    """Somebody who reads the page and keeps what it says to keep: TOKEN, CODE, TOTP."""
+    """Runs the commands of the page, and stores the variables TOKEN, CODE and TOTP."""
 
     def __init__(self) -> None:
         self.variables = {"AMANI": "", "TOKEN": "", "CODE": "", "TOTP": ""}

@@ -1,4 +1,4 @@
-"""Nobody uses a route without a session, by token or cookie, of an active person with a verified address."""
+"""Tests that every route requires a session of an active user with a verified address."""
 
 from __future__ import annotations
 

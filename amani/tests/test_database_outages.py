@@ -1,4 +1,4 @@
-"""While the database refuses, everything that writes answers 503; afterwards all of it works again."""
+"""Tests that writes answer 503 while the database is unavailable, and work afterwards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people see when a page fails: what happened, what to do, and the id that finds it in the logs."""
+"""Tests the error pages: what happened, what to do, and the request id."""
 
 from __future__ import annotations
 

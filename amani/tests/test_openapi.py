@@ -1,4 +1,4 @@
-"""The document that programs read and the page that people read."""
+"""Tests the OpenAPI document and the page that shows it."""
 
 from __future__ import annotations
 

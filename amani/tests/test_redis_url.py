@@ -1,4 +1,4 @@
-"""One REDIS_URL means one thing to all that use it: broker, cache, API limits, sign-in limits, health."""
+"""Tests that all clients read REDIS_URL in the same way: broker, cache, limits and health."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ def test_every_client_believes_the_authority_in_ssl_ca_certs(
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("spelling", UNCHECKED)
-def test_every_client_takes_any_certificate_when_told_so(
+def test_every_client_accepts_any_certificate_if_configured(
     spelling: str, tls_redis: TlsRedis, all_work: Callable[[str], bool]
 ) -> None:
     assert all_work(tls_redis.url(f"ssl_cert_reqs={spelling}"))
@@ -179,7 +179,7 @@ def test_every_client_takes_any_certificate_when_told_so(
 
 
 @pytest.mark.django_db
-def test_every_client_refuses_another_hosts_certificate_unless_told_otherwise(
+def test_every_client_refuses_another_hosts_certificate_by_default(
     tls_redis: TlsRedis, which_work: Callable[[str], dict[str, bool]], all_work: Callable[[str], bool]
 ) -> None:
     query = f"ssl_ca_certs={tls_redis.authority.file}"

@@ -1,4 +1,4 @@
-"""Counted in a real Valkey, by all processes at once; when it is gone, everybody passes."""
+"""Tests the limits in a real Valkey with several processes, and without Valkey."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TLS in front of a plain server, with certificates of our own."""
+"""A TLS proxy for a plain server, with test certificates."""
 
 from __future__ import annotations
 

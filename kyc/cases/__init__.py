@@ -1,7 +1,7 @@
-"""The life of a case: states and transitions, and the functions that take its steps.
+"""The services of cases: functions that change the state of a case.
 
-Other modules call these functions; each is one transaction that locks first. `states.py` has the table of
-transitions, `transitions.py` the one way to take a step, `selectors.py` what is read.
+Other modules call these functions; each is one transaction that locks first. `states.py` has the transition
+table, `transitions.py` applies a transition, `selectors.py` has the queries.
 """
 
 from kyc.cases.services import (

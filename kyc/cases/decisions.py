@@ -1,4 +1,4 @@
-"""What a decision does to a locked case, whoever takes it: a reviewer, a provider, or the clock."""
+"""Applies decisions of reviewers, providers and periodic tasks to a locked case."""
 
 from __future__ import annotations
 
@@ -22,22 +22,25 @@ LONGEST_REASON = 2_000
 
 
 def reason_from(reason_code: str, reason: str) -> Reason:
-    """A person's: both, or ReasonMissing, for whoever is refused reads why."""
+    """Returns an operator's reason. Raises ReasonMissing without a valid code or a text.
+
+    The account holder reads the text.
+    """
     fields = {}
     if reason_code not in BY_PEOPLE:
         fields["reason_code"] = [f"Use one of {', '.join(BY_PEOPLE)}."]
     if not reason.strip():
-        fields["reason"] = ["Say it in words that the person will read."]
+        fields["reason"] = ["Write a text for the account holder."]
     if fields:
-        raise ReasonMissing("This decision needs a reason: a code, and words for the person.", fields=fields)
+        raise ReasonMissing("This decision needs a reason code and a text.", fields=fields)
     return Reason(reason_code, shortened(reason))
 
 
 def note_from(reason: str) -> str:
-    """For the record alone; or ReasonMissing."""
+    """Returns a note for the record. Raises ReasonMissing if it is empty."""
     if not reason.strip():
         raise ReasonMissing(
-            "This decision needs a reason.", fields={"reason": ["Say what was looked at, for the record."]}
+            "This decision needs a reason.", fields={"reason": ["Write what you checked, for the record."]}
         )
     return shortened(reason)
 
@@ -47,10 +50,10 @@ def shortened(reason: str) -> str:
 
 
 def grant(case: Case, by: By, words: str) -> Case:
-    """Approved until KYC_APPROVAL_DAYS from now; an earlier approval of the same type ends.
+    """Approves the case for KYC_APPROVAL_DAYS and ends an earlier approval of the same type.
 
-    Raises DuplicateNumber when somebody else claims the number, unless a person approves with a reason. It
-    needs no lock on the number: of two approvals at once, each sees the other as a claim or as an approval.
+    Raises DuplicateNumber if another account has the number, unless a reviewer approves with a reason. No
+    lock on the number is needed: of two concurrent approvals, each sees the other case as open or approved.
     """
     require(case, Event.APPROVE, by)
     overrides = by.who == Who.CLAIMER and bool(words)
@@ -77,7 +80,7 @@ def end_earlier_approval(case: Case) -> None:
         person_id=case.person_id, document_type=case.document_type, state=State.APPROVED
     )
     for approval in earlier:
-        expire(approval, "A newer approval took its place.")
+        expire(approval, "A newer approval replaced it.")
 
 
 def expire(case: Case, words: str) -> None:
@@ -101,22 +104,22 @@ def send_back(case: Case, by: By, reason: Reason) -> Case:
 
 
 def doubt(case: Case, by: By, note: str) -> Case:
-    """An approval that goes on counting until people revoke or uphold it."""
+    """Marks an approval as doubted; it stays valid until an operator revokes or upholds it."""
     return change(case, Event.DOUBT, by, note=note, doubted_at=timezone.now())
 
 
 def uphold(case: Case, by: By, note: str) -> Case:
-    """From now on it is this operator's approval, which no provider takes back. When it was given stays."""
+    """Makes it this operator's approval, which a provider cannot revoke. The time of the approval stays."""
     change(case, Event.UPHOLD, by, note=note, decided_by_id=by.actor_id)
     count_decision("upheld", by)
     return case
 
 
-# --- As the provider that was asked ---
+# --- Decisions of the provider ---
 
 
 def decide_as_provider(case: Case, provider: str, *, approved: bool, reason: str) -> Case:
-    """Approves or rejects. Raises what `grant` and `refuse` raise, and NotAllowed for another provider."""
+    """Approves or rejects. Raises the errors of `grant` and `refuse`, and NotAllowed for another provider."""
     by = by_provider(case, provider)
     if approved:
         return grant(case, by, shortened(reason))
@@ -133,9 +136,9 @@ def doubt_as_provider(case: Case, provider: str, reason: str) -> Case:
 
 
 def by_provider(case: Case, provider: str) -> By:
-    """Returns the actor of a provider's step. Raises NotAllowed when another provider was asked."""
+    """Returns the provider as actor. Raises NotAllowed if the case belongs to another provider."""
     if case.provider != provider:
-        raise NotAllowed("Another provider was asked about this case.")
+        raise NotAllowed("Another provider checks this case.")
     return By(Who.PROVIDER, provider=provider)
 
 

@@ -1,7 +1,7 @@
-"""What happens to a case: a person hands it in, a reviewer or a provider decides, time ends it.
+"""Changes cases: submission, review by operators, results of providers, and expiry.
 
-Each function is one transaction that locks first (kyc/cases/transitions.py has the order), and raises one of
-kyc/errors.py without having changed anything.
+Each function is one transaction that locks first (kyc/cases/transitions.py defines the order). It raises the
+errors of kyc/errors.py, and then nothing is changed.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ SWEPT_AT_ONCE = 500
 def submit(
     *, person: User, document_type: str, country: str, number: str, images: Mapping[Side, bytes]
 ) -> Case:
-    """A new case in the queue; or the person's draft, continued. Raises CaseOpen when one waits already.
+    """Submits a new case, or the person's draft, and returns it. Raises CaseOpen if a case is waiting.
 
-    A draft that was sent back keeps the images that are not replaced, as long as the document is the same.
+    A draft that was sent back keeps the images that are not replaced, if the document is the same.
     """
     with refusals_counted():
         identity = numbers.identity_of(document_type=document_type, country=country, number=number)
-        # Before the work on the images; what counts is asked again under the lock.
+        # Checked before the expensive work on the images, and again under the lock.
         kept = submission.kept_sides(submission.draft_of(person), identity)
         submission.refuse_missing_images(identity.document_type, kept | set(images))
         clean = submission.clean_all(images)
@@ -71,7 +71,7 @@ def resubmit(
     number: str | None = None,
     images: Mapping[Side, bytes],
 ) -> Case:
-    """A rejected case again, with what has to be better; the rest stays as it was."""
+    """Submits a rejected case again with the given changes; values that are None stay unchanged."""
     with refusals_counted():
         known = own_case(person, public_id)
         require(known, Event.RESUBMIT, By(Who.PERSON, person.pk))
@@ -90,7 +90,7 @@ def resubmit(
 
 @transaction.atomic
 def withdraw(*, person: User, public_id: UUID) -> Case:
-    """Out of the queue, as a draft; its images are deleted."""
+    """Takes the case out of the queue: it becomes a draft, and its images are deleted."""
     lock_person(person.pk)
     case = own_case(person, public_id, for_update=True)
     change(case, Event.WITHDRAW, By(Who.PERSON, person.pk), reason=NO_REASON)
@@ -101,7 +101,7 @@ def withdraw(*, person: User, public_id: UUID) -> Case:
 
 @contextmanager
 def refusals_counted() -> Iterator[None]:
-    """Nothing of a refused submission is committed, so there is no commit to wait for."""
+    """Counts a refused submission at once: nothing of it is committed, so no commit is awaited."""
     try:
         yield
     except AmaniError:
@@ -114,7 +114,10 @@ def refusals_counted() -> Iterator[None]:
 
 @transaction.atomic
 def claim(*, case_id: int, reviewer: User) -> Case:
-    """Nobody else reviews it for KYC_CLAIM_MINUTES. A claim that has lapsed may be taken over."""
+    """Reserves the case for the reviewer for KYC_CLAIM_MINUTES; takes over a lapsed claim.
+
+    Raises ClaimedByAnother or NotInThisState.
+    """
     case = lock_for_operator(case_id, reviewer, REVIEW_CASE)
     now = timezone.now()
     if has_lapsed(case, now):
@@ -127,15 +130,15 @@ def claim(*, case_id: int, reviewer: User) -> Case:
 
 @transaction.atomic
 def release(*, case_id: int, reviewer: User) -> Case:
-    """Back into the queue, in its old place."""
+    """Gives up the claim; the case returns to its old place in the queue."""
     case = lock_for_operator(case_id, reviewer, REVIEW_CASE)
     return change(case, Event.RELEASE, By(Who.CLAIMER, reviewer.pk))
 
 
 def approve(*, case_id: int, reviewer: User, reason: str = "") -> Case:
-    """Ends the person's earlier approval of the same type.
+    """Approves the case, and ends the person's earlier approval of the same type.
 
-    Raises DuplicateNumber when another account claims the number and `reason` does not say why it is right.
+    Raises DuplicateNumber if another account has the number and `reason` is empty.
     """
     with constraints_named(), transaction.atomic():
         case = lock_for_operator(case_id, reviewer, REVIEW_CASE)
@@ -155,7 +158,7 @@ def reject(*, case_id: int, reviewer: User, reason_code: str, reason: str) -> Ca
 
 @transaction.atomic
 def ask_for_more(*, case_id: int, reviewer: User, reason_code: str, reason: str) -> Case:
-    """Back to the person as a draft that tells them what is missing; the images stay."""
+    """Sends the case back as a draft with the reason for the account holder; the images stay."""
     words = reason_from(reason_code, reason)
     case = lock_for_operator(case_id, reviewer, REVIEW_CASE)
     decisions.send_back(case, By(Who.CLAIMER, reviewer.pk), words)
@@ -172,7 +175,7 @@ def revoke(*, case_id: int, actor: User, reason_code: str, reason: str) -> Case:
 
 @transaction.atomic
 def uphold(*, case_id: int, actor: User, reason: str) -> Case:
-    """The approval stands although the provider doubts it. The person learns of neither."""
+    """Confirms an approval that the provider doubts. The account holder is not informed."""
     note = decisions.note_from(reason)
     case = lock_for_operator(case_id, actor, REVOKE_CASE)
     return decisions.uphold(case, By(Who.REVOKER, actor.pk), note)
@@ -182,10 +185,10 @@ def uphold(*, case_id: int, actor: User, reason: str) -> Case:
 
 
 def decide_by_provider(*, case_id: int, provider: str, approved: bool, reason: str) -> Case:
-    """Approves or rejects while no operator reviews the case; `reason` is for the person. Returns the case.
+    """Approves or rejects while no operator reviews the case. Returns the case.
 
-    Raises NotInThisState when another decision came first, NotAllowed when another provider was asked, and
-    DuplicateNumber when another account claims the number: the case then stays in the queue for people.
+    `reason` is for the account holder. Raises NotInThisState after another decision, NotAllowed for another
+    provider, and DuplicateNumber if another account has the number: then the case stays in the queue.
     """
     with constraints_named(), transaction.atomic():
         return decisions.decide_as_provider(lock_case(case_id), provider, approved=approved, reason=reason)
@@ -207,7 +210,7 @@ def doubt_by_provider(*, case_id: int, provider: str, reason: str) -> Case:
 
 
 def expire_due() -> int:
-    """Ends approvals whose time is over; how many. One transaction each: none waits for the others."""
+    """Ends approvals that have expired, in one transaction each, and returns how many."""
     due = approvals_over(timezone.now()).values_list("pk", flat=True)
     return sum(expire_if_due(case_id) for case_id in due[:SWEPT_AT_ONCE])
 
@@ -217,12 +220,12 @@ def expire_if_due(case_id: int) -> bool:
     case = lock_case(case_id)
     if case.state != State.APPROVED or case.expires_at is None or case.expires_at > timezone.now():
         return False
-    decisions.expire(case, "The time of this approval is over.")
+    decisions.expire(case, "The approval has expired.")
     return True
 
 
 def lapse_claims() -> int:
-    """Puts cases whose reviewer stayed away back into the queue; how many."""
+    """Returns cases with lapsed claims to the queue, and returns how many."""
     due = claims_lapsed(timezone.now()).values_list("pk", flat=True)
     return sum(lapse_if_due(case_id) for case_id in due[:SWEPT_AT_ONCE])
 

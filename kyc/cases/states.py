@@ -1,4 +1,4 @@
-"""The life of a KYC case, as data: the admin draws its buttons from it, and tests iterate over it."""
+"""The state machine of a KYC case. The admin's buttons and the tests are derived from the table."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from kyc.models.cases import State
 
 
 class Who(StrEnum):
-    PERSON = "person"  # whose case it is
+    PERSON = "person"  # the account holder
     REVIEWER = "reviewer"  # an operator with review_case, never the person
     CLAIMER = "claimer"  # the reviewer who has claimed it
     REVOKER = "revoker"  # an operator with revoke_case, never the person; may uphold as well
-    PROVIDER = "provider"  # the provider that was asked
+    PROVIDER = "provider"  # the provider that checks the case
     SYSTEM = "system"  # a periodic task
 
 

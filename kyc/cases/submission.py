@@ -1,6 +1,6 @@
-"""What a person hands in: which document, which images, and how it gets into the queue.
+"""Steps of `submit` and `resubmit` in kyc/cases/services.py: document, images, and the way into the queue.
 
-The steps of kyc/cases/services.py's submit and resubmit, for a person who is locked unless said otherwise.
+The caller has locked the person, unless a docstring says otherwise.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from kyc.models import Case, Document, DocumentType, Side, State
 
 
 def draft_of(person: User) -> Case | None:
-    """The person's open case if it is a draft. Raises CaseOpen if it waits."""
+    """Returns the person's open case if it is a draft, or None. Raises CaseOpen if it is waiting."""
     case = open_case_of(person)
     if case is not None and case.state != State.DRAFT:
         raise CaseOpen(case.public_id)
@@ -43,7 +43,7 @@ def new_draft(person: User, identity: Identity) -> Case:
 
 
 def refuse_closed_account(person: User) -> None:
-    """Somebody who left while their last request was on its way leaves nothing behind."""
+    """Raises NotAllowed if the account was closed or erased since the request was authenticated."""
     if person.erased_at is not None or not person.is_active:
         raise NotAllowed("This account is closed.")
 
@@ -61,13 +61,13 @@ def clean_all(images: Mapping[Side, bytes]) -> dict[Side, CleanImage]:
 def identity_after(
     case: Case, document_type: str | None, country: str | None, number: str | None
 ) -> Identity | None:
-    """The document that a resubmission claims; None when it is the same as before."""
+    """Returns the new document of a resubmission, or None if it is the same as before."""
     kind = document_type or case.document_type
     place = country or case.country
     if number is not None:
         return numbers.identity_of(document_type=kind, country=place, number=number)
     if (numbers.document_type_of(kind), numbers.country_of(place)) != (case.document_type, case.country):
-        raise WrongNumber("Another type or country is another document: give its number as well.")
+        raise WrongNumber("Another type or country means another document: send its number as well.")
     return None
 
 
@@ -81,8 +81,8 @@ def identity_fields(identity: Identity) -> dict[str, Any]:
     }
 
 
-def is_another_paper(case: Case, identity: Identity | None) -> bool:
-    """Another number may correct a typing error; another type or country means other images."""
+def is_other_document(case: Case, identity: Identity | None) -> bool:
+    """Returns whether type or country differ. Another number alone may correct a typing error."""
     return identity is not None and identity[:2] != (case.document_type, case.country)
 
 
@@ -93,8 +93,8 @@ def refuse_missing_images(kind: str, present: set[Side]) -> None:
 
 
 def kept_sides(case: Case | None, identity: Identity | None) -> set[Side]:
-    """What counts of the images that are there already, when `case` is continued with `identity`."""
-    if case is None or is_another_paper(case, identity):
+    """Returns the sides whose stored images stay valid when `case` is continued with `identity`."""
+    if case is None or is_other_document(case, identity):
         return set()
     return {Side(side) for side in current_images(case).values_list("side", flat=True)}
 
@@ -105,19 +105,19 @@ def current_images(case: Case) -> QuerySet[Document]:
 
 def refuse_final(case: Case, event: Event) -> None:
     if is_final(case):
-        raise NotInThisState(case.state, event, "its refusal stays, so submit a document anew")
+        raise NotInThisState(case.state, event, "its rejection is final, so submit a document in a new case")
 
 
 def hand_in(
     case: Case, event: Event, identity: Identity | None, files: StoredImages, sides: set[Side]
 ) -> Case:
-    """Into the queue, in the caller's transaction."""
+    """Puts the case into the queue, in the caller's transaction, and returns it."""
     status = "resubmitted" if case.version else "submitted"
     now = timezone.now()
     refuse_final(case, event)
     kind = identity.document_type if identity else case.document_type
     refuse_missing_images(kind, sides | kept_sides(case, identity))
-    if is_another_paper(case, identity):
+    if is_other_document(case, identity):
         current_images(case).update(replaced_at=now)
     fields = identity_fields(identity) if identity else {}
     fields |= {

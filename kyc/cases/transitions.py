@@ -1,7 +1,7 @@
-"""How a case changes its state: locked, along the table of states.py, with an event row that says who.
+"""Locks cases, and applies transitions of the table in states.py with an event row for each.
 
-One locking order everywhere: the person, then their cases. So no two changes of one person's cases run at
-once, and nothing waits in a circle.
+All code locks in the same order: the person, then their cases. So changes of one person's cases run one after
+another, without deadlocks.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from kyc.cases.states import TRANSITIONS, Event, Who
 from kyc.errors import CaseNotFound, ClaimedByAnother, NotAllowed, NotInThisState, OwnCase
 from kyc.models import Case, State
 
-# What a step ends unless it says otherwise: a claim, and a doubt.
+# Fields that each transition resets, unless it sets them: claim and doubt.
 RESET: dict[str, Any] = {"claimed_by_id": None, "claimed_until": None, "doubted_at": None}
 
 
 class Reason(NamedTuple):
-    """A code for programs and words for the person to read."""
+    """A code for programs and a text for the account holder."""
 
     reason_code: str = ""
     reason: str = ""
@@ -31,12 +31,12 @@ NO_REASON = Reason()
 
 
 def lock_person(person_id: int) -> User:
-    """Without the row's key, so that rows which refer to the person can still be written."""
+    """Locks the person FOR NO KEY UPDATE, so that rows that refer to the person can be inserted."""
     return User.objects.select_for_update(no_key=True).get(pk=person_id)
 
 
 def lock_case(case_id: int) -> Case:
-    """The case, after its person. Raises CaseNotFound."""
+    """Locks the person, then the case, and returns the case. Raises CaseNotFound."""
     person_id = Case.objects.filter(pk=case_id).values_list("person_id", flat=True).first()
     if person_id is None:
         raise CaseNotFound
@@ -45,7 +45,10 @@ def lock_case(case_id: int) -> Case:
 
 
 def lock_for_operator(case_id: int, operator: User, permission: str) -> Case:
-    """The case, if `operator` may decide on it. Nobody may on their own, not even a superuser."""
+    """Locks and returns the case. Raises NotAllowed without the permission, OwnCase for one's own case.
+
+    A superuser cannot decide on their own case either.
+    """
     if not operator.has_perm(permission):
         raise NotAllowed
     case = lock_case(case_id)
@@ -55,7 +58,7 @@ def lock_for_operator(case_id: int, operator: User, permission: str) -> Case:
 
 
 def require(case: Case, event: Event, by: By, why: str = "") -> Transition[State, Event, Who]:
-    """The table's row for this step. Raises NotInThisState, or ClaimedByAnother."""
+    """Returns the transition. Raises NotInThisState or ClaimedByAnother."""
     transition = TRANSITIONS.find(case.state, event)
     if transition is None or by.who not in transition.who:
         raise NotInThisState(case.state, event, why)
@@ -76,10 +79,10 @@ def has_lapsed(case: Case, now: datetime) -> bool:
 def change(
     case: Case, event: Event, by: By, *, reason: Reason | None = None, note: str = "", **fields: Any
 ) -> Case:
-    """The step itself, on a locked case in the caller's transaction. `fields`: what changes beside the state.
+    """Applies the event to a locked case, in the caller's transaction, and returns the case.
 
-    `reason` goes to the event's row and to the case; None leaves the case's last one, and `note` is then what
-    the event's row says. Only a claim keeps a claimer.
+    `fields` are further fields to change. `reason` is stored in the case and in the event's row; if it is
+    None, the case keeps its reason and the event's row gets `note`. Raises the errors of `require`.
     """
     transition = require(case, event, by)
     changed = {**RESET, **fields}

@@ -111,7 +111,7 @@ def decide(step: Step, case_id: int, team: Team) -> Case:
             cases.expire_due()
             return Case.objects.get(pk=case_id)
         case _:
-            raise ValueError(f"No story tells of {step.event}.")
+            raise ValueError(f"No story has a step for {step.event}.")
 
 
 def submit(story: Story, person: User) -> Case:
@@ -209,6 +209,6 @@ def seed_limits(people: dict[str, User], team: Team) -> None:
         kind=LimitKind.DAILY,
         amount_minor=75_000 * KOBO,
         actor=team.approver,
-        reason="Agreed with the bank for people known by a number.",
+        reason="Agreed with the bank for users with a verified number.",
         valid_from=month.replace(day=1),
     )

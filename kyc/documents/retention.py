@@ -55,7 +55,7 @@ def not_erased() -> QuerySet[Case]:
 
 
 def erase_case(case_id: int, why: str, unmoved_since: datetime | None = None) -> bool:
-    """Its images and its number, unless it has moved on in the meantime."""
+    """Erases images and number of the case, unless its state has changed since `unmoved_since`."""
     with transaction.atomic():
         case = lock_case(case_id)
         if unmoved_since is not None and case.events.filter(at__gt=unmoved_since).exists():

@@ -27,9 +27,9 @@ class Shipped(NamedTuple):
 
 CIRCULAR = "CBN circular of 1 July 2016, Tier {tier}: {what}."
 OWN = "Amani's own figure; set what your licence allows."
-NOBODY = ("Nobody has checked who this is.",) * 4
+NOT_VERIFIED = ("The identity is not verified.",) * 4
 SHIPPED = (
-    Shipped(0, "NGN", (0, 0, 0, 0), NOBODY),
+    Shipped(0, "NGN", (0, 0, 0, 0), NOT_VERIFIED),
     Shipped(
         1,
         "NGN",
@@ -53,7 +53,7 @@ SHIPPED = (
         ),
     ),
     Shipped(3, "NGN", (5_000_000, 5_000_000, 50_000_000, 50_000_000), (OWN,) * 4),
-    Shipped(0, "USD", (0, 0, 0, 0), NOBODY),
+    Shipped(0, "USD", (0, 0, 0, 0), NOT_VERIFIED),
     Shipped(1, "USD", (50, 50, 300, 300), (OWN,) * 4),
     Shipped(2, "USD", (100, 200, 2_000, 500), (OWN,) * 4),
     Shipped(3, "USD", (5_000, 5_000, 50_000, 50_000), (OWN,) * 4),

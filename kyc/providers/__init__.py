@@ -1,7 +1,7 @@
-"""Who checks a case before people do: what is asked of providers, and what their answers mean.
+"""Checks cases with external providers before reviewers do.
 
-Cases use only these two, inside their own transactions. Everything else begins with a task (work.py) or a
-callback (webhook.py).
+Cases call only these two functions, inside their own transactions. Everything else starts with a task
+(work.py) or a callback (webhook.py).
 """
 
 from kyc.providers.outbox import cancel_checks, plan_check

@@ -1,7 +1,7 @@
-"""What a provider is: it is asked about a case, says what it found out, and calls back.
+"""The interface of a provider: it checks a case, returns a verdict, and sends callbacks.
 
-A provider never touches the database, loops, sleeps or logs. kyc/providers/work.py does that once for all of
-them, outside any transaction. What it is given of a person stays out of every repr.
+A provider must not use the database, loop, sleep or log: kyc/providers/work.py does that for all of them,
+outside any transaction. Personal data is hidden in repr.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from core.outcomes import Accepted, Rejected, RetryLater
 
 
 class Result(StrEnum):
-    """What a provider says of a document and its holder. Whatever is not certain is UNCLEAR."""
+    """The result of a check. A provider that is not certain returns UNCLEAR."""
 
     APPROVED = "approved"
     REJECTED = "rejected"
-    UNCLEAR = "unclear"  # a person has to look
+    UNCLEAR = "unclear"  # a reviewer has to decide
     PENDING = "pending"  # not known yet
 
 
@@ -34,9 +34,9 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class CheckFacts:
-    """All that a provider is told."""
+    """All data that a provider gets."""
 
-    reference: str  # our name of the job; asking twice with one reference must not make two jobs
+    reference: str  # our id of the job; two submissions with one reference must not create two jobs
     document_type: str  # kyc.models.DocumentType
     country: str  # ISO 3166-1 alpha-2
     number: str = field(repr=False)
@@ -46,16 +46,17 @@ class CheckFacts:
 
 @dataclass(frozen=True, slots=True)
 class StartOver:
-    """The provider has half a job of this reference, which can't be completed: ask with a new reference."""
+    """The provider has an incomplete job with this reference: submit again with a new reference."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the provider knows of a job now. `number` and `name`: as the provider read them, "" if it did not.
+    """The provider's current result of a job.
 
-    `number_was_looked_up`: the verdict is about the number that we sent, so there is none to compare.
+    `number` and `name`: as the provider read them on the document, or "". `number_was_looked_up`: the
+    provider looked up the number that we sent, so there is no number to compare.
     """
 
     result: Result
@@ -68,14 +69,14 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Callback:
-    """A genuine callback: its id, and our reference of the job that it is about."""
+    """A callback with a valid signature: its id, and our reference of its job."""
 
     event_id: str
     reference: str
 
 
 class Malformed(Exception):
-    """A callback that is none of this provider's; the message quotes nothing of it."""
+    """The body is not a callback of this provider. The message does not quote the body."""
 
 
 Submission = Accepted | StartOver | RetryLater | Rejected
@@ -85,9 +86,9 @@ class Provider(ABC):
     """One provider. Subclasses read their address and key from Django's settings when called."""
 
     name: ClassVar[str]  # in settings, metrics, rows and the webhook's address
-    label: ClassVar[str]  # for people
+    label: ClassVar[str]  # for pages and messages
     is_asked: ClassVar[bool] = True
-    variables: ClassVar[tuple[str, ...]] = ()  # the settings without which it can't be asked
+    variables: ClassVar[tuple[str, ...]] = ()  # the settings that it requires
 
     def is_configured(self) -> bool:
         """Returns whether the provider's settings are set."""
@@ -95,16 +96,16 @@ class Provider(ABC):
 
     @abstractmethod
     def submit(self, facts: CheckFacts) -> Submission:
-        """Hands the job in. Asked again with the same reference after a crash, it makes no second job."""
+        """Submits the job. Must be idempotent for one reference, because it is repeated after a crash."""
 
     @abstractmethod
     def fetch(self, *, reference: str, document_type: str) -> Verdict | RetryLater:
-        """The job's present state from the provider itself. Callbacks are only a reason to ask."""
+        """Requests the job's current state from the provider. Callbacks only trigger this request."""
 
     @abstractmethod
     def verify(self, body: bytes, headers: Mapping[str, str]) -> Callback | None:
-        """The callback in `body`; None when its signature is wrong. Raises Malformed."""
+        """Returns the callback in `body`, or None if its signature is wrong. Raises Malformed."""
 
     def secrets(self) -> tuple[str, ...]:
-        """What must not be stored, wherever the provider repeats it."""
+        """Returns texts that must be removed from the provider's texts before they are stored."""
         return ()

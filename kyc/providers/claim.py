@@ -1,4 +1,4 @@
-"""Which check a worker takes next, for how long, and when one that failed is asked about again."""
+"""Claims the next check that is due, and computes leases and retry times."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from core.leases import Backoff, claim_next
 from kyc.models import Check, ProviderEvent
 from kyc.providers.outbox import RUNNING
 
-# Longer than an announcement, an upload and a question take together (the longest: 15 + 45 + 15 seconds).
+# Longer than the requests of one attempt take together (at most 15 + 45 + 15 seconds).
 LEASE = timedelta(seconds=120)
-# A provider that hangs must not hold every child of the worker: the alerts' senders need some.
+# A hanging provider must not occupy all children of the worker, because alerts need some.
 MOST_AT_ONCE = 2
 MOST_EVENTS_LOOKED_AT = 100
 GIVE_UP_AFTER = timedelta(hours=24)
-# One rule for failures and for results that are not there yet.
+# The same rule for failures and for missing results.
 BACKOFF = Backoff(share=0.5, shortest_seconds=10.0, longest_seconds=3600.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Claim(leases.Claim[Check]):
-    event_ids: tuple[int, ...]  # the callbacks that are answered by asking now
+    event_ids: tuple[int, ...]  # the callbacks that this request processes
 
     @property
     def submits(self) -> bool:
-        """Not yet handed in, and no callback says otherwise."""
+        """Returns whether the check must be submitted: it is pending, and no callback shows otherwise."""
         return self.row.state == Check.State.PENDING and not self.event_ids
 
 
 @transaction.atomic
 def claim() -> Claim | None:
-    """The check that has been due for longest; None when nothing is due or enough workers are busy."""
+    """Claims the check that has been due for longest; None if none is due or enough workers are busy."""
     due_now = due(timezone.now())
     leased = claim_next(due_now, among=Check.objects.all(), lease=LEASE, most_at_once=MOST_AT_ONCE)
     if leased is None:
@@ -46,7 +46,7 @@ def claim() -> Claim | None:
 
 
 def due(now: datetime) -> QuerySet[Check]:
-    """Those to be sent or asked for, and those with a callback to look into, whatever state they are in."""
+    """Selects running checks that are due, and checks of any state with a callback that is due."""
     called_back = ProviderEvent.objects.filter(
         state=ProviderEvent.State.PENDING, next_attempt_at__lte=now, check_row__isnull=False
     ).order_by("next_attempt_at")
@@ -56,5 +56,8 @@ def due(now: datetime) -> QuerySet[Check]:
 
 
 def next_look(since: datetime, now: datetime, wish: float | None = None) -> datetime | None:
-    """When to ask again about what began at `since`; None after a day. `wish`: the provider's, in seconds."""
+    """Returns the time of the next request for work that began at `since`; None after a day.
+
+    `wish` is the provider's Retry-After in seconds.
+    """
     return BACKOFF.next_attempt(since=since, now=now, until=since + GIVE_UP_AFTER, wish_seconds=wish)

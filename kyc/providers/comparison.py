@@ -1,4 +1,4 @@
-"""Is what the provider confirmed what the person claimed? It knows the document, not the account."""
+"""Compares number and name that a provider confirmed with those of the case and the account."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ FEWEST_NAMES = 2
 
 
 def compared(verdict: Verdict, *, number: str, full_name: str) -> Verdict:
-    """An approval of another number, or of another person's document, is left to people."""
+    """Returns the verdict; an approval becomes UNCLEAR if number or name differ."""
     if verdict.result is not Result.APPROVED:
         return verdict
     if not numbers_agree(verdict, number):
-        return doubted(verdict, "the number it read is not the one on the case")
+        return doubted(verdict, "the number it read differs from the case")
     if not names_agree(verdict.name, full_name):
-        return doubted(verdict, "the name it read is not the account's")
+        return doubted(verdict, "the name it read differs from the account")
     return verdict
 
 
@@ -37,8 +37,10 @@ def numbers_agree(verdict: Verdict, number: str) -> bool:
 
 
 def names_agree(read: str, full_name: str) -> bool:
-    """At least two names in common and none that the document lacks; in any order, with any accents
-    and joiners."""
+    """Returns whether all names of the account are on the document, at least two, in any order.
+
+    Accents and joiners are ignored.
+    """
     claimed, shown = names_in(full_name), names_in(read)
     return len(claimed & shown) >= FEWEST_NAMES and claimed <= shown
 

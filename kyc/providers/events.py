@@ -1,4 +1,4 @@
-"""Callbacks, stored before anything is done about them. What they say is asked of the provider again."""
+"""Stores callbacks before they are processed. Processing requests the result from the provider again."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from kyc.providers.base import Callback
 from kyc.providers.outbox import doorbell
 from kyc.roles import REPROCESS_CALLBACK
 
-# What anybody can send must not fill the disk: the first of an hour are kept to be looked at, others counted.
+# Forged callbacks must not fill the disk: the first of each hour are stored, the others only counted.
 REFUSED_KEPT_AN_HOUR = 20
 REFUSED_KEPT_BYTES = 4_096
 DELETED_AT_ONCE = 5_000
@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 
 
 def store(*, provider: str, callback: Callback, body: bytes) -> bool:
-    """Whether it is new. A genuine callback is stored once, and the worker asks about its job again."""
+    """Stores a verified callback once, and starts the worker. Returns False for a duplicate."""
     check = Check.objects.filter(provider=provider, reference=callback.reference).first()
     event = event_about(check, provider=provider, event_id=callback.event_id, body=body)
     with transaction.atomic():
@@ -49,7 +49,7 @@ def store(*, provider: str, callback: Callback, body: bytes) -> bool:
 
 
 def insert(event: ProviderEvent) -> bool:
-    """False when the unique index has it already."""
+    """Inserts the row. Returns False if the unique index has it already."""
     try:
         with transaction.atomic():
             event.save(force_insert=True)
@@ -76,7 +76,7 @@ def event_about(check: Check | None, *, provider: str, event_id: str, body: byte
 
 
 def store_refused(*, provider: str, body: bytes, result: str, reason: str) -> None:
-    """Counts a callback that is forged or no callback. `result`: bad_signature or malformed."""
+    """Counts a forged or malformed callback, and stores some. `result`: bad_signature or malformed."""
     since = timezone.now() - timedelta(hours=1)
     kept = ProviderEvent.objects.filter(provider=provider, state=State.REFUSED, received_at__gte=since)
     if kept.count() < REFUSED_KEPT_AN_HOUR:
@@ -96,14 +96,17 @@ def store_refused(*, provider: str, body: bytes, result: str, reason: str) -> No
 
 @transaction.atomic
 def process_again(*, event_id: int, actor: User, reason: str) -> ProviderEvent:
-    """Asks the provider once more about a callback's job, for instance after a fault was mended."""
+    """Schedules a callback for processing again, for example after an error was corrected.
+
+    Returns the callback. Raises NotAllowed, ReasonMissing or CannotProcessAgain.
+    """
     if not actor.has_perm(REPROCESS_CALLBACK):
         raise NotAllowed
     if not reason.strip():
-        raise ReasonMissing("Processing again needs a reason.", fields={"reason": ["Say why."]})
+        raise ReasonMissing("Processing again needs a reason.", fields={"reason": ["Write why."]})
     event = ProviderEvent.objects.select_for_update().get(pk=event_id)
     if not event.signature_ok:
-        raise CannotProcessAgain("Its signature is wrong, so nobody knows who sent it.")
+        raise CannotProcessAgain("Its signature is wrong, so its sender is unknown.")
     if event.check_row_id is None:
         raise CannotProcessAgain("None of our checks has its reference.")
     event.state = State.PENDING
@@ -126,13 +129,13 @@ def process_again(*, event_id: int, actor: User, reason: str) -> ProviderEvent:
 
 
 def forget(*, case: Case) -> int:
-    """Deletes the callbacks about a case, whose bodies name and show the person; how many."""
+    """Deletes the callbacks about a case, whose bodies have personal data, and returns how many."""
     deleted, _ = ProviderEvent.objects.filter(check_row__case_id=case.pk).delete()
     return deleted
 
 
 def forget_old() -> int:
-    """Deletes callbacks that nobody needs any more; how many."""
+    """Deletes processed callbacks older than KYC_REJECTED_RETENTION_DAYS, and returns how many."""
     before = timezone.now() - timedelta(days=settings.KYC_REJECTED_RETENTION_DAYS)
     old = ProviderEvent.objects.filter(received_at__lt=before).exclude(state=State.PENDING)
     ids = list(old.order_by("received_at").values_list("pk", flat=True)[:DELETED_AT_ONCE])

@@ -1,4 +1,4 @@
-"""No provider: people look at every case from the start."""
+"""The provider `manual`: no external provider, reviewers decide on every case."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ class Manual(Provider):
     is_asked = False
 
     def submit(self, facts: CheckFacts) -> Rejected:
-        return Rejected("Nobody is asked: people look at this case.")
+        return Rejected("No provider checks this case. Reviewers decide.")
 
     def fetch(self, *, reference: str, document_type: str) -> Verdict | RetryLater:
-        return RetryLater(None, "Nobody was asked.")
+        return RetryLater(None, "No provider checks this case.")
 
     def verify(self, body: bytes, headers: Mapping[str, str]) -> Callback | None:
-        raise Malformed("Nobody calls back.")
+        raise Malformed("This provider sends no callbacks.")

@@ -1,4 +1,4 @@
-"""What is to be asked of a provider is a row before anything is sent."""
+"""Plans and cancels checks: rows that are stored before a request is sent to a provider."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RUNNING = (Check.State.PENDING, Check.State.SENT)
 
 
 def plan_check(*, case: Case) -> None:
-    """In the caller's transaction, which has locked the case. The manual provider is asked nothing."""
+    """Plans a check in the caller's transaction, which has locked the case; none for the manual provider."""
     if not registry.get(case.provider).is_asked:
         return
     cancel_checks(case=case)
@@ -26,12 +26,12 @@ def plan_check(*, case: Case) -> None:
 
 
 def cancel_checks(*, case: Case) -> None:
-    """Nobody waits for their results any more. What the provider says of them later changes no case."""
+    """Cancels the running checks of the case; their later results do not change it."""
     Check.objects.filter(case_id=case.pk, state__in=RUNNING).update(
         state=Check.State.CANCELLED, next_attempt_at=None, finished_at=timezone.now()
     )
 
 
 def new_reference() -> str:
-    """Names the job at the provider. It is random, so a forged callback can't guess one."""
+    """Returns a random id for the job, which an attacker cannot guess for a forged callback."""
     return uuid.uuid4().hex

@@ -1,4 +1,4 @@
-"""Writes down what an attempt came to, if the check is still this worker's, and what follows from it."""
+"""Records the outcome of an attempt, if this worker still has the lease."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def record_submission(claim: Claim, outcome: Submission) -> None:
     with transaction.atomic():
         if mine.filter(state=State.PENDING).update(lease_until=None, **fields):
             return
-        # Cancelled meanwhile. The provider's name of the job is still worth knowing.
+        # Cancelled concurrently. The provider's id of the job is still useful.
         known = {"provider_reference": outcome.reference} if isinstance(outcome, Accepted) else {}
         mine.update(lease_until=None, **known)
 
@@ -56,7 +56,7 @@ def fields_after(claim: Claim, outcome: Submission, now: datetime) -> dict[str, 
 
 
 def fields_of_failure(check: Check, reason: str, now: datetime, wish: float | None) -> dict[str, Any]:
-    """Tried again at a stored time, for a day. Then people decide without the provider."""
+    """Returns the fields for a retry at a stored time; after a day, those for giving up."""
     moment = next_look(check.created_at, now, wish)
     if moment is None:
         reason = f"Given up: {reason}"
@@ -65,7 +65,7 @@ def fields_of_failure(check: Check, reason: str, now: datetime, wish: float | No
 
 
 def record_no_answer(claim: Claim, outcome: RetryLater) -> None:
-    """The provider could not be asked: the check and the callbacks wait, each for its own day."""
+    """Records a failed request: the check and its callbacks are retried, each for one day."""
     now = timezone.now()
     mine = claim.rows()
     with transaction.atomic():

@@ -1,4 +1,4 @@
-"""Every provider, by name. A new one is a folder beside this file and a line below."""
+"""Registry of providers by name. To add one, add a folder beside this file and a line below."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ PROVIDERS: Registry[Provider] = Registry("provider", (Manual(), SmileId()))
 
 
 def get(name: str) -> Provider:
-    """The provider called `name`; KeyError names the ones there are."""
+    """Returns the provider called `name`. Raises KeyError, which lists the known names."""
     return PROVIDERS[name]

@@ -26,35 +26,35 @@ from kyc.providers.record import fields_of_failure, finish_event, pending_events
 
 LONGEST_TEXT = 300
 SETTLED = (Check.State.DONE, Check.State.CANCELLED)
-# A callback may come before the provider's own answers know what it says; only a reversal could be missed so.
+# A callback can arrive before the provider's API has its result. Only a reversal could be missed in this way.
 SECOND_LOOK_AFTER = timedelta(minutes=1)
 
 
 class Effect(StrEnum):
-    """What a verdict did to the case, and so to the callbacks that it answers."""
+    """The effect of a verdict on the case, and so on the callbacks that it answers."""
 
     PENDING = "pending"  # the provider has no result yet
     KNOWN = "known"  # nothing: the result was known already
-    MOVED_ON = "moved_on"  # nothing: a newer check or a decision of people replaced this one
+    MOVED_ON = "moved_on"  # nothing: a newer check or a decision of an operator replaced this one
     REFUSED = "refused"  # nothing: the case may not take this step
     APPROVED = "approved"
     REJECTED = "rejected"
     REVOKED = "revoked"
     DOUBTED = "doubted"
-    DUPLICATE = "duplicate"  # left to people: another account claims the number
+    DUPLICATE = "duplicate"  # left to reviewers: another account has the number
     LEFT_TO_PEOPLE = "left_to_people"
 
 
 NOTHING_NEW = frozenset({Effect.PENDING, Effect.KNOWN})
 SENTENCES = {
-    Effect.MOVED_ON: "The case has moved on: nothing was done.",
-    Effect.REFUSED: "Nothing was done: {}",
+    Effect.MOVED_ON: "Nothing was changed, because the check is no longer current.",
+    Effect.REFUSED: "Nothing was changed: {}",
     Effect.APPROVED: "The case was approved.",
     Effect.REJECTED: "The case was rejected.",
     Effect.REVOKED: "The approval was revoked.",
-    Effect.DOUBTED: "The approval stands and is marked as doubted: people decide.",
-    Effect.DUPLICATE: "Another account claims the number: people decide.",
-    Effect.LEFT_TO_PEOPLE: "People decide.",
+    Effect.DOUBTED: "The approval stays valid and is marked as doubted. An approver decides.",
+    Effect.DUPLICATE: "Another account claims the number. A reviewer decides.",
+    Effect.LEFT_TO_PEOPLE: "A reviewer decides.",
 }
 
 
@@ -66,12 +66,12 @@ class Acted(NamedTuple):
 
     @property
     def sentence(self) -> str:
-        """For operators."""
+        """Returns a sentence for operators."""
         return SENTENCES[self.effect].format(self.detail)
 
 
 def apply(claim: Claim, verdict: Verdict, secrets: tuple[str, ...]) -> None:
-    """Records the verdict and acts on the case, both locked, if the check is still this worker's."""
+    """Records the verdict and applies it to the case, both locked, if this worker still has the lease."""
     now = timezone.now()
     with transaction.atomic():
         case = lock_case(claim.row.case_id)
@@ -87,7 +87,7 @@ def apply(claim: Claim, verdict: Verdict, secrets: tuple[str, ...]) -> None:
 
 
 def wait_on(check: Check, verdict: Verdict, now: datetime) -> Acted:
-    """Plans the next question. A check that has a result keeps it."""
+    """Plans the next request. A check that has a result keeps it."""
     check.lease_until = None
     if check.state in RUNNING:
         fields = fields_of_failure(check, verdict.text, now, wish=None)
@@ -98,7 +98,7 @@ def wait_on(check: Check, verdict: Verdict, now: datetime) -> Acted:
 
 
 def settle(case: Case, check: Check, verdict: Verdict, text: str, now: datetime) -> Acted:
-    """Acts on a result and keeps it with the check, unless it is known already."""
+    """Applies a result to the case and stores it in the check, unless it is known already."""
     check.lease_until = None
     check.next_attempt_at = None
     if check.state in SETTLED and check.result == verdict.result:
@@ -115,7 +115,7 @@ def settle(case: Case, check: Check, verdict: Verdict, text: str, now: datetime)
 
 
 def act(case: Case, check: Check, result: Result, text: str) -> Acted:
-    """Takes the step that the result asks for, if the case may take it. `case` is locked."""
+    """Applies the transition for the result, if the state of the locked case allows it."""
     effect = effect_of(case, check, result)
     try:
         with constraints_named(), transaction.atomic():
@@ -128,7 +128,7 @@ def act(case: Case, check: Check, result: Result, text: str) -> Acted:
 
 
 def effect_of(case: Case, check: Check, result: Result) -> Effect:
-    """Returns what the result asks for, in the case's present state."""
+    """Returns the effect of the result in the current state of the case."""
     contradicted = contradicts(case, check, result)
     if is_replaced(check) or (check.state == Check.State.CANCELLED and not contradicted):
         return Effect.MOVED_ON
@@ -152,12 +152,15 @@ def take_step(case: Case, check: Check, effect: Effect, reason: str) -> None:
 
 
 def reverses(case: Case, result: Result) -> bool:
-    """The provider takes back an approval that was its own word. A person's approval only people revoke."""
+    """Returns whether the provider rejects its own approval. Only operators revoke operators' approvals."""
     return result is Result.REJECTED and case.state == State.APPROVED and case.decided_by_id is None
 
 
 def contradicts(case: Case, check: Check, result: Result) -> bool:
-    """News against an approval that it may not revoke: a person's, or its own when it is only less sure."""
+    """Returns whether the result contradicts an approval that the provider may not revoke.
+
+    That is an operator's approval, or its own if it is now only unsure.
+    """
     if case.state != State.APPROVED:
         return False
     if result is Result.REJECTED:
@@ -170,15 +173,15 @@ def is_replaced(check: Check) -> bool:
 
 
 def close_event(event: ProviderEvent, check: Check, acted: Acted, now: datetime) -> None:
-    """A callback that brought something is done; one that brought nothing may be early, once."""
+    """Finishes a callback. One without a new result may be early, so it is processed once more later."""
     if acted.effect not in NOTHING_NEW:
         finish_event(event, ProviderEvent.State.DONE, acted.sentence, now)
     elif check.state in RUNNING:
-        finish_event(event, ProviderEvent.State.IGNORED, "No result yet; it is asked for again.", now)
+        finish_event(event, ProviderEvent.State.IGNORED, "No result yet. It will be requested again.", now)
     elif event.attempt_count == 0:
         event.attempt_count = 1
         event.next_attempt_at = now + SECOND_LOOK_AFTER
-        event.reason = "Nothing new yet; looked at once more."
+        event.reason = "Nothing new yet. It will be requested once more."
         event.save(update_fields=["attempt_count", "next_attempt_at", "reason"])
     else:
-        finish_event(event, ProviderEvent.State.IGNORED, "It told nothing new.", now)
+        finish_event(event, ProviderEvent.State.IGNORED, "Nothing new.", now)

@@ -1,7 +1,7 @@
-"""POST /api/v1/kyc/webhooks/<provider>: where providers call back.
+"""Receives callbacks of providers: POST /api/v1/kyc/webhooks/<provider>.
 
-2xx only after the commit, also for what is known already; 4xx for what never will be taken; 5xx for what may
-be later. A callback is only a reason to ask the provider (work.py), so nothing in its body decides anything.
+Answers 2xx only after the commit, also for duplicates; 4xx for permanent errors; 5xx for temporary ones. A
+callback only triggers a request to the provider (work.py), so its body decides nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ BODY_LIMIT_BYTES = 2 * 1024 * 1024  # Smile ID advises 1.5 MB: some callbacks ho
 
 @csrf_exempt
 def webhook(request: HttpRequest, provider: str) -> HttpResponse:
-    """Stores a genuine callback and answers; the worker asks the provider what became of the job."""
+    """Stores a verified callback; the worker then requests the result from the provider."""
     try:
         asked = known_provider(provider)
         require_post(request)
@@ -50,15 +50,15 @@ def take_in(provider: Provider, request: HttpRequest, body: bytes) -> HttpRespon
 
 
 def known_provider(name: str) -> Provider:
-    """One that calls back. Before it is configured, nothing can be verified."""
+    """Returns the provider. Raises Refused if it sends no callbacks or is not configured."""
     provider = registry.PROVIDERS.get(name)
     if provider is None or not provider.is_asked or not provider.is_configured():
-        raise Refused(HTTPStatus.NOT_FOUND, "not_found", "No such provider calls back here.")
+        raise Refused(HTTPStatus.NOT_FOUND, "not_found", "There is no such provider with callbacks.")
     return provider
 
 
 def problem(refusal: Refused) -> JsonResponse:
-    """The API's shape of errors (RFC 9457)."""
+    """Returns the response in the API's shape of errors (RFC 9457)."""
     body = {
         "title": refusal.status.phrase,
         "status": int(refusal.status),

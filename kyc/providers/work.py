@@ -1,4 +1,4 @@
-"""Asks providers what is due: claims a check, asks outside any transaction, records the outcome."""
+"""Processes the checks that are due: claims one, calls the provider outside any transaction, records it."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from kyc.providers.record import record_no_answer, record_submission
 from kyc.providers.verdicts import apply
 from observability.sentry import capture_exception
 
-LONGEST_RUN_SECONDS = 20.0  # then the next sweep goes on: a task may take no longer than 110 s
+LONGEST_RUN_SECONDS = 20.0  # then the next sweep continues; a task may take no longer than 110 s
 LONGEST_REASON = 300
 
 log = structlog.get_logger(__name__)
 
 
 def run_due() -> int:
-    """Attempts made, until nothing is due or the time is up."""
+    """Processes checks until none is due or the time is over; returns the number of attempts."""
     attempts = 0
     for claimed in claims_within(LONGEST_RUN_SECONDS, claim):
         attempt(claimed)
@@ -39,7 +39,7 @@ def run_due() -> int:
 
 
 def attempt(claimed: Claim) -> None:
-    """Hands the check in, or asks for its result."""
+    """Submits the check, or requests its result, and records the outcome."""
     provider = registry.get(claimed.row.provider)
     began = time.monotonic()
     operation = "submit" if claimed.submits else "fetch"
@@ -47,9 +47,9 @@ def attempt(claimed: Claim) -> None:
         outcome = ask(claimed, provider)
     except Exception as problem:
         if is_outage(problem):
-            raise  # nothing could be recorded either; the check is taken up again when its lease has ended
-        # One check that can't be put into words must not stop the others; it is recorded and tried again.
-        log.exception("kyc_check_not_asked", check=claimed.row.pk)
+            raise  # nothing can be recorded either; the check is claimed again after its lease
+        # A check that fails must not stop the others; it is recorded and retried.
+        log.exception("kyc_check_attempt_failed", check=claimed.row.pk)
         capture_exception(problem, context={"check": claimed.row.pk, "provider": provider.name})
         outcome = RetryLater(None, f"Internal error: {type(problem).__name__}.")
     if provider.is_configured():
@@ -84,7 +84,7 @@ def facts_of(case: Case, claimed: Claim, provider: Provider) -> CheckFacts:
 
 
 def record(claimed: Claim, provider: Provider, outcome: Submission | Verdict) -> None:
-    """The reasons of providers hold no personal data; a key that slipped into one is hidden here."""
+    """Records the outcome. Providers' reasons have no personal data; a key in one is removed here."""
     if isinstance(outcome, Verdict):
         apply(claimed, outcome, provider.secrets())
     elif isinstance(outcome, RetryLater):

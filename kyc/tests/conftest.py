@@ -1,4 +1,4 @@
-"""Documents of the tests lie in memory."""
+"""Stores documents of the tests in memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Made-up people, their documents, and cases in any state: brought there by the functions that do so."""
+"""Creates test users, and cases in any state through the real services."""
 
 from __future__ import annotations
 

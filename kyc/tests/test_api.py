@@ -1,4 +1,4 @@
-"""/api/v1/kyc as an app sees it: what is answered, and that nobody learns of other people's cases."""
+"""Tests /api/v1/kyc: responses, and that users cannot see cases of others."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ STATUS = "/api/v1/kyc/status"
 
 
 class App:
-    """Somebody's app, with their session's token."""
+    """A user's app with a session token."""
 
     def __init__(self, person: User) -> None:
         EmailAddress.objects.create(user=person, email=person.email, verified=True, primary=True)

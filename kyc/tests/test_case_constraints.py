@@ -1,4 +1,4 @@
-"""The rules again, by direct SQL: the database keeps them without the code."""
+"""Tests by direct SQL that the database enforces the rules of cases."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_history_can_neither_be_changed_nor_deleted() -> None:
     assert event.reason == ""
 
 
-def test_a_violation_is_told_in_this_apps_words() -> None:
+def test_a_violation_becomes_an_error_of_the_app() -> None:
     case = submitted()
     with pytest.raises(CaseOpen), constraints_named(), transaction.atomic():
         Case.objects.create(person_id=case.person_id, country="NG")
@@ -88,7 +88,7 @@ def test_a_violation_is_told_in_this_apps_words() -> None:
         Case.objects.filter(pk=case.pk).update(decided_by_id=case.person_id)
 
 
-def test_a_violation_that_nobody_expected_stays_what_it_is() -> None:
+def test_an_unknown_violation_stays_an_integrity_error() -> None:
     case = submitted()
     unexpected = pytest.raises(IntegrityError, match="an_approval_has_an_end")
     with unexpected, constraints_named(), transaction.atomic():

@@ -1,4 +1,4 @@
-"""The review queue: who waited longest comes first, and each row says what a reviewer has to know."""
+"""Tests the review queue: order, columns, filters and search."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_list_is_the_queue_with_the_oldest_first(browser: Client, reviewer: User
     assert rows(browser) == [old, young]
 
 
-def test_row_says_how_long_against_the_target_and_who_has_it(browser: Client, reviewer: User) -> None:
+def test_row_shows_waiting_time_target_and_reviewer(browser: Client, reviewer: User) -> None:
     late = waits_since(people.in_review(reviewer), 27)
     until = Case.objects.get(pk=late.pk).claimed_until
     assert until is not None
@@ -132,7 +132,7 @@ def test_filters_find_every_state_and_what_is_mine(browser: Client, reviewer: Us
     assert rows(browser, "document_type__exact=drivers_licence") == [licence]
 
 
-def test_list_names_nobody_whose_case_it_is(browser: Client) -> None:
+def test_list_contains_no_names_of_account_holders(browser: Client) -> None:
     case = people.submitted(people.make_person("hidden-person"), number="A99887766")
     html = browser.get(f"{CASES}?state=all").content.decode().lower()
     assert f"case {case.pk}" in html
@@ -224,7 +224,7 @@ def press_next(client: Client, **fields: Any) -> Any:
     return client.post(f"{CASES}next/", fields)
 
 
-def test_review_next_claims_the_oldest_that_nobody_has(browser: Client, reviewer: User) -> None:
+def test_review_next_claims_the_oldest_unclaimed_case(browser: Client, reviewer: User) -> None:
     waits_since(people.in_review(people.make_reviewer("tom")), 9)
     waits_since(people.submitted(reviewer), 8)
     oldest = waits_since(people.submitted(), 7)

@@ -1,4 +1,4 @@
-"""Any sequence of events by several people keeps what must always be true of cases."""
+"""Tests invariants of cases with random sequences of events of several actors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is counted was committed, once; what the snapshot shows is what waits."""
+"""Tests that committed changes are counted once, and that the snapshot matches the rows."""
 
 from __future__ import annotations
 

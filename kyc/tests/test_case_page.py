@@ -1,4 +1,4 @@
-"""The page of a case: what a reviewer compares, and every action they may take, guarded and audited."""
+"""Tests a case's page: its content, and that every action is authorised and recorded."""
 
 from __future__ import annotations
 
@@ -212,7 +212,7 @@ def test_approver_upholds_what_a_provider_doubts_and_says_why(reviewer: User) ->
     assert "doubts" not in text_of(browser, case)
 
 
-def test_nobody_upholds_their_own_approval(reviewer: User) -> None:
+def test_own_approval_cannot_be_upheld(reviewer: User) -> None:
     approver = people.make_approver()
     case = people.doubted(reviewer, approver)
     before = everything()
@@ -236,7 +236,7 @@ def test_refusal_without_its_reason_changes_nothing(
     assert everything() == before
 
 
-def test_number_of_somebody_else_is_approved_only_with_a_reason(browser: Client, reviewer: User) -> None:
+def test_duplicate_number_is_approved_only_with_a_reason(browser: Client, reviewer: User) -> None:
     other = people.submitted(number="A77777777")
     case = people.in_review(reviewer, number="A77777777")
     html = page(browser, case).content.decode()
@@ -353,7 +353,7 @@ def test_claim_and_profile_stand_side_by_side(browser: Client) -> None:
     assert "+2348012345678" in text
 
 
-def test_address_and_title_name_nobody(browser: Client) -> None:
+def test_url_and_title_contain_no_name(browser: Client) -> None:
     case = people.submitted(people.make_person("hidden-person"), number="A12345678")
     html = page(browser, case).content.decode()
     title = html[html.index("<title>") : html.index("</title>")]
@@ -399,7 +399,7 @@ def test_checks_earlier_cases_and_reasons_are_shown(browser: Client, reviewer: U
     assert "An image can't be read. The number can't be read." in text_of(browser, old)
 
 
-def test_images_are_shown_at_once_only_to_who_has_the_case(browser: Client, reviewer: User) -> None:
+def test_images_are_open_only_for_the_reviewer_who_claimed(browser: Client, reviewer: User) -> None:
     mine, other = people.in_review(reviewer), people.submitted()
     assert "kyc-closed" not in page(browser, mine).content.decode()
     html = page(browser, other).content.decode()
@@ -408,7 +408,7 @@ def test_images_are_shown_at_once_only_to_who_has_the_case(browser: Client, revi
     assert DocumentAccess.objects.count() == 0
 
 
-def test_whole_number_is_shown_after_a_row_that_says_who_asked(browser: Client, reviewer: User) -> None:
+def test_full_number_is_shown_after_the_access_is_recorded(browser: Client, reviewer: User) -> None:
     case = people.submitted(number="A12345678")
     response = browser.post(f"{CASES}{case.pk}/number/", headers={"X-Requested-With": "fetch"})
     assert response.content == b"A12345678"

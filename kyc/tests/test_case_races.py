@@ -1,4 +1,4 @@
-"""Two at once, with real connections: one wins, the other is told, nothing is half done."""
+"""Tests concurrent actions with real connections: one succeeds, the other gets an error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each function does when it may; what may not is in test_transitions.py."""
+"""Tests each service of cases when it is allowed; test_transitions.py tests refusals."""
 
 from __future__ import annotations
 
@@ -191,12 +191,12 @@ def test_what_was_erased_is_not_submitted_again() -> None:
     case = rejected(make_reviewer(), person)
     Case.objects.filter(pk=case.pk).update(erased_at=timezone.now(), number_encrypted=b"", number_hash="")
     before = everything(case)
-    with pytest.raises(NotInThisState, match="anew"):
+    with pytest.raises(NotInThisState, match="in a new case"):
         cases.resubmit(person=person, public_id=case.public_id, images=pictures())
     assert everything(case) == before
 
 
-def test_somebody_elses_case_does_not_exist() -> None:
+def test_case_of_another_user_is_not_found() -> None:
     case = submitted()
     before = everything(case)
     stranger = make_person()
@@ -307,7 +307,7 @@ def test_the_number_of_a_fraud_can_not_be_changed_into_another(reason_code: str)
     fraud = in_review(reviewer, person, number=number)
     cases.reject(case_id=fraud.pk, reviewer=reviewer, reason_code=reason_code, reason="Not yours.")
     for changes in ({"number": new_number()}, {}):
-        with pytest.raises(NotInThisState, match="submit a document anew"):
+        with pytest.raises(NotInThisState, match="submit a document in a new case"):
             cases.resubmit(person=person, public_id=fraud.public_id, images=pictures(), **changes)
     anew = submitted(person)
     fraud.refresh_from_db()
@@ -355,7 +355,7 @@ def test_a_refusal_without_a_reason_is_refused(reason: dict[str, str], missing: 
     assert everything(case) == before
 
 
-def test_nobody_decides_on_their_own_case_not_even_a_superuser() -> None:
+def test_own_case_cannot_be_decided_even_by_a_superuser() -> None:
     person = make_person()
     person.is_staff = person.is_superuser = True
     person.save()
@@ -398,7 +398,7 @@ def test_a_case_that_is_not_there_is_not_found() -> None:
         cases.claim(case_id=4711, reviewer=make_reviewer())
 
 
-def test_a_provider_decides_while_nobody_reviews() -> None:
+def test_a_provider_decides_while_no_reviewer_has_claimed() -> None:
     yes, no, claimed = submitted(), submitted(), in_review(make_reviewer())
     cases.decide_by_provider(case_id=yes.pk, provider="manual", approved=True, reason="Exact match")
     cases.decide_by_provider(case_id=no.pk, provider="manual", approved=False, reason="No match")

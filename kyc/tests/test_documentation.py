@@ -1,4 +1,4 @@
-"""docs/kyc.md shows the table that the code goes by."""
+"""Tests that docs/kyc.md shows the transition table of the code."""
 
 import re
 

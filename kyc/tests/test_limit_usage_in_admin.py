@@ -107,7 +107,7 @@ def test_the_list_takes_the_same_queries_for_one_row_and_for_fifty(
 
 
 @pytest.mark.parametrize("role", ["viewer", "responder", "kyc reviewer"])
-def test_nobody_else_sees_usage(client: Client, role: str) -> None:
+def test_other_roles_cannot_see_usage(client: Client, role: str) -> None:
     limit(10_000)
     client.force_login(make_operator(role))
     row = used_by_somebody("adaeze", 1, LimitKind.DAILY)
@@ -115,7 +115,7 @@ def test_nobody_else_sees_usage(client: Client, role: str) -> None:
     assert {client.get(page).status_code for page in pages} == {HTTPStatus.FORBIDDEN}
 
 
-def test_nobody_edits_usage(admin_client: Client) -> None:
+def test_usage_cannot_be_changed(admin_client: Client) -> None:
     limit(10_000)
     row = used_by_somebody("adaeze", 1, LimitKind.DAILY)
     page = reverse("admin:kyc_limitusage_change", args=[row.pk])

@@ -230,7 +230,7 @@ def test_only_an_approver_may_set_a_limit(client: Client, role: str) -> None:
     assert LimitRule.objects.filter(currency=CURRENCY).count() == 1
 
 
-def test_nobody_edits_adds_or_deletes_a_row(admin_client: Client) -> None:
+def test_rows_cannot_be_added_changed_or_deleted(admin_client: Client) -> None:
     limit(100, LimitKind.DAILY, tier=1)
     page = page_of(rule_of())
     assert admin_client.post(page, {"amount_minor": "1"}).status_code == HTTPStatus.METHOD_NOT_ALLOWED

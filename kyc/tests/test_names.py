@@ -1,4 +1,4 @@
-"""A name that was compared with a document does not change afterwards."""
+"""Tests that a name that was compared with a document cannot be changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The queue and a case's page stay cheap over 100,000 cases: as few queries, each answered by an index."""
+"""Tests that the queue and a case's page use few, indexed queries with 100,000 cases."""
 
 from __future__ import annotations
 

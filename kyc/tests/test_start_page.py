@@ -1,4 +1,4 @@
-"""The start page and the sidebar: who waits, and for how long, for those who may know."""
+"""Tests the review queue on the start page and in the sidebar."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_numbers_of_the_queue() -> None:
     assert [case for case, _due in found["kyc_oldest"]][:2] == [late, mine]
 
 
-def test_a_doubted_approval_is_shown_until_somebody_has_looked() -> None:
+def test_a_doubted_approval_is_shown_until_it_is_decided() -> None:
     case = people.doubted(people.make_reviewer())
     for role in ("kyc reviewer", "approver"):
         assert f"/admin/kyc/case/?state={filters.DOUBTED}" in start(role).content.decode(), role

@@ -1,4 +1,4 @@
-"""The table of transitions, and nothing else: every (state, event, who) that is not in it is refused."""
+"""Tests that every (state, event, actor) that is not in the transition table is refused."""
 
 from __future__ import annotations
 
@@ -150,11 +150,11 @@ def test_every_row_of_the_table_can_be_tried() -> None:
     assert {(row.event, who) for row in TRANSITIONS.rows for who in row.who} <= set(ATTEMPTS)
 
 
-def test_ended_states_are_left_by_nobody() -> None:
+def test_no_transition_leaves_an_end_state() -> None:
     assert {row.source for row in TRANSITIONS.rows}.isdisjoint({State.EXPIRED, State.REVOKED})
 
 
-def test_a_claim_that_lapsed_is_still_its_reviewers_until_somebody_takes_it() -> None:
+def test_a_lapsed_claim_stays_with_its_reviewer_until_another_claims() -> None:
     """Half a minute too late is no reason to throw a decision away."""
     cast = make_cast()
     case = case_in(State.IN_REVIEW, person=cast.person, reviewer=cast.claimer, approver=cast.approver)

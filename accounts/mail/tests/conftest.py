@@ -1,4 +1,4 @@
-"""A mail server over real SMTP, Amani's outbox in front of it, and time that passes when a test says so."""
+"""Fixtures: a mail server over real SMTP, the outbox, and control of time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mails that tests send, and workers that find them due."""
+"""Sends test mails, and runs workers that send the due ones."""
 
 from __future__ import annotations
 

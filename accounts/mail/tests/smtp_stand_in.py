@@ -1,4 +1,4 @@
-"""A stand-in for a mail server over real SMTP: in clear, with STARTTLS or implicit TLS; fails as told."""
+"""A fake mail server over real SMTP: plain, STARTTLS or TLS; fails on request."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class SmtpStandIn:
         self.released = threading.Event()
 
     def works(self) -> None:
-        """From now on; whoever waits for an answer loses the connection."""
+        """Closes connections from now on, also those that wait for a response."""
         self.hangs = ""
         self.released.set()
 

@@ -1,4 +1,4 @@
-"""Operators see what became of mails, and neither to whom they go nor what they say."""
+"""Tests that the admin shows the state of mails, but neither recipient nor content."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A mail is a row before anything is sent: in the caller's transaction, encrypted, gone with its account."""
+"""Tests that mails are stored in the transaction, encrypted, and deleted with the account."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_the_database_keeps_the_content_of_no_mail_that_has_ended() -> None:
 # --- Leaving ---
 
 
-def test_whoever_leaves_gets_no_mail_that_waits_and_no_row_stays(server: SmtpStandIn, settings: Any) -> None:
+def test_erasure_deletes_waiting_mails_and_all_rows(server: SmtpStandIn, settings: Any) -> None:
     ada, bob = make_person(ADA), make_person("bob@example.com")
     send("Ada@Example.com")  # the same address, as somebody else wrote it
     about_ada = send("new-address@example.com")
@@ -145,7 +145,7 @@ def test_whoever_leaves_gets_no_mail_that_waits_and_no_row_stays(server: SmtpSta
     assert [mail.recipients for mail in server.received] == [[bob.email]]
 
 
-def test_whoever_asks_what_is_known_of_them_is_told_of_their_mails_and_of_no_others() -> None:
+def test_export_contains_the_persons_own_mails_only() -> None:
     ada = make_person(ADA)
     send("bob@example.com")
     mail = send(ADA)

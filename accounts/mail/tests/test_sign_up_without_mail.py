@@ -1,4 +1,4 @@
-"""People sign up and ask for codes while the mail server hangs: nobody waits for it, and nobody can tell."""
+"""Tests sign-up while the mail server hangs: no request waits, and responses do not differ."""
 
 from __future__ import annotations
 

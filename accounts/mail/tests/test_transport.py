@@ -1,4 +1,4 @@
-"""Handing a mail to a mail server: in clear, with STARTTLS, with implicit TLS; and what its answers mean."""
+"""Tests sending over plain SMTP, STARTTLS and TLS, and the interpretation of responses."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_mail_is_handed_over_in_clear_to_a_relay_without_login(start: Start) -
 
 
 @pytest.mark.parametrize("encryption", ["implicit", "starttls"])
-def test_a_certificate_that_nobody_vouches_for_gets_neither_password_nor_mail(
+def test_an_untrusted_certificate_gets_neither_password_nor_mail(
     encryption: Encryption, start: Start
 ) -> None:
     server = start(encryption, login=True)

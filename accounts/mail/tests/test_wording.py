@@ -1,4 +1,4 @@
-"""What the mails to people say."""
+"""Tests the texts of the mails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a row to the mail server and back: once, again, never; and which worker may write it down."""
+"""Tests the worker: attempts, retries, leases, and which worker may record."""
 
 from __future__ import annotations
 

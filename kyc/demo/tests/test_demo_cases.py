@@ -1,4 +1,4 @@
-"""The demo is seeded once for all of these tests; what each of them does is rolled back."""
+"""Tests the demo, which is seeded once; changes of each test are rolled back."""
 
 from __future__ import annotations
 

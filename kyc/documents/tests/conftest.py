@@ -1,4 +1,4 @@
-"""Documents of these tests lie in a folder, as in development, or in a bucket."""
+"""Stores documents of these tests in a folder, as in development, or in a bucket."""
 
 from __future__ import annotations
 

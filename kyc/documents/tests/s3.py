@@ -1,4 +1,4 @@
-"""An S3-compatible store on a port of its own: what django-storages asks of one, and no more."""
+"""An S3-compatible server with the operations that django-storages uses."""
 
 from __future__ import annotations
 

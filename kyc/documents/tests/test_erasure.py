@@ -1,4 +1,4 @@
-"""What a person is told about themselves, and what goes when they leave."""
+"""Tests the export and the erasure of a person's KYC data."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def everything(case: Case) -> Any:
     )
 
 
-def test_kyc_is_asked_when_somebody_leaves_or_wants_their_data() -> None:
+def test_kyc_registers_its_erasure_and_export() -> None:
     assert erasure.hooks_by_app["kyc"].erase is not None
     assert "kyc" in export.collectors
 
@@ -137,7 +137,7 @@ def test_the_export_tells_what_happened_but_neither_who_decided_nor_the_whole_nu
     assert "The law requires" in told["kept"]
 
 
-def test_what_a_reviewer_notes_on_an_approval_is_not_told() -> None:
+def test_note_on_an_approval_is_not_shown_to_the_account_holder() -> None:
     person, reviewer = make_person(), make_reviewer()
     case = submitted(person)
     cases.claim(case_id=case.pk, reviewer=reviewer)
@@ -146,7 +146,7 @@ def test_what_a_reviewer_notes_on_an_approval_is_not_told() -> None:
     assert "twin" not in json.dumps(collect(person), cls=DjangoJSONEncoder)
 
 
-def test_nobody_is_warned_that_their_approval_is_doubted() -> None:
+def test_a_doubt_is_not_shown_to_the_account_holder() -> None:
     person = make_person()
     case = approved(make_reviewer(), person)
     told = collect(person)

@@ -1,4 +1,4 @@
-"""Files and rows come and go together."""
+"""Tests that files and rows are created and deleted together."""
 
 from __future__ import annotations
 
@@ -209,7 +209,7 @@ def test_a_file_that_was_changed_is_said_to_be_damaged(folder: Path, damage: byt
 
 
 def test_a_file_that_lies_where_another_belongs_is_said_to_be_damaged(folder: Path) -> None:
-    """Encrypted with the right key, and still not what the row stands for."""
+    """Encrypted with the right key, but different from the hash in the row."""
     (row,) = attached(a_case())
     (file,) = files_in(folder)
     file.write_bytes(encrypt(b"another picture"))

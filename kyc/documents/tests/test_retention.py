@@ -1,4 +1,4 @@
-"""Images and numbers end when their time is over, not before; whatever breaks in between is found again."""
+"""Tests that images and numbers are erased after their retention time, also after failures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keys change while Amani runs; afterwards the old one is needed by nothing."""
+"""Tests key rotation while Amani runs; afterwards the old key is not needed."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ def test_what_no_key_opens_is_named_and_the_rest_is_done(settings: Any, folder: 
 
 
 @pytest.mark.django_db
-def test_whoever_reads_during_a_rotation_finds_the_new_file(settings: Any) -> None:
+def test_concurrent_read_during_a_rotation_finds_the_new_file(settings: Any) -> None:
     known = submitted().documents.get(side=Side.FRONT)
     content = documents.read(known)
     settings.ENCRYPTION_KEYS = [NEW, OLD]

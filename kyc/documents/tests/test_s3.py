@@ -1,4 +1,4 @@
-"""The same in a bucket: ciphertext, privately, and gone again when it was for nothing."""
+"""Tests documents in a bucket: encrypted, private, and deleted after a failure."""
 
 from __future__ import annotations
 

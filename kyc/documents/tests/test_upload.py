@@ -1,4 +1,4 @@
-"""Files over HTTP: read no further than the limits, never onto a disk, and refused in the API's own words."""
+"""Tests uploads: limits, no file on a disk, and the API's errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who sees an image, and what is written down before they do."""
+"""Tests who can see an image, and that the access is recorded first."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_other_operators_may_not(front: Document, role: str) -> None:
     assert not DocumentAccess.objects.exists()
 
 
-def test_nobody_else_gets_past_the_door(front: Document) -> None:
+def test_other_users_are_refused(front: Document) -> None:
     for client in (Client(), signed_in(front.case.person), signed_in(make_person())):
         response = client.get(address(front))
         assert response.status_code == 302
@@ -125,7 +125,7 @@ def test_a_session_token_of_the_api_opens_nothing(front: Document) -> None:
     assert Client().get(address(front), headers=token).status_code == 302
 
 
-def test_nobody_looks_at_their_own_document() -> None:
+def test_own_document_cannot_be_viewed() -> None:
     reviewer = make_reviewer()
     own = submitted(reviewer).documents.get(side=Side.FRONT)
     root = User.objects.create_superuser("root@example.com")

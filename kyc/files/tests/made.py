@@ -1,4 +1,4 @@
-"""Files as people send them, and as attackers do: made here, byte by byte where it matters."""
+"""Builds valid and malicious files for the tests."""
 
 from __future__ import annotations
 

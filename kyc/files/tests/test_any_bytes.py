@@ -1,4 +1,4 @@
-"""Whatever arrives: it is taken or refused, and in no case costs more than a decoded picture."""
+"""Tests with random bytes that a file is accepted or refused within bounded memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Photographs: what comes out is what they show, and nothing else."""
+"""Tests that images keep their pixels and lose everything else."""
 
 from __future__ import annotations
 

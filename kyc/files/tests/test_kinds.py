@@ -1,4 +1,4 @@
-"""What a file is, is decided by its bytes; and it must be that only."""
+"""Tests that the type is detected by content, and that files of two formats are refused."""
 
 from __future__ import annotations
 

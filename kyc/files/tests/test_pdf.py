@@ -1,4 +1,4 @@
-"""PDFs: their pages come out, and nothing that acts, tells or hides."""
+"""Tests that PDFs keep their pages and lose actions, metadata and hidden data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Limits of the tests: in a currency of their own, so that shipped figures may change."""
+"""Limits for the tests, in a currency of their own, independent of the default limits."""
 
 from __future__ import annotations
 

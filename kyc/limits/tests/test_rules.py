@@ -56,7 +56,7 @@ def test_an_approver_sets_a_limit_from_now_or_from_a_moment_on() -> None:
 
 
 @pytest.mark.parametrize("role", ["viewer", "responder", "kyc reviewer", "finance"])
-def test_nobody_else_sets_a_limit(role: str) -> None:
+def test_other_roles_cannot_set_a_limit(role: str) -> None:
     with pytest.raises(NotAllowed):
         set_limit(**asked(), actor=make_operator(role))
     assert not LimitRule.objects.filter(currency=CURRENCY).exists()
@@ -175,7 +175,7 @@ def test_the_limits_of_the_circular_are_there_after_migrate() -> None:
     }
 
 
-def test_nobody_whom_nobody_checked_may_move_money() -> None:
+def test_tier_0_may_not_move_money() -> None:
     assert set(LimitRule.objects.filter(tier=0).values_list("amount_minor", flat=True)) == {0}
 
 

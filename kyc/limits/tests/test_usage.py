@@ -134,7 +134,7 @@ def test_what_is_given_back_may_be_used_again_in_the_window_it_came_from(person:
     assert list(LimitUsage.objects.order_by("pk").values_list("used_minor", flat=True)) == [100, 100, 80, 80]
 
 
-def test_nothing_is_given_back_below_zero_or_to_somebody_else(person: User) -> None:
+def test_giving_back_stops_at_zero_and_changes_no_other_person(person: User) -> None:
     limit(100)
     other = make_person()
     now = timezone.now()
@@ -276,7 +276,7 @@ def test_a_use_costs_the_same_few_queries_for_any_number_of_kinds(
             use(person_id=person.pk, currency=CURRENCY, amount_minor=1, kinds=kinds)
 
 
-def test_everybody_can_be_told_how_much_is_left(person: User, django_assert_num_queries: Any) -> None:
+def test_remaining_limits_of_every_tier_are_returned(person: User, django_assert_num_queries: Any) -> None:
     limit(100, SINGLE, BALANCE)
     limit(30, DAILY, currency="JPY", since=timezone.now() - timedelta(days=1))
     use(person_id=person.pk, currency=CURRENCY, amount_minor=70, kinds=[BALANCE])

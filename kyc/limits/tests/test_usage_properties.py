@@ -1,4 +1,4 @@
-"""Any sequence of uses, returns and changed limits ends where a model of it ends."""
+"""Tests random sequences of uses, returns and limit changes against a model."""
 
 from __future__ import annotations
 

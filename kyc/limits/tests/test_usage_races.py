@@ -1,4 +1,4 @@
-"""Many at once: what passes together never goes beyond a limit, and nobody waits for strangers."""
+"""Tests that concurrent uses never exceed a limit, and that different persons do not wait."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_using_and_giving_back_at_once_loses_nothing() -> None:
     assert used(person.pk) == {"daily": 5_000, "monthly": 5_000, "balance": 5_000}
 
 
-def test_nobody_waits_for_a_stranger() -> None:
+def test_different_persons_do_not_wait_for_each_other() -> None:
     first, second = make_person(), make_person()
     limit(1_000)
 
@@ -86,7 +86,7 @@ def test_nobody_waits_for_a_stranger() -> None:
         assert used(second.pk) == {"daily": 100, "monthly": 100, "balance": 100}
 
 
-def test_a_refused_use_keeps_nobody_waiting() -> None:
+def test_a_refused_use_holds_no_lock() -> None:
     person = make_person()
     limit(1_000)
     limit(50, LimitKind.MONTHLY)

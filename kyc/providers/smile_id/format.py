@@ -1,6 +1,6 @@
-"""What Smile ID is sent, and what its answers mean. Pure.
+"""Builds requests to Smile ID and interprets its responses. Pure functions.
 
-Read: docs.usesmileid.com (Biometric KYC, Document Verification, Job status, Result codes, Error codes) and
+Sources: docs.usesmileid.com (Biometric KYC, Document Verification, Job status, Result codes, Error codes) and
 smileidentity/smile-identity-core-python (WebApi.py, image_upload.py, Utilities.py, constants.py).
 """
 
@@ -48,7 +48,7 @@ ABSENT = frozenset({"", "not available", "n/a", "null", "none"})
 
 
 def why_not(facts: CheckFacts) -> str:
-    """Why Smile ID can't check this; "" when it can."""
+    """Returns the reason why Smile ID can't check this document, or ""."""
     job_type = job_type_of(facts)
     if job_type == BIOMETRIC_KYC and facts.country != LOOKED_UP_IN:
         return f"Smile ID looks up a {facts.document_type.upper()} only in {LOOKED_UP_IN}."
@@ -74,12 +74,12 @@ def partner_params(facts: CheckFacts) -> dict[str, Any]:
 
 
 def references(reference: str) -> dict[str, str]:
-    """A user of its own for each job: Smile ID enrols a user once, and need not know who tried before."""
+    """Returns the ids of a job. Each job has its own user, because Smile ID enrols a user only once."""
     return {"job_id": reference, "user_id": f"user-{reference}"}
 
 
 def upload_request(facts: CheckFacts, partner_id: str, signature: Mapping[str, str]) -> dict[str, Any]:
-    """For POST /upload, which answers with the address for the zip."""
+    """Returns the body of POST /upload, whose response has the address for the zip."""
     return {
         "source_sdk": "rest_api",
         "source_sdk_version": "1.0.0",
@@ -94,7 +94,7 @@ def upload_request(facts: CheckFacts, partner_id: str, signature: Mapping[str, s
 
 
 def zip_of(facts: CheckFacts, partner_id: str, upload_url: str, signature: Mapping[str, str]) -> bytes:
-    """info.json and the images, uncompressed: they are compressed already."""
+    """Returns a zip of info.json and the images, without compression: images are compressed already."""
     names = {side: f"{side}.{EXTENSIONS[image.content_type]}" for side, image in facts.images.items()}
     info = info_json(facts, partner_id, upload_url, signature, names)
     packed = io.BytesIO()
@@ -136,7 +136,7 @@ def info_json(
 
 
 def id_info(facts: CheckFacts) -> dict[str, str]:
-    """The number only where it is looked up: a document must show its own."""
+    """Returns the document's data; with its number only if Smile ID looks the number up."""
     info = {"country": facts.country}
     if facts.document_type in ID_TYPES:
         info["id_type"] = ID_TYPES[facts.document_type]
@@ -146,7 +146,7 @@ def id_info(facts: CheckFacts) -> dict[str, str]:
 
 
 def status_request(reference: str, partner_id: str, signature: Mapping[str, str]) -> dict[str, Any]:
-    """For POST /job_status. No history and no links to images: what we don't get we can't lose."""
+    """Returns the body of POST /job_status, without history and links to images, which are not needed."""
     return {
         **references(reference),
         "partner_id": partner_id,
@@ -157,10 +157,10 @@ def status_request(reference: str, partner_id: str, signature: Mapping[str, str]
 
 
 def verdict_of(answer: Mapping[str, Any], document_type: str) -> Verdict:
-    """What a genuine answer of /job_status says. Doubt and contradiction are UNCLEAR."""
+    """Returns the verdict of a verified response of /job_status; doubts and contradictions are UNCLEAR."""
     result = answer.get("result")
     if not is_true(answer.get("job_complete")) or not isinstance(result, Mapping):
-        return Verdict(Result.PENDING, "Smile ID is still at work.")
+        return Verdict(Result.PENDING, "Smile ID has no result yet.")
     code = text_of(result, "ResultCode")
     return Verdict(
         result=meaning_of(answer, result, code, job_type_for(document_type)),
@@ -188,17 +188,17 @@ def shown_texts(actions: Mapping[str, Any]) -> dict[str, str]:
 
 
 def is_about(answer: Mapping[str, Any], reference: str, document_type: str) -> bool:
-    """Whether an answer with a result is about our job, our user of it and what we asked for."""
+    """Returns whether the response is about our job, its user and its type of document."""
     result = answer.get("result")
     params = result.get("PartnerParams") if isinstance(result, Mapping) else None
     if not isinstance(params, Mapping):
-        return not is_true(answer.get("job_complete"))  # "No zip uploaded yet" and the like: about nothing
+        return not is_true(answer.get("job_complete"))  # for example "No zip uploaded yet"
     expected = {**references(reference), "job_type": str(job_type_for(document_type))}
     return all(text_of(params, name) == value for name, value in expected.items())
 
 
 def has_no_zip(answer: Mapping[str, Any]) -> bool:
-    """The job was announced and never uploaded: `result` is a sentence that says so."""
+    """Returns whether the job was created but its zip was not uploaded; `result` is then a sentence."""
     result = answer.get("result")
     return isinstance(result, str) and "no zip" in result.lower()
 

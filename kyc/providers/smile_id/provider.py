@@ -1,4 +1,4 @@
-"""Asks Smile ID, and reads what it answers and calls back with (docs/adr/0008 says why Smile ID)."""
+"""Sends requests to Smile ID and interprets its responses and callbacks (docs/adr/0008: why Smile ID)."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from kyc.providers.smile_id.signature import is_genuine, is_timely, signed
 ANSWER_LIMIT_BYTES = 4 * 1024 * 1024  # a result may hold photographs in base64
 ASK_SECONDS = 15.0
 UPLOAD_SECONDS = 45.0
-REFERENCE = re.compile(r"[!-~]{1,64}")  # ours are hex; the database takes no NUL and no half character
-PASSING = frozenset({401, 403, 408, 425, 429})  # 401 and 403: our key is wrong, which says nothing of the job
+REFERENCE = re.compile(r"[!-~]{1,64}")  # ours are hex; the database refuses NUL and lone surrogates
+TEMPORARY = frozenset({401, 403, 408, 425, 429})  # 401 and 403: our key is wrong, not the job
 
 
 class SmileId(Provider):
@@ -36,7 +36,7 @@ class SmileId(Provider):
         return (settings.SMILE_ID_API_KEY,)
 
     def submit(self, facts: CheckFacts) -> Submission:
-        """Announces the job, then uploads it. A job that Smile ID knows already is not sent again."""
+        """Creates the job, then uploads its images. A job that Smile ID has already is not sent again."""
         reason = wording.why_not(facts)
         if reason:
             return Rejected(reason)
@@ -45,7 +45,7 @@ class SmileId(Provider):
             return announced
         upload_url = announced.get("upload_url")
         if not isinstance(upload_url, str) or not is_safe(upload_url):
-            return RetryLater(None, "Smile ID named no usable address for the upload.")
+            return RetryLater(None, "Smile ID returned no valid upload address.")
         return self._upload(facts, upload_url, wording.text_of(announced, "smile_job_id"))
 
     def fetch(self, *, reference: str, document_type: str) -> Verdict | RetryLater:
@@ -55,10 +55,10 @@ class SmileId(Provider):
         return wording.verdict_of(answer, document_type)
 
     def verify(self, body: bytes, headers: Mapping[str, str]) -> Callback | None:
-        """Smile ID gives its callbacks no id, so it is the hash of the body."""
+        """Verifies a callback. Its id is the hash of the body, because Smile ID's callbacks have no id."""
         callback = json_object(body)
         if callback is None:
-            raise Malformed("The body is no JSON object.")
+            raise Malformed("The body is not a JSON object.")
         timestamp = callback.get("timestamp")
         if not self._is_genuine(callback) or not is_timely(str(timestamp), timezone.now()):
             return None
@@ -83,7 +83,7 @@ class SmileId(Provider):
         return refusal(answer, code)
 
     def _known_job(self, facts: CheckFacts) -> Submission:
-        """An earlier attempt got as far as the announcement, or further: its answer was lost."""
+        """Returns the outcome for a job that an earlier attempt created, whose response was lost."""
         answer = self._status(facts.reference, facts.document_type)
         if isinstance(answer, RetryLater):
             return answer
@@ -103,7 +103,7 @@ class SmileId(Provider):
                 limit_bytes=ANSWER_LIMIT_BYTES,
             )
         except DeliveryError as problem:
-            return RetryLater(None, f"The upload broke off: {problem}")
+            return RetryLater(None, f"The upload failed: {problem}")
         if answer.status in (HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.NO_CONTENT):
             return Accepted(job_id)
         return RetryLater(
@@ -112,7 +112,7 @@ class SmileId(Provider):
         )
 
     def _status(self, reference: str, document_type: str) -> Mapping[str, Any] | RetryLater:
-        """A genuine answer of /job_status about this job."""
+        """Requests /job_status, and returns a verified response about this job."""
         request = wording.status_request(reference, settings.SMILE_ID_PARTNER_ID, self._signed())
         try:
             answer = self._post("job_status", request)
@@ -123,9 +123,9 @@ class SmileId(Provider):
             failure = refusal(answer, wording.text_of(content, "code"))
             return failure if isinstance(failure, RetryLater) else RetryLater(None, failure.reason)
         if not self._is_genuine(content):
-            return RetryLater(None, "The answer is not signed with our key.")
+            return RetryLater(None, "The response is not signed with our key.")
         if not wording.is_about(content, reference, document_type):
-            return RetryLater(None, "The answer is about another job.")
+            return RetryLater(None, "The response is about another job.")
         return content
 
     def _post(self, path: str, content: Mapping[str, Any]) -> Answer:
@@ -151,18 +151,18 @@ class SmileId(Provider):
 
 
 def refusal(answer: Answer, code: str) -> RetryLater | Rejected:
-    """Of the answer only status and code are kept: its text may repeat what we sent."""
+    """Returns the outcome for an error response. Keeps only status and code: its text may quote our data."""
     words = f"Smile ID answered {answer.status}" + (f" with code {code[:8]}." if code else ".")
     if code in wording.NOT_AUTHORISED:
         return RetryLater(None, f"{words} Check SMILE_ID_PARTNER_ID and SMILE_ID_API_KEY.")
-    is_passing = answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR or answer.status in PASSING
-    if is_passing or code in wording.SYSTEM_ERRORS or answer.status < HTTPStatus.BAD_REQUEST:
+    is_temporary = answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR or answer.status in TEMPORARY
+    if is_temporary or code in wording.SYSTEM_ERRORS or answer.status < HTTPStatus.BAD_REQUEST:
         return RetryLater(outgoing.seconds_to_wait(answer.headers, answer.text), words)
     return Rejected(words)
 
 
 def is_safe(upload_url: str) -> bool:
-    """Images go nowhere with less protection than the question went."""
+    """Returns whether the upload URL is at least as protected as the API: https, unless the API uses http."""
     try:
         parts = urlsplit(upload_url)
     except ValueError:

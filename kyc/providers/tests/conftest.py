@@ -1,4 +1,4 @@
-"""Smile ID over real HTTP, switched on; cases whose provider it is; time that passes when a test says so."""
+"""Fixtures: Smile ID over real HTTP, cases that it checks, and control of time."""
 
 from __future__ import annotations
 

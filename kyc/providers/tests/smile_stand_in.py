@@ -1,4 +1,4 @@
-"""A stand-in for Smile ID over real HTTP: knows jobs by their ids, signs its answers, fails as it is told."""
+"""A fake Smile ID over real HTTP: stores jobs, signs responses, and fails on request."""
 
 from __future__ import annotations
 

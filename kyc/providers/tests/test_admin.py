@@ -1,4 +1,4 @@
-"""The pages of callbacks: who sees them, what they show and what they never show."""
+"""Tests the admin pages of callbacks: access and content."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_an_approver_has_a_callback_processed_again(smile: SmileStandIn, call_ba
     assert (event.state, event.asked_again_because) == ("pending", "It is back.")
 
 
-def test_nobody_else_has_one_processed_again(smile: SmileStandIn, call_back: CallBack) -> None:
+def test_other_roles_cannot_process_a_callback_again(smile: SmileStandIn, call_back: CallBack) -> None:
     event = heard(call_back, smile)
     ProviderEvent.objects.update(state="failed")
     address = reverse("admin:kyc_providerevent_again", args=[event.pk])

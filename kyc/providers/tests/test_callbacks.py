@@ -1,4 +1,4 @@
-"""A callback is a reason to ask, once: replays, reordering, forgery and lateness change no outcome."""
+"""Tests callbacks: duplicates, order, forgery and delays do not change the outcome."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from kyc.providers.tests.smile_stand_in import Fault, SmileStandIn
 from kyc.tests.people import REFUSAL, make_approver, make_reviewer
 
 pytestmark = pytest.mark.django_db
-DOUBTED = "The approval stands and is marked as doubted: people decide."
+DOUBTED = "The approval stays valid and is marked as doubted. An approver decides."
 CallBack = Callable[[Any], Any]
 
 
@@ -105,7 +105,7 @@ def test_a_callback_without_a_result_is_ignored_because_the_poll_goes_on(
     check = sent()
     event = heard(call_back, smile, check)
     run()
-    assert state_after(event) == ("ignored", "No result yet; it is asked for again.")
+    assert state_after(event) == ("ignored", "No result yet. It will be requested again.")
     assert state_of(check)[0] == "sent"
 
 
@@ -117,7 +117,7 @@ def test_a_callback_after_the_result_tells_nothing_new_after_a_second_look(
     run()
     assert state_after(event)[0] == "pending"
     run()
-    assert state_after(event) == ("ignored", "It told nothing new.")
+    assert state_after(event) == ("ignored", "Nothing new.")
     assert check.case.events.count() == 2
 
 
@@ -190,7 +190,7 @@ def test_an_approval_that_the_provider_is_no_longer_sure_of_is_doubted(
     assert check.case.doubted_at is not None
 
 
-def test_a_doubt_is_raised_once_however_often_it_is_told(smile: SmileStandIn, call_back: CallBack) -> None:
+def test_a_repeated_doubt_is_recorded_once(smile: SmileStandIn, call_back: CallBack) -> None:
     check = approved(smile)
     smile.decides("0814", success=False)
     for number in range(3):
@@ -244,7 +244,7 @@ def test_a_callback_of_a_withdrawn_or_replaced_check_changes_no_case(
     event = heard(call_back, smile, check)
     run()
     assert state_of(check) == ("cancelled", "rejected", "draft")
-    assert state_after(event) == ("done", "The case has moved on: nothing was done.")
+    assert state_after(event) == ("done", "Nothing was changed, because the check is no longer current.")
 
 
 def test_a_result_that_comes_after_we_gave_up_still_decides(smile: SmileStandIn, call_back: CallBack) -> None:

@@ -1,4 +1,4 @@
-"""An approval counts only for the number and the person on the account."""
+"""Tests that an approval counts only for the case's number and the account's name."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_the_same_number_and_name_are_approved() -> None:
 def test_another_number_or_none_is_left_to_people(read: str) -> None:
     outcome = compared(verdict(number=read), number=NUMBER, full_name="Ada Obi")
     assert outcome.result is Result.UNCLEAR
-    assert outcome.text == "0810 (but the number it read is not the one on the case)"
+    assert outcome.text == "0810 (but the number it read differs from the case)"
 
 
 def test_a_number_that_was_looked_up_need_not_be_read_but_must_not_differ() -> None:

@@ -1,4 +1,4 @@
-"""What the rest of Amani takes from the registry of providers."""
+"""Tests the uses of the registry of providers."""
 
 from __future__ import annotations
 

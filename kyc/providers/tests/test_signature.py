@@ -1,4 +1,4 @@
-"""The signature of Smile ID, against one that openssl made."""
+"""Tests Smile ID's signature against one created by openssl."""
 
 from __future__ import annotations
 

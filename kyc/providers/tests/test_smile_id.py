@@ -1,4 +1,4 @@
-"""What Smile ID is sent, and what each of its answers means."""
+"""Tests the requests to Smile ID, and the interpretation of its responses."""
 
 from __future__ import annotations
 
@@ -140,13 +140,13 @@ def test_images_go_only_where_the_question_went_as_safely(smile: SmileStandIn, s
         smile.upload_host = address
         smile.jobs.clear()
         outcome = smile_id.submit(facts())
-        assert outcome == RetryLater(None, "Smile ID named no usable address for the upload.")
+        assert outcome == RetryLater(None, "Smile ID returned no valid upload address.")
         assert smile.job.content == {}
 
 
 def test_a_job_without_result_is_pending(smile: SmileStandIn) -> None:
     smile_id.submit(facts())
-    assert fetched() == Verdict(Result.PENDING, "Smile ID is still at work.")
+    assert fetched() == Verdict(Result.PENDING, "Smile ID has no result yet.")
 
 
 def test_a_verified_document_is_approved_with_what_was_read(smile: SmileStandIn) -> None:
@@ -215,17 +215,17 @@ def test_each_result_code(
 def test_an_answer_about_another_job_is_none(smile: SmileStandIn, params: object) -> None:
     smile_id.submit(facts())
     smile.decides("0810", success=True, PartnerParams=params)
-    assert fetched() == RetryLater(None, "The answer is about another job.")
+    assert fetched() == RetryLater(None, "The response is about another job.")
 
 
 def test_an_answer_that_is_not_signed_with_our_key_is_none(smile: SmileStandIn) -> None:
     smile_id.submit(facts())
     smile.decides("0810", success=True)
     smile.forges = True
-    assert fetched() == RetryLater(None, "The answer is not signed with our key.")
+    assert fetched() == RetryLater(None, "The response is not signed with our key.")
 
 
-def test_a_wrong_key_is_told_to_the_operator_and_loses_no_job(smile: SmileStandIn, settings: Any) -> None:
+def test_a_wrong_key_is_reported_and_loses_no_job(smile: SmileStandIn, settings: Any) -> None:
     settings.SMILE_ID_API_KEY = "wrong-key-0123456789"
     outcome = smile_id.submit(facts())
     assert isinstance(outcome, RetryLater)
@@ -243,7 +243,7 @@ def test_an_answer_that_is_too_long_or_breaks_off_is_none(
     )
 
 
-def test_a_port_where_nobody_listens_is_tried_again(settings: Any, smile: SmileStandIn) -> None:
+def test_a_closed_port_is_retried(settings: Any, smile: SmileStandIn) -> None:
     smile.close()
     outcome = smile_id.submit(facts())
     assert isinstance(outcome, RetryLater)

@@ -1,4 +1,4 @@
-"""What a verdict of a provider does to a check, its case and its callbacks. No provider is asked."""
+"""Tests the effect of verdicts on a check, its case and its callbacks, without a provider."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_text_of_a_result_is_bounded_and_holds_no_key(settings: Any) -> None:
     check = sent()
     decide(claimed(check), UNCLEAR, settings.SMILE_ID_API_KEY + "y" * 400)
     check.refresh_from_db()
-    said = check.result_text.removesuffix(". People decide.")
+    said = check.result_text.removesuffix(". A reviewer decides.")
     assert settings.SMILE_ID_API_KEY not in said
     assert (len(said), said[-200:]) == (300, "y" * 200)
 
@@ -135,7 +135,7 @@ def test_pending_verdict_after_a_result_takes_nothing_back() -> None:
     check.refresh_from_db()
     assert state_of(check) == ("done", "approved", "approved")
     assert (check.last_error, check.next_attempt_at, check.lease_until) == ("", None, None)
-    assert (event.state, event.reason) == ("pending", "Nothing new yet; looked at once more.")
+    assert (event.state, event.reason) == ("pending", "Nothing new yet. It will be requested once more.")
 
 
 def test_callback_that_brings_nothing_is_looked_at_once_more_a_minute_later() -> None:
@@ -148,7 +148,7 @@ def test_callback_that_brings_nothing_is_looked_at_once_more_a_minute_later() ->
     assert (event.state, event.attempt_count) == ("pending", 1)
     decide(claimed(check), REJECTED)
     event.refresh_from_db()
-    assert (event.state, event.reason, event.attempt_count) == ("ignored", "It told nothing new.", 2)
+    assert (event.state, event.reason, event.attempt_count) == ("ignored", "Nothing new.", 2)
     check.refresh_from_db()
     assert check.lease_until is None
 
@@ -165,7 +165,7 @@ def test_verdict_about_a_replaced_check_decides_nothing() -> None:
     decide(taken, APPROVED)
     event.refresh_from_db()
     assert state_of(first) == ("done", "approved", "submitted")
-    assert event.reason == "The case has moved on: nothing was done."
+    assert event.reason == "Nothing was changed, because the check is no longer current."
 
 
 def test_verdict_about_a_cancelled_check_keeps_when_it_ended() -> None:
@@ -186,7 +186,7 @@ def test_approval_by_people_is_not_doubted_by_a_provider_that_does_not_reject(re
     review(check, approve=True)
     event = hear(check, result)
     assert (state_of(check)[2], doubts_of(check)) == ("approved", 0)
-    assert event.reason == "People decide."
+    assert event.reason == "A reviewer decides."
 
 
 def test_approval_by_the_provider_is_doubted_when_it_becomes_less_sure_and_revoked_when_it_rejects() -> None:
@@ -205,7 +205,7 @@ def test_rejection_by_people_is_neither_doubted_nor_revoked() -> None:
     review(check, approve=False)
     event = hear(check, REJECTED)
     assert (state_of(check)[2], doubts_of(check)) == ("rejected", 0)
-    assert event.reason == "People decide."
+    assert event.reason == "A reviewer decides."
 
 
 def test_approval_that_another_provider_gave_is_left_alone() -> None:
@@ -214,4 +214,4 @@ def test_approval_that_another_provider_gave_is_left_alone() -> None:
     decide(claimed(check), APPROVED)
     check.refresh_from_db()
     assert state_of(check) == ("done", "approved", "submitted")
-    assert check.result_text == "Text. Nothing was done: Another provider was asked about this case."
+    assert check.result_text == "Text. Nothing was changed: Another provider checks this case."

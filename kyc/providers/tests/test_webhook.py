@@ -1,4 +1,4 @@
-"""What is answered to whoever calls back, and what is kept of it."""
+"""Tests the responses to callbacks, and which of them are stored."""
 
 from __future__ import annotations
 
@@ -103,9 +103,9 @@ def test_a_forged_or_old_callback_is_refused_and_kept_as_such(
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (b"\xff\xfe", "The body is no JSON object."),
-        (b"[]", "The body is no JSON object."),
-        (b"[" * 100_000, "The body is no JSON object."),
+        (b"\xff\xfe", "The body is not a JSON object."),
+        (b"[]", "The body is not a JSON object."),
+        (b"[" * 100_000, "The body is not a JSON object."),
         (signed_body(PartnerParams=None), "The body has no PartnerParams.job_id."),
         (signed_body(PartnerParams={"job_id": 7}), "The body has no PartnerParams.job_id."),
         (signed_body(PartnerParams={"job_id": "x" * 65}), "The body has no PartnerParams.job_id."),
@@ -186,7 +186,7 @@ def test_a_body_that_breaks_off_is_asked_for_again(
     assert not ProviderEvent.objects.exists()
 
 
-def test_while_the_database_is_away_the_provider_is_told_to_try_again(
+def test_while_the_database_is_down_the_provider_gets_503(
     smile: SmileStandIn, call_back: CallBack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(**_: object) -> bool:

@@ -1,4 +1,4 @@
-"""From a submission to a decision, through a provider that answers, delays, fails and contradicts itself."""
+"""Tests the way from submission to decision with a provider that delays, fails and contradicts."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_doubt_leaves_the_case_to_people(smile: SmileStandIn, doubtful: dict[str
     approves(smile, check, **doubtful)
     run()
     assert state_of(check) == ("done", "unclear", "submitted")
-    assert check.result_text.endswith("People decide.")
+    assert check.result_text.endswith("A reviewer decides.")
 
 
 def test_a_number_that_another_account_claims_is_left_to_people(smile: SmileStandIn) -> None:
@@ -103,7 +103,7 @@ def test_a_number_that_another_account_claims_is_left_to_people(smile: SmileStan
     run()
     assert state_of(first) == ("done", "unclear", "submitted")
     assert state_of(second) == ("done", "unclear", "submitted")
-    assert first.result_text.endswith("Another account claims the number: people decide.")
+    assert first.result_text.endswith("Another account claims the number. A reviewer decides.")
 
 
 def test_a_refused_job_fails_and_the_case_stays_in_the_queue(smile: SmileStandIn) -> None:
@@ -154,7 +154,7 @@ def test_after_a_day_without_result_people_decide_alone(smile: SmileStandIn) -> 
     a_day_passes()
     run()
     assert state_of(check) == ("failed", "", "submitted")
-    assert check.last_error == "Given up: Smile ID is still at work."
+    assert check.last_error == "Given up: Smile ID has no result yet."
 
 
 def test_a_provider_that_is_off_is_asked_when_it_is_on_again(smile: SmileStandIn, settings: Any) -> None:
@@ -272,7 +272,7 @@ def test_a_reviewer_who_has_claimed_the_case_decides_and_sees_the_verdict(smile:
     smile.decides("1022", success=False)
     run()
     assert state_of(check) == ("done", "rejected", "in_review")
-    assert check.result_text == "1022 Text of 1022. People decide."
+    assert check.result_text == "1022 Text of 1022. A reviewer decides."
     cases.approve(case_id=check.case_id, reviewer=reviewer, reason="The person showed it to me.")
     assert state_of(check) == ("done", "rejected", "approved")
 

@@ -57,7 +57,7 @@ class Pane {
   }
 
   wheel(event) {
-    if (chosen !== this) return; // the page scrolls on until somebody chooses the image
+    if (chosen !== this) return; // scrolls the page until the image is selected
     event.preventDefault();
     const box = this.stage.getBoundingClientRect();
     const factor = event.deltaY < 0 ? STEP : 1 / STEP;
