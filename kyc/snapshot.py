@@ -8,10 +8,10 @@ from django.db.models import Count, Min
 from django.utils import timezone
 
 from kyc import metrics
+from kyc.badges import target
 from kyc.cases.selectors import doubted, waiting
 from kyc.models import Check
 from kyc.models.cases import WAITING
-from kyc.words import target
 
 
 def take_snapshot() -> None:

@@ -10,6 +10,7 @@ from django.utils import timezone
 from accounts.models import User
 from core.errors import Conflict
 from kyc import cases
+from kyc.badges import STATE_BADGES
 from kyc.cases.selectors import same_number
 from kyc.cases.states import TRANSITIONS, Event, Who
 from kyc.cases.transitions import has_lapsed, lock_case
@@ -17,7 +18,6 @@ from kyc.errors import DuplicateNumber, KycError
 from kyc.models import Case, State
 from kyc.models.cases import BY_PEOPLE
 from kyc.roles import REVIEW_CASE, REVOKE_CASE
-from kyc.words import STATE_MARKS
 
 FOR_THE_PERSON = "Explain it to the account holder, who reads this text."
 REASONS = [(code.value, code.label) for code in BY_PEOPLE]
@@ -124,7 +124,7 @@ class CaseChanged(KycError, Conflict):
     code = "case_moved_on"
 
     def __init__(self, case: Case) -> None:
-        now = STATE_MARKS[State(case.state)][2].lower()
+        now = STATE_BADGES[State(case.state)][2].lower()
         super().__init__(
             f"Nothing was changed, because the case has changed since you opened it. It is now “{now}”."
         )

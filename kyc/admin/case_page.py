@@ -10,9 +10,9 @@ from django.db.models import QuerySet
 from accounts.models import User
 from kyc.admin import actions
 from kyc.admin.next_case import neighbours
+from kyc.badges import check_badge, due, event_badge, provider_name
 from kyc.cases.selectors import masked_number, same_number
 from kyc.models import Case, Document, DocumentAccess, NumberAccess, Side
-from kyc.words import check_mark, due, event_mark, provider_name
 
 MOST_EVENTS = 200
 MOST_OTHERS = 10
@@ -41,7 +41,7 @@ def page_context(case: Case, user: User) -> dict[str, Any]:
         "masked_number": masked_number(case),
         "duplicates": [(other, ", ".join(why)) for other, why in found_again.items()],
         "must_say_why": any(SAME_NUMBER in why for why in found_again.values()),
-        "checks": [(check, provider_name(check.provider), *check_mark(check)) for check in checks],
+        "checks": [(check, provider_name(check.provider), *check_badge(check)) for check in checks],
         "earlier": list(others_of_the_person(case)[:MOST_OTHERS]),
         "timeline": timeline(case),
         "previous_case": previous_case,
@@ -70,7 +70,7 @@ def others_of_the_person(case: Case) -> QuerySet[Case]:
 
 def timeline(case: Case) -> list[Any]:
     events = case.events.select_related("actor").order_by("-id")[:MOST_EVENTS]
-    return [(event, *event_mark(event.event)) for event in events]
+    return [(event, *event_badge(event.event)) for event in events]
 
 
 def images_context(case: Case) -> dict[str, Any]:

@@ -9,11 +9,11 @@ from django.db.models import Count, Q
 from django.http import HttpRequest
 from django.utils import timezone
 
+from kyc.badges import due, event_badge, target, target_in_words
 from kyc.cases.selectors import doubted, waiting, with_duplicate_flag
 from kyc.cases.states import Event
 from kyc.models import Case, CaseEvent, State
 from kyc.roles import VIEW_CASE
-from kyc.words import due, event_mark, target, target_in_words
 
 COUNT_AT_MOST = 1_000
 MOST_WAITING = 8
@@ -48,7 +48,7 @@ def overview() -> dict[str, Any]:
         "kyc_doubted": at_least(doubts),
         "kyc_decided": sum(decided.values()),
         "kyc_decided_as": [
-            (event_mark(event)[2].lower(), count) for event, count in decided.items() if count
+            (event_badge(event)[2].lower(), count) for event, count in decided.items() if count
         ],
         "kyc_oldest": [(case, due(case, now)) for case in oldest()],
         "kyc_target": target_in_words(),

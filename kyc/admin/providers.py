@@ -18,10 +18,10 @@ from django.utils.safestring import SafeString
 from core.console import display
 from core.console.history import HistoryAdmin, posted_reason, see_other
 from kyc.admin.operator import operator
+from kyc.badges import provider_name
 from kyc.models import ProviderEvent
 from kyc.providers import events
 from kyc.roles import REPROCESS_CALLBACK, VIEW_CASE
-from kyc.words import provider_name
 
 State = ProviderEvent.State
 MARKS = {

@@ -22,13 +22,13 @@ from core.console.history import CappedChangeList, HistoryAdmin, posted_reason, 
 from core.errors import AmaniError
 from kyc.admin import actions, case_page, filters, next_case
 from kyc.admin.operator import operator
+from kyc.badges import STATE_BADGES, check_badge, claim_is_held, due, provider_name, target_in_words
 from kyc.cases import access
 from kyc.cases.selectors import with_duplicate_flag
 from kyc.cases.states import Event
 from kyc.errors import CaseNotFound
 from kyc.models import Case, Check, State
 from kyc.roles import REVIEW_CASE, VIEW_DOCUMENT, VIEW_DOCUMENT_ACCESS
-from kyc.words import STATE_MARKS, check_mark, claim_is_held, due, provider_name, target_in_words
 
 log = structlog.get_logger(__name__)
 
@@ -111,7 +111,7 @@ class CaseAdmin(HistoryAdmin):
 
     @admin.display(description="state")
     def standing(self, case: Case) -> SafeString:
-        mark = display.badge(*STATE_MARKS[State(case.state)])
+        mark = display.badge(*STATE_BADGES[State(case.state)])
         doubt = display.badge("warning", "gpp_maybe", "Doubted") if case.doubted_at else ""
         return format_html("{}{}", mark, doubt)
 
@@ -146,7 +146,7 @@ class CaseAdmin(HistoryAdmin):
         checks: list[Check] = getattr(case, "checks_newest_first")  # noqa: B009  (set by Prefetch)
         if not checks:
             return format_html('<span class="am-second">{}</span>', "—")
-        tone, icon, text = check_mark(checks[0])
+        tone, icon, text = check_badge(checks[0])
         return display.badge(tone, icon, f"{provider_name(checks[0].provider)} {text}")
 
     # --- POST requests ---

@@ -9,22 +9,22 @@ from django import template
 from django.utils.safestring import SafeString
 
 from core.console import display
+from kyc.badges import STATE_BADGES, provider_name
 from kyc.models import Case, State
-from kyc.words import STATE_MARKS, provider_name
 
 register = template.Library()
 
 
 @register.filter
-def case_mark(case: Case) -> SafeString:
+def case_badge(case: Case) -> SafeString:
     """Renders the badge of a case's state."""
-    return display.badge(*STATE_MARKS[State(case.state)])
+    return display.badge(*STATE_BADGES[State(case.state)])
 
 
 @register.filter
 def edge(case: Case) -> str:
     """Returns the CSS class for the colour of a case's edge."""
-    return f"am-{STATE_MARKS[State(case.state)][0]}"
+    return f"am-{STATE_BADGES[State(case.state)][0]}"
 
 
 @register.filter

@@ -7,8 +7,8 @@ from typing import Any
 from django.core.checks import run_checks
 
 from kyc import metrics
+from kyc.badges import provider_name
 from kyc.providers.registry import PROVIDERS
-from kyc.words import provider_name
 
 
 def test_the_setting_offers_the_providers_that_there_are(settings: Any) -> None:

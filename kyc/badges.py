@@ -14,7 +14,7 @@ from kyc.models import Case, Check, State
 from kyc.models.cases import WAITING
 from kyc.providers.registry import PROVIDERS
 
-STATE_MARKS = {
+STATE_BADGES = {
     State.DRAFT: ("quiet", "edit_document", "Draft"),
     State.SUBMITTED: ("waiting", "hourglass_top", "Waiting"),
     State.IN_REVIEW: ("info", "visibility", "In review"),
@@ -23,7 +23,7 @@ STATE_MARKS = {
     State.EXPIRED: ("quiet", "event_busy", "Expired"),
     State.REVOKED: ("bad", "gpp_bad", "Revoked"),
 }
-EVENT_MARKS = {
+EVENT_BADGES = {
     Event.SUBMIT: ("info", "upload_file", "Submitted"),
     Event.RESUBMIT: ("info", "upload_file", "Submitted again"),
     Event.WITHDRAW: ("quiet", "undo", "Withdrawn"),
@@ -38,12 +38,12 @@ EVENT_MARKS = {
     Event.UPHOLD: ("good", "verified_user", "Upheld"),
     Event.EXPIRE: ("quiet", "event_busy", "Expired"),
 }
-RESULT_MARKS = {
+RESULT_BADGES = {
     Check.Result.APPROVED: ("good", "check_circle", "approves"),
     Check.Result.REJECTED: ("bad", "cancel", "rejects"),
     Check.Result.UNCLEAR: ("warning", "help", "is not sure"),
 }
-CHECK_MARKS = {
+CHECK_BADGES = {
     Check.State.PENDING: ("waiting", "schedule", "not sent yet"),
     Check.State.SENT: ("waiting", "hourglass_top", "no result yet"),
     Check.State.DONE: ("quiet", "check", "done"),
@@ -81,14 +81,14 @@ def claim_is_held(case: Case, now: datetime | None = None) -> bool:
     return case.claimed_until is not None and case.claimed_until > (now or timezone.now())
 
 
-def check_mark(check: Check) -> tuple[str, str, str]:
+def check_badge(check: Check) -> tuple[str, str, str]:
     """Returns (tone, icon, text) of a check's result, or of its state if it has none."""
     if check.result:
-        return RESULT_MARKS[Check.Result(check.result)]
-    return CHECK_MARKS[Check.State(check.state)]
+        return RESULT_BADGES[Check.Result(check.result)]
+    return CHECK_BADGES[Check.State(check.state)]
 
 
-def event_mark(event: str) -> tuple[str, str, str]:
+def event_badge(event: str) -> tuple[str, str, str]:
     if event in set(Event):
-        return EVENT_MARKS[Event(event)]
+        return EVENT_BADGES[Event(event)]
     return ("quiet", "circle", event.replace("_", " ").capitalize())
