@@ -1,15 +1,16 @@
 """An end that nothing confirms, and an alert that no sender mentions any more."""
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from django.test import Client
 from django.utils import timezone
 
-from observability.alerts import confirming, pipeline
+from observability.alerts import confirming, pipeline, trust
 from observability.alerts.delivery import drain
+from observability.alerts.monitoring import AlertingRule
 from observability.models import Delivery, Episode, Heartbeat
 from observability.tests.monitoring_stand_in import NEVER, MonitoringStandIn
 from observability.tests.payloads import alert
@@ -396,3 +397,200 @@ def test_repeated_snapshot_confirms_an_alert_at_most_every_few_minutes(
     assert post_alerts(alert(1)).json()["stored"] == 0
     fired.refresh_from_db()
     assert fired.confirmed_at > first
+
+
+# --- Where the spans end ---
+
+NOON = datetime(2026, 11, 26, 12, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+
+
+@pytest.fixture
+def spans(settings: Any) -> None:
+    settings.PROMETHEUS_SILENT_AFTER_SECONDS = 60
+    settings.PROMETHEUS_SETTLES_IN_SECONDS = 120
+    settings.WATCHDOG_TIMEOUT_SECONDS = 240
+    settings.ALERT_UNMENTIONED_AFTER_SECONDS = 600
+
+
+def sign(name: str, **fields: Any) -> None:
+    Heartbeat.objects.update_or_create(name=name, defaults=fields)
+
+
+@pytest.mark.usefixtures("spans", "monitoring")
+@pytest.mark.parametrize(("silent", "settles_anew"), [(60 * SECOND, False), (61 * SECOND, True)])
+def test_prometheus_settles_anew_after_it_was_silent(silent: timedelta, settles_anew: bool) -> None:
+    sign("prometheus", last_seen_at=NOON - silent, watching_since=NOON - timedelta(hours=1))
+    confirming.check_prometheus(NOON)
+    row = Heartbeat.objects.get(pk="prometheus")
+    assert row.last_seen_at == NOON
+    assert row.watching_since == (NOON if settles_anew else NOON - timedelta(hours=1))
+
+
+@pytest.mark.usefixtures("spans")
+def test_prometheus_that_does_not_answer_leaves_no_sign(monitoring: MonitoringStandIn) -> None:
+    monitoring.prometheus_answers = False
+    confirming.check_prometheus(NOON)
+    assert not Heartbeat.objects.filter(pk="prometheus").exists()
+
+
+@pytest.mark.usefixtures("spans")
+@pytest.mark.parametrize(
+    ("seen", "since", "has_settled"),
+    [
+        (60, 120, True),
+        (61, 120, False),
+        (60, 119, False),
+        (0, 121, True),
+    ],
+)
+def test_prometheus_has_settled_when_it_has_answered_for_long_enough(
+    seen: int, since: int, has_settled: bool
+) -> None:
+    sign("prometheus", last_seen_at=NOON - seen * SECOND, watching_since=NOON - since * SECOND)
+    assert confirming.prometheus_has_settled(NOON) == has_settled
+
+
+@pytest.mark.usefixtures("spans")
+@pytest.mark.parametrize(
+    ("watchdog", "prometheus", "ended", "can_trust"),
+    [
+        (240, 60, False, True),
+        (241, 60, False, False),
+        (240, 61, False, False),
+        (0, 0, True, False),
+    ],
+)
+def test_resolves_are_trusted_while_both_signs_of_life_are_in_time(
+    monitoring: MonitoringStandIn, watchdog: int, prometheus: int, ended: bool, can_trust: bool
+) -> None:
+    sign("watchdog", last_seen_at=NOON - watchdog * SECOND, ended_at=NOON if ended else None)
+    sign("prometheus", last_seen_at=NOON - prometheus * SECOND)
+    assert trust.can_trust_resolves(NOON) == can_trust
+
+
+@pytest.mark.usefixtures("spans")
+def test_signs_of_life_are_watched_only_with_a_prometheus(settings: Any) -> None:
+    settings.PROMETHEUS_URL = "http://prometheus:9090"
+    assert trust.overdue_before(NOON) == {"watchdog": NOON - 240 * SECOND, "prometheus": NOON - 60 * SECOND}
+    settings.PROMETHEUS_URL = ""
+    assert trust.overdue_before(NOON) == {}
+
+
+@pytest.mark.usefixtures("spans")
+@pytest.mark.parametrize(
+    ("url", "seen_at", "are_unchecked"),
+    [
+        ("", NOON, True),
+        ("http://prometheus:9090", None, True),
+        ("http://prometheus:9090", NOON, False),
+    ],
+)
+def test_resolves_are_unchecked_until_a_prometheus_has_answered(
+    settings: Any, url: str, seen_at: datetime | None, are_unchecked: bool
+) -> None:
+    settings.PROMETHEUS_URL = url
+    sign("prometheus", last_seen_at=seen_at)
+    assert trust.resolves_are_unchecked() == are_unchecked
+
+
+@pytest.mark.usefixtures("spans")
+@pytest.mark.parametrize(("evaluated", "status"), [(0 * SECOND, "firing"), (SECOND, "resolved")])
+def test_end_is_confirmed_only_by_a_later_evaluation_of_every_rule_of_the_name(
+    fired: Episode, evaluated: timedelta, status: str
+) -> None:
+    confirming.store_unconfirmed_end(fired.pk, NOON, "Silent.")
+    fired.refresh_from_db()
+    rules = [
+        AlertingRule("HighErrorRate", NOON + timedelta(hours=1), ()),
+        AlertingRule("HighErrorRate", NOON + evaluated, ()),
+    ]
+    confirming.settle(fired, rules, NOON + timedelta(hours=2))
+    fired.refresh_from_db()
+    assert fired.status == status
+
+
+@pytest.mark.usefixtures("spans")
+@pytest.mark.parametrize(("unmentioned", "is_asked"), [(600 * SECOND, False), (601 * SECOND, True)])
+def test_alert_is_asked_about_when_it_was_not_mentioned_for_too_long(
+    monitoring: MonitoringStandIn, fired: Episode, unmentioned: timedelta, is_asked: bool
+) -> None:
+    monitoring.fingerprints.append(fired.fingerprint)
+    monitoring.started_at = NOON - timedelta(days=1)
+    Episode.objects.update(confirmed_at=NOON - unmentioned)
+    confirming.check_unmentioned_alerts(NOON)
+    fired.refresh_from_db()
+    assert fired.confirmed_at == (NOON if is_asked else NOON - unmentioned)
+
+
+@pytest.mark.usefixtures("spans")
+@pytest.mark.parametrize(("runs_for", "status"), [(299 * SECOND, "firing"), (300 * SECOND, "resolved")])
+def test_alertmanager_knows_its_alerts_five_minutes_after_its_start(
+    prometheus: MonitoringStandIn, fired: Episode, runs_for: timedelta, status: str
+) -> None:
+    now = timezone.now()
+    prometheus.started_at = now - runs_for
+    Episode.objects.update(confirmed_at=now - timedelta(days=1))
+    confirming.check_unmentioned_alerts(now)
+    fired.refresh_from_db()
+    assert fired.status == status
+
+
+# --- What is written down ---
+
+
+def test_unconfirmed_end_is_stored_once_and_sent_where_it_can_be_shown(
+    fired: Episode, rings: list[str]
+) -> None:
+    rings.clear()
+    confirming.store_unconfirmed_end(fired.pk, NOON, "Silent.")
+    confirming.store_unconfirmed_end(fired.pk, NOON + SECOND, "Silent again.")
+    fired.refresh_from_db()
+    assert (fired.status, fired.unconfirmed_at) == ("firing", NOON)
+    [event] = fired.events.filter(kind="unconfirmed")
+    assert (event.at, event.text) == (NOON, "Silent.")
+    assert list(fired.deliveries.filter(kind="unconfirmed").values_list("channel", flat=True)) == ["slack"]
+    assert rings == ["slack"]
+
+
+def test_end_that_is_taken_back_leaves_the_episode_firing_and_says_why(fired: Episode) -> None:
+    confirming.cancel_unconfirmed_end(fired.pk, NOON, "It had none.")
+    assert not fired.events.filter(kind="continues").exists()
+    confirming.store_unconfirmed_end(fired.pk, NOON, "Silent.")
+    Episode.objects.update(ends_at=NOON)
+    confirming.cancel_unconfirmed_end(fired.pk, NOON + SECOND, "It still fires.")
+    fired.refresh_from_db()
+    assert (fired.status, fired.unconfirmed_at, fired.ends_at) == ("firing", None, None)
+    assert fired.confirmed_at == NOON + SECOND
+    [event] = fired.events.filter(kind="continues")
+    assert (event.at, event.text) == (NOON + SECOND, "It still fires.")
+
+
+@pytest.mark.parametrize("known_end", [None, NOON - timedelta(minutes=1)])
+def test_end_is_the_reported_one_or_now_and_is_told_where_the_alert_was(
+    fired: Episode, rings: list[str], known_end: datetime | None
+) -> None:
+    rings.clear()
+    Episode.objects.update(ends_at=known_end, unconfirmed_at=NOON - SECOND)
+    confirming.end(fired.pk, NOON, "Confirmed.")
+    confirming.end(fired.pk, NOON + SECOND, "Confirmed again.")
+    fired.refresh_from_db()
+    assert (fired.status, fired.resolved_at, fired.unconfirmed_at) == ("resolved", NOON, None)
+    assert fired.ends_at == (known_end or NOON)
+    [event] = fired.events.filter(kind="resolved")
+    assert (event.at, event.text) == (NOON, "Confirmed.")
+    told = fired.deliveries.filter(kind="resolve").values_list("channel", flat=True)
+    assert (sorted(told), sorted(rings)) == (["pagerduty", "slack"], ["pagerduty", "slack"])
+
+
+def test_nothing_is_sent_about_an_alert_that_alertmanager_tells_itself(
+    post_alerts: Post, rings: list[str]
+) -> None:
+    post_alerts(alert(1, labels=LABELS | {"notified_by": "alertmanager"}))
+    rings.clear()
+    episode = Episode.objects.get()
+    confirming.store_unconfirmed_end(episode.pk, NOON, "Silent.")
+    confirming.end(episode.pk, NOON, "Confirmed.")
+    episode.refresh_from_db()
+    assert episode.status == "resolved"
+    assert (episode.deliveries.count(), rings) == (0, [])

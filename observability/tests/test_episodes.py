@@ -3,7 +3,9 @@ from typing import Any
 
 import pytest
 from django.db import DatabaseError, transaction
+from django.utils import timezone
 
+from core.request_id import request_id
 from observability.alerts import episodes
 from observability.alerts.delivery import drain
 from observability.alerts.errors import CannotAcknowledge, CannotResend, ReasonMissing
@@ -31,6 +33,32 @@ def test_acknowledging_says_who_and_when_in_row_and_timeline(firing: Episode, ad
     assert episode.acknowledged_by_id == ada.pk
     event = EpisodeEvent.objects.get(kind="acknowledged")
     assert (event.actor_id, event.text, event.at >= firing.first_seen_at) == (ada.pk, "looking", True)
+
+
+@pytest.mark.parametrize(("severity", "told"), [("critical", ["pagerduty"]), ("warning", [])])
+def test_acknowledgement_goes_to_the_channels_that_keep_incidents(
+    post_alerts: Post, ada: Any, rings: list[str], severity: str, told: list[str]
+) -> None:
+    post_alerts(alert(1, severity=severity))
+    rings.clear()
+    began = timezone.now()
+    request_id.set("a-request-1234")
+    episode = episodes.acknowledge(episode_id=Episode.objects.get().pk, actor=ada)
+    planned = Delivery.objects.filter(kind="acknowledge").values_list("channel", flat=True)
+    assert (list(planned), rings) == (told, told)
+    assert episode.acknowledged_at is not None
+    assert began <= episode.acknowledged_at <= timezone.now()
+    stored = Episode.objects.get()
+    assert (stored.acknowledged_at, stored.acknowledged_by) == (episode.acknowledged_at, ada)
+    event = EpisodeEvent.objects.get(kind="acknowledged")
+    assert (event.episode, event.text, event.request_id) == (episode, "", "a-request-1234")
+
+
+def test_acknowledgement_touches_no_other_alert(firing: Episode, post_alerts: Post, ada: Any) -> None:
+    post_alerts(alert(2))
+    episodes.acknowledge(episode_id=firing.pk, actor=ada)
+    other = Episode.objects.exclude(pk=firing.pk).get()
+    assert (other.acknowledged_at, other.events.count()) == (None, 1)
 
 
 def test_second_acknowledgement_is_refused_and_changes_nothing(
@@ -82,6 +110,41 @@ def test_resend_is_a_new_linked_row_that_is_delivered(
         ada.pk,
     )
     assert EpisodeEvent.objects.get(kind="resent").text == "alert to slack: blocks were mended"
+
+
+def test_resend_is_planned_like_the_first_and_says_why(
+    firing: Episode, post_alerts: Post, ada: Any, slack: Vendor, rings: list[str]
+) -> None:
+    drain("slack")
+    post_alerts(alert(1, status="resolved"))
+    drain("slack")
+    old = Delivery.objects.get(channel="slack", kind="resolve")
+    rings.clear()
+    new = episodes.resend(delivery_id=old.pk, actor=ada, reason="  nobody saw it ")
+    new.refresh_from_db()
+    fields = ("episode_id", "channel", "kind", "digest_of", "severity", "round", "priority")
+    assert [getattr(new, name) for name in fields] == [getattr(old, name) for name in fields]
+    assert (new.state, new.attempt_count, new.resend_of) == ("pending", 0, old)
+    assert rings == ["slack"]
+    event = EpisodeEvent.objects.get(kind="resent")
+    assert (event.text, event.actor, event.episode) == ("resolved to slack: nobody saw it", ada, firing)
+
+
+def test_resent_digest_has_its_alerts_back_and_each_says_so(
+    post_alerts: Post, ada: Any, slack: Vendor, rings: list[str]
+) -> None:
+    slack.replies = [Reply(400, "invalid_blocks")]
+    post_alerts(*[alert(number, severity="warning") for number in range(10)])
+    drain("slack")
+    rings.clear()
+    digest = Delivery.objects.get(kind="digest")
+    new = episodes.resend(delivery_id=digest.pk, actor=ada, reason="again")
+    assert (new.kind, new.digest_of, new.severity) == ("digest", "trigger", "warning")
+    assert (new.episode, new.priority) == (None, 5)
+    members = Delivery.objects.exclude(kind="digest")
+    assert set(members.values_list("state", "digest", "finished_at")) == {("digested", new.pk, None)}
+    texts = EpisodeEvent.objects.filter(kind="resent").values_list("text", flat=True)
+    assert (set(texts), rings) == ({f"{digest.get_kind_display()} to slack: again"}, ["slack"])
 
 
 def test_resend_without_a_reason_is_refused_and_plans_nothing(firing: Episode, ada: Any) -> None:

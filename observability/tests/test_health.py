@@ -19,6 +19,7 @@ from django.test import Client
 from django.utils import timezone
 from psycopg.conninfo import conninfo_to_dict
 
+from core.sqlstates import DESCRIPTIONS, Reason
 from local.services import PrivatePostgres, PrivateValkey
 from observability.models import Heartbeat
 from observability.telemetry import health
@@ -291,3 +292,87 @@ def test_a_squashed_migration_is_applied_when_all_that_it_replaces_are() -> None
 @pytest.mark.parametrize("path", ["health", "readiness", "ping"])
 def test_health_is_only_read(client: Client, path: str) -> None:
     assert client.post(f"/api/v1/{path}").status_code == 405
+
+
+# --- The parts ---
+
+OK, BAD, UNKNOWN = (health.Check(status, 1.0, "") for status in ("ok", "error", "unknown"))
+
+
+@pytest.mark.parametrize(
+    ("database", "migrations", "worker", "can_serve", "overall"),
+    [
+        (OK, OK, OK, True, "ok"),
+        (OK, OK, BAD, True, "degraded"),
+        (OK, OK, UNKNOWN, True, "degraded"),
+        (OK, BAD, OK, False, "error"),
+        (OK, UNKNOWN, OK, False, "error"),
+        (BAD, OK, OK, False, "error"),
+    ],
+)
+def test_requests_are_served_with_a_database_that_has_its_migrations(
+    database: health.Check, migrations: health.Check, worker: health.Check, can_serve: bool, overall: str
+) -> None:
+    checks = {"database": database, "migrations": migrations, "worker": worker}
+    assert (health.can_serve(checks), health.overall(checks)) == (can_serve, overall)
+
+
+def test_check_that_breaks_keeps_what_it_has_found() -> None:
+    def ask(run: health.Run) -> None:
+        run.report("database", "ok", "answered")
+        raise RuntimeError
+
+    checks = health.run_checks(health.Probe(("database", "migrations"), ask))
+    assert (checks["database"].status, checks["database"].detail) == ("ok", "answered")
+    assert checks["migrations"].status == "error"
+
+
+def block(release: threading.Event) -> None:
+    release.wait()
+
+
+def test_check_without_an_answer_in_time_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    release = threading.Event()
+    monkeypatch.setattr(health, "BUDGET_SECONDS", 0.01)
+    checks = health.run_checks(health.Probe(("database",), lambda _run: block(release)))
+    release.set()
+    assert checks == {"database": health.Check("error", 10.0, "no answer within 1 s")}
+
+
+def test_time_of_a_check_is_in_milliseconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "monotonic", lambda: 20.01234)
+    run = health.Run(started=20.0)
+    run.report("database", "ok", "answered")
+    assert run.checks == {"database": health.Check("ok", 12.3, "answered")}
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("read_only", "found"),
+    [("off", ("ok", "answered")), ("on", ("error", DESCRIPTIONS[Reason.READ_ONLY]))],
+)
+def test_database_that_refuses_to_write_is_an_error(read_only: str, found: tuple[str, str]) -> None:
+    run = health.Run()
+    with psycopg.connect(**connection.get_connection_params()) as asking:
+        asking.execute(f"SET TRANSACTION READ {'ONLY' if read_only == 'on' else 'WRITE'}")
+        health.check_writes(run, asking)
+    assert (run.checks["database"].status, run.checks["database"].detail) == found
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "allow", "content_type", "text"),
+    [
+        ("GET", 200, None, "application/json", b'{"status": "ok"}'),
+        ("HEAD", 200, None, "application/json", b'{"status": "ok"}'),
+        ("POST", 405, "GET, HEAD", "text/plain", b""),
+        (None, 405, "GET, HEAD", "text/plain", b""),
+    ],
+)
+def test_ping_answers_that_the_process_lives(
+    method: str | None, status: int, allow: str | None, content_type: str, text: bytes
+) -> None:
+    answer = health.ping_answer({"REQUEST_METHOD": method} if method else {})
+    headers = dict(answer.headers)
+    assert (answer.status, answer.body) == (status, text)
+    assert (headers.get("Allow"), headers["Content-Type"]) == (allow, content_type)
+    assert headers.get("Cache-Control") == ("no-store" if status == 200 else None)

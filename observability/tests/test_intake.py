@@ -1,13 +1,17 @@
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
+import psycopg
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from observability.alerts.intake import ingest
+from observability.alerts.intake.payload import read_payload
 from observability.models import Delivery, Episode, EpisodeEvent, Heartbeat, Receipt
 from observability.telemetry.metrics.exposition import OneProcess
 from observability.tests.conftest import TOKEN
@@ -375,8 +379,6 @@ def test_csrf_protection_does_not_stand_in_the_way() -> None:
 def test_database_that_is_away_is_a_503_that_alertmanager_retries(
     post_alerts: Post, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from django.db import OperationalError
-
     def refuse(parameters: dict[str, Any]) -> None:
         raise OperationalError("server closed the connection unexpectedly")
 
@@ -389,3 +391,88 @@ def test_answers_are_json_and_name_no_secret(post_alerts: Post) -> None:
     response = post_alerts(alert(1), token="wrong-token-wrong-token")
     assert response["Content-Type"] == "application/json"
     assert TOKEN not in json.dumps(response.json())
+
+
+# --- The parts of storing ---
+
+
+def test_receipt_says_where_the_body_came_from(post_alerts: Post) -> None:
+    raw = body(alert(1), receiver="amani-critical", groupKey="{}:{a=1}", truncatedAlerts=2)
+    post_alerts(raw=raw, **{"X-Request-ID": "from-alertmanager-1"})
+    receipt = Receipt.objects.get()
+    assert (receipt.receiver, receipt.group_key, receipt.truncated_alerts) == (
+        "amani-critical",
+        "{}:{a=1}",
+        2,
+    )
+    assert (receipt.size, receipt.remote_address) == (len(raw), "127.0.0.1")
+    assert (receipt.request_id, receipt.reason) == ("from-alertmanager-1", "")
+    assert EpisodeEvent.objects.get().request_id == "from-alertmanager-1"
+    post_alerts(raw=b"nonsense\0", **{"X-Request-ID": "from-alertmanager-2"})
+    failed = Receipt.objects.get(outcome="failed")
+    assert (failed.size, failed.remote_address) == (9, "127.0.0.1")
+    assert failed.request_id == "from-alertmanager-2"
+
+
+@pytest.mark.parametrize(("severity", "priority"), [("critical", 0), ("error", 1), ("warning", 1)])
+def test_page_goes_before_other_alerts(post_alerts: Post, severity: str, priority: int) -> None:
+    post_alerts(alert(severity=severity))
+    assert {row[3] for row in planned()} == {priority}
+
+
+def test_faults_of_both_kinds_are_in_one_line(post_alerts: Post) -> None:
+    post_alerts(alert(1, startsAt=None), alert(2, status="odd"), alert(3, startsAt=None))
+    assert Receipt.objects.get().reason == (
+        '1 of 3 alerts set aside; the first, alert 1: "status" is \'odd\', expected "firing" or '
+        '"resolved". 2 of 3 alerts stored with unusable fields; the first, alert 0: "startsAt" is missing: '
+        "the time of arrival is taken."
+    )
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("cause", "is_lost", "was_connected", "is_worth"),
+    [
+        (psycopg.errors.SerializationFailure(), False, True, True),
+        (psycopg.errors.DeadlockDetected(), False, True, True),
+        (psycopg.errors.AdminShutdown(), False, True, False),
+        (psycopg.errors.AdminShutdown(), True, True, True),
+        (psycopg.errors.AdminShutdown(), True, False, False),
+        (None, False, True, False),
+    ],
+)
+def test_statement_is_repeated_after_a_conflict_or_on_a_new_connection(
+    cause: Exception | None, is_lost: bool, was_connected: bool, is_worth: bool
+) -> None:
+    problem = OperationalError()
+    problem.__cause__ = cause
+    connection.ensure_connection()
+    if is_lost:
+        connection.close()
+    assert ingest.is_worth_repeating(problem, was_connected=was_connected) == is_worth
+
+
+def test_statement_in_a_transaction_is_not_repeated() -> None:
+    problem = OperationalError()
+    problem.__cause__ = psycopg.errors.DeadlockDetected()
+    assert not ingest.is_worth_repeating(problem, was_connected=True)
+
+
+def test_what_postgresql_refuses_is_set_aside_as_an_excerpt() -> None:
+    row = read_payload(body(alert(1))).alerts[0]
+    read = read_payload(body())
+    assert ingest.is_storable(row, read)
+    assert read.set_aside == []
+    assert not ingest.is_storable(row | {"starts_at": "never", "summary": "s" * 600}, read)
+    [item] = read.set_aside
+    assert (item["position"], len(item["excerpt"])) == (-1, 500)
+    assert item["reason"] == 'invalid input syntax for type timestamp with time zone: "never"'
+
+
+def test_last_confirmation_is_stored_at_most_every_five_minutes(post_alerts: Post) -> None:
+    post_alerts(alert(1))
+    for age, is_stored in ((299, False), (301, True)):
+        since = timezone.now() - timedelta(seconds=age)
+        Episode.objects.update(confirmed_at=since)
+        post_alerts(alert(1))
+        assert (Episode.objects.get().confirmed_at > since) == is_stored, age

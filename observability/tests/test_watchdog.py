@@ -276,3 +276,80 @@ def test_time_in_which_amani_did_not_run_is_no_time_without_a_watchdog() -> None
     watch(NOON, 1700)
     watch(NOON + timedelta(hours=24), 60)
     assert not Episode.objects.exists()
+
+
+# --- Where the spans end ---
+
+SECOND = timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("seen", "ended", "silence", "watching_for", "is_heard", "is_overdue"),
+    [
+        (NOON, None, 240, 0, True, False),
+        (NOON, None, 241, 0, False, True),
+        (NOON, NOON, 0, 120, False, False),
+        (NOON, NOON, 0, 121, False, True),
+        (NOON, NOON, 241, 0, False, True),
+        (None, None, 0, 0, False, False),
+        (None, None, 1800, 9999, False, False),
+        (None, None, 1801, 0, False, True),
+    ],
+)
+def test_watchdog_is_heard_overdue_or_awaited(
+    seen: datetime | None,
+    ended: datetime | None,
+    silence: int,
+    watching_for: int,
+    is_heard: bool,
+    is_overdue: bool,
+) -> None:
+    heard = watchdog.WatchdogStatus(seen, ended, silence * SECOND, watching_for * SECOND)
+    assert (heard.is_present, heard.is_overdue) == (is_heard, is_overdue)
+
+
+def worker(**fields: datetime | None) -> None:
+    Heartbeat.objects.update_or_create(name="worker", defaults=fields)
+
+
+@pytest.mark.parametrize(
+    ("gap", "silence", "watching_since"),
+    [
+        (-5, 0, NOON - timedelta(hours=1)),
+        (0, 0, NOON - timedelta(hours=1)),
+        (30, 30, NOON - timedelta(hours=1)),
+        (31, 30, NOON),
+    ],
+)
+def test_gap_in_the_watch_counts_for_at_most_thirty_seconds_and_then_begins_it_anew(
+    gap: int, silence: int, watching_since: datetime
+) -> None:
+    hear(NOON - timedelta(minutes=10))
+    worker(last_seen_at=NOON - gap * SECOND, watching_since=NOON - timedelta(hours=1))
+    heard = watchdog.update(NOON)
+    assert (heard.silence, heard.watching_for) == (silence * SECOND, NOON - watching_since)
+    row = Heartbeat.objects.get(pk="worker")
+    assert (row.last_seen_at, row.watching_since) == (NOON, watching_since)
+
+
+def test_first_look_has_watched_nothing_yet() -> None:
+    heard = watchdog.update(NOON)
+    assert heard == watchdog.WatchdogStatus(None, None, timedelta(0), timedelta(0))
+    row = Heartbeat.objects.get(pk="worker")
+    assert (row.last_seen_at, row.watching_since) == (NOON, NOON)
+
+
+def test_worker_without_a_known_start_watches_since_now() -> None:
+    worker(last_seen_at=None, watching_since=None)
+    assert watchdog.update(NOON).watching_for == timedelta(0)
+    assert Heartbeat.objects.get(pk="worker").watching_since == NOON
+
+
+def test_silence_is_not_longer_than_the_time_since_the_watchdog_came() -> None:
+    hear(NOON - 4 * SECOND)
+    Heartbeat.objects.filter(pk="watchdog").update(silent_seconds=100)
+    worker(last_seen_at=NOON - 10 * SECOND, watching_since=NOON)
+    assert watchdog.update(NOON).silence == 4 * SECOND
+    hear(NOON + 60 * SECOND)
+    Heartbeat.objects.filter(pk="watchdog").update(silent_seconds=100)
+    assert watchdog.update(NOON).silence == timedelta(0)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from pytest_django import Settings
 
-from observability.notifiers.base import Delivered, Kind, Rejected, RetryLater, VendorResponse
+from observability.notifiers.base import Delivered, Kind, Pace, Rejected, RetryLater, VendorResponse
 from observability.notifiers.pagerduty.format import event_for
 from observability.notifiers.pagerduty.notifier import PagerDuty
 from observability.notifiers.tests.facts import message, storm
@@ -52,8 +52,9 @@ def test_accepted_means_delivered() -> None:
     assert meaning(202, '{"status":"success","message":"Event processed","dedup_key":"k"}') == Delivered()
 
 
-def test_other_success_did_not_come_from_pagerduty() -> None:
-    assert meaning(200, "<html>") == RetryLater(None, "200 <html> (expected: 202)")
+@pytest.mark.parametrize("status", [200, 201, 203, 299])
+def test_other_success_did_not_come_from_pagerduty(status: int) -> None:
+    assert meaning(status, "<html>") == RetryLater(None, f"{status} <html> (expected: 202)")
 
 
 @pytest.mark.parametrize(
@@ -63,9 +64,15 @@ def test_rate_limit_waits_at_least_thirty_seconds(headers: dict[str, str], wait:
     assert meaning(429, "slow down", headers) == RetryLater(wait, "429 slow down")
 
 
-@pytest.mark.parametrize("status", [408, 500, 502, 503, 504])
+def test_rate_limit_waits_as_long_as_the_body_says() -> None:
+    assert meaning(429, '{"retry_after": 90}') == RetryLater(90.0, '429 {"retry_after": 90}')
+
+
+@pytest.mark.parametrize("status", [408, 425, 500, 502, 503, 504])
 def test_trouble_on_their_side_is_tried_again(status: int) -> None:
     assert meaning(status, "sorry") == RetryLater(None, f"{status} sorry")
+    assert meaning(status, "sorry", {"Retry-After": "5"}) == RetryLater(5.0, f"{status} sorry")
+    assert meaning(status, '{"retry_after": 7}') == RetryLater(7.0, f'{status} {{"retry_after": 7}}')
 
 
 @pytest.mark.parametrize(("status", "body"), [(400, INVALID_EVENT), (400, ""), (413, "too large")])
@@ -75,7 +82,42 @@ def test_refused_event_does_not_condemn_the_key(status: int, body: str) -> None:
 
 @pytest.mark.parametrize(
     ("status", "body"),
-    [(400, INVALID_KEY), (401, ""), (403, "forbidden"), (404, ""), (301, ""), (302, INVALID_EVENT)],
+    [
+        (400, INVALID_KEY),
+        (400, "Bad Service_Key"),
+        (300, ""),
+        (499, ""),
+        (401, ""),
+        (403, "forbidden"),
+        (404, ""),
+        (301, ""),
+        (302, INVALID_EVENT),
+    ],
 )
 def test_key_or_address_that_will_never_work_is_flagged(status: int, body: str) -> None:
     assert meaning(status, body) == Rejected(f"{status} {body}".strip(), flags_channel=True)
+
+
+@pytest.mark.parametrize(
+    ("limit", "pace"),
+    [
+        (0, Pace()),
+        (-1, Pace()),
+        (1, Pace(interval=60.0, burst=1)),
+        (2, Pace(interval=60.0, burst=1)),
+        (13, Pace(interval=5.0, burst=1)),
+        (24, Pace(interval=60 / 22, burst=2)),
+        (120, Pace(interval=60 / 110, burst=10)),
+    ],
+)
+def test_burst_and_pace_stay_within_the_limit_of_a_minute(settings: Settings, limit: int, pace: Pace) -> None:
+    settings.PAGERDUTY_EVENTS_PER_MINUTE = limit
+    assert PagerDuty().pace() == pace
+
+
+@pytest.mark.parametrize(
+    ("service", "page"), [("", ""), ("P/1 2", "https://app.pagerduty.com/service-directory/P%2F1%202")]
+)
+def test_page_is_that_of_the_service_when_it_is_named(settings: Settings, service: str, page: str) -> None:
+    settings.PAGERDUTY_SERVICE_ID = service
+    assert PagerDuty().page() == page

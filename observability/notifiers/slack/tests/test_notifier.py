@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from pytest_django import Settings
 
-from observability.notifiers.base import Delivered, Kind, Rejected, RetryLater, VendorResponse
+from observability.notifiers.base import Delivered, Kind, Pace, Rejected, RetryLater, VendorResponse
 from observability.notifiers.slack.format import payload_for
 from observability.notifiers.slack.notifier import Slack
 from observability.notifiers.tests.facts import message, storm
@@ -58,10 +58,24 @@ def test_ok_means_delivered(body: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", ["", "<html>Sign in to the proxy</html>", '{"ok": false, "error": "fatal_error"}', "[]"]
+    "body",
+    [
+        "",
+        "OK",
+        "<html>Sign in to the proxy</html>",
+        '{"ok": false, "error": "fatal_error"}',
+        '{"ok": 1}',
+        '{"success": "true"}',
+        "{}",
+        "[]",
+    ],
 )
 def test_success_without_ok_is_tried_again(body: str) -> None:
     assert meaning(200, body) == RetryLater(None, f"{f'200 {body}'.strip()} (expected: ok)")
+
+
+def test_success_with_a_body_that_is_nested_too_deeply_is_tried_again() -> None:
+    assert isinstance(meaning(200, "[" * 100_000), RetryLater)
 
 
 def test_rate_limit_waits_as_long_as_the_header_says() -> None:
@@ -74,12 +88,14 @@ def test_rate_limit_without_header_waits_as_long_as_the_body_says() -> None:
     assert meaning(429, body) == RetryLater(7.0, f"429 {body}")
 
 
-@pytest.mark.parametrize("status", [408, 500, 502, 503, 504, 599])
+@pytest.mark.parametrize("status", [408, 425, 500, 502, 503, 504, 599])
 def test_trouble_on_their_side_is_tried_again(status: int) -> None:
     assert meaning(status, "rollup_error") == RetryLater(None, f"{status} rollup_error")
 
 
-@pytest.mark.parametrize("body", ["invalid_payload", "invalid_blocks", "invalid_blocks: too long", "no_text"])
+@pytest.mark.parametrize(
+    "body", ["invalid_payload", "invalid_blocks", "invalid_blocks: too long", "no_text", "msg_too_long"]
+)
 def test_refused_message_does_not_condemn_the_channel(body: str) -> None:
     assert meaning(400, body) == Rejected(f"400 {body}", flags_channel=False)
 
@@ -93,7 +109,10 @@ def test_message_too_large_for_a_proxy_does_not_condemn_the_channel() -> None:
     [
         (400, "user_not_found"),
         (400, "invalid_token"),
+        (400, "not invalid_payload"),
         (401, ""),
+        (201, "ok"),
+        (499, "no_service"),
         (403, "action_prohibited"),
         (403, "invalid_token"),
         (404, "channel_not_found"),
@@ -106,3 +125,25 @@ def test_message_too_large_for_a_proxy_does_not_condemn_the_channel() -> None:
 )
 def test_channel_that_will_never_take_anything_is_flagged(status: int, body: str) -> None:
     assert meaning(status, body) == Rejected(f"{status} {body}".strip(), flags_channel=True)
+
+
+@pytest.mark.parametrize(("rate", "pace"), [(1, Pace(1.05)), (2, Pace(0.525)), (0, Pace()), (-1, Pace())])
+def test_pace_is_a_little_slower_than_the_setting_and_off_at_zero(
+    settings: Settings, rate: int, pace: Pace
+) -> None:
+    settings.SLACK_MESSAGES_PER_SECOND = rate
+    assert (Slack().pace(), pace.burst) == (pace, 1)
+
+
+@pytest.mark.parametrize(
+    ("url", "secrets"),
+    [
+        ("https://chat/12345678", ("https://chat/12345678", "/12345678", "12345678")),
+        ("https://chat/1234567", ("https://chat/1234567",)),
+    ],
+)
+def test_part_of_the_address_is_a_secret_from_eight_characters_on(
+    settings: Settings, url: str, secrets: tuple[str, ...]
+) -> None:
+    settings.SLACK_WEBHOOK_URL = url
+    assert Slack().secrets() == secrets
