@@ -121,10 +121,10 @@ def prepare(module: Module) -> None:
 
 
 def refresh(module: Module) -> None:
-    """Replaces the copied tests by those of the checkout, and keeps the mutants and what is known of them."""
+    """Replaces the tests in the copy by those of the checkout; mutmut keeps what it knows of the mutants."""
     for name in PACKAGES:
         for source in (ROOT / name).glob("**/tests/**/*.py"):
-            copy = module.folder / "mutants" / source.relative_to(ROOT)
+            copy = module.folder / source.relative_to(ROOT)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, copy)
 

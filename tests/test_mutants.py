@@ -83,6 +83,16 @@ def test_change_is_what_goes_and_what_comes() -> None:
     }
 
 
+def test_tests_that_were_written_since_are_copied_beside_the_mutants(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(mutants, "FOLDER", tmp_path)
+    mutants.refresh(module())
+    copied = module().folder / "kyc" / "limits" / "tests" / "test_usage.py"
+    assert copied.read_text() == (mutants.ROOT / "kyc/limits/tests/test_usage.py").read_text()
+    assert not (module().folder / "kyc" / "limits" / "usage.py").exists()
+
+
 @pytest.mark.parametrize(
     ("accepted", "left"),
     [
