@@ -21,6 +21,7 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
+import structlog
 from celery import Task
 from celery.signals import task_failure
 from django.conf import settings
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from observability.telemetry.errors.events import Event
     from observability.telemetry.errors.transport import CountingTransport
 
-logger = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 QUEUE_SIZE = 100
 LONGEST_TEXT = 4_000
@@ -112,7 +113,7 @@ def start(kind: str) -> None:
         return
     problem = dsn_problem(settings.SENTRY_DSN)
     if problem:
-        logger.error("sentry_is_off", extra={"setting": "SENTRY_DSN", "problem": problem})
+        log.error("sentry_is_off", setting="SENTRY_DSN", problem=problem)
         return
     Running.client, Running.kind = make_client(kind), kind
     Running.transport = cast("CountingTransport", Running.client.transport)
@@ -277,7 +278,7 @@ def report(
         client.capture_event(event, hint)
     except Exception:
         record_sentry_event("dropped")
-        logger.exception("sentry_event_failed")
+        log.exception("sentry_event_failed")
 
 
 # --- Filter and scrubber ---
@@ -291,7 +292,7 @@ def prepare(event: Event, hint: dict[str, Any]) -> Event | None:
     try:
         kept = before_send_handler(event, hint)
     except Exception:
-        logger.exception("before_send_handler_failed")
+        log.exception("before_send_handler_failed")
         kept = event
     return None if kept is None else scrub_event(kept)
 

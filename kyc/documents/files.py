@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
 
+import structlog
 from django.db import DatabaseError
 from django.utils import timezone
 
@@ -15,7 +15,7 @@ from kyc.documents.cleaning import CleanImage
 from kyc.documents.errors import DocumentNotFound, FileDamaged, StorageUnavailable
 from kyc.models import Case, Document, Side
 
-logger = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 
 class StoredImages:
@@ -58,7 +58,7 @@ class StoredImages:
                 if (name,) not in kept:
                     storage.delete(name)
         except (DatabaseError, StorageUnavailable):
-            logger.warning("Files of a refused submission were not deleted; the sweep will.", exc_info=True)
+            log.warning("files_of_refused_submission_not_deleted", exc_info=True)  # the sweep deletes them
 
 
 @contextmanager

@@ -6,9 +6,9 @@ the remaining files.
 
 from __future__ import annotations
 
-import logging
 from functools import partial
 
+import structlog
 from django.db import transaction
 from django.utils import timezone
 
@@ -16,7 +16,7 @@ from kyc.documents import storage
 from kyc.documents.errors import StorageUnavailable
 from kyc.models import Case, Document
 
-logger = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 BATCH = 500
 
@@ -45,7 +45,7 @@ def delete_files(ids: list[int]) -> int:
             storage.delete(name)
             gone.append(pk)
     except StorageUnavailable:
-        logger.warning("Files of deleted documents were not deleted; the next sweep retries.")
+        log.warning("files_of_deleted_documents_not_deleted")  # the next sweep retries
     finally:
         Document.objects.filter(pk__in=gone).update(file_deleted_at=timezone.now())
     return len(gone)

@@ -7,7 +7,6 @@ user or driver message; those are in the log.
 """
 
 import json
-import logging
 import ssl
 import threading
 from collections.abc import Callable, Mapping
@@ -18,6 +17,7 @@ from typing import Any
 
 import psycopg
 import redis
+import structlog
 from django.conf import settings
 from django.db import connections
 from django.db.migrations.loader import MigrationLoader
@@ -32,7 +32,7 @@ from core.sqlstates import DESCRIPTIONS, Reason, reason_of_no_connection
 from observability.telemetry.database_hosts import Hosts
 from observability.telemetry.metrics.exposition import Answer
 
-logger = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 BUDGET_SECONDS = 1.0
 READINESS_CACHE_SECONDS = 1.0
@@ -97,7 +97,7 @@ class Probe:
         try:
             self.ask(run)
         except Exception:  # the top of this thread: on any error, the check has failed
-            logger.exception("health_check_failed", extra={"checks": self.names})
+            log.exception("health_check_failed", checks=self.names)
             for name in self.names:
                 if name not in run.checks:
                     run.report(name, "error", "the check itself failed; see the log")
@@ -124,7 +124,7 @@ def ask_database(run: Run) -> None:
             check_migrations(run, connection)
             check_worker(run, connection)
     except psycopg.OperationalError as error:
-        logger.warning("health_database_unreachable", extra={"error": str(error)})
+        log.warning("health_database_unreachable", error=str(error))
         if "database" not in run.checks:
             reason = reason_of_no_connection(error)
             lost = reason is Reason.CONNECTION_LOST
@@ -204,7 +204,7 @@ def ask_broker(run: Run) -> None:
     try:
         client.set("amani:health", "", xx=True)
     except redis.RedisError as error:
-        logger.warning("health_broker_unreachable", extra={"error": str(error)})
+        log.warning("health_broker_unreachable", error=str(error))
         run.report("broker", "error", public_reason(error))
     else:
         run.report("broker", "ok", "accepts writes")

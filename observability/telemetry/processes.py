@@ -1,7 +1,6 @@
 """Starts and stops the telemetry of a process: its slot for metrics, its traces, its error reports."""
 
 import atexit
-import logging
 import sys
 import threading
 import time
@@ -9,6 +8,7 @@ from pathlib import Path
 from traceback import format_exception
 from types import TracebackType
 
+import structlog
 from django.conf import settings
 
 from core.scrubbing import scrub_text
@@ -18,7 +18,7 @@ from observability.telemetry.clock import clock
 from observability.telemetry.metrics.slots import take_slot
 from observability.telemetry.metrics.storage import store
 
-logger = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 # How long a process waits at its end to send spans and errors, also when their server is down. Celery itself
 # needs two seconds to end, and a supervisor may give the whole worker three.
@@ -38,7 +38,7 @@ def claim(kind: str) -> None:
         store.attach(slot)
     except OSError:
         store.release()
-        logger.exception("metrics_not_exported", extra={"directory": settings.PROMETHEUS_MULTIPROC_DIR})
+        log.exception("metrics_not_exported", directory=settings.PROMETHEUS_MULTIPROC_DIR)
         return
     clock.counter = process_cpu_seconds.get(slot.role)
     clock.count()

@@ -8,6 +8,7 @@ from prometheus_client import Gauge
 
 from observability.metrics import beat_heartbeat, children
 from observability.telemetry.metrics.collecting import read_families
+from observability.tests.log_events import events_of
 from observability.tests.metric_files import histogram_entries, key, write_file
 
 REQUESTS = key("requests", "requests_total", zone="a")
@@ -62,8 +63,8 @@ def test_a_damaged_file_is_left_out_and_the_others_are_not(
     with caplog.at_level(logging.ERROR):
         for _ in range(2):
             assert values_of(tmp_path) == ({("requests_total", "a"): 5}, 1)
-    (record,) = caplog.records  # not at every scrape
-    assert (record.message, record.__dict__["file"]) == ("metric_file_unreadable", "counter_web-1.db")
+    (line,) = events_of(caplog.records)  # not at every scrape
+    assert (line["event"], line["file"]) == ("metric_file_unreadable", "counter_web-1.db")
 
 
 def test_a_snapshot_gauge_that_no_process_has_set_is_shown_as_zero(tmp_path: Path) -> None:

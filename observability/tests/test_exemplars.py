@@ -19,6 +19,7 @@ from observability.telemetry.metrics.exemplars import INITIAL_BYTES, MAXIMUM_BYT
 from observability.telemetry.metrics.exposition import OPENMETRICS, TEXT, write_metrics
 from observability.telemetry.metrics.slots import take_slot
 from observability.telemetry.metrics.storage import store
+from observability.tests.log_events import events_of, names_of
 from observability.tests.samples import scraped
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -244,7 +245,7 @@ def test_a_full_disk_costs_the_exemplars_and_not_the_metrics(
             child.observe(0.25, {"trace_id": TRACE})
     assert child._sum.get() == 0.75
     assert shown() == {}
-    assert [(record.message, record.__dict__["reason"]) for record in caplog.records] == [
+    assert [(line["event"], line["reason"]) for line in events_of(caplog.records)] == [
         ("exemplars_lost", "[Errno 28] No space left on device")
     ]
 
@@ -256,7 +257,7 @@ def test_a_full_file_keeps_the_buckets_that_it_has_and_says_so_once(
     with caplog.at_level(logging.ERROR):
         for number in range(room + 2):
             histogram.labels(f"/{number}").observe(0.05, {"trace_id": OTHER_TRACE})
-    assert [record.message for record in caplog.records] == ["exemplars_lost"]
+    assert names_of(caplog.records) == ["exemplars_lost"]
     histogram.labels("/0").observe(0.05, {"trace_id": TRACE})
     found = read_exemplars(directory)
     assert len(found) == room

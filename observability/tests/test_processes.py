@@ -15,6 +15,7 @@ from observability.telemetry.clock import ProcessClock, clock
 from observability.telemetry.metrics.slots import live_slots
 from observability.telemetry.metrics.storage import store
 from observability.telemetry.processes import claim
+from observability.tests.log_events import names_of
 from observability.tests.samples import Change
 
 
@@ -52,7 +53,7 @@ def test_an_unusable_folder_costs_the_metrics_and_not_the_process(
     settings.PROMETHEUS_MULTIPROC_DIR = str(tmp_path / "file" / "metrics")
     claim("web")
     assert store.slot is None
-    assert [record.message for record in caplog.records] == ["metrics_not_exported"]
+    assert names_of(caplog.records) == ["metrics_not_exported"]
 
 
 def test_an_unusable_file_costs_the_metrics_and_not_the_process(tmp_path: Path, settings: Any) -> None:

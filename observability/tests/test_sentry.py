@@ -24,6 +24,7 @@ from observability.sentry import add_breadcrumb, capture_exception
 from observability.telemetry.errors.events import role_of
 from observability.telemetry.errors.trail import trail
 from observability.tests.fake_sentry import KEY, FakeSentry
+from observability.tests.log_events import events_of
 from observability.tests.sample_celery import fail
 from observability.tests.waiting import PATIENCE_SECONDS
 
@@ -336,12 +337,8 @@ def test_a_malformed_dsn_is_logged_and_leaves_sentry_off(
     settings.SENTRY_DSN = dsn
     sentry.start("web")
     assert sentry.Running.client is None
-    (line,) = caplog.records
-    assert (line.message, vars(line)["setting"], vars(line)["problem"]) == (
-        "sentry_is_off",
-        "SENTRY_DSN",
-        problem,
-    )
+    (line,) = events_of(caplog.records)
+    assert (line["event"], line["setting"], line["problem"]) == ("sentry_is_off", "SENTRY_DSN", problem)
 
 
 def test_starting_again_replaces_the_client_and_sends_once(

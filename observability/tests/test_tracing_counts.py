@@ -15,6 +15,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 from observability.metrics import spans_dropped, spans_ended, spans_exported
 from observability.telemetry.traces.counting import CountedSpans
+from observability.tests.log_events import names_of
 from observability.tests.otlp import OtlpReceiver
 from observability.tests.waiting import PATIENCE_SECONDS, wait_until
 
@@ -152,8 +153,8 @@ def test_a_batch_that_nobody_takes_is_counted_and_the_next_is_tried(
         spans.stop(PATIENCE_SECONDS)
     assert exporter.batches == [1, 1, 1]
     assert counted.grown() == {"ended": 3, "exported": 1, "export_failed": 2}
-    words = [record.message for record in caplog.records if record.levelno < logging.ERROR]
-    assert words == ["spans_not_exported", "spans_exported_again"]
+    names = names_of(record for record in caplog.records if record.levelno < logging.ERROR)
+    assert names == ["spans_not_exported", "spans_exported_again"]
 
 
 def test_a_collector_that_hangs_holds_the_end_back_no_longer_than_told() -> None:

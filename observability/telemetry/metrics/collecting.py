@@ -1,16 +1,16 @@
 """The sum of the metric files of all slots, by prometheus_client's own collector."""
 
-import logging
 import struct
 from collections.abc import Container, Iterable
 from pathlib import Path
 
+import structlog
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from observability.telemetry.metrics.declare import snapshot_gauges
 
-logger = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 # What upstream raises for a damaged file: reading it, unpacking it, parsing JSON, using what was parsed.
 DAMAGE = (OSError, ValueError, TypeError, AttributeError, RuntimeError, struct.error)
@@ -48,7 +48,7 @@ def is_readable(path: str) -> bool:
     except DAMAGE as error:
         if path not in reported:
             reported.add(path)
-            logger.error("metric_file_unreadable", extra={"file": Path(path).name, "reason": str(error)})  # noqa: TRY400
+            log.error("metric_file_unreadable", file=Path(path).name, reason=str(error))  # noqa: TRY400
         return False
     return True
 

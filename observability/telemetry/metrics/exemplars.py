@@ -8,7 +8,6 @@ of the slot. Losing exemplars never costs a metric.
 """
 
 import json
-import logging
 import mmap
 import os
 import struct
@@ -21,6 +20,7 @@ from hashlib import blake2b
 from pathlib import Path
 from threading import Lock
 
+import structlog
 from prometheus_client.metrics_core import Metric
 from prometheus_client.samples import Exemplar, Sample
 
@@ -28,7 +28,7 @@ from core.request_id import WELL_FORMED
 from observability.telemetry.metrics import slots
 from observability.telemetry.metrics.slots import Slot
 
-logger = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 DIGEST_BYTES = 16
 # Digest of the series, value, Unix time, trace id, request id padded with zeros.
@@ -115,7 +115,7 @@ class ExemplarFile:
         except OSError as error:
             is_first, self.failed = not self.failed, True
             if is_first:  # not under the lock: a handler of the log may count something
-                logger.error("exemplars_lost", extra={"reason": str(error)})  # noqa: TRY400  (reason is enough)
+                log.error("exemplars_lost", reason=str(error))  # noqa: TRY400  (reason is enough)
 
     def write(self, digest: bytes, record: bytes) -> None:
         """Raises OSError when there is no room for a new series."""

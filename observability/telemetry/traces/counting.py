@@ -6,11 +6,11 @@ and ends it in time, and one around the exporter counts what comes out. The coun
 a kill -9: `ended - exported - dropped` is what a kill lost.
 """
 
-import logging
 import os
 import threading
 from collections.abc import Sequence
 
+import structlog
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
@@ -19,7 +19,7 @@ from opentelemetry.trace import SpanKind
 from core.request_id import request_id
 from observability.metrics import spans_dropped, spans_ended, spans_exported
 
-logger = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 
 class Outstanding:
@@ -88,9 +88,9 @@ class CountingExporter(SpanExporter):
         if is_failing != self.is_failing:
             self.is_failing = is_failing
             if is_failing:
-                logger.warning("spans_not_exported", extra={"hint": "Is the collector at OTLP_ENDPOINT up?"})
+                log.warning("spans_not_exported", hint="Is the collector at OTLP_ENDPOINT up?")
             else:
-                logger.info("spans_exported_again")
+                log.info("spans_exported_again")
 
     def shutdown(self) -> None:
         if not self.is_shut_down:
@@ -165,7 +165,7 @@ class CountedSpans(SpanProcessor):
         lost = self.outstanding.give_up()
         if lost:
             spans_dropped["exit"].inc(lost)
-            logger.warning("spans_dropped_at_exit", extra={"count": lost})
+            log.warning("spans_dropped_at_exit", count=lost)
 
     def shutdown(self) -> None:
         self.stop(2.0)
