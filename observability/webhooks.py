@@ -1,4 +1,4 @@
-"""What a webhook answers while the database cannot store: counted, reported, and to be sent again."""
+"""Makes the response of a webhook for a database error: it is counted, reported, and asks for a retry."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ log = structlog.get_logger(__name__)
 
 
 def not_stored(error: DatabaseError, *, webhook: str, message: str) -> Refused:
-    """Returns the refusal (503), also for a fault of Amani's own: a new version may mend it meanwhile.
+    """Returns the refusal (503). It is also 503 for a fault of Amani, because a new version may fix it before
+    the sender gives up.
 
     An outage of the database leaves a line in the log; a fault leaves its traceback and an event in Sentry.
-    `webhook`: whose it is, for the log.
+    `webhook`: the name of its sender, for the log.
     """
     record_database_outage(error)
     outage = outage_of(error)

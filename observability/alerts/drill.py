@@ -1,6 +1,6 @@
-"""TEST alerts that show whether people are notified: through the outbox only, or the whole way round.
+"""Sends TEST alerts to check notifications: through the outbox only, or through the whole alert loop.
 
-The whole way: Alertmanager's API → the webhook → the outbox → the channels, then the same for the resolve.
+The whole loop: Alertmanager's API → the webhook → the outbox → the channels, then the same for the resolve.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 def send_test_alert(*, channels: Iterable[str], severity: str, wait_seconds: float | None) -> list[Delivery]:
-    """Send a TEST message through the outbox to each of `channels` and return its deliveries, by channel.
+    """Sends a TEST message through the outbox to each of `channels` and returns its deliveries, by channel.
 
     `wait_seconds`: how long the worker has to deliver; None: deliver here, without the worker.
     """
@@ -56,7 +56,10 @@ class Hop(NamedTuple):
 
 
 class Drill:
-    """One TEST alert the whole way round. `on_hop` is called at each step; `hops` keeps them."""
+    """Sends one TEST alert through the whole loop.
+
+    `on_hop` is called at each step; `hops` keeps the steps.
+    """
 
     def __init__(
         self, *, severity: str, timeout_seconds: float, on_hop: Callable[[Hop], None] = lambda hop: None
@@ -70,23 +73,23 @@ class Drill:
         self.starts_at = datetime.now(UTC)
 
     def run(self) -> None:
-        """Fire, then resolve. Raises DrillFailed when a hop is missing or a channel was not reached."""
+        """Fires and resolves the alert. Raises DrillFailed when a hop is missing or a delivery failed."""
         self.post(ends_at=None)
-        self.passed("Alertmanager took the alert")
+        self.passed("Alertmanager accepted the alert")
         episode = self.wait("the webhook", self.find)
         self.passed(f"Amani stored it as alert {episode.pk}")
         self.follow(episode, Delivery.Kind.TRIGGER)
         self.post(ends_at=datetime.now(UTC))
-        self.passed("Alertmanager took the resolve; it tells of it at the group's next group_interval")
+        self.passed("Alertmanager accepted the resolve; it sends it at the group's next group_interval")
         self.wait("the resolve", lambda: self.find(status=Episode.Status.RESOLVED))
         self.passed("Amani stored the resolve")
         self.follow(episode, Delivery.Kind.RESOLVE)
         wrong = episode.deliveries.exclude(state=Delivery.State.DELIVERED)
         if wrong.exists() or not episode.deliveries.exists():
-            raise DrillFailed("The drill did not reach everybody it should have: see its hops.")
+            raise DrillFailed("Not every delivery of the drill arrived: see its hops.")
 
     def post(self, *, ends_at: datetime | None) -> None:
-        """Post the alert to Alertmanager's API v2. An end in the past resolves it."""
+        """Posts the alert to Alertmanager's API v2. An end in the past resolves it."""
         alert = {
             "labels": {
                 "alertname": ALERTNAME,
@@ -104,13 +107,13 @@ class Drill:
             response = requests.post(url, json=[alert], timeout=5, allow_redirects=False)
             response.raise_for_status()
         except requests.RequestException as problem:
-            raise DrillFailed(f"Alertmanager at {url} did not take the alert: {problem}") from problem
+            raise DrillFailed(f"Alertmanager at {url} did not accept the alert: {problem}") from problem
 
     def find(self, **state: str) -> Episode | None:
         return Episode.objects.filter(alertname=ALERTNAME, labels__drill=self.name, **state).first()
 
     def follow(self, episode: Episode, kind: Delivery.Kind) -> None:
-        """Wait until each delivery of `kind` has ended."""
+        """Waits until each delivery of `kind` has ended."""
         left = set(episode.deliveries.filter(kind=kind).values_list("pk", flat=True))
         while left:
             for delivery in self.wait("the deliveries", lambda: ended(left)):
@@ -135,7 +138,7 @@ def ended(deliveries: set[int]) -> list[Delivery]:
 
 
 def wait_for(seconds: float, look: Callable[[], T | None]) -> T | None:
-    """Call `look` until it finds something. Returns that, or None after `seconds`."""
+    """Calls `look` until it finds something. Returns that, or None after `seconds`."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         found = look()

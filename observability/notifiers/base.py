@@ -1,7 +1,7 @@
-"""What a notifier is: it words a message for one vendor and says what the vendor's answer means.
+"""Defines the interface of notifiers. A notifier builds a message for one vendor and interprets its response.
 
-A notifier is pure at both ends. It never sends, loops, sleeps, logs or touches the database:
-`alerts.delivery` does that once for all of them, with `notifiers.http`.
+It never sends, loops, sleeps, logs or reads the database: `alerts.delivery` does that for all notifiers, with
+`notifiers.http`.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from core.outcomes import RetryLater as RetryLater
 
 
 class Kind(StrEnum):
-    """Why somebody is told something."""
+    """What a message is about."""
 
     TRIGGER = "trigger"
     ACKNOWLEDGE = "acknowledge"
     RESOLVE = "resolve"
-    UNCONFIRMED = "unconfirmed"  # Alertmanager reports its end, and Prometheus cannot be asked
+    UNCONFIRMED = "unconfirmed"  # Alertmanager reports its end, and Prometheus does not answer
     DIGEST = "digest"  # many alerts in one message
 
 
 @dataclass(frozen=True, slots=True)
 class AlertFacts:
-    """One alert as plain data. Every string may be hostile: labels come from whoever can reach Prometheus."""
+    """One alert as plain data. No string can be trusted: labels come from any target of Prometheus."""
 
     alertname: str
     severity: str  # critical | error | warning | info
@@ -49,20 +49,20 @@ class AlertFacts:
     runbook_url: str
     console_url: str  # the alert in Amani's admin
     acknowledged_by: str = ""
-    severity_is_unknown: bool = False  # labels["severity"] says what no table knows; `severity` stands in
+    severity_is_unknown: bool = False  # labels["severity"] has an unknown value; `severity` replaces it
     is_test: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What is to be said on one channel: one alert, or several for a digest."""
+    """One message to one channel: about one alert, or about several for a digest."""
 
     kind: Kind
     alerts: tuple[AlertFacts, ...]
     environment: str
     resolved_before_notified: bool = False  # it fired and was resolved before a notification was sent
-    more: int = 0  # alerts of the same storm that this message does not name
-    console_url: str = ""  # for a digest: its alerts' list in Amani's admin
+    more: int = 0  # for a digest: how many alerts it does not name
+    console_url: str = ""  # for a digest: the list of alerts in Amani's admin
 
     @property
     def alert(self) -> AlertFacts:
@@ -72,7 +72,10 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Rejected(outcomes.Rejected):
-    """The vendor will never take this message. `flags_channel`: nor another, until the channel is mended."""
+    """The vendor will never accept this message.
+
+    `flags_channel`: it will accept no other message either, until an operator corrects the channel.
+    """
 
     flags_channel: bool
 
@@ -82,7 +85,7 @@ Outcome = Delivered | RetryLater | Rejected
 
 @dataclass(frozen=True, slots=True)
 class OutgoingRequest:
-    """One POST of JSON. Its parts stay out of the repr: they are where vendors want their secrets."""
+    """One POST of JSON. Its fields are not in the repr, because they contain the vendor's secrets."""
 
     url: str = field(repr=False)
     json: dict[str, Any] = field(repr=False)
@@ -91,7 +94,7 @@ class OutgoingRequest:
 
 @dataclass(frozen=True, slots=True)
 class VendorResponse:
-    """What came back. `body` is the beginning of the answer only (see `http.BODY_LIMIT_BYTES`)."""
+    """The response of a vendor. `body` is only its beginning (see `http.BODY_LIMIT_BYTES`)."""
 
     status: int
     body: str
@@ -100,50 +103,50 @@ class VendorResponse:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """At most one message every `interval` seconds on average, `burst` of them at once. 0 s: no limit."""
+    """At most one message every `interval` seconds on average, `burst` of them together. 0 s: no limit."""
 
     interval: float = 0.0
     burst: int = 1
 
 
 class Notifier(ABC):
-    """One vendor. Subclasses read their address and key from Django's settings when called, not at import."""
+    """One vendor. Subclasses read address and key from Django's settings when called, not at import."""
 
     name: ClassVar[str]  # in settings, metrics and rows: "slack"
     label: ClassVar[str]  # in the admin: "Slack"
     handles: ClassVar[frozenset[Kind]]
     variables: ClassVar[tuple[str, ...]]  # the settings that switch it on: ("SLACK_WEBHOOK_URL",)
     address_variable: ClassVar[str]  # the setting with the address that it posts to
-    # It has a state for each dedup_key, so there is nothing to resolve there if nothing was triggered.
+    # Whether it has an incident for each dedup_key. Then a resolve is sent only after a trigger.
     keeps_incidents: ClassVar[bool] = False
 
     def is_configured(self) -> bool:
-        """Return whether there is an address and a key to send with."""
+        """Whether the address and the key to send with are set."""
         return all(getattr(settings, name) for name in self.variables)
 
     @abstractmethod
     def request_for(self, message: Message) -> OutgoingRequest:
-        """The request that says `message`, within every limit of the vendor, whatever the alerts contain."""
+        """Returns the request for `message`. It is within the vendor's limits for any alert."""
 
     @abstractmethod
     def meaning_of(self, response: VendorResponse) -> Outcome:
-        """What the vendor's answer says about the message and the channel."""
+        """Returns what the vendor's response means for the message and the channel."""
 
     @abstractmethod
     def secrets(self) -> tuple[str, ...]:
-        """Return what must never be stored, logged or sent elsewhere. The scrubber knows it by sight."""
+        """Returns the texts that must never be stored, logged or sent elsewhere; the scrubber hides them."""
 
     def pace(self) -> Pace:
-        """Return how fast the vendor takes messages of this channel."""
+        """Returns how fast the vendor accepts messages of this channel."""
         return Pace()
 
     def page(self) -> str:
-        """Return the address of the vendor's own page about this channel; empty if it is not known."""
+        """Returns the address of the vendor's own page about this channel; "" if it is not known."""
         return ""
 
     def digest_capacity(self, message: Message) -> int:
-        """How many of the digest's alerts, from the first on, it names when sent: at least 1 of any.
+        """Returns how many of the digest's alerts, from the first on, its message can name; at least 1.
 
-        `request_for` names all of them when it is given no more than these.
+        `request_for` names all alerts of a digest that has no more than these.
         """
         return min(1, len(message.alerts))

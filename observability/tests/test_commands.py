@@ -67,11 +67,11 @@ def test_test_alert_reports_to_programs_too(slack: Vendor, pagerduty: Vendor) ->
 def test_a_drill_without_alertmanager_says_so_to_programs(settings: Any) -> None:
     settings.ALERTMANAGER_URL = "http://127.0.0.1:9"
     out = StringIO()
-    with pytest.raises(CommandError, match="did not take the alert"):
+    with pytest.raises(CommandError, match="did not accept the alert"):
         call_command("fire_drill", "--json", stdout=out)
     told = json.loads(out.getvalue())
     assert (told["passed"], told["hops"]) == (False, [])
-    assert "http://127.0.0.1:9/api/v2/alerts did not take the alert" in told["problem"]
+    assert "http://127.0.0.1:9/api/v2/alerts did not accept the alert" in told["problem"]
 
 
 def test_a_drill_without_a_webhook_names_the_missing_hop(pagerduty: Vendor, settings: Any) -> None:
@@ -79,7 +79,7 @@ def test_a_drill_without_a_webhook_names_the_missing_hop(pagerduty: Vendor, sett
     drill = Drill(severity="info", timeout_seconds=0.3)
     with pytest.raises(DrillFailed, match="No sign of the webhook"):
         drill.run()
-    assert [hop.what for hop in drill.hops] == ["Alertmanager took the alert"]
+    assert [hop.what for hop in drill.hops] == ["Alertmanager accepted the alert"]
 
 
 def age_everything(days: int) -> None:

@@ -186,10 +186,10 @@ def test_the_fire_drill_reports_every_hop(
     assert drill.returncode == 0, drill.stdout + drill.stderr
     hops = [line.partition(" s  ")[2] for line in drill.stdout.splitlines()]
     number = installation.rows("SELECT id FROM observability_episode WHERE alertname = 'FireDrill'")[0][0]
-    assert hops[:2] == ["Alertmanager took the alert", f"Amani stored it as alert {number}"]
+    assert hops[:2] == ["Alertmanager accepted the alert", f"Amani stored it as alert {number}"]
     assert sorted(hops[2:4]) == ["pagerduty trigger: Delivered", "slack trigger: Delivered"]
     assert hops[4:6] == [
-        "Alertmanager took the resolve; it tells of it at the group's next group_interval",
+        "Alertmanager accepted the resolve; it sends it at the group's next group_interval",
         "Amani stored the resolve",
     ]
     assert sorted(hops[6:8]) == ["pagerduty resolve: Delivered", "slack resolve: Delivered"]
@@ -201,4 +201,4 @@ def test_the_fire_drill_reports_every_hop(
 def test_a_fire_drill_without_alertmanager_fails(installation: Installation) -> None:
     drill = run_command(installation, "fire_drill")
     assert drill.returncode == 1
-    assert f"Alertmanager at {NOBODY}/api/v2/alerts did not take the alert" in drill.stderr
+    assert f"Alertmanager at {NOBODY}/api/v2/alerts did not accept the alert" in drill.stderr

@@ -1,8 +1,8 @@
-"""POST /api/v1/alerts/webhook: where Alertmanager's alerts arrive.
+"""Receives Alertmanager's alerts: POST /api/v1/alerts/webhook.
 
-Answers, chosen for what Alertmanager does with them: 200 only after the commit; 503 for whatever may pass
-(it retries 5xx); 400 for what never will (kept as a failed receipt). Never 429 and never a redirect: both
-make it drop alerts.
+Each status is chosen for what Alertmanager does next: 200 only after the commit; 503 when a retry may succeed
+(it retries 5xx); 400 when it cannot (the body is kept as a failed receipt). Never 429 and never a redirect:
+Alertmanager drops alerts on both.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from observability.webhooks import not_stored
 log = structlog.get_logger(__name__)
 
 
-# The reasons of amani_alert_webhook_rejections_total, for what core/webhooks.py calls differently.
+# A code of core/webhooks.py -> the reason in amani_alert_webhook_rejections_total, where they differ.
 REASONS = {
     "method_not_allowed": "not_a_payload",
     "length_required": "not_a_payload",
@@ -41,12 +41,12 @@ REASONS = {
 
 @csrf_exempt
 def webhook(request: HttpRequest) -> HttpResponse:
-    """Stores the alerts in the body and answers; the worker tells people."""
+    """Stores the alerts in the body and answers. The worker sends the notifications."""
     try:
         require_post(request)
         check_token(request)
         envelope = Envelope(body_of(request), request.META.get("REMOTE_ADDR", ""), current_request_id())
-        return take_in(envelope)
+        return store_payload(envelope)
     except Refused as refusal:
         return refuse(refusal)
     except DatabaseError as problem:
@@ -54,12 +54,13 @@ def webhook(request: HttpRequest) -> HttpResponse:
         return refuse(not_stored(problem, webhook="alerts", message=message))
 
 
-def take_in(envelope: Envelope) -> JsonResponse:
+def store_payload(envelope: Envelope) -> JsonResponse:
+    """Stores the body and wakes the worker. Raises Refused (400) for one that is not a payload."""
     try:
         payload = read_payload(envelope.body)
     except NotAPayload as problem:
         receipt = ingest.store_failed(problem, envelope)
-        log.warning("webhook_not_understood", receipt=receipt.pk, reason=problem.reason)
+        log.warning("webhook_parse_failed", receipt=receipt.pk, reason=problem.reason)
         raise Refused(HTTPStatus.BAD_REQUEST, problem.reason, str(problem)) from problem
     stored = ingest.store(payload, envelope)
     if payload.watchdog_ended and not payload.watchdog_fires:
@@ -72,6 +73,7 @@ def take_in(envelope: Envelope) -> JsonResponse:
 
 
 def count(payload: Payload) -> None:
+    """Counts the request and its alerts in the metrics."""
     firing = sum(alert["status"] == "firing" for alert in payload.alerts)
     metrics.record_alerts_received(firing=firing, resolved=len(payload.alerts) - firing)
     unknown = sum(alert["severity_is_unknown"] for alert in payload.alerts)
@@ -83,7 +85,7 @@ def count(payload: Payload) -> None:
 
 
 def check_token(request: HttpRequest) -> None:
-    """Bearer token, compared in constant time with both live tokens."""
+    """Compares the bearer token with both valid tokens in constant time. Raises Refused (401)."""
     scheme, _, given = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
     tokens = [settings.ALERT_WEBHOOK_TOKEN, settings.ALERT_WEBHOOK_TOKEN_PREVIOUS]
     matches = [hmac.compare_digest(given.strip().encode(), token.encode()) for token in tokens if token]
@@ -104,6 +106,7 @@ def body_of(request: HttpRequest) -> bytes:
 
 
 def too_large(problem: bodies.BodyTooLong) -> str:
+    """Returns the message for a body that is too large."""
     size = f"more than {problem.limit:,}" if problem.length is None else f"{problem.length:,}"
     return (
         f"The body has {size} bytes, the limit is {problem.limit:,}. "
@@ -112,7 +115,7 @@ def too_large(problem: bodies.BodyTooLong) -> str:
 
 
 def refuse(refusal: Refused) -> JsonResponse:
-    """Counts the refusal and returns its answer."""
+    """Counts the refusal and returns its response."""
     reason = REASONS.get(refusal.code, refusal.code)
     metrics.record_webhook("failed" if refusal.status >= HTTPStatus.INTERNAL_SERVER_ERROR else "rejected")
     metrics.record_webhook_rejection(reason)
