@@ -1,4 +1,4 @@
-"""Fixtures of tests in a browser, and of Amani as real processes: one installation, mended for each."""
+"""Fixtures of tests in a browser, and of Amani as real processes: one installation, reset for each test."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""An operator on call, in a real browser: signs in, sees what fires, takes it, reads that in the timeline."""
+"""An operator in a real browser: signs in, acknowledges a firing alert, reads that in the timeline."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ def test_every_alert_says_how_bad_it_is_what_it_means_and_where_to_read_on(alert
     assert (RUNBOOKS / f"{name}.md").is_file()
 
 
-def test_only_the_watchdog_concerns_nobody() -> None:
+def test_only_the_watchdog_has_no_severity_that_notifies() -> None:
     assert [alert["alert"] for alert in alerts() if alert["labels"]["severity"] == "none"] == ["Watchdog"]
 
 

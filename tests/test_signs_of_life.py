@@ -36,8 +36,8 @@ TESTS = {
         "test_silence_is_bad_and_says_how_long",
     ),
     "Watchdog": (
-        "test_watchdog_that_was_never_heard_is_reported_after_the_first_timeout",
-        "test_start_after_an_hours_pause_pages_nobody_while_the_watchdog_may_still_come",
+        "test_watchdog_that_never_arrived_is_reported_after_the_first_timeout",
+        "test_start_after_an_hours_pause_causes_no_page_while_the_watchdog_may_still_arrive",
     ),
     "alerts counted": (INSTALLED, PAUSED),
     "KYC queue counted": (INSTALLED, PAUSED),

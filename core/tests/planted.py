@@ -1,4 +1,4 @@
-"""Secrets that tests plant: each with the words that an application would put around it.
+"""Secrets that tests plant, each with the text that an application would put around it.
 
 `text` begins with a mark, which is no secret: where the mark is found and the value isn't, somebody looked
 and hid it, and where neither is found, nobody has shown anything.

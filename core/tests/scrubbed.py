@@ -1,4 +1,4 @@
-"""What the scrubber is held to, as tables: texts and what becomes of them, names, texts that stay."""
+"""Tables for the tests of the scrubber: texts with their results, names, and texts that are not changed."""
 
 H = "[redacted]"
 

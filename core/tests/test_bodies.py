@@ -1,4 +1,4 @@
-"""Bodies as Django's handlers get them: whole, within their limit, or refused."""
+"""Bodies as Django's handlers get them: complete and within their limit, or refused."""
 
 from __future__ import annotations
 

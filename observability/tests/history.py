@@ -31,13 +31,13 @@ def episode(number: int = 1, **changes: Any) -> Episode:
     return Episode.objects.create(**values | changes)
 
 
-def delivery(told: Episode, channel: str = "slack", state: str = "delivered", **changes: Any) -> Delivery:
+def delivery(about: Episode, channel: str = "slack", state: str = "delivered", **changes: Any) -> Delivery:
     finished = None if state in Delivery.UNFINISHED else timezone.now()
     values: dict[str, Any] = {
-        "episode": told,
+        "episode": about,
         "channel": channel,
         "kind": "trigger",
-        "severity": told.severity,
+        "severity": about.severity,
         "priority": 1,
         "state": state,
         "finished_at": finished,
@@ -62,13 +62,13 @@ def whole_history(length: int, user: Any) -> None:
     Heartbeat.beat(Heartbeat.WORKER)
     for number in range(1, length + 1):
         status = "firing" if number % 2 else "resolved"
-        told = episode(number, status=status, acknowledged_by=user, acknowledged_at=timezone.now())
-        delivery(told, "slack")
-        delivery(told, "pagerduty", "failed", reason="Invalid routing key")
-        EpisodeEvent.objects.create(episode=told, kind="fired", receipt_id=receipt().pk)
+        about = episode(number, status=status, acknowledged_by=user, acknowledged_at=timezone.now())
+        delivery(about, "slack")
+        delivery(about, "pagerduty", "failed", reason="Invalid routing key")
+        EpisodeEvent.objects.create(episode=about, kind="fired", receipt_id=receipt().pk)
         digest = Delivery.objects.create(
             channel="slack", kind="digest", digest_of="trigger", severity="critical", priority=1
         )
         for _ in range(length):
-            EpisodeEvent.objects.create(episode=told, kind="note", actor=user, text="looked")
-        delivery(told, "slack", "digested", kind="acknowledge", digest=digest)
+            EpisodeEvent.objects.create(episode=about, kind="note", actor=user, text="looked")
+        delivery(about, "slack", "digested", kind="acknowledge", digest=digest)

@@ -1,4 +1,4 @@
-"""An OTLP trace receiver over HTTP and over gRPC: keeps what it receives and answers as it is told.
+"""An OTLP trace receiver over HTTP and over gRPC: keeps what it receives, and answers as the test sets it.
 
 with OtlpReceiver() as receiver:
     ...  # export to receiver.http_url or receiver.grpc_url
@@ -210,7 +210,7 @@ def grpc_server(receiver: OtlpReceiver) -> tuple[grpc.Server, int]:
         except DecodeError as error:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         if not accepted:
-            context.abort(grpc.StatusCode.UNAVAILABLE, "The test told the receiver to refuse.")
+            context.abort(grpc.StatusCode.UNAVAILABLE, "The test set the receiver to refuse.")
         return ANSWER
 
     service, method = METHOD.strip("/").split("/")

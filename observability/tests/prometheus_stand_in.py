@@ -1,4 +1,4 @@
-"""Prometheus's API over real HTTP, answering what a test tells it to."""
+"""A stand-in for Prometheus's API over real HTTP, with the answers that a test sets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A stand-in for somebody else's server: real HTTP on a free port of 127.0.0.1."""
+"""A stand-in for another server: real HTTP on a free port of 127.0.0.1."""
 
 from __future__ import annotations
 

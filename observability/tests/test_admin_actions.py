@@ -1,4 +1,4 @@
-"""What operators do: audited, with a reason, and only by those who may."""
+"""Actions of operators: audited, with a reason, and only with the permission."""
 
 from collections.abc import Callable
 from typing import Any
@@ -149,7 +149,9 @@ def test_action_on_an_unknown_row_is_not_found(responder: Client) -> None:
 
 
 @pytest.mark.parametrize("role", ["viewer", "staff"])
-def test_whoever_may_not_act_is_refused_and_nothing_moves(role: str, sign_in: Callable[..., Client]) -> None:
+def test_role_without_the_permission_is_refused_and_nothing_changes(
+    role: str, sign_in: Callable[..., Client]
+) -> None:
     client = sign_in(role)
     episode = history.episode()
     old = history.delivery(episode, state="failed")

@@ -1,4 +1,4 @@
-"""Nobody edits history, not even a superuser; looking at it changes nothing."""
+"""The history cannot be edited, not even by a superuser; viewing it changes nothing."""
 
 from collections.abc import Callable
 from typing import Any

@@ -83,19 +83,19 @@ def test_row_says_when_the_next_attempt_is(viewer: Client) -> None:
     assert re.search(r"Slack waiting attempt 2 in ([1-4][0-9]|50) s: 503 from Slack", text_of(viewer))
 
 
-def test_resend_replaces_the_word_of_the_first_try(viewer: Client) -> None:
-    told = history.episode()
-    failed = history.delivery(told, state="failed", reason="no_service")
-    history.delivery(told, resend_of=failed)
+def test_resend_replaces_the_first_delivery_in_the_list(viewer: Client) -> None:
+    shown = history.episode()
+    failed = history.delivery(shown, state="failed", reason="no_service")
+    history.delivery(shown, resend_of=failed)
     text = text_of(viewer)
     assert "no_service" not in text
     assert "Slack delivered" in text
 
 
-def test_undelivered_resolve_is_told_as_well(viewer: Client) -> None:
-    told = history.episode(status="resolved")
-    history.delivery(told)
-    history.delivery(told, state="dead", kind="resolve", reason="Given up: 503")
+def test_undelivered_resolve_is_listed_as_well(viewer: Client) -> None:
+    shown = history.episode(status="resolved")
+    history.delivery(shown)
+    history.delivery(shown, state="dead", kind="resolve", reason="Given up: 503")
     assert "Slack (resolved) given up Given up: 503" in text_of(viewer)
 
 
@@ -110,23 +110,23 @@ def test_hostile_labels_are_text(viewer: Client) -> None:
 
 
 def test_address_that_is_no_web_address_becomes_no_link(viewer: Client) -> None:
-    told = history.episode(
+    shown = history.episode(
         generator_url="javascript:alert(1)",
         annotations={"runbook_url": "javascript:alert(2)", "dashboard": "https://grafana.example/d/1"},
     )
-    html = viewer.get(f"{ALERTS}{told.pk}/change/").content.decode()
+    html = viewer.get(f"{ALERTS}{shown.pk}/change/").content.decode()
     assert 'href="javascript' not in html
     assert 'href="https://grafana.example/d/1"' in html
 
 
 def test_alert_links_to_where_to_look_next(viewer: Client, settings: Any) -> None:
     settings.PAGERDUTY_API_KEY, settings.PAGERDUTY_SERVICE_ID = "R" * 32, "PABC123"
-    told = history.episode(
+    shown = history.episode(
         generator_url="https://prometheus.example/graph?g0.expr=up",
         annotations={"runbook_url": "https://amani.example/runbooks/HighErrorRate/"},
         labels={"alertname": "HighErrorRate", "path": 'C:\\"x"'},
     )
-    links = viewer.get(f"{ALERTS}{told.pk}/change/").context["links"]
+    links = viewer.get(f"{ALERTS}{shown.pk}/change/").context["links"]
     silence = "%7Balertname%3D%22HighErrorRate%22%2Cpath%3D%22C%3A%5C%5C%5C%22x%5C%22%22%7D"
     assert [(words, url) for _icon, words, url in links] == [
         ("Runbook", "https://amani.example/runbooks/HighErrorRate/"),
@@ -166,8 +166,8 @@ def test_alert_with_classic_names_needs_no_command_to_be_silenced(viewer: Client
 
 def test_alert_without_a_name_leads_to_alertmanager_by_all_its_labels(viewer: Client) -> None:
     labels = {"job": "amani", "instance": "a"}
-    told = history.episode(labels=labels, alertname="(no alertname)")
-    links = {words: url for _icon, words, url in viewer.get(f"{ALERTS}{told.pk}/change/").context["links"]}
+    shown = history.episode(labels=labels, alertname="(no alertname)")
+    links = {words: url for _icon, words, url in viewer.get(f"{ALERTS}{shown.pk}/change/").context["links"]}
     assert unquote(links["Alertmanager"]).endswith('filter={instance="a",job="amani"}')
 
 
@@ -209,17 +209,17 @@ def test_list_start_page_and_page_say_why_no_notification_was_sent(
 
 
 def test_page_says_when_every_channel_was_off_and_nothing_when_one_was_not(viewer: Client) -> None:
-    off, told = history.episode(1), history.episode(2)
-    for episode in (off, told):
+    off, shown = history.episode(1), history.episode(2)
+    for episode in (off, shown):
         history.delivery(episode, "pagerduty", "off", reason="PagerDuty is off.")
     history.delivery(off, "slack", "off", reason="Slack is off.")
-    history.delivery(told, "slack")
+    history.delivery(shown, "slack")
     sentence = "No notification was sent: every channel of its severity was off."
     assert sentence in viewer.get(f"{ALERTS}{off.pk}/change/").content.decode()
-    assert "No notification was sent" not in viewer.get(f"{ALERTS}{told.pk}/change/").content.decode()
+    assert "No notification was sent" not in viewer.get(f"{ALERTS}{shown.pk}/change/").content.decode()
 
 
-def test_firing_alerts_that_amani_notified_nobody_about_can_be_filtered(viewer: Client) -> None:
+def test_firing_alerts_without_a_notification_can_be_filtered(viewer: Client) -> None:
     silent = history.episode(1, **NOT_ROUTED)
     history.episode(2, status="resolved", **NOT_ROUTED)
     history.episode(3)
@@ -247,8 +247,8 @@ def test_page_shows_text_and_runbook_of_whichever_annotations_have_them(viewer: 
         "runbook": "https://wiki.example/slow",
         "owner": "payments",
     }
-    told = history.episode(annotations=annotations, summary="Too slow")
-    context = viewer.get(f"{ALERTS}{told.pk}/change/").context
+    shown = history.episode(annotations=annotations, summary="Too slow")
+    context = viewer.get(f"{ALERTS}{shown.pk}/change/").context
     assert context["description"] == "p95 is 3 s"
     assert ("Runbook", "https://wiki.example/slow") in [
         (words, url) for _icon, words, url in context["links"]
@@ -305,7 +305,7 @@ def test_label_search_stops_at_the_newest_alerts_unless_a_period_is_chosen(
     assert rows(viewer, f"q=instance=web-3&starts_at__year={old.starts_at.year}") == [old]
 
 
-def test_filters_find_what_nobody_has_and_what_did_not_arrive(viewer: Client) -> None:
+def test_filters_find_alerts_that_are_not_acknowledged_and_not_delivered(viewer: Client) -> None:
     ada = viewer.get(ALERTS).wsgi_request.user
     mine = history.episode(1, acknowledged_by=ada, acknowledged_at=timezone.now())
     orphan = history.episode(2)
@@ -324,9 +324,9 @@ def test_filters_find_what_nobody_has_and_what_did_not_arrive(viewer: Client) ->
 
 
 def test_deliveries_are_found_by_what_needs_attention(viewer: Client) -> None:
-    told = history.episode()
-    failed = history.delivery(told, "pagerduty", "failed")
-    waiting = history.delivery(told, state="pending")
+    shown = history.episode()
+    failed = history.delivery(shown, "pagerduty", "failed")
+    waiting = history.delivery(shown, state="pending")
     url = reverse("admin:observability_delivery_changelist")
     assert rows(viewer, "attention=failed", url) == [failed]
     assert rows(viewer, "attention=waiting", url) == [waiting]

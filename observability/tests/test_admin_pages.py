@@ -99,7 +99,7 @@ def test_home_leads_to_the_admin(client: Client) -> None:
 
 
 def test_delivery_in_a_digest_shows_the_attempts_of_the_digest(sign_in: Callable[..., Client]) -> None:
-    told = history.episode()
+    shown = history.episode()
     digest = Delivery.objects.create(
         channel="slack",
         kind="digest",
@@ -110,10 +110,10 @@ def test_delivery_in_a_digest_shows_the_attempts_of_the_digest(sign_in: Callable
     )
     digest.attempts.create(number=1, outcome="delivered", http_status=200, response="ok, all of them")
     member = Delivery.objects.create(
-        episode=told, channel="slack", kind="trigger", severity="critical", priority=1, digest=digest
+        episode=shown, channel="slack", kind="trigger", severity="critical", priority=1, digest=digest
     )
     client = sign_in("viewer")
-    for model, pk in (("delivery", member.pk), ("episode", told.pk)):
+    for model, pk in (("delivery", member.pk), ("episode", shown.pk)):
         page = client.get(reverse(f"admin:observability_{model}_change", args=[pk]))
         assert "ok, all of them" in page.content.decode()
     page = client.get(reverse("admin:observability_delivery_change", args=[digest.pk]))

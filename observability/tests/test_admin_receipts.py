@@ -1,4 +1,4 @@
-"""A receipt's page: the body as it arrived, harmless to look at."""
+"""The page of a receipt shows the body as it arrived, without executing anything in it."""
 
 import json
 from collections.abc import Callable
@@ -61,27 +61,27 @@ def test_page_names_the_odd_fields_of_alerts_that_are_stored(viewer: Client) -> 
 
 
 def test_page_links_an_alert_without_a_usable_start(viewer: Client) -> None:
-    told = history.episode()
+    shown = history.episode()
     receipt = history.receipt("stored", body(alert(1, startsAt="garbage")))
     response = viewer.get(f"/admin/observability/receipt/{receipt.pk}/change/")
-    assert response.context["alerts"] == [told]
+    assert response.context["alerts"] == [shown]
 
 
 def test_page_links_the_alerts_in_the_body(viewer: Client) -> None:
-    told = history.episode(fingerprint=f"{1:016x}", starts_at="2026-11-23T03:00:00.123456Z")
+    shown = history.episode(fingerprint=f"{1:016x}", starts_at="2026-11-23T03:00:00.123456Z")
     receipt = history.receipt("stored", body(alert(1), alert(2)))
     response = viewer.get(f"/admin/observability/receipt/{receipt.pk}/change/")
-    assert response.context["alerts"] == [told]
+    assert response.context["alerts"] == [shown]
 
 
 def test_page_links_the_episode_to_which_another_start_belongs(viewer: Client) -> None:
     same = {"fingerprint": f"{1:016x}", "status": "resolved"}
     history.episode(1, starts_at="2026-11-23T02:00:00Z", is_latest=False, **same)
-    told = history.episode(2, starts_at="2026-11-23T02:58:00Z", is_latest=False, **same)
+    shown = history.episode(2, starts_at="2026-11-23T02:58:00Z", is_latest=False, **same)
     history.episode(3, starts_at="2026-11-23T05:00:00Z", **same)
     receipt = history.receipt("stored", body(alert(1)))
     response = viewer.get(f"/admin/observability/receipt/{receipt.pk}/change/")
-    assert response.context["alerts"] == [told]
+    assert response.context["alerts"] == [shown]
 
 
 def test_json_is_indented_and_long_bodies_are_cut() -> None:

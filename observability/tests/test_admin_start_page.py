@@ -205,15 +205,15 @@ def test_alerts_that_alertmanager_left_out_are_said_for_a_day(sign_in: Callable[
 
 
 def test_channels_say_what_waits_and_what_went_wrong_lately() -> None:
-    told = history.episode()
+    shown = history.episode()
     planned = timezone.now() - timedelta(minutes=3)
-    history.delivery(told, "slack", "pending", created_at=planned)
-    failed = history.delivery(told, "pagerduty", "failed")
+    history.delivery(shown, "slack", "pending", created_at=planned)
+    failed = history.delivery(shown, "pagerduty", "failed")
     history.delivery(history.episode(2), "pagerduty", "dead", created_at=timezone.now() - timedelta(hours=25))
     pagerduty, slack = overview.channel_states(timezone.now())
     assert (slack.waiting, slack.oldest, slack.failed) == (1, planned, 0)
     assert (pagerduty.waiting, pagerduty.oldest, pagerduty.failed) == (0, None, 1)
-    history.delivery(told, "pagerduty", resend_of=failed)
+    history.delivery(shown, "pagerduty", resend_of=failed)
     assert overview.channel_states(timezone.now())[0].failed == 0
 
 

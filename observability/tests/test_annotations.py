@@ -1,4 +1,4 @@
-"""Summary, description, runbook and dashboard are found whatever an alert's annotations are called."""
+"""Summary, description, runbook and dashboard are found under any usual name of an annotation."""
 
 from typing import Any
 

@@ -45,7 +45,7 @@ def test_clock_says_the_day_only_when_it_is_another(monkeypatch: pytest.MonkeyPa
     assert display.clock(datetime(2025, 1, 2, 3, 4, tzinfo=UTC)) == "2025-01-02 03:04"
 
 
-def test_every_state_has_a_word_a_symbol_and_a_colour() -> None:
+def test_every_state_has_a_text_a_symbol_and_a_colour() -> None:
     assert set(badges.STATUS_BADGES) == set(Episode.Status)
     assert set(badges.STATE_BADGES) == set(Delivery.State)
     assert set(badges.OUTCOME_BADGES) == set(Receipt.Outcome)

@@ -150,7 +150,7 @@ def test_hostile_labels_reach_neither_html_nor_addresses(
     assert [address for address in addresses if set(address) & set('<>" {}')] == []
 
 
-def test_request_of_the_timeline_tells_how_to_find_its_log_lines(
+def test_request_of_the_timeline_has_a_way_to_find_its_log_lines(
     sign_in: Callable[..., Client], settings: Settings
 ) -> None:
     settings.DEBUG, settings.LOGS_URL = True, ""
@@ -240,7 +240,7 @@ def test_prometheus_that_is_down_is_one_line_on_the_page(
     assert "Prometheus cannot be reached." in answer.content.decode()
 
 
-def test_with_tracing_off_nobody_is_asked(
+def test_with_tracing_off_prometheus_is_not_asked(
     prometheus: PrometheusStandIn, sign_in: Callable[..., Client], settings: Settings
 ) -> None:
     settings.TRACING_ENABLED = False

@@ -69,9 +69,9 @@ def test_a_drill_without_alertmanager_says_so_to_programs(settings: Any) -> None
     out = StringIO()
     with pytest.raises(CommandError, match="did not accept the alert"):
         call_command("fire_drill", "--json", stdout=out)
-    told = json.loads(out.getvalue())
-    assert (told["passed"], told["hops"]) == (False, [])
-    assert "http://127.0.0.1:9/api/v2/alerts did not accept the alert" in told["problem"]
+    output = json.loads(out.getvalue())
+    assert (output["passed"], output["hops"]) == (False, [])
+    assert "http://127.0.0.1:9/api/v2/alerts did not accept the alert" in output["problem"]
 
 
 def test_a_drill_without_a_webhook_names_the_missing_hop(pagerduty: Vendor, settings: Any) -> None:
@@ -83,7 +83,7 @@ def test_a_drill_without_a_webhook_names_the_missing_hop(pagerduty: Vendor, sett
 
 
 def age_everything(days: int) -> None:
-    """As if all rows were older; identity columns are fixed, so the trigger is told to look away."""
+    """As if all rows were older; identity columns are fixed, so the trigger is disabled."""
     import pgtrigger
 
     past = timezone.now() - timedelta(days=days)
@@ -113,8 +113,8 @@ def test_prune_keeps_what_fires_what_waits_and_what_is_young(post_alerts: Post) 
     post_alerts(alert(2, status="resolved"))  # its deliveries still wait
     age_everything(181)
     post_alerts(alert(3, status="resolved", severity="info"))
-    told = json.loads(run("prune_alert_history", "--older-than", "180d", "--json"))
-    assert (told["episodes"], told["digests"], told["receipts"]) == (0, 0, 2)
+    output = json.loads(run("prune_alert_history", "--older-than", "180d", "--json"))
+    assert (output["episodes"], output["digests"], output["receipts"]) == (0, 0, 2)
     assert Episode.objects.count() == 3
     assert Receipt.objects.count() == 1
 

@@ -1,4 +1,4 @@
-"""An end that nothing confirms, and an alert that no sender mentions any more."""
+"""Unconfirmed ends, and alerts that no sender mentions any more."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -142,7 +142,7 @@ def test_unconfirmed_resolve_that_is_repeated_changes_nothing(fired: Episode, po
     assert (Episode.objects.values().get(), Delivery.objects.count(), fired.events.count()) == before
 
 
-def test_end_is_told_when_prometheus_confirms_it(
+def test_end_is_notified_when_prometheus_confirms_it(
     silent_prometheus: MonitoringStandIn,
     fired: Episode,
     post_alerts: Post,
@@ -165,7 +165,7 @@ def test_end_is_told_when_prometheus_confirms_it(
 
 
 @pytest.mark.parametrize("labels", [LABELS, {"alertname": "HighErrorRate", "instance": "web-1"}])
-def test_alert_that_fires_on_in_prometheus_stays_firing_and_nobody_is_paged_again(
+def test_alert_that_fires_in_prometheus_stays_firing_without_another_page(
     silent_prometheus: MonitoringStandIn,
     fired: Episode,
     post_alerts: Post,

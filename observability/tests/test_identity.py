@@ -1,4 +1,4 @@
-"""An alert is known by its fingerprint: what each order of starts and resolves comes to."""
+"""An alert is identified by its fingerprint: the result of each order of starts and resolves."""
 
 from collections.abc import Callable
 from typing import Any
@@ -62,7 +62,7 @@ def test_resolve_with_a_later_start_ends_the_episode_and_its_incident(
     assert pages(pagerduty) == [("trigger", key), ("resolve", key)]
 
 
-def test_later_start_continues_the_episode_is_in_the_timeline_and_notifies_nobody(
+def test_later_start_continues_the_episode_is_in_the_timeline_and_sends_no_notification(
     fires: Any, pagerduty: Vendor
 ) -> None:
     fires(T1)

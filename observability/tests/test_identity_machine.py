@@ -1,4 +1,4 @@
-"""Any order of what two Alertmanagers say, each with a Prometheus of its own, against a plain model."""
+"""Compares any order of payloads of two Alertmanagers, each with its own Prometheus, with a plain model."""
 
 from __future__ import annotations
 

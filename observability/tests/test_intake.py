@@ -73,7 +73,7 @@ def test_doorbell_rings_for_the_planned_channels_after_the_commit(
     assert rings == ["slack"]
 
 
-def test_alert_that_alertmanager_tells_by_itself_is_kept_and_not_told_again(post_alerts: Post) -> None:
+def test_alert_that_alertmanager_notifies_itself_is_stored_without_a_notification(post_alerts: Post) -> None:
     labels = {"alertname": "ApplicationDown", "severity": "critical", "notified_by": "alertmanager"}
     post_alerts(alert(labels=labels))
     assert Episode.objects.count() == 1

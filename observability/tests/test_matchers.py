@@ -1,4 +1,4 @@
-"""Label names and values become matchers that Alertmanager reads as they are meant."""
+"""Label names and values become matchers that Alertmanager parses to the same names and values."""
 
 import shlex
 import subprocess

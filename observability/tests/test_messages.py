@@ -53,7 +53,7 @@ def test_message_that_no_channel_takes_says_why(
     assert send_alert("Just so that it is known", severity=severity, channels=channels).not_notified == reason
 
 
-def test_alert_of_a_transaction_that_is_rolled_back_is_not_told(
+def test_alert_of_a_transaction_that_is_rolled_back_is_not_sent(
     rings: list[str], django_capture_on_commit_callbacks: Any
 ) -> None:
     with django_capture_on_commit_callbacks(execute=True), transaction.atomic():

@@ -179,7 +179,7 @@ def test_channel_is_flagged_when_it_refuses_or_costs_a_delivery(
 
 
 @pytest.mark.parametrize(("pagerduty_key", "reason"), [("", "no_channel"), ("R" * 32, "")])
-def test_alert_about_the_only_channel_says_that_nobody_was_notified(
+def test_alert_about_the_only_channel_says_that_no_notification_was_sent(
     settings: Any, pagerduty_key: str, reason: str
 ) -> None:
     settings.PAGERDUTY_API_KEY = pagerduty_key

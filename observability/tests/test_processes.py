@@ -114,7 +114,7 @@ def test_a_command_has_no_role_of_its_own_in_the_sum(tmp_path: Path, settings: A
     assert spent() == 0
 
 
-def test_a_command_that_nobody_catches_prints_its_traceback_without_secrets() -> None:
+def test_unhandled_exception_of_a_command_prints_its_traceback_without_secrets() -> None:
     script = (
         "import os; os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'amani.settings');"
         "from observability.telemetry import processes; processes.start('command');"

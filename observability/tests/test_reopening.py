@@ -43,7 +43,7 @@ def test_late_copy_is_forgotten_when_alertmanager_does_not_know_it(
     assert len(pagerduty.bodies()) == 2
 
 
-def test_alert_that_still_fires_is_opened_again_and_told_again(
+def test_alert_that_still_fires_is_reopened_and_notified_again(
     late_firing: Episode, alertmanager: list[str], pagerduty: Vendor, post_alerts: Post
 ) -> None:
     alertmanager.append(late_firing.fingerprint)

@@ -144,13 +144,13 @@ def test_an_unhandled_error_is_one_event_with_route_and_request_id(on: FakeSentr
     assert event["level"] == "error"
 
 
-def test_release_and_environment_are_told(on: FakeSentry, browser: Client, settings: Any) -> None:
+def test_event_has_release_and_environment(on: FakeSentry, browser: Client, settings: Any) -> None:
     browser.get("/broken/5")
     event = the_event(on)
     assert (event["release"], event["environment"]) == (settings.RELEASE, settings.ENVIRONMENT)
 
 
-def test_no_body_cookie_query_string_local_or_literal_is_told(on: FakeSentry, browser: Client) -> None:
+def test_event_has_no_body_cookie_query_string_local_or_literal(on: FakeSentry, browser: Client) -> None:
     browser.cookies["session"] = "planted-cookie"
     body = json.dumps({"password": "planted-body"})
     browser.post(
@@ -174,7 +174,7 @@ def test_no_body_cookie_query_string_local_or_literal_is_told(on: FakeSentry, br
     assert "planted" not in json.dumps(event)
 
 
-def test_what_led_to_it_is_told_in_order_and_no_more(on: FakeSentry, browser: Client) -> None:
+def test_event_has_what_led_to_it_in_order_and_no_more(on: FakeSentry, browser: Client) -> None:
     add_breadcrumb("of an earlier request")
     browser.get("/broken/5")
     crumbs = the_event(on)["breadcrumbs"]["values"]
@@ -251,7 +251,9 @@ def test_a_handled_error_has_context_and_user(on: FakeSentry, browser: Client) -
     assert event["exception"]["values"][0]["mechanism"] == {"type": "generic", "handled": True}
 
 
-def test_a_handled_errors_e_mail_is_told_if_allowed(on: FakeSentry, browser: Client, settings: Any) -> None:
+def test_event_of_a_handled_error_has_the_e_mail_if_allowed(
+    on: FakeSentry, browser: Client, settings: Any
+) -> None:
     settings.SENTRY_SEND_EMAIL = True
     browser.get("/handled")
     assert the_event(on)["user"] == {"id": 12, "email": "planted@example.com"}
@@ -292,7 +294,7 @@ def test_a_failed_task_names_itself_its_id_and_its_trace(on: FakeSentry) -> None
     assert event["contexts"]["trace"]["trace_id"] == trace_id
 
 
-def test_a_thread_that_dies_is_told(on: FakeSentry, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_thread_that_dies_is_reported(on: FakeSentry, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[Any] = []
     assert sentry.Running.hooks is not None
     monkeypatch.setattr(sentry.Running, "hooks", (sentry.Running.hooks[0], told.append))

@@ -1,4 +1,4 @@
-"""What goes wrong while an error is told: hostile errors, a filter that fails, a Sentry that is not there."""
+"""Failures while an error is reported: hostile errors, a filter that fails, a Sentry that is not there."""
 
 import logging
 import socket
@@ -49,7 +49,7 @@ def raised(error: BaseException) -> BaseException:
 # --- Hostile errors ---
 
 
-def test_an_error_that_cannot_be_printed_is_told(on: FakeSentry) -> None:
+def test_an_error_that_cannot_be_printed_is_reported(on: FakeSentry) -> None:
     class Mute(Exception):
         def __str__(self) -> str:
             raise ValueError("no")
@@ -62,7 +62,7 @@ def test_an_error_that_cannot_be_printed_is_told(on: FakeSentry) -> None:
     assert exception["value"] == "<broken repr>"
 
 
-def test_an_error_that_cannot_be_changed_is_told_once(on: FakeSentry) -> None:
+def test_an_error_that_cannot_be_changed_is_reported_once(on: FakeSentry) -> None:
     class Frozen(Exception):
         def __setattr__(self, name: str, value: object) -> None:
             raise AttributeError(name)
@@ -106,7 +106,7 @@ def test_a_long_chain_keeps_both_ends(on: FakeSentry) -> None:
     assert values == [str(number) for number in (*range(10), *range(490, 500))]
 
 
-def test_a_group_of_errors_is_told_with_its_members(on: FakeSentry) -> None:
+def test_a_group_of_errors_is_reported_with_its_members(on: FakeSentry) -> None:
     capture_exception(raised(ExceptionGroup("several", [ValueError("one"), KeyError("two")])))
     values = the_event(on)["exception"]["values"]
     assert {(one["type"], one["value"]) for one in values} == {
@@ -125,7 +125,7 @@ def test_an_event_too_large_to_be_scrubbed_keeps_what_it_is_and_where(on: FakeSe
     assert max(len(body) for body in on.bodies) < 1_000_000
 
 
-def test_context_that_is_no_json_is_told_by_its_representation(on: FakeSentry) -> None:
+def test_context_that_is_no_json_is_sent_as_its_representation(on: FakeSentry) -> None:
     class Mute:
         def __repr__(self) -> str:
             raise ValueError("no")
@@ -215,7 +215,7 @@ def silent() -> Iterator[int]:
 
 
 @pytest.mark.parametrize("unreachable", [refusing, silent])
-def test_an_unreachable_sentry_holds_nobody_up_and_every_loss_is_counted(
+def test_an_unreachable_sentry_delays_no_request_and_every_loss_is_counted(
     unreachable: Any, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nor the end: a connection that hangs would take ten minutes here."""
@@ -242,7 +242,7 @@ def test_a_refusal_is_counted(status: int, on: FakeSentry) -> None:
     assert (captured(), dropped()) == (1, 1)
 
 
-def test_after_a_429_no_event_is_made_for_nobody(on: FakeSentry, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_a_429_no_event_is_made(on: FakeSentry, monkeypatch: pytest.MonkeyPatch) -> None:
     captured, dropped = Change(EVENTS, outcome="captured"), Change(EVENTS, outcome="dropped")
     on.status = 429
     capture_exception(raised(ValueError()))

@@ -55,7 +55,7 @@ def main_event(sentry_server: FakeSentry, error: str) -> dict[str, Any]:
     return event
 
 
-def test_a_command_that_fails_is_told_without_its_arguments(sentry_server: FakeSentry) -> None:
+def test_a_command_that_fails_is_reported_without_its_arguments(sentry_server: FakeSentry) -> None:
     result = manage("shell", "-c", "raise ValueError('broken')  # planted", SENTRY_DSN=sentry_server.dsn)
     assert result.returncode == 1
     assert "ValueError: broken" in result.stderr
@@ -89,7 +89,7 @@ def test_a_worker_that_is_told_to_stop_sends_what_it_has(
     assert (event["transaction"], event["tags"]["amani.process"]) == ("/broken", "web")
 
 
-def test_a_body_that_breaks_off_is_told(
+def test_a_body_that_is_incomplete_is_reported(
     sentry_server: FakeSentry, scrape: Scrape, free_port: Callable[[], int]
 ) -> None:
     with gunicorn(scrape, free_port(), SENTRY_DSN=sentry_server.dsn, WEB_CONCURRENCY="1") as web:
@@ -99,7 +99,7 @@ def test_a_body_that_breaks_off_is_told(
     assert event["logger"] == "gunicorn.error"
 
 
-def test_a_failed_task_is_told_though_its_child_ends_with_it(
+def test_a_failed_task_is_reported_though_its_child_ends_with_it(
     sentry_server: FakeSentry, redis_url: str, scrape: Scrape
 ) -> None:
     options = ("--concurrency", "1", "--max-tasks-per-child", "1")
@@ -114,7 +114,7 @@ def test_a_failed_task_is_told_though_its_child_ends_with_it(
     assert event["tags"]["request_id"] == IDENTIFIER
 
 
-def test_a_child_that_is_killed_is_told_by_the_main_process(
+def test_a_child_that_is_killed_is_reported_by_the_main_process(
     sentry_server: FakeSentry, redis_url: str, scrape: Scrape
 ) -> None:
     with (

@@ -105,7 +105,7 @@ def test_an_odd_method_and_a_failure_have_plain_names(on: FakeSentry, browser: C
     assert [event["transaction"] for event in on.of("event")] == ["/broken"]
 
 
-def test_the_trace_is_opentelemetrys_and_the_rate_is_told(on: FakeSentry, browser: Client) -> None:
+def test_the_trace_is_opentelemetrys_and_the_rate_is_sent(on: FakeSentry, browser: Client) -> None:
     with tracer.start_as_current_span("by hand") as span:
         browser.get("/fine")
         here = span.get_span_context()

@@ -1,4 +1,4 @@
-"""Severities of other people's rules become one of the four, or are marked as unknown."""
+"""Severities of other rules become one of the four, or are stored as unknown."""
 
 import re
 from pathlib import Path

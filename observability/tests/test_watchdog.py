@@ -1,4 +1,4 @@
-"""The Watchdog stays away: who hears of it, when, and what it says. Also: when nobody may hear of it."""
+"""The Watchdog is missing: who is notified, when, and with which text; and when there must be no page."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -180,7 +180,7 @@ def test_prometheus_without_an_address_is_not_called_silent(settings: Any) -> No
     )
 
 
-def test_nobody_is_asked_again_while_the_alert_fires(
+def test_the_monitors_are_not_asked_again_while_the_alert_fires(
     monitors: tuple[Monitor, Monitor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     explained()
@@ -200,7 +200,7 @@ def test_the_alert_goes_out_through_amani_itself_on_every_channel() -> None:
 # --- Pauses of Amani ---
 
 
-def test_start_after_an_hours_pause_pages_nobody_while_the_watchdog_may_still_come() -> None:
+def test_start_after_an_hours_pause_causes_no_page_while_the_watchdog_may_still_arrive() -> None:
     hear(NOON)
     watch(NOON, 50)
     later = NOON + timedelta(hours=1)
@@ -218,7 +218,7 @@ def test_watchdog_that_does_not_come_after_a_pause_is_reported_all_the_same() ->
     assert firing() == [f"No Watchdog since 2026-11-26 12:00 UTC: {BOTH_ANSWER}"]
 
 
-def test_end_of_the_watchdog_reported_during_the_first_two_minutes_pages_nobody(post_alerts: Post) -> None:
+def test_end_of_the_watchdog_reported_in_the_first_two_minutes_causes_no_page(post_alerts: Post) -> None:
     """Alertmanager ran on while Prometheus and Amani were stopped: it reports an end that is old."""
     now = timezone.now()
     hear(now - timedelta(hours=1))
@@ -256,7 +256,7 @@ def test_a_pause_does_not_end_an_alert_that_fires() -> None:
 # --- Never heard ---
 
 
-def test_watchdog_that_was_never_heard_is_reported_after_the_first_timeout(pagerduty: Vendor) -> None:
+def test_watchdog_that_never_arrived_is_reported_after_the_first_timeout(pagerduty: Vendor) -> None:
     now = watch(NOON, 1800)
     assert firing() == []
     watch(now, 10)
@@ -265,7 +265,7 @@ def test_watchdog_that_was_never_heard_is_reported_after_the_first_timeout(pager
     assert actions(pagerduty) == ["trigger"]
 
 
-def test_watchdog_that_was_never_heard_is_left_alone_where_the_first_timeout_is_off(settings: Any) -> None:
+def test_watchdog_that_never_arrived_is_not_reported_where_the_first_timeout_is_off(settings: Any) -> None:
     settings.WATCHDOG_FIRST_TIMEOUT_SECONDS = 0
     watch(NOON, 3600, every=30)
     assert not Episode.objects.exists()

@@ -1,4 +1,4 @@
-"""A vendor over real HTTP: keeps what it receives and answers as it is told."""
+"""A fake vendor over real HTTP: keeps what it receives, and answers as the test sets it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Odd input over real HTTP: doubled, shuffled, partly bad, too much, from strangers."""
+"""Unusual input over real HTTP: repeated, shuffled, partly malformed, too large, without a token."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_what_postgresql_cannot_keep_is_left_out_of_an_alert_that_is_kept(
     assert lost(slack, triggers([1, 2])) == set()
 
 
-def test_four_hundred_alerts_in_one_payload_are_all_told(installation: Installation, slack: Vendor) -> None:
+def test_four_hundred_alerts_in_one_payload_are_all_sent(installation: Installation, slack: Vendor) -> None:
     numbers = range(1, 401)
     assert installation.post(firing(numbers, severity="warning")) == 200
     assert installation.count("episode") == 400

@@ -1,4 +1,4 @@
-"""Redis dies, loses everything, or hangs: it is only the doorbell, so nothing is lost."""
+"""Redis is killed, loses its data, or hangs: it only queues tasks, so no alert is lost."""
 
 from __future__ import annotations
 

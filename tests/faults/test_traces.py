@@ -1,4 +1,4 @@
-"""Web, worker and beat end in the middle of their work, and collector and Sentry stay away: what is lost.
+"""Web, worker and beat end during their work, and collector and Sentry do not answer: what is lost.
 
 Of alerts nothing. Of spans and errors nothing at SIGTERM; at kill -9 what waited for the next batch, which
 the metrics tell: they are in files that outlive a process.

@@ -1,4 +1,4 @@
-"""The worker, one of its children, or beat is killed while messages are on their way."""
+"""The worker, one of its children, or beat is killed while messages are being sent."""
 
 from __future__ import annotations
 

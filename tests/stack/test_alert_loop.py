@@ -1,4 +1,4 @@
-"""The whole loop on real programs: a rule fires, people are told once, it recovers, they are told once more.
+"""The whole loop on real programs: a rule fires and is notified once, it recovers and is notified once more.
 
 Only Slack and PagerDuty are stand-ins, and they speak real HTTP.
 """
@@ -127,7 +127,7 @@ def test_a_burst_of_errors_is_paged_once_and_its_end_once(
     }
 
 
-def test_the_death_of_the_application_is_told_by_alertmanager_itself(
+def test_alertmanager_itself_notifies_that_the_application_is_down(
     installation: Installation, monitoring: Monitoring, slack: Vendor, pagerduty: Vendor
 ) -> None:
     assert eventually(lambda: monitoring.value('up{job="amani"}') == 1), monitoring.log("prometheus")
@@ -153,7 +153,7 @@ def test_the_death_of_the_application_is_told_by_alertmanager_itself(
     assert about(slack, "ApplicationDown") == []
 
 
-def test_the_watchdog_keeps_arriving_and_pages_nobody(
+def test_the_watchdog_keeps_arriving_and_causes_no_page(
     installation: Installation, monitoring: Monitoring, slack: Vendor, pagerduty: Vendor
 ) -> None:
     def seen() -> list[tuple[Any, ...]]:

@@ -163,7 +163,7 @@ def test_query_publish_run_and_call_are_in_the_trace_of_the_request(journey: Jou
     assert run.resource["amani.process"] == "worker"
 
 
-def test_the_vendor_is_told_the_trace(journey: Journey) -> None:
+def test_the_vendor_gets_the_trace(journey: Journey) -> None:
     version, trace_id, span_id, flags = journey.call.headers["traceparent"].split("-")
     assert (version, trace_id, span_id) == ("00", journey.trace_id, journey.call_span.span_id)
     assert int(flags, 16) & 1  # sampled
@@ -197,7 +197,7 @@ def test_the_spans_of_request_publish_run_and_call_have_the_request_id(journey: 
     assert [span.attributes["amani.request_id"] for span in spans] == [REQUEST_ID] * 4
 
 
-def test_the_vendor_is_told_the_request_id(journey: Journey) -> None:
+def test_the_vendor_gets_the_request_id(journey: Journey) -> None:
     assert journey.call.headers["X-Request-ID"] == REQUEST_ID
 
 

@@ -1,4 +1,4 @@
-"""Each part of Amani is hung (SIGSTOP) or killed: a person hears by a way that does not use it, by its name.
+"""Each part of Amani is hung (SIGSTOP) or killed: operators are notified without it, with its name.
 
 Here only that they hear, and of what; that it takes less than 5 minutes with the shipped figures is
 tests/test_time_to_notify.py. All hangs come first, then all kills, so that the alert of a part has ended

@@ -47,7 +47,7 @@ def test_every_kind_that_is_handled_gives_a_request(notifier: Notifier) -> None:
 
 
 @every_notifier
-def test_alert_firing_and_resolved_can_be_told_by_every_notifier(notifier: Notifier) -> None:
+def test_every_notifier_handles_firing_and_resolved_alerts(notifier: Notifier) -> None:
     assert {Kind.TRIGGER, Kind.RESOLVE} <= notifier.handles
 
 

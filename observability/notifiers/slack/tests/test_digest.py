@@ -72,14 +72,14 @@ def test_alerts_are_grouped_by_name_and_lone_ones_say_where() -> None:
     assert sections_of(payload) == ["*Slow* (2) `job=api` by *instance*: `a, b`\n*DiskSpaceLow* `sda1`"]
 
 
-def test_several_labels_tell_alerts_apart_when_one_does_not() -> None:
+def test_several_labels_distinguish_alerts_when_one_does_not() -> None:
     pairs = [("a", "GET"), ("a", "POST"), ("b", "GET")]
     alerts = [alert(labels={"instance": instance, "method": method}) for instance, method in pairs]
 
     assert [group.items for group in grouped(alerts, lean=False)] == [("a GET", "a POST", "b GET")]
 
 
-def test_alerts_that_no_label_tells_apart_are_named_by_fingerprint() -> None:
+def test_alerts_that_no_label_distinguishes_are_named_by_fingerprint() -> None:
     alerts = [alert(fingerprint="aaaa000000000001"), alert(fingerprint="aaaa000000000002")]
 
     assert [group.items for group in grouped(alerts, lean=False)] == [
@@ -145,7 +145,7 @@ def test_digest_says_how_many_it_does_not_name_and_links_to_all() -> None:
     assert sections_of(payload)[-1] == "<https://amani.example/admin/alerts/|All of them in Amani>"
 
 
-def test_digest_tells_since_when_the_oldest_fires() -> None:
+def test_digest_says_since_when_the_oldest_fires() -> None:
     older = alert(starts_at=START - timedelta(hours=1))
 
     assert "11:00:00 UTC" in context_of(payload_for(message(Kind.DIGEST, alert(), older)))[1]
@@ -198,7 +198,7 @@ def test_alert_of_huge_labels_fits_alone() -> None:
     check(payload_for(message(Kind.DIGEST, huge)))
 
 
-def test_alerts_whose_difference_is_cut_off_are_still_told_apart() -> None:
+def test_alerts_whose_difference_is_cut_off_are_still_distinguished() -> None:
     alerts = [
         alert(labels={"instance": "same" * 100 + end}, fingerprint=f"f{end}")
         for end in ("a" * 300, "b" * 300)
