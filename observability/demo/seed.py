@@ -16,7 +16,7 @@ from uuid import uuid4
 
 import pgtrigger
 from django.conf import settings
-from django.db import models, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from observability.alerts import episodes, send_alert
@@ -198,12 +198,9 @@ def settle(alerts: list[Episode], outcomes: dict[str, State], since: datetime, a
     with pgtrigger.ignore(*EVIDENCE):
         for episode in alerts:
             episode.events.filter(at__gte=since).update(at=at)
+        rows = Episode.objects.filter(pk__in=[episode.pk for episode in alerts])
         for name in ("first_seen_at", "resolved_at", "acknowledged_at"):
-            move(Episode.objects.filter(pk__in=[episode.pk for episode in alerts]), name, since, at)
-
-
-def move(rows: models.QuerySet[Episode], name: str, since: datetime, at: datetime) -> None:
-    rows.filter(**{f"{name}__gte": since}).update(**{name: at})
+            rows.filter(**{f"{name}__gte": since}).update(**{name: at})
 
 
 def state_of(delivery: Delivery, outcomes: dict[str, State]) -> State:
