@@ -243,7 +243,7 @@ def test_a_webhook_that_fails_by_our_fault_is_sent_again_and_reported(
     surfaces: Surfaces, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     reported: list[BaseException] = []
-    monkeypatch.setattr("observability.alerts.intake.webhook.capture_exception", reported.append)
+    monkeypatch.setattr("observability.webhooks.capture_exception", reported.append)
     with refusing("observability_receipt", "42P01"):
         assert_is_outage("webhook", surfaces.webhook())
     assert [type(problem).__name__ for problem in reported] == ["ProgrammingError"]
