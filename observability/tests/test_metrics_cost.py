@@ -90,7 +90,7 @@ def test_request_id_and_access_line_add_at_most_70_calls(settings: Any) -> None:
     assert added <= 70
 
 
-def test_all_signals_add_at_most_250_calls_when_a_tenth_of_the_requests_is_traced(settings: Any) -> None:
+def test_all_signals_add_at_most_270_calls_when_a_tenth_of_the_requests_is_traced(settings: Any) -> None:
     settings.TRACING_ENABLED = True
     with connection.cursor() as cursor:  # adds the execute wrapper
         cursor.execute("SELECT 1")
@@ -104,4 +104,4 @@ def test_all_signals_add_at_most_250_calls_when_a_tenth_of_the_requests_is_trace
     connection.execute_wrappers[:] = [time_statement]
     at_a_tenth = 0.9 * added[0.0] + 0.1 * added[1.0]
     print(f"{bare:.0f} bare; added {at_a_tenth:.1f}: {added[0.0]:.1f} not sampled, {added[1.0]:.1f} sampled")  # noqa: T201
-    assert at_a_tenth <= 250
+    assert at_a_tenth <= 270
