@@ -28,8 +28,8 @@ class RequestTelemetry:
 
 def telemetry_of(request: HttpRequest) -> RequestTelemetry:
     """Return the telemetry of `request`; a new one when no middleware has asked before."""
-    telemetry: RequestTelemetry | None = getattr(request, "telemetry", None)
-    if telemetry is None:
-        telemetry = RequestTelemetry()
-        request.telemetry = telemetry  # type: ignore[attr-defined]  # Django's class doesn't name it
+    try:
+        telemetry: RequestTelemetry = request.telemetry  # type: ignore[attr-defined]  # ours, on Django's class
+    except AttributeError:
+        telemetry = request.telemetry = RequestTelemetry()  # type: ignore[attr-defined]
     return telemetry
