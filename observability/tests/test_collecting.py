@@ -30,12 +30,24 @@ def values_of(directory: Path, *live: str) -> tuple[dict[tuple[str, ...], float]
 def test_counters_and_histograms_of_all_slots_are_added_up(tmp_path: Path) -> None:
     for number, slot in enumerate(("web-0", "web-1", "worker-main-0")):
         write_file(tmp_path / f"counter_{slot}.db", {REQUESTS: 2.0 + number})
-        write_file(tmp_path / f"histogram_{slot}.db", histogram_entries("seconds", [1, 2], 0.5))
+        write_file(tmp_path / f"histogram_{slot}.db", histogram_entries("seconds", [1, 2] + [0] * 11, 0.5))
     found, unreadable = values_of(tmp_path)
     assert found["requests_total", "a"] == 9
     assert (found["seconds_bucket", "0.005"], found["seconds_bucket", "0.01"]) == (3, 9)
     assert (found["seconds_count",], found["seconds_sum",]) == (9, 1.5)
     assert unreadable == 0
+
+
+def test_a_histogram_that_a_process_is_adding_now_is_left_out(tmp_path: Path) -> None:
+    whole = histogram_entries("seconds", [1] * 13, 0.5, area="a")
+    for length in range(1, 14):
+        started = dict(list(histogram_entries("seconds", [0] * 13, 0.0, area="b").items())[:length])
+        write_file(tmp_path / "histogram_web-0.db", {**whole, **started})
+        found, _ = values_of(tmp_path)
+        assert {labels[0] for _, *labels in found} == {"a"}
+        assert len(found) == 15
+    write_file(tmp_path / "histogram_web-0.db", histogram_entries("seconds", [0] * 13, 0.0, area="b"))
+    assert len(values_of(tmp_path)[0]) == 15
 
 
 def test_a_live_gauge_counts_only_of_slots_that_are_held(tmp_path: Path) -> None:

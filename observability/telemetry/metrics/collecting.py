@@ -29,6 +29,7 @@ def read_families(directory: Path, live: Container[str]) -> tuple[list[Metric], 
     except DAMAGE:
         readable = [path for path in paths if is_readable(path)]
         families, unreadable = merge(readable), len(paths) - len(readable)
+    leave_out_unfinished(families)
     show_unset_gauges(families)
     return families, unreadable
 
@@ -51,6 +52,21 @@ def is_readable(path: str) -> bool:
             log.error("metric_file_unreadable", file=Path(path).name, reason=str(error))  # noqa: TRY400
         return False
     return True
+
+
+def leave_out_unfinished(families: Iterable[Metric]) -> None:
+    """Removes histograms that a process is adding to its file now: the sum is written first, `+Inf` last."""
+    for family in families:
+        if family.type == "histogram":
+            samples = family.samples
+            finished = [one.labels for one in samples if one.labels.get("le") == "+Inf"]
+            if len(finished) < sum(one.name.endswith("_sum") for one in samples):
+                whole = [without_bound(labels) for labels in finished]
+                family.samples = [one for one in samples if without_bound(one.labels) in whole]
+
+
+def without_bound(labels: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in labels.items() if name != "le"}
 
 
 def show_unset_gauges(families: list[Metric]) -> None:
