@@ -436,9 +436,10 @@ def test_last_factor_may_go_only_where_none_is_required(
     ada: User, settings: Any, setting: bool, may_go: list[bool]
 ) -> None:
     settings.STAFF_MFA_REQUIRED = setting
+    give_second_factor(User.objects.create_user("other@example.com", is_staff=True))
     give_second_factor(ada)
     RecoveryCodes.activate(ada)
-    totp = Authenticator.objects.get(type="totp")
+    totp = Authenticator.objects.get(type="totp", user=ada)
     adapter = second_factor.MFAAdapter()
     found = [adapter.can_delete_authenticator(totp)]
     Authenticator.objects.create(user=ada, type="webauthn", data={"name": "blue", "credential": {}})
@@ -458,6 +459,7 @@ def test_last_factor_may_go_only_where_none_is_required(
 def test_page_that_asks_for_the_factor_is_that_of_the_factor(
     client: Client, ada: User, types: list[str], page: str
 ) -> None:
+    give_second_factor(User.objects.create_user("other@example.com", is_staff=True))
     for kind in types:
         Authenticator.objects.create(user=ada, type=kind, data={})
     client.force_login(ada)

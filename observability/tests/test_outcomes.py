@@ -196,6 +196,21 @@ def test_only_a_page_that_arrived_counts_for_the_time_to_notify(post_alerts: Pos
     assert [change() for change in latencies] == [1, 1]
 
 
+@pytest.mark.usefixtures("clock")
+@pytest.mark.parametrize("age", [0, 7])
+def test_time_to_notify_is_counted_from_the_start_and_from_the_intake(slack: Vendor, age: int) -> None:
+    delivery = Delivery.objects.select_related("episode").get()
+    assert delivery.episode is not None
+    Delivery.objects.update(created_at=NOW - age * SECOND)
+    sums = [
+        Change("amani_alert_delivery_latency_seconds_sum", channel="slack", since=since)
+        for since in ("start", "intake")
+    ]
+    drain("slack")
+    since_start = (NOW - delivery.episode.starts_at).total_seconds()
+    assert [change() for change in sums] == pytest.approx([since_start, age])
+
+
 @pytest.mark.parametrize(
     ("reply", "state", "reason"),
     [(Reply(), "delivered", ""), (Reply(404, "no_service"), "failed", " 404 no_service")],

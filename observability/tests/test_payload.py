@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from observability.alerts.intake.payload import NotAPayload, read_payload
+from observability.alerts.intake.payload import NotAPayload, as_json, read_payload
 from observability.tests.payloads import alert, body, payload
 
 
@@ -327,10 +327,23 @@ def test_notes_of_several_alerts_share_the_room() -> None:
     assert [note["position"] for note in read.odd_fields[-3:]] == [65, 66, 66]
 
 
-def test_body_with_both_words_about_the_watchdog_notes_both() -> None:
-    watchdogs = [alert(labels={"alertname": "Watchdog"}, status=each) for each in ("firing", "resolved")]
+@pytest.mark.parametrize("statuses", [("firing", "resolved"), ("resolved", "firing")])
+def test_body_with_both_reports_about_the_watchdog_notes_both(statuses: tuple[str, str]) -> None:
+    watchdogs = [alert(labels={"alertname": "Watchdog"}, status=status) for status in statuses]
     read = read_payload(body(*watchdogs))
     assert (read.watchdog_fires, read.watchdog_ended) == (True, True)
+
+
+def test_converted_labels_are_made_storable_as_well() -> None:
+    [row] = read_payload(body(alert(labels={"alertname": "A", "port": 8000, "x": "y\0"}))).alerts
+    assert row["labels"] == {"alertname": "A", "port": "8000", "x": "y"}
+
+
+def test_value_that_is_nested_too_deeply_is_named_so() -> None:
+    nested: list[Any] = []
+    for _ in range(100_000):
+        nested = [nested]
+    assert as_json(nested) == "(nested too deeply)"
 
 
 @pytest.mark.parametrize("escape", [r"\ud800", r"\uD800"])

@@ -1,6 +1,7 @@
 from datetime import timedelta
 from typing import Any
 
+import psycopg
 import pytest
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
@@ -100,9 +101,25 @@ def test_limit_may_begin_now_and_not_before(monkeypatch: pytest.MonkeyPatch) -> 
     now = timezone.now()
     approver = make_approver()
     monkeypatch.setattr(timezone, "now", lambda: now)
-    with pytest.raises(WrongLimit):
+    with pytest.raises(WrongLimit, match="can't begin in the past") as refused:
         set_limit(**asked(), actor=approver, valid_from=now - timedelta(microseconds=1))
+    assert refused.value.fields == {"valid_from": ["Choose a time in the future, or leave it empty for now."]}
     assert set_limit(**asked(), actor=approver, valid_from=now).valid_from == now
+
+
+@pytest.mark.django_db(transaction=True)
+def test_limits_of_one_kind_tier_and_currency_are_set_one_after_another() -> None:
+    """Two at once could both find that there is none yet."""
+    with transaction.atomic():
+        set_limit(**asked(), actor=make_approver())
+        with psycopg.connect(**connection.get_connection_params()) as other:
+            free = {
+                cell: other.execute(
+                    "SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", [f"limit:{cell}"]
+                ).fetchone()
+                for cell in ("1:XTS:daily", "2:XTS:daily", "1:JPY:daily", "1:XTS:monthly")
+            }
+    assert [cell for cell, row in free.items() if row == (False,)] == ["1:XTS:daily"]
 
 
 def test_limit_without_a_moment_begins_now(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -222,6 +222,43 @@ def test_a_higher_tier_has_its_own_limits_and_keeps_what_was_used() -> None:
     assert (refused.tier, refused.limit_minor, refused.remaining_minor) == (0, 100, 0)
 
 
+def test_the_tier_is_that_of_the_moment_of_the_use() -> None:
+    person, reviewer = make_person(), make_reviewer()
+    limit(10, DAILY)
+    limit(100, DAILY, tier=1)
+    approved(reviewer, person, document_type="nin", number="12345678901")
+    end = timezone.now() + timedelta(days=1)
+    Case.objects.filter(person=person).update(expires_at=end)
+    use(person_id=person.pk, currency=CURRENCY, amount_minor=50, kinds=[DAILY])
+    refused = try_to_use(person, 50, [DAILY], end)
+    assert (refused.tier, refused.limit_minor) == (0, 10)
+
+
+@pytest.mark.parametrize("asked", [21, 101])
+def test_what_is_left_is_that_of_the_person_the_kind_the_currency_and_the_window(
+    person: User, asked: int
+) -> None:
+    limit(100, since=LAST_DAY - timedelta(days=60))
+    limit(100, currency="JPY", since=LAST_DAY - timedelta(days=60))
+    earlier, other = LAST_DAY - timedelta(days=1), make_person()
+    for payer, currency, amount, kind, at in (
+        (person, CURRENCY, 5, BALANCE, LAST_DAY),
+        (person, CURRENCY, 30, DAILY, earlier),
+        (other, CURRENCY, 40, DAILY, LAST_DAY),
+        (person, "JPY", 50, DAILY, LAST_DAY),
+        (person, CURRENCY, 80, DAILY, LAST_DAY),
+        (person, CURRENCY, 60, MONTHLY, LAST_DAY),
+    ):
+        use(person_id=payer.pk, currency=currency, amount_minor=amount, kinds=[kind], at=at)
+    assert try_to_use(person, asked, [DAILY], LAST_DAY).remaining_minor == 20
+
+
+def test_a_person_who_used_nothing_has_the_whole_limit_left(person: User) -> None:
+    limit(100, DAILY)
+    refused = try_to_use(person, 101, [DAILY])
+    assert (refused.kind, refused.remaining_minor) == (DAILY, 100)
+
+
 def test_a_currency_without_a_limit_is_refused(person: User) -> None:
     limit(100, SINGLE, DAILY)
     with pytest.raises(NoLimitSet, match=r"XTS can't be used at your tier \(0\)") as refused:

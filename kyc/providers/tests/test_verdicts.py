@@ -189,6 +189,15 @@ def test_approval_by_people_is_not_doubted_by_a_provider_that_does_not_reject(re
     assert event.reason == "A reviewer decides."
 
 
+def test_approval_by_people_is_doubted_when_the_provider_rejects() -> None:
+    check = sent()
+    Check.objects.filter(pk=check.pk).update(state=Check.State.FAILED)
+    review(check, approve=True)
+    for _ in range(2):
+        hear(check, REJECTED)
+        assert (state_of(check), doubts_of(check)) == (("done", "rejected", "approved"), 1)
+
+
 def test_approval_by_the_provider_is_doubted_when_it_becomes_less_sure_and_revoked_when_it_rejects() -> None:
     check = sent()
     decide(claimed(check), APPROVED)

@@ -148,7 +148,7 @@ def read_integer(digits: str) -> int:
     return int(digits[:MOST_DIGITS])
 
 
-def read_alert(alert: Any, odd: list[str], *, dirty: bool = True) -> dict[str, Any]:
+def read_alert(alert: Any, odd: list[str], *, dirty: bool) -> dict[str, Any]:
     """Returns one alert as a row: values for JSON, texts that PostgreSQL can store, times in ISO 8601.
 
     Adds a note to `odd` for what was converted or left out. `dirty`: texts may contain what PostgreSQL cannot
