@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
+from typing import Any
 
 import pytest
 from django.db import models
 
-from core.states import TransitionTable, allow
+from core.request_id import request_id
+from core.states import By, TransitionTable, allow, move
 
 
 class State(models.TextChoices):
@@ -30,6 +33,7 @@ TABLE = TransitionTable(
     State,
     allow(State.OPEN, Event.PAY, State.PAID, Who.BUYER),
     allow(State.OPEN, Event.REMIND, State.OPEN, Who.SELLER, Who.BUYER),
+    allow(State.OPEN, Event.PAY_BACK, State.OPEN, Who.SELLER),
     allow(State.PAID, Event.PAY_BACK, State.OPEN, Who.SELLER),
 )
 
@@ -63,7 +67,43 @@ def test_the_diagram_has_one_arrow_between_two_states() -> None:
             "stateDiagram-v2",
             "    [*] --> open",
             "    open --> paid: pay (buyer)",
-            "    open --> open: remind (buyer, seller)",
+            "    open --> open: remind (buyer, seller), pay back (seller)",
             "    paid --> open: pay back (seller)",
         ]
     )
+
+
+class Row:
+    """What `move` needs of a model's row, and of the related manager of its events."""
+
+    def __init__(self) -> None:
+        self.state, self.version, self.note = State.OPEN, 3, "old"
+        self.saved: list[str] = []
+        self.events: list[dict[str, Any]] = []
+
+    def save(self, *, update_fields: Iterable[str]) -> None:
+        self.saved = sorted(update_fields)
+
+    def create(self, **fields: Any) -> None:
+        self.events.append(fields)
+
+
+def test_a_step_sets_and_saves_what_changes_and_appends_who_did_it() -> None:
+    row, step = Row(), TABLE.find(State.OPEN, Event.PAY)
+    assert step is not None
+    token = request_id.set("request-0123456789")
+    move(row, step, By(Who.BUYER, 7, "bank"), {"note": "new"}, row, reason="Received.")
+    request_id.reset(token)
+    assert (row.state, row.version, row.note) == (State.PAID, 4, "new")
+    assert row.saved == ["note", "state", "version"]
+    assert row.events == [
+        {
+            "event": Event.PAY,
+            "from_state": State.OPEN,
+            "to_state": State.PAID,
+            "actor_id": 7,
+            "provider": "bank",
+            "request_id": "request-0123456789",
+            "reason": "Received.",
+        }
+    ]
