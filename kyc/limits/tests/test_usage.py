@@ -253,6 +253,16 @@ def test_what_is_left_is_that_of_the_person_the_kind_the_currency_and_the_window
     assert try_to_use(person, asked, [DAILY], LAST_DAY).remaining_minor == 20
 
 
+def test_on_the_first_of_a_month_the_day_and_the_month_are_told_apart(person: User) -> None:
+    """Their windows begin on the same date."""
+    first = LAST_DAY + timedelta(days=1)
+    limit(100, since=LAST_DAY)
+    use(person_id=person.pk, currency=CURRENCY, amount_minor=60, kinds=[MONTHLY], at=first)
+    use(person_id=person.pk, currency=CURRENCY, amount_minor=80, kinds=[DAILY], at=first)
+    assert try_to_use(person, 21, [DAILY], first).remaining_minor == 20
+    assert try_to_use(person, 41, [MONTHLY], first).remaining_minor == 40
+
+
 def test_a_person_who_used_nothing_has_the_whole_limit_left(person: User) -> None:
     limit(100, DAILY)
     refused = try_to_use(person, 101, [DAILY])
