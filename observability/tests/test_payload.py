@@ -307,6 +307,12 @@ def test_later_start_of_two_with_one_fingerprint_counts_and_the_second_is_set_as
     assert read.received == 3
 
 
+@pytest.mark.parametrize("starts", [(None, EARLIER), (EARLIER, None)])
+def test_usable_start_of_two_with_one_fingerprint_counts(starts: tuple[str | None, str | None]) -> None:
+    read = read_payload(body(*(alert(1, startsAt=start) for start in starts)))
+    assert [row["starts_at"] for row in read.alerts] == ["2026-11-23T03:00:00+00:00"]
+
+
 @pytest.mark.parametrize("statuses", [("firing", "resolved"), ("resolved", "firing")])
 def test_end_counts_more_than_the_beginning_in_any_order(statuses: tuple[str, str]) -> None:
     read = read_payload(body(*(alert(1, status=status) for status in statuses)))
