@@ -116,7 +116,7 @@ NO_START: dict[str, Any] = {"starts_at": None, "dedup_key": ""}
             "\"labels\" has a value that is not a string: 'up', converted",
         ),
         (
-            {"annotations": {"summary": "S", "value": None}},
+            {"annotations": {"value": None, "summary": "S"}},
             {"annotations": {"summary": "S"}, "summary": "S"},
             "\"annotations\" has no value for 'value': left out",
         ),
