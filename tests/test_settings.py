@@ -165,7 +165,7 @@ def test_odd_severity_map_is_refused_with_what_was_expected(given: str) -> None:
 def test_severity_map_cannot_change_what_the_four_mean() -> None:
     result = manage("check", **(production_example() | {"ALERT_SEVERITY_MAP": "Critical=info"}))
     assert result.returncode != 0
-    assert "ALERT_SEVERITY_MAP: 'Critical=info' would give 'critical' another meaning" in result.stderr
+    assert "ALERT_SEVERITY_MAP: 'Critical=info' would change the meaning of 'critical'" in result.stderr
 
 
 def test_severity_map_and_orders_of_annotations_are_read() -> None:

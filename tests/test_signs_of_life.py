@@ -47,7 +47,7 @@ TESTS = {
         "test_what_was_missed_in_a_pause_runs_once",
     ),
     "Prometheus's API, asked by the worker": (
-        "test_without_a_prometheus_that_ever_answered_resolves_are_taken_on_alertmanagers_word",
+        "test_without_a_prometheus_that_ever_answered_resolves_are_accepted_unchecked",
         "test_prometheus_that_has_just_come_back_is_not_believed_yet",
     ),
     "last receipt": (
