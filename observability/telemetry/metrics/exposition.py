@@ -7,7 +7,6 @@ of this process. Nothing here asks the database; scrape.py does, in bounded time
 import hmac
 import os
 from collections.abc import Callable, Iterator, Mapping
-from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,21 +17,11 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from observability.metrics import REGISTRY, ROLES
+from observability.telemetry.callers import is_direct_from
 from observability.telemetry.metrics.collecting import read_families
 from observability.telemetry.metrics.exemplars import add_exemplars, read_exemplars
 from observability.telemetry.metrics.slots import live_slots, role_of
 
-# A proxy on this machine would make everybody local, so whoever comes through one shows the token.
-FORWARDING_HEADERS = (
-    "HTTP_FORWARDED",
-    "HTTP_VIA",
-    "HTTP_X_REAL_IP",
-    "HTTP_X_CLIENT_IP",
-    "HTTP_TRUE_CLIENT_IP",
-    "HTTP_CF_CONNECTING_IP",
-    "HTTP_CLIENT_IP",
-)
-FORWARDING_PREFIX = "HTTP_X_FORWARDED"
 DEPENDENCIES = ("database", "redis")
 REFUSAL = (
     b"Metrics are shown to METRICS_ALLOWED_NETWORKS without a proxy between, "
@@ -61,7 +50,7 @@ class Answer(NamedTuple):
 
 
 def may_see_metrics(environ: Mapping[str, Any]) -> bool:
-    return is_near(environ) or has_token(environ)
+    return is_direct_from(settings.METRICS_ALLOWED_NETWORKS, environ) or has_token(environ)
 
 
 def has_token(environ: Mapping[str, Any]) -> bool:
@@ -69,21 +58,6 @@ def has_token(environ: Mapping[str, Any]) -> bool:
         return False
     offered = environ.get("HTTP_AUTHORIZATION", "").encode("latin-1", "replace")
     return hmac.compare_digest(offered, f"Bearer {settings.METRICS_TOKEN}".encode())
-
-
-def is_near(environ: Mapping[str, Any]) -> bool:
-    """Whether the peer itself, and nobody behind it, is in an allowed network."""
-    if any(header in environ for header in FORWARDING_HEADERS):
-        return False
-    if any(name.startswith(FORWARDING_PREFIX) for name in environ):
-        return False
-    try:
-        address = ip_address(environ.get("REMOTE_ADDR", ""))
-    except ValueError:  # a Unix socket has no address
-        return False
-    if isinstance(address, IPv6Address) and address.ipv4_mapped:
-        address = address.ipv4_mapped
-    return any(address in network for network in settings.METRICS_ALLOWED_NETWORKS)
 
 
 def choose_format(accept: str) -> Format:

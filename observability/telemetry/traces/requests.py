@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from ipaddress import IPv6Address, ip_address
 from typing import Any
 
 from django.conf import settings
@@ -16,6 +15,7 @@ from opentelemetry.instrumentation.wsgi import wsgi_getter
 from opentelemetry.trace import NonRecordingSpan, SpanContext
 
 from core.request_id import current_request_id
+from observability.telemetry.callers import is_direct_from
 from observability.telemetry.errors.trail import trail
 from observability.telemetry.middleware import GetResponse
 from observability.telemetry.request import RequestTelemetry, telemetry_of
@@ -26,7 +26,6 @@ from observability.telemetry.traces.sampling import Head, decided_trace_id, new_
 
 # Without a span in it, what begins here does not continue what another request left behind in this thread.
 NOWHERE = Context()
-PROXY_HEADERS = ("HTTP_FORWARDED", "HTTP_VIA", "HTTP_X_REAL_IP", "HTTP_X_FORWARDED_FOR")
 
 
 class TracingMiddleware:
@@ -146,15 +145,8 @@ def is_trusted(environ: Mapping[str, Any]) -> bool:
 
     Anybody else's sampling flag, or a trace id chosen to pass our sampler, could make us trace everything.
     """
-    if not settings.TRACING_TRUSTED_NETWORKS or any(name in environ for name in PROXY_HEADERS):
-        return False
-    try:
-        address = ip_address(environ.get("REMOTE_ADDR", ""))
-    except ValueError:  # a Unix socket has no address
-        return False
-    if isinstance(address, IPv6Address) and address.ipv4_mapped:
-        address = address.ipv4_mapped
-    return any(address in network for network in settings.TRACING_TRUSTED_NETWORKS)
+    networks = settings.TRACING_TRUSTED_NETWORKS
+    return bool(networks) and is_direct_from(networks, environ)
 
 
 def keep_exception(request: HttpRequest | None = None, **_: object) -> None:
