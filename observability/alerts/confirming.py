@@ -19,7 +19,7 @@ from django.conf import settings
 from django.db import transaction
 
 from observability.alerts import monitoring, trust
-from observability.alerts.delivery import doorbell, outbox
+from observability.alerts.delivery import outbox
 from observability.alerts.intake.routing import sender_notifies
 from observability.alerts.monitoring import AlertingRule
 from observability.models import Delivery, Episode, EpisodeEvent, Heartbeat
@@ -170,4 +170,4 @@ def notify(episode: Episode, kind: Delivery.Kind, channels: list[str] | tuple[st
     if sender_notifies(episode.labels):
         return
     outbox.plan(episode, kind, channels)
-    doorbell.ring_on_commit(list(channels))
+    outbox.ring_on_commit(list(channels))

@@ -9,7 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from core.request_id import current_request_id
-from observability.alerts.delivery import doorbell, outbox
+from observability.alerts.delivery import outbox
 from observability.alerts.errors import CannotAcknowledge, CannotResend, ReasonMissing
 from observability.models import Delivery, Episode, EpisodeEvent
 from observability.notifiers import registry
@@ -44,7 +44,7 @@ def acknowledge(*, episode_id: int, actor: AbstractBaseUser, note: str = "") -> 
     paged = set(episode.deliveries.values_list("channel", flat=True))
     channels = [name for name in paged if registry.get(name).keeps_incidents]
     outbox.plan(episode, Delivery.Kind.ACKNOWLEDGE, channels)
-    doorbell.ring_on_commit(channels)
+    outbox.ring_on_commit(channels)
     return episode
 
 
@@ -87,7 +87,7 @@ def resend(*, delivery_id: int, actor: AbstractBaseUser, reason: str) -> Deliver
             append_event(episode, EpisodeEvent.Kind.RESENT, actor, text)
     else:
         append_event(old.episode, EpisodeEvent.Kind.RESENT, actor, text)
-    doorbell.ring_on_commit([new.channel])
+    outbox.ring_on_commit([new.channel])
     return new
 
 

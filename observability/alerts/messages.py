@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from core.request_id import current_request_id
 from core.scrubbing import scrub, scrub_text
-from observability.alerts.delivery import doorbell, outbox
+from observability.alerts.delivery import outbox
 from observability.alerts.errors import UnknownChannel, UnknownSeverity
 from observability.alerts.intake.payload import ALERTNAME_LIMIT, clean, shorten
 from observability.models import Delivery, Episode, EpisodeEvent
@@ -44,7 +44,7 @@ def send_alert(
         )
         episode = create_notice(text, severity, context or {}, not_notified="" if wanted else unrouted)
         outbox.plan(episode, Delivery.Kind.TRIGGER, wanted)
-        doorbell.ring_on_commit(wanted)
+        outbox.ring_on_commit(wanted)
     return episode
 
 

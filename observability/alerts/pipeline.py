@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from observability import metrics
 from observability.alerts import confirming, episodes, reopening, watchdog
-from observability.alerts.delivery import doorbell, outbox
+from observability.alerts.delivery import outbox
 from observability.models import Channel, Delivery, Episode, EpisodeEvent
 from observability.models.episode import Severity
 from observability.notifiers import registry
@@ -101,7 +101,7 @@ def open_alert(
     )
     EpisodeEvent.objects.create(episode=episode, at=now, kind=EpisodeEvent.Kind.FIRED)
     outbox.plan(episode, Delivery.Kind.TRIGGER, channels)
-    doorbell.ring_on_commit(channels)
+    outbox.ring_on_commit(channels)
 
 
 @transaction.atomic
@@ -119,7 +119,7 @@ def close_alert(alertname: str, *, subject: str) -> None:
         triggers = episode.deliveries.filter(kind=Delivery.Kind.TRIGGER)
         channels = list(triggers.values_list("channel", flat=True).distinct())
         outbox.plan(episode, Delivery.Kind.RESOLVE, channels)
-        doorbell.ring_on_commit(channels)
+        outbox.ring_on_commit(channels)
 
 
 def watch() -> None:

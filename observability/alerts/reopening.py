@@ -16,7 +16,7 @@ from django.conf import settings
 from django.db import transaction
 
 from observability.alerts import monitoring
-from observability.alerts.delivery import doorbell, outbox
+from observability.alerts.delivery import outbox
 from observability.alerts.intake.routing import reason_not_to_notify
 from observability.models import Delivery, Episode, EpisodeEvent
 
@@ -64,4 +64,4 @@ def reopen(episode_id: int, now: datetime, why: str, *, fires_at: datetime | Non
         return
     channels = settings.ALERT_ROUTES[episode.severity]
     outbox.plan(episode, Delivery.Kind.TRIGGER, channels)
-    doorbell.ring_on_commit(channels)
+    outbox.ring_on_commit(channels)

@@ -8,7 +8,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from core.request_id import current_request_id
-from observability.alerts.delivery import doorbell
+from observability.alerts.delivery import outbox
 from observability.alerts.errors import CannotReprocess
 from observability.alerts.intake import ingest
 from observability.alerts.intake.ingest import Envelope, Stored
@@ -39,7 +39,7 @@ def reprocess(*, receipt_id: int, actor: AbstractBaseUser) -> Stored:
     receipt.reprocessed_at = timezone.now()
     receipt.reprocessed_by_id = actor.pk
     receipt.save(update_fields=["reprocessed_at", "reprocessed_by"])
-    doorbell.ring_on_commit(stored.channels)
+    outbox.ring_on_commit(stored.channels)
     return stored
 
 

@@ -21,7 +21,7 @@ from core import bodies
 from core.request_id import current_request_id
 from core.webhooks import Refused, read_body, require_post, with_headers
 from observability import metrics
-from observability.alerts.delivery import doorbell
+from observability.alerts.delivery import outbox
 from observability.alerts.intake import ingest
 from observability.alerts.intake.ingest import Envelope
 from observability.alerts.intake.payload import NotAPayload, Payload, read_payload
@@ -65,7 +65,7 @@ def store_payload(envelope: Envelope) -> JsonResponse:
     stored = ingest.store(payload, envelope)
     if payload.watchdog_ended and not payload.watchdog_fires:
         Heartbeat.end(Heartbeat.WATCHDOG, timezone.now())
-    doorbell.ring_on_commit(stored.channels)
+    outbox.ring_on_commit(stored.channels)
     count(payload)
     return JsonResponse(
         {"receipt": stored.receipt_id, "stored": stored.changed, "set_aside": len(payload.set_aside)}
