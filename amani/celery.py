@@ -1,11 +1,13 @@
 """The Celery application: `celery -A amani worker`, `celery -A amani beat`."""
 
 import os
+from contextlib import suppress
 
 from billiard import pool
 from celery import Celery
 from celery.signals import setup_logging, task_postrun, worker_init
 from django.db import close_old_connections
+from django.urls import NoReverseMatch
 from kombu.transport.redis import Channel
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "amani.settings")
@@ -34,11 +36,15 @@ def keep_django_logging(**_: object) -> None:
 
 @worker_init.connect
 def load_addresses(**_: object) -> None:
-    """Reads all URLs before the children are forked: each child's first message waited 50 ms for that."""
+    """Reads all URLs before the children are forked: each child's first message waited 50 ms for that.
+
+    Reading them is not necessary, so a worker starts without addresses that it does not have.
+    """
     from observability.alerts.delivery.facts import episode_path, history_path
 
-    episode_path()
-    history_path()
+    with suppress(NoReverseMatch):
+        episode_path()
+        history_path()
 
 
 @task_postrun.connect

@@ -11,6 +11,7 @@ FOLDERS = (
     ".venv",
     ".venv-bench",
     ".venv-bugsink",
+    ".venv-mutants",
     "staticfiles",
     ".mypy_cache",
     ".ruff_cache",

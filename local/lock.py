@@ -19,6 +19,7 @@ NAMES = (
     "requirements-dev",
     "benchmarks/requirements-peer",
     "tests/stack/requirements-bugsink",
+    "local/requirements-mutants",
 )
 OPTIONS = ("--universal", "--python-version=3.11", "--generate-hashes", "--quiet")
 ADDRESS = re.compile(r"https?://|--(?:extra-)?index-url|--find-links|@ file:")

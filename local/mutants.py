@@ -25,13 +25,15 @@ from dataclasses import dataclass
 from difflib import ndiff
 from pathlib import Path
 
+from local.environments import Environment
 from local.temporary import temporary_services
 
 ROOT = Path(__file__).resolve().parent.parent
 LIST = ROOT / "mutants.toml"
 FOLDER = ROOT / ".run" / "mutants"
 GOAL_PERCENT = 90
-MUTMUT = str(Path(sys.executable).with_name("mutmut"))
+ENVIRONMENT = Environment(".venv-mutants", ROOT / "local" / "requirements-mutants.txt")
+MUTMUT = str(Path(ENVIRONMENT.python).with_name("mutmut"))
 PACKAGES = ("core", "accounts", "kyc", "observability")
 # What tests and code read besides the packages; mutmut copies it beside the mutated code.
 FOLDERS = ("amani", "local", "deploy", "docs", "tests")
@@ -243,6 +245,8 @@ def main(arguments: list[str]) -> int:
     ]
     if not chosen:
         parser.error("no module in mutants.toml begins with that")
+    if failure := ENVIRONMENT.install():
+        sys.exit(f"mutmut could not be installed: {failure}")
     results = []
     with temporary_services():
         for module in chosen:

@@ -129,7 +129,7 @@ def test_reviewer_rejects_with_a_reason_and_no_key_works_while_typing(oldest: Ca
     page.keyboard.press("c")
     opened(page, ".am-hero", "Claimed by you until")
     page.keyboard.press("?")
-    expect(page.get_by_role("dialog")).to_contain_text("The image over the whole page, and back")
+    expect(page.get_by_role("dialog")).to_contain_text("Show the image on the full page, and back")
     page.keyboard.press("a")  # not while the overlay is there
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_have_count(0)

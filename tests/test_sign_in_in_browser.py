@@ -35,7 +35,7 @@ def test_operator_enrols_an_app_signs_out_and_signs_in_with_it(
     sign_in(page, live_server.url)
     expect(page.get_by_role("heading", name="Set up your second factor")).to_be_visible()
     expect(page.get_by_label("Authenticator code")).to_be_focused()
-    page.get_by_text("It can't be scanned").click()
+    page.get_by_text("If you cannot scan it").click()
     secret = page.locator("#authenticator_secret").inner_text()
     give_code(page, "12345", "Switch on")
     expect(page.get_by_text("Incorrect code.")).to_be_visible()
