@@ -7,7 +7,7 @@ from benchmarks import figures
 from benchmarks.table import Row, Verdict, number
 
 METRICS_CALLS = 90
-ALL_CALLS = 270
+ALL_CALLS = (200, 270)  # goal and gate
 # Goal and gate, times bare Django. What else runs on the machine takes the processor's caches, and code that
 # runs once a request pays most for that: the gates leave room for it.
 LOGS_TIMES = (1.25, 1.45)
@@ -71,7 +71,9 @@ def cpu_row(found: Figures, key: str, measure: str, setup: str, allowed: tuple[f
     return held_to(row, times, allowed, "x")
 
 
-def calls_row(found: Figures, key: str, measure: str, setup: str, allowed: int | None) -> Row:
+def calls_row(
+    found: Figures, key: str, measure: str, setup: str, allowed: tuple[float, float] | int | None
+) -> Row:
     added = round(found.added_calls(setup))
     row = Row(key=key, measure=measure, amani=f"+{added}", limit=f"{found.calls['bare']:,.0f}")
     if setup == "tenth" and found.has_usual:
