@@ -199,7 +199,7 @@ def settle(alerts: list[Episode], outcomes: dict[str, State], since: datetime, a
         for episode in alerts:
             episode.events.filter(at__gte=since).update(at=at)
         rows = Episode.objects.filter(pk__in=[episode.pk for episode in alerts])
-        for name in ("first_seen_at", "resolved_at", "acknowledged_at"):
+        for name in ("starts_at", "first_seen_at", "resolved_at", "acknowledged_at"):
             rows.filter(**{f"{name}__gte": since}).update(**{name: at})
 
 

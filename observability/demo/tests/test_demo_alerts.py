@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db.models import F
 from django.utils import timezone
 
 from observability.demo import seed_alerts
@@ -55,6 +56,12 @@ def test_each_story_happened_when_it_says() -> None:
         assert times == sorted(times), story
         if story.lasted is not None:
             assert times[-1] - times[0] == timedelta(minutes=story.lasted, seconds=1)
+
+
+def test_no_alert_is_delivered_before_it_began() -> None:
+    delivered = Delivery.objects.filter(episode__isnull=False, finished_at__isnull=False)
+    assert delivered.count() > len(STORIES)
+    assert not delivered.filter(finished_at__lt=F("episode__starts_at")).exists()
 
 
 def test_the_demo_shows_each_way_in_which_a_notification_ends() -> None:
