@@ -9,11 +9,12 @@ How an app uses it:
     seconds = outgoing.seconds_to_wait(answer.headers, answer.text)  # what a 429 asks for
 """
 
-from core.outgoing.connection import Deadline, GuardedAdapter
+from core.outgoing.connection import Deadline
 from core.outgoing.redaction import reason_of, redact
 from core.outgoing.retry_after import seconds_to_wait
 from core.outgoing.sending import (
     Answer,
+    AnswerTooLong,
     Call,
     ConnectFailed,
     DeliveryError,
@@ -24,11 +25,11 @@ from core.outgoing.sending import (
 
 __all__ = [
     "Answer",
+    "AnswerTooLong",
     "Call",
     "ConnectFailed",
     "Deadline",
     "DeliveryError",
-    "GuardedAdapter",
     "OutcomeUnknown",
     "listen",
     "reason_of",

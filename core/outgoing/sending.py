@@ -1,26 +1,29 @@
-"""One request to a vendor: its answer, and what went wrong."""
+"""One request to a vendor: the session that it goes through, its answer, and what went wrong."""
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from http.cookiejar import DefaultCookiePolicy
 from time import perf_counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import requests
-from urllib3 import BaseHTTPResponse, Timeout
+from requests.cookies import RequestsCookieJar
 from urllib3.exceptions import HTTPError
-from urllib3.util import parse_url
 
-from core.outgoing.connection import Deadline
-from core.outgoing.routes import route_to
+from core.outgoing.connection import Deadline, GuardedAdapter
 from core.request_id import request_id_header
 
 CONNECT_SECONDS = 3.05
-HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "Amani"}
+USER_AGENT = "Amani"
 REASON_LIMIT = 300
 READ_AT_ONCE_BYTES = 64 * 1024
+
+_local = threading.local()
 
 
 class DeliveryError(Exception):
@@ -33,6 +36,10 @@ class ConnectFailed(DeliveryError):
 
 class OutcomeUnknown(DeliveryError):
     """At least a part of the request was sent and no answer came: the vendor may have acted on it."""
+
+
+class AnswerTooLong(OutcomeUnknown):
+    """The answer has a longer body than the caller wanted to read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,19 +88,21 @@ def send(
     connect_seconds: float = CONNECT_SECONDS,
     read_seconds: float | None = None,
     beginning_is_enough: bool = False,
+    by_proxy: bool = True,
 ) -> Answer:
     """Sends one request and returns the answer, within `seconds` in all.
 
     `limit_bytes`: how long the answer's body may be. `read_seconds`: how long each read may take.
     `beginning_is_enough`: a body that is too long or breaks off is returned as far as it came; without it,
-    that is OutcomeUnknown. Raises ConnectFailed or OutcomeUnknown.
+    that is OutcomeUnknown. `by_proxy`: use the proxy that the environment names; False for a server of the
+    installation itself. Raises ConnectFailed, or OutcomeUnknown (AnswerTooLong is one).
     """
     started = perf_counter()
-    timeout = Timeout(connect=min(connect_seconds, seconds), read=min(read_seconds or seconds, seconds))
-    all_headers = {**HEADERS, **request_id_header(), **headers}
+    timeout = (min(connect_seconds, seconds), min(read_seconds or seconds, seconds))
+    prepared_headers = {**request_id_header(), **headers}
     try:
         with Deadline(seconds) as deadline:
-            response = _response_to(method, url, body, all_headers, timeout, deadline)
+            response = _response_to(method, url, body, prepared_headers, timeout, deadline, by_proxy=by_proxy)
             try:
                 content = _body_of(response, limit_bytes, beginning_is_enough=beginning_is_enough)
             except (HTTPError, OSError) as error:
@@ -103,8 +112,8 @@ def send(
     except DeliveryError as error:
         _notify_listeners(method, url, type(error).__name__, started)
         raise
-    _notify_listeners(method, url, response.status, started)
-    return Answer(response.status, content, response.headers)
+    _notify_listeners(method, url, response.status_code, started)
+    return Answer(response.status_code, content, response.headers)
 
 
 def _response_to(
@@ -112,25 +121,19 @@ def _response_to(
     url: str,
     body: bytes,
     headers: Mapping[str, str],
-    timeout: Timeout,
+    timeout: tuple[float, float],
     deadline: Deadline,
-) -> BaseHTTPResponse:
+    *,
+    by_proxy: bool,
+) -> requests.Response:
     """Returns the response with its body unread."""
     try:
-        address = parse_url(url)
-        route = route_to(address)
-        return route.pool.urlopen(
-            method,
-            route.target_of(address),
-            body=body,
-            headers=headers,
-            timeout=timeout,
-            retries=False,
-            redirect=False,
-            assert_same_host=False,  # the pool of a proxy has the proxy's host
-            preload_content=False,
-            decode_content=False,
-        )
+        kept = session()
+        prepared = kept.prepare_request(requests.Request(method, url, data=body, headers=headers))
+        environment = from_environment(kept, prepared)
+        if not by_proxy:
+            environment = {**environment, "proxies": {}}
+        return kept.send(prepared, timeout=timeout, allow_redirects=False, **environment)
     except (requests.RequestException, HTTPError, OSError, UnicodeError) as error:
         raise no_answer(error, deadline) from None  # the chain's messages contain the URL
 
@@ -155,14 +158,16 @@ def _cause(error: BaseException) -> str:
     return kind
 
 
-def _body_of(response: BaseHTTPResponse, limit_bytes: int, *, beginning_is_enough: bool) -> bytes:
+def _body_of(response: requests.Response, limit_bytes: int, *, beginning_is_enough: bool) -> bytes:
     """Reads the body as it arrives: each read returns what is there, so a timeout loses only the rest."""
+    if response.is_redirect:  # requests has read it to see where it leads
+        return b""
     received = bytearray()
     most = limit_bytes if beginning_is_enough else limit_bytes + 1
     try:
         while len(received) < most:
             size = min(READ_AT_ONCE_BYTES, most - len(received))
-            part = response.read1(size, decode_content=False)
+            part = response.raw.read1(size, decode_content=False)
             if not part:
                 break
             received += part
@@ -174,10 +179,10 @@ def _body_of(response: BaseHTTPResponse, limit_bytes: int, *, beginning_is_enoug
     return bytes(received)
 
 
-def _refuse_half(response: BaseHTTPResponse, length: int, limit_bytes: int) -> None:
+def _refuse_half(response: requests.Response, length: int, limit_bytes: int) -> None:
     """Raises OutcomeUnknown for a body that is too long or broke off: half an answer is none."""
     if length > limit_bytes:
-        raise OutcomeUnknown(f"sent, but the answer is longer than {limit_bytes:,} bytes")
+        raise AnswerTooLong(f"sent, but the answer is longer than {limit_bytes:,} bytes")
     announced = response.headers.get("Content-Length", "")
     if announced.isdecimal() and length < int(announced):
         raise OutcomeUnknown("sent, but the answer broke off")
@@ -191,3 +196,40 @@ def _notify_listeners(method: str, url: str, outcome: int | str, started: float)
     call = Call(method, host, outcome, started, perf_counter() - started)
     for listener in _listeners:
         listener(call)
+
+
+# --- The session ---
+
+
+def session() -> requests.Session:
+    """Returns this thread's session; a new one after a fork, so that processes never share a connection."""
+    if getattr(_local, "process_id", None) != os.getpid():
+        _local.session, _local.process_id = _new_session(), os.getpid()
+        _local.environment = {}
+    kept: requests.Session = _local.session
+    return kept
+
+
+def _new_session() -> requests.Session:
+    """Takes proxy and certificates from the environment, but no password from ~/.netrc; keeps no cookie."""
+    session = requests.Session()
+    session.auth = _unchanged  # requests looks into ~/.netrc only when it has no other way to sign in
+    session.cookies = RequestsCookieJar(policy=DefaultCookiePolicy(allowed_domains=[]))
+    session.headers.update({"User-Agent": USER_AGENT, "Accept-Encoding": "identity"})
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, GuardedAdapter(pool_connections=4, pool_maxsize=2, max_retries=0))
+    return session
+
+
+def _unchanged(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
+
+
+def from_environment(kept: requests.Session, prepared: requests.PreparedRequest) -> Mapping[str, Any]:
+    """Returns proxies and certificates for the request's host. `requests` would look at each request."""
+    parts = urlsplit(prepared.url or "")
+    found: dict[tuple[str, str], Mapping[str, Any]] = _local.environment
+    if (parts.scheme, parts.netloc) not in found:
+        settings = kept.merge_environment_settings(prepared.url, {}, stream=True, verify=None, cert=None)
+        found[parts.scheme, parts.netloc] = settings
+    return found[parts.scheme, parts.netloc]

@@ -11,11 +11,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from urllib3.util import parse_url
 
 from core import outgoing
 from core.outgoing import Answer, Call, ConnectFailed, OutcomeUnknown, sending
-from core.outgoing.routes import forget_routes, route_to
 from core.request_id import request_id
 from core.tests.vendor import Visit, vendor
 
@@ -34,12 +32,13 @@ AGES = 60.0
 
 
 @pytest.fixture(autouse=True)
-def _no_proxy_and_no_kept_connections(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _no_proxy_and_a_fresh_session(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    forget_routes()
+    sending._local.__dict__.clear()
     yield
-    forget_routes()
+    if hasattr(sending._local, "session"):
+        sending._local.session.close()
 
 
 def send(
@@ -100,10 +99,10 @@ def test_connection_that_the_vendor_closed_meanwhile_is_replaced() -> None:
 def test_connection_is_not_shared_with_a_forked_process(monkeypatch: pytest.MonkeyPatch) -> None:
     with vendor(ok) as slack:
         send(slack.url)
-        before = route_to(parse_url(slack.url))
+        before = sending._local.session
         monkeypatch.setattr(os, "getpid", lambda: 1)
         send(slack.url)
-        assert route_to(parse_url(slack.url)) is not before
+        assert sending._local.session is not before
         assert slack.connections == 2
         before.close()
 
@@ -129,7 +128,7 @@ def test_rate_limit_comes_back_with_its_header() -> None:
 
 
 def test_refused_connection_was_certainly_not_sent() -> None:
-    with pytest.raises(ConnectFailed, match=r"^not sent: NewConnectionError, Connection refused$"):
+    with pytest.raises(ConnectFailed, match=r"^not sent: ConnectionError, Connection refused$"):
         send(f"http://127.0.0.1:{free_port()}/services/secretsecret")
 
 
@@ -160,7 +159,7 @@ def test_vendor_that_hangs_may_have_got_it() -> None:
 
 def test_vendor_that_resets_after_accepting_may_have_got_it() -> None:
     with vendor(lambda visit: visit.reset()) as slack:
-        with pytest.raises(OutcomeUnknown, match=r"^sent, but no answer: ProtocolError"):
+        with pytest.raises(OutcomeUnknown, match=r"^sent, but no answer: ConnectionError"):
             send(slack.url)
         assert len(slack.requests) == 1
 
@@ -246,7 +245,7 @@ def test_answer_that_is_not_http_may_have_been_sent() -> None:
 
     with (
         vendor(greet) as slack,
-        pytest.raises(OutcomeUnknown, match=r"^sent, but no answer: ProtocolError"),
+        pytest.raises(OutcomeUnknown, match=r"^sent, but no answer: ConnectionError"),
     ):
         send(slack.url)
 
@@ -289,6 +288,18 @@ def test_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.setenv("http_proxy", proxy.url.partition("/services")[0])
         assert send("http://vendor.invalid/services/T").body == "ok"
         assert proxy.requests[0].head.startswith("POST http://vendor.invalid/services/T HTTP/1.1")
+
+
+def test_a_server_of_the_installation_is_asked_without_the_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with vendor(ok) as proxy, vendor(ok) as server:
+        monkeypatch.setenv("http_proxy", proxy.url.partition("/services")[0])
+        answer = outgoing.send(
+            "GET", server.url, body=b"", headers={}, seconds=AGES, limit_bytes=100, by_proxy=False
+        )
+        assert (answer.status, answer.body) == (200, b"ok")
+        assert (len(server.requests), proxy.requests) == (1, [])
 
 
 def test_proxy_that_hangs_before_the_tunnel_was_certainly_not_sent_through(

@@ -5,18 +5,20 @@ The addresses are settings (PROMETHEUS_URL, ALERTMANAGER_URL). Redirects are not
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from http import HTTPStatus
 from typing import Any
 
-import requests
 import structlog
 from django.conf import settings
 
-from core.request_id import request_id_header
+from core.outgoing import DeliveryError, send
 
 TIMEOUT_SECONDS = 3.0
+MOST_BYTES = 32 * 1024 * 1024  # some ten thousand alerts
 
 log = structlog.get_logger(__name__)
 
@@ -86,14 +88,19 @@ def alertmanager_started_at() -> datetime | None:
 def ask(base: str, path: str) -> Any:
     """Returns the JSON response to GET `base`/`path`; None when there is none within TIMEOUT_SECONDS."""
     try:
-        response = requests.get(
+        answer = send(
+            "GET",
             f"{base}/{path}",
-            headers=request_id_header(),
-            timeout=TIMEOUT_SECONDS,
-            allow_redirects=False,
+            body=b"",
+            headers={},
+            seconds=TIMEOUT_SECONDS,
+            limit_bytes=MOST_BYTES,
+            by_proxy=False,
         )
-        response.raise_for_status()
-        return response.json()
-    except (requests.RequestException, ValueError) as problem:
-        log.warning("monitoring_query_failed", path=path.partition("?")[0], error=type(problem).__name__)
-        return None
+        if answer.status == HTTPStatus.OK:
+            return json.loads(answer.body)
+        error = str(answer.status)
+    except (DeliveryError, ValueError, RecursionError) as problem:
+        error = type(problem).__name__
+    log.warning("monitoring_query_failed", path=path.partition("?")[0], error=error)
+    return None

@@ -15,19 +15,19 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from http import HTTPStatus
 
-import requests
 import structlog
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F
-from urllib3.exceptions import HTTPError
 
-from core.outgoing import Deadline, GuardedAdapter
+from core.outgoing import DeliveryError, send
 from observability.models import Heartbeat
 
 LONGEST_GAP = timedelta(seconds=30)  # the check runs every 10 seconds
 HEALTH_CHECK_SECONDS = 2.0
+LONGEST_HEALTH_ANSWER = 1000  # bytes; only the status counts
 
 CHECK_BEFORE_ALERTMANAGER = (
     "Check that Prometheus runs, its rule Watchdog, and Alertmanager's address in prometheus.yml."
@@ -155,15 +155,17 @@ def silent_among(urls: Mapping[str, str]) -> list[str]:
 def is_healthy(url: str) -> bool:
     """Whether the server at `url` answers `/-/healthy` with 200 within HEALTH_CHECK_SECONDS."""
     try:
-        with Deadline(HEALTH_CHECK_SECONDS) as deadline, requests.Session() as session:
-            session.trust_env = False  # an internal server: no proxy, no password from ~/.netrc
-            for scheme in ("http://", "https://"):
-                session.mount(scheme, GuardedAdapter(max_retries=0))
-            answer = session.get(
-                f"{url}/-/healthy", timeout=HEALTH_CHECK_SECONDS, allow_redirects=False, stream=True
-            )
-            with answer:
-                return answer.status_code == 200 and not deadline.passed
-    except (requests.RequestException, HTTPError, OSError, UnicodeError) as problem:
+        answer = send(
+            "GET",
+            f"{url}/-/healthy",
+            body=b"",
+            headers={},
+            seconds=HEALTH_CHECK_SECONDS,
+            limit_bytes=LONGEST_HEALTH_ANSWER,
+            beginning_is_enough=True,
+            by_proxy=False,
+        )
+    except DeliveryError as problem:
         log.warning("monitor_health_check_failed", error=type(problem).__name__)
         return False
+    return answer.status == HTTPStatus.OK

@@ -17,6 +17,8 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from core.doorbell import Doorbell
 from core.request_id import request_id
+from observability.notifiers.base import OutgoingRequest
+from observability.notifiers.http import post
 from observability.tasks import deliver_channel
 from observability.telemetry import celery_signals  # noqa: F401  (connects its handlers)
 from observability.telemetry.metrics.exposition import OPENMETRICS, write_metrics
@@ -155,6 +157,28 @@ def test_an_outgoing_call_is_a_span_and_carries_the_trace(recorded: Recording) -
     assert attributes_of(call)["http.response.status_code"] == 200
     assert attributes_of(call)["amani.request_id"] == "request-0005"
     assert vendor.received[0].headers["X-Request-ID"] == "request-0005"
+    assert call.context is not None
+    assert vendor.received[0].headers["traceparent"] == (
+        f"00-{trace_id_of(call)}-{call.context.span_id:016x}-{call.context.trace_flags:02x}"
+    )
+
+
+def test_a_message_to_a_vendor_is_a_span_and_carries_the_trace(recorded: Recording) -> None:
+    outgoing.instrument(trace.get_tracer_provider())  # type: ignore[arg-type]
+    vendor = Vendor(SLACK_OK)
+    with get_tracer("test").start_as_current_span("deliver to slack"):
+        post(
+            OutgoingRequest(vendor.url, {"text": "hello"}),
+            connect_timeout=ANSWER_SECONDS,
+            read_timeout=ANSWER_SECONDS,
+            total_timeout=ANSWER_SECONDS,
+        )
+    vendor.close()
+    RequestsInstrumentor().uninstrument()
+
+    call = recorded.named("POST")
+    assert is_child_of(call, recorded.named("deliver to slack"))
+    assert attributes_of(call)["http.response.status_code"] == 200
     assert call.context is not None
     assert vendor.received[0].headers["traceparent"] == (
         f"00-{trace_id_of(call)}-{call.context.span_id:016x}-{call.context.trace_flags:02x}"

@@ -6,14 +6,13 @@ import json
 from typing import Any
 from urllib.parse import urlencode
 
-import requests
 import structlog
 from django.conf import settings
-from urllib3.exceptions import HTTPError
 
-from core.outgoing import Deadline, GuardedAdapter
+from core.outgoing import AnswerTooLong, Deadline, DeliveryError, send
 
 MOST_BYTES = 4 * 1024 * 1024
+SHORTEST_SECONDS = 0.001
 
 log = structlog.get_logger(__name__)
 
@@ -23,37 +22,27 @@ class NoAnswer(Exception):
 
 
 def ask(path: str, deadline: Deadline, **parameters: str) -> Any:
-    """Returns the `data` of Prometheus's response. `deadline` must have been entered. Raises NoAnswer."""
+    """Returns the `data` of Prometheus's response. Several queries may share a deadline. Raises NoAnswer."""
     url = f"{settings.PROMETHEUS_URL}/api/v1/{path}?{urlencode(parameters)}"
     try:
         document = json.loads(fetch(url, deadline))
-    except (requests.RequestException, HTTPError, OSError) as problem:
-        log.warning("prometheus_query_failed", error=type(problem).__name__)
-        why = "does not answer in time" if deadline.passed else "cannot be reached"
-        raise NoAnswer(f"Prometheus {why}.") from None
     except (ValueError, RecursionError):
-        why = "does not answer in time" if deadline.passed else "gave a response that is not JSON"
-        raise NoAnswer(f"Prometheus {why}.") from None
+        raise NoAnswer("Prometheus gave a response that is not JSON.") from None
     if not isinstance(document, dict) or document.get("status") != "success":
         raise NoAnswer("Prometheus rejected the query.")
     return document.get("data")
 
 
 def fetch(url: str, deadline: Deadline) -> bytes:
-    with requests.Session() as session:
-        session.trust_env = False  # an internal server: no proxy, no password from ~/.netrc
-        for scheme in ("http://", "https://"):
-            session.mount(scheme, GuardedAdapter(max_retries=0))
-        session.headers["Accept-Encoding"] = "identity"
-        timeout = max(deadline.remaining(), 0.001)
-        with session.get(url, timeout=timeout, allow_redirects=False, stream=True) as response:
-            return beginning_of(response)
-
-
-def beginning_of(response: requests.Response) -> bytes:
-    received = bytearray()
-    while part := response.raw.read1(64 * 1024, decode_content=False):
-        received += part
-        if len(received) > MOST_BYTES:
-            raise NoAnswer("Prometheus's response is too long.")
-    return bytes(received)
+    """Returns the body of the response, whatever its status. Raises NoAnswer."""
+    seconds = max(deadline.remaining(), SHORTEST_SECONDS)
+    try:
+        return send(
+            "GET", url, body=b"", headers={}, seconds=seconds, limit_bytes=MOST_BYTES, by_proxy=False
+        ).body
+    except AnswerTooLong:
+        raise NoAnswer("Prometheus's response is too long.") from None
+    except DeliveryError as problem:
+        log.warning("prometheus_query_failed", error=type(problem).__name__)
+        why = "does not answer in time" if deadline.passed else "cannot be reached"
+        raise NoAnswer(f"Prometheus {why}.") from None

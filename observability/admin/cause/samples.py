@@ -53,14 +53,14 @@ def look(subject: Subject, budget_seconds: float = BUDGET_SECONDS) -> Found:
     found = Found()
     if subject.kind is Kind.OTHER:
         return found
-    with Deadline(budget_seconds) as deadline:
-        try:
-            if subject.kind is Kind.REQUESTS and not subject.endpoint:
-                found.places = worst_places(subject, deadline)
-            if query := exemplar_query(subject, found.places):
-                found.samples = samples_for(subject, query, deadline)
-        except NoAnswer as problem:
-            found.problem = str(problem)
+    deadline = Deadline(budget_seconds)
+    try:
+        if subject.kind is Kind.REQUESTS and not subject.endpoint:
+            found.places = worst_places(subject, deadline)
+        if query := exemplar_query(subject, found.places):
+            found.samples = samples_for(subject, query, deadline)
+    except NoAnswer as problem:
+        found.problem = str(problem)
     return found
 
 
