@@ -88,7 +88,7 @@ def binary() -> Callable[[str], str]:
 
 @pytest.fixture
 def free_port() -> Callable[[], int]:
-    """`free_port()` is a port of 127.0.0.1 that nobody listens on; each call gives another."""
+    """`free_port()` is a port of 127.0.0.1 that no process listens on; each call gives another."""
     return find_free_port
 
 

@@ -55,7 +55,7 @@ class Claim(Generic[Row]):
 
     def rows(self) -> QuerySet[Row]:
         """Selects the row if it is still this worker's, and nothing otherwise."""
-        return type(self.row)._default_manager.filter(pk=self.row.pk, attempt_count=self.number)  # noqa: SLF001
+        return type(self.row)._default_manager.filter(pk=self.row.pk, attempt_count=self.number)  # noqa: SLF001  (Django's documented way)
 
 
 def claim_next(
@@ -66,9 +66,9 @@ def claim_next(
     `among`: the rows that can have a lease, which are counted. `lease`: longer than an attempt can take.
     The claims of one table come one after another, so that no two of them count the same leases.
     """
-    now = timezone.now()
     with transaction.atomic():
         wait_for_turn(due.model)
+        now = timezone.now()
         if among.filter(lease_until__gt=now).count() >= most_at_once:
             return None
         row = due.filter(is_free(now)).select_for_update(skip_locked=True).first()

@@ -24,7 +24,7 @@ from core.request_id import current_request_id
 
 S = TypeVar("S", bound=str)  # the app's states, a TextChoices
 E = TypeVar("E", bound=StrEnum)  # its events
-W = TypeVar("W", bound=StrEnum)  # the parts in which somebody acts
+W = TypeVar("W", bound=StrEnum)  # the roles in which an actor causes a step
 
 
 class Transition(NamedTuple, Generic[S, E, W]):

@@ -9,7 +9,7 @@ from kyc.models import DocumentType, Side
 
 
 class Kind(NamedTuple):
-    """`patterns`: country → regular expression for a normalised number; "" stands for all other countries."""
+    """`patterns`: country → regular expression for a normalised number; "" is for all other countries."""
 
     patterns: dict[str, str]
     looks_like: str

@@ -14,7 +14,7 @@ from observability.notifiers import registry
 ROOT = Path(__file__).resolve().parent.parent
 RUN = ROOT / ".run"
 DEMO_LOGIN = "demo@amani.local"
-# The settings of all channels. The inbox stands in where none of these is set.
+# The settings of all channels. Where none is set, the inbox receives what would go to them.
 CHANNEL_VARIABLES = tuple(
     dict.fromkeys(
         name

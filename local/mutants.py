@@ -101,7 +101,7 @@ def configuration(module: Module) -> str:
         "do_not_mutate_patterns": NOT_MUTATED,
         "pytest_add_cli_args_test_selection": module.tests,
         "pytest_add_cli_args": ["-p", "no:xdist", "-p", "no:cacheprovider"],
-        "timeout_constant": 20.0,  # times 15 seconds more than usual: a busy machine is no endless loop
+        "timeout_constant": 20.0,  # seconds, times mutmut's 15: a busy machine is no timeout
         # Tests leave threads and connections behind, which a fork of their process would share.
         "process_isolation": "forkserver",
         "use_git_change_detection": False,
@@ -163,8 +163,8 @@ def function_of(mutant: str) -> str:
 def changes_of(mutated: str) -> dict[str, str]:
     """Returns what each mutant changes, by its name without the module, from the code that mutmut wrote.
 
-    In that code a function stands as often as it has mutants, and once as it was. A change is the lines that
-    go and those that come, without their indentation.
+    That code has the original of each function and a copy for each of its mutants. A change is the lines
+    that go and those that come, without their indentation.
     """
     lines = mutated.splitlines()
     functions = {

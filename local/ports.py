@@ -19,7 +19,7 @@ def is_free(port: int, host: str = LOOPBACK) -> bool:
 
 
 def answers(port: int, host: str) -> bool:
-    """macOS lets us bind beside somebody who listens on every address; a connection tells."""
+    """Whether a process answers. macOS lets us bind to a port on which one listens on every address."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.settimeout(1)
         return probe.connect_ex((host, port)) == 0

@@ -43,7 +43,7 @@ def spawn(
 
 
 def signal_group(group: int, number: signal.Signals) -> bool:
-    """False when nobody is left in the process group (macOS answers EPERM for a group of zombies)."""
+    """False when no process is left in the group (macOS answers EPERM for a group of zombies)."""
     try:
         os.killpg(group, number)
     except (ProcessLookupError, PermissionError):

@@ -88,7 +88,7 @@ class MetricsMiddleware:
 
 
 def count_exception(request: HttpRequest | None = None, **_: object) -> None:
-    """Django sends this for what nobody handled: neither for Http404 nor for a refused permission."""
+    """Counts an exception that no view handled. Http404 and PermissionDenied do not send this signal."""
     exception = sys.exc_info()[1]
     record_database_outage(exception)
     if exception is not None and request is not None:

@@ -1,6 +1,6 @@
-"""What becomes of a Celery task that the database refuses: it ends without a traceback, as an outage.
+"""Ends a Celery task that the database refuses as an outage, without a traceback.
 
-Tasks look for work that stands in rows, and beat starts them again within seconds. So nothing is retried
+Tasks process rows of the database, and beat starts them again within seconds. So nothing is retried
 here, and Sentry gets no event for each of them: DatabaseConnectionIssues and AlertWorkerGone report it.
 """
 

@@ -150,7 +150,7 @@ def test_a_snapshot_gauge_shows_the_most_recent_setting_of_any_process(attached:
 
 def test_the_next_holder_of_a_slot_changes_no_snapshot_gauge(tmp_path: Path) -> None:
     gauge = Gauge("kept", "Set once.", registry=None, multiprocess_mode="mostrecent")
-    gauge.set(3)  # without a slot: nobody else's
+    gauge.set(3)  # without a slot, so in no file
     store.attach(take_slot(tmp_path, "web"))
     assert merged(tmp_path, "kept") == {}
     gauge.set(9)

@@ -103,17 +103,17 @@ def reason_not_to_send(delivery: Delivery, notifier: Notifier) -> str:
     if delivery.kind == Delivery.Kind.UNCONFIRMED and episode.unconfirmed_at is None:
         return "Its end was confirmed or taken back before this was sent."
     is_update = delivery.kind in {Delivery.Kind.ACKNOWLEDGE, Delivery.Kind.RESOLVE}
-    if is_update and notifier.keeps_incidents and not may_have_been_told(delivery):
-        return f"{notifier.label} was never told of the alert."
+    if is_update and notifier.keeps_incidents and not may_have_been_notified(delivery):
+        return f"{notifier.label} was never notified of the alert."
     return ""
 
 
-def may_have_been_told(delivery: Delivery) -> bool:
+def may_have_been_notified(delivery: Delivery) -> bool:
     """Whether the channel has, or may have, the alert that `delivery` is an update of."""
-    told = Q(state=Delivery.State.DELIVERED) | Q(attempts__outcome__in=["delivered", "unknown"])
+    notified = Q(state=Delivery.State.DELIVERED) | Q(attempts__outcome__in=["delivered", "unknown"])
     return (
         Delivery.objects.filter(
-            told,
+            notified,
             episode=delivery.episode_id,
             channel=delivery.channel,
             kind=Delivery.Kind.TRIGGER,
@@ -128,11 +128,12 @@ def message_for(delivery: Delivery, notifier: Notifier) -> Message:
     if delivery.episode is None:
         return digest.message_of(delivery, notifier)
     kind = Kind(delivery.kind)
-    resolved_before_notified = kind is Kind.RESOLVE and not may_have_been_told(delivery)
+    # A channel that keeps incidents has its page, or this resolve would not be sent (reason_not_to_send).
+    is_first = kind is Kind.RESOLVE and not notifier.keeps_incidents and not may_have_been_notified(delivery)
     return Message(
         kind=kind,
         alerts=(facts_of(delivery.episode),),
         environment=settings.ENVIRONMENT,
-        resolved_before_notified=resolved_before_notified,
+        resolved_before_notified=is_first,
         console_url=history_url(),
     )

@@ -112,7 +112,7 @@ def held_slot(channel: str) -> Iterator[int | None]:
 
 
 def free_abandoned(channel: str) -> None:
-    """Frees what dead senders left behind, whichever slot they held: nobody need wait for their leases."""
+    """Frees what dead senders left behind, whichever slot they held, before their leases end."""
     claimed = Delivery.objects.filter(
         channel=channel, state__in=[Delivery.State.PENDING, Delivery.State.SENDING]
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 import structlog
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.samples import Sample
 
 from observability.telemetry.metrics.declare import snapshot_gauges
 
@@ -58,15 +59,14 @@ def leave_out_unfinished(families: Iterable[Metric]) -> None:
     """Removes histograms that a process is adding to its file now: the sum is written first, `+Inf` last."""
     for family in families:
         if family.type == "histogram":
-            samples = family.samples
-            finished = [one.labels for one in samples if one.labels.get("le") == "+Inf"]
-            if len(finished) < sum(one.name.endswith("_sum") for one in samples):
-                whole = [without_bound(labels) for labels in finished]
-                family.samples = [one for one in samples if without_bound(one.labels) in whole]
+            finished = {series_of(one) for one in family.samples if one.labels.get("le") == "+Inf"}
+            if len(finished) < sum(one.name.endswith("_sum") for one in family.samples):
+                family.samples = [one for one in family.samples if series_of(one) in finished]
 
 
-def without_bound(labels: dict[str, str]) -> dict[str, str]:
-    return {name: value for name, value in labels.items() if name != "le"}
+def series_of(sample: Sample) -> frozenset[tuple[str, str]]:
+    """The labels that the buckets, the sum and the count of one histogram share."""
+    return frozenset((name, value) for name, value in sample.labels.items() if name != "le")
 
 
 def show_unset_gauges(families: list[Metric]) -> None:

@@ -1,8 +1,8 @@
 """Answers a scrape of `/metrics`: the metrics of all processes, and whether the database and Redis answer.
 
-Those two are asked at the scrape, as the exporters of Prometheus do, because nobody else could say it: the
-worker, whose heartbeat goes through both, stands still without them, whichever it is. The checks are those
-of health.py: bounded to a second, in a thread that is left behind when a server hangs.
+Those two are asked at the scrape, as the exporters of Prometheus do, because no other part could report it:
+the heartbeat of the worker goes through both and stops without either. The checks are
+those of health.py: bounded to a second, in a thread that is left behind when a server hangs.
 """
 
 import gzip

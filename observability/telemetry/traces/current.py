@@ -22,7 +22,7 @@ def current_trace() -> Trace | None:
 
 
 def trace_of(span: Span) -> Trace | None:
-    """Return the place of `span`; None for a span that stands for none."""
+    """Return the place of `span`; None for a span without a valid context."""
     # By position: each of the context's properties is a call, and every request comes here.
     trace_id, span_id, _is_remote, flags, _state, is_valid = span.get_span_context()
     if not is_valid:

@@ -52,6 +52,6 @@ def new_trace_id() -> int:
 
 
 def unsampled(trace_id: int, trace_state: TraceState | None = None) -> SpanContext:
-    """Return a new place in the trace `trace_id` that whoever is called does not have to sample."""
+    """Return a new place in the trace `trace_id` with the flag that tells a called service not to sample."""
     span_id = getrandbits(64) or 1
     return SpanContext(trace_id, span_id, is_remote=False, trace_flags=RANDOM, trace_state=trace_state)
