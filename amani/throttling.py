@@ -41,8 +41,11 @@ class Counters:
         if time.monotonic() < self.paused_until:
             metrics.record_throttle_unavailable()
             return None
+        # Kept in a variable: threads that ask at the same time can each get a client of their own from the
+        # cache, and a client that nothing refers to any more closes the connections of its pipeline.
+        redis_client = client(settings.REDIS_URL)
         try:
-            pipeline = client(settings.REDIS_URL).pipeline(transaction=True)
+            pipeline = redis_client.pipeline(transaction=True)
             pipeline.incr(key)
             pipeline.expire(key, 2 * WINDOW_SECONDS)
             return int(pipeline.execute()[0])

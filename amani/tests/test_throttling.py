@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from typing import Any
 
 import pytest
@@ -136,6 +138,28 @@ def test_requests_at_once_can_not_pass_together() -> None:
     with ThreadPoolExecutor(8) as pool:
         passed = pool.map(lambda _: try_often(25, scope="user", whose="race", limit=50), range(8))
     assert sum(passed) == 50
+
+
+def test_the_client_is_kept_until_redis_has_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that is dropped meanwhile would close the connection: each thread may have one of its own."""
+    clients: list[weakref.ref[redis.Redis]] = []
+    kept: list[bool] = []
+    execute = redis.client.Pipeline.execute
+
+    @lru_cache(maxsize=0)
+    def new_client(url: str) -> redis.Redis:
+        client = redis.Redis.from_url(url)
+        clients.append(weakref.ref(client))
+        return client
+
+    def execute_and_look(*arguments: Any, **options: Any) -> Any:
+        kept.append(clients[-1]() is not None)
+        return execute(*arguments, **options)
+
+    monkeypatch.setattr(throttling, "client", new_client)
+    monkeypatch.setattr(redis.client.Pipeline, "execute", execute_and_look)
+    throttling.count("user", "client", 5)
+    assert kept == [True]
 
 
 def test_no_counter_stays_behind(settings: Any) -> None:
