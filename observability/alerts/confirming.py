@@ -23,8 +23,6 @@ from observability.alerts.delivery import outbox
 from observability.alerts.intake.routing import sender_notifies
 from observability.alerts.monitoring import AlertingRule
 from observability.models import Delivery, Episode, EpisodeEvent, Heartbeat
-from observability.notifiers import registry
-from observability.notifiers.base import Kind
 
 MOST_AT_ONCE = 1_000
 # Alertmanager forgets its alerts when it is restarted; Prometheus sends each again within about a minute.
@@ -126,7 +124,7 @@ def end(episode_id: int, now: datetime, why: str) -> None:
     episode.unconfirmed_at = None
     episode.save(update_fields=["status", "resolved_at", "ends_at", "unconfirmed_at"])
     append(episode, EpisodeEvent.Kind.RESOLVED, now, why)
-    notify(episode, Delivery.Kind.RESOLVE, settings.ALERT_ROUTES[episode.severity])
+    notify(episode, Delivery.Kind.RESOLVE)
 
 
 @transaction.atomic
@@ -138,9 +136,7 @@ def store_unconfirmed_end(episode_id: int, now: datetime, why: str) -> None:
     episode.unconfirmed_at = now
     episode.save(update_fields=["unconfirmed_at"])
     append(episode, EpisodeEvent.Kind.UNCONFIRMED, now, why)
-    routes = settings.ALERT_ROUTES[episode.severity]
-    channels = [name for name in routes if Kind.UNCONFIRMED in registry.get(name).handles]
-    notify(episode, Delivery.Kind.UNCONFIRMED, channels)
+    notify(episode, Delivery.Kind.UNCONFIRMED)
 
 
 @transaction.atomic
@@ -165,9 +161,7 @@ def append(episode: Episode, kind: EpisodeEvent.Kind, now: datetime, text: str) 
     EpisodeEvent.objects.create(episode=episode, at=now, kind=kind, text=text)
 
 
-def notify(episode: Episode, kind: Delivery.Kind, channels: list[str] | tuple[str, ...]) -> None:
-    """Plans deliveries of `kind` on `channels`, unless Alertmanager notifies about this alert itself."""
-    if sender_notifies(episode.labels):
-        return
-    outbox.plan(episode, kind, channels)
-    outbox.ring_on_commit(list(channels))
+def notify(episode: Episode, kind: Delivery.Kind) -> None:
+    """Plans deliveries of `kind`, unless Alertmanager notifies about this alert itself."""
+    if not sender_notifies(episode.labels):
+        outbox.plan(episode, kind, outbox.channels_for(episode.severity, kind))

@@ -44,7 +44,6 @@ def acknowledge(*, episode_id: int, actor: AbstractBaseUser, note: str = "") -> 
     paged = set(episode.deliveries.values_list("channel", flat=True))
     channels = [name for name in paged if registry.get(name).keeps_incidents]
     outbox.plan(episode, Delivery.Kind.ACKNOWLEDGE, channels)
-    outbox.ring_on_commit(channels)
     return episode
 
 

@@ -44,7 +44,6 @@ def send_alert(
         )
         episode = create_notice(text, severity, context or {}, not_notified="" if wanted else unrouted)
         outbox.plan(episode, Delivery.Kind.TRIGGER, wanted)
-        outbox.ring_on_commit(wanted)
     return episode
 
 

@@ -101,7 +101,6 @@ def open_alert(
     )
     EpisodeEvent.objects.create(episode=episode, at=now, kind=EpisodeEvent.Kind.FIRED)
     outbox.plan(episode, Delivery.Kind.TRIGGER, channels)
-    outbox.ring_on_commit(channels)
 
 
 @transaction.atomic
@@ -119,7 +118,6 @@ def close_alert(alertname: str, *, subject: str) -> None:
         triggers = episode.deliveries.filter(kind=Delivery.Kind.TRIGGER)
         channels = list(triggers.values_list("channel", flat=True).distinct())
         outbox.plan(episode, Delivery.Kind.RESOLVE, channels)
-        outbox.ring_on_commit(channels)
 
 
 def watch() -> None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from django.conf import settings
 from django.db import transaction
 
 from observability.alerts import monitoring
@@ -60,8 +59,7 @@ def reopen(episode_id: int, now: datetime, why: str, *, fires_at: datetime | Non
     episode.not_notified = reason_not_to_notify(episode.severity, episode.labels)
     episode.save()
     EpisodeEvent.objects.create(episode=episode, at=now, kind=EpisodeEvent.Kind.REOPENED, text=why)
-    if episode.not_notified:
-        return
-    channels = settings.ALERT_ROUTES[episode.severity]
-    outbox.plan(episode, Delivery.Kind.TRIGGER, channels)
-    outbox.ring_on_commit(channels)
+    if not episode.not_notified:
+        outbox.plan(
+            episode, Delivery.Kind.TRIGGER, outbox.channels_for(episode.severity, Delivery.Kind.TRIGGER)
+        )

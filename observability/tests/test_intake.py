@@ -420,6 +420,21 @@ def test_page_goes_before_other_alerts(post_alerts: Post, severity: str, priorit
     assert {row[3] for row in planned()} == {priority}
 
 
+def test_the_deliveries_of_each_change_are_those_that_the_outbox_would_plan() -> None:
+    routes = (("critical", ("pagerduty", "slack")), ("warning", ("slack",)), ("info", ()))
+    rows = [tuple(row.values()) for row in json.loads(ingest.deliveries_to_plan(routes))]
+    assert rows == [
+        ("fired", "critical", "trigger", "pagerduty", 0),
+        ("fired", "critical", "trigger", "slack", 0),
+        ("fired", "warning", "trigger", "slack", 1),
+        ("resolved", "critical", "resolve", "pagerduty", 5),
+        ("resolved", "critical", "resolve", "slack", 5),
+        ("resolved", "warning", "resolve", "slack", 5),
+        ("unconfirmed", "critical", "unconfirmed", "slack", 5),  # PagerDuty has no message for it
+        ("unconfirmed", "warning", "unconfirmed", "slack", 5),
+    ]
+
+
 def test_faults_of_both_kinds_are_in_one_line(post_alerts: Post) -> None:
     post_alerts(alert(1, startsAt=None), alert(2, status="odd"), alert(3, startsAt=None))
     assert Receipt.objects.get().reason == (

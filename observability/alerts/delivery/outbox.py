@@ -1,30 +1,45 @@
-"""Plans deliveries for alerts that do not come from the webhook, whose statement plans its own, and starts
-their senders."""
+"""Plans deliveries and starts their senders.
+
+The webhook's statement (alerts/intake/ingest.py) writes its own rows, from what `channels_for` and
+`priority_of` say.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+from django.conf import settings
 from django.db import transaction
 
 from core.doorbell import Doorbell
-from observability.alerts.intake.ingest import PRIORITY_PAGE, PRIORITY_TRIGGER, PRIORITY_UPDATE
 from observability.models import Delivery, Episode
 from observability.models.episode import Severity
+from observability.notifiers import registry
+from observability.notifiers.base import Kind
+
+PRIORITY_PAGE = 0
+PRIORITY_TRIGGER = 1
+PRIORITY_UPDATE = 5
 
 # A ring that is lost costs a second, until beat's next sweep.
 doorbell = Doorbell("observability.tasks.deliver_channel")
 
 
+def channels_for(severity: str, kind: str) -> list[str]:
+    """Returns the channels of the severity in ALERT_ROUTES whose notifier handles messages of `kind`."""
+    return [name for name in settings.ALERT_ROUTES[severity] if Kind(kind) in registry.get(name).handles]
+
+
 def priority_of(kind: str, severity: str) -> int:
+    """Returns the priority of a delivery; the smallest is sent first."""
     if kind != Delivery.Kind.TRIGGER:
         return PRIORITY_UPDATE
     return PRIORITY_PAGE if severity == Severity.CRITICAL else PRIORITY_TRIGGER
 
 
-def plan(episode: Episode, kind: Delivery.Kind, channels: Iterable[str]) -> list[Delivery]:
-    """A pending delivery for each channel, in the caller's transaction."""
-    return Delivery.objects.bulk_create(
+def plan(episode: Episode, kind: Delivery.Kind, channels: Iterable[str]) -> None:
+    """Adds a pending delivery for each channel, and starts the senders when the transaction has committed."""
+    planned = Delivery.objects.bulk_create(
         [
             Delivery(
                 episode=episode,
@@ -37,6 +52,7 @@ def plan(episode: Episode, kind: Delivery.Kind, channels: Iterable[str]) -> list
             for channel in channels
         ]
     )
+    ring_on_commit([delivery.channel for delivery in planned])
 
 
 def ring_on_commit(channels: Iterable[str]) -> None:

@@ -24,6 +24,7 @@ import json
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from django.conf import settings
@@ -40,16 +41,12 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from observability.alerts import trust
+from observability.alerts.delivery import outbox
 from observability.alerts.intake.payload import NotAPayload, Payload, clean, dedup_key
 from observability.alerts.intake.routing import reason_not_to_notify
 from observability.alerts.prepared import preparing_cursor
-from observability.models import Episode, Heartbeat, Receipt
-from observability.notifiers import registry
-from observability.notifiers.base import Kind
+from observability.models import Delivery, Episode, Heartbeat, Receipt
 
-PRIORITY_PAGE = 0
-PRIORITY_TRIGGER = 1
-PRIORITY_UPDATE = 5
 CONFIRMATION_EVERY = timedelta(minutes=5)
 SQLSTATES_TO_REPEAT = {"40001", "40P01"}  # serialization failure, deadlock: the same statement will succeed
 
@@ -94,23 +91,26 @@ VALUES = """incoming.fingerprint, incoming.starts_at, incoming.ends_at, incoming
          ELSE 'unconfirmed' END"""
 RETURNED = """known.id, known.fingerprint, known.severity, known.round,
     CASE WHEN known.last_change = 'unconfirmed' AND known.status = 'resolved' THEN 'resolved'
-         ELSE known.last_change END AS change,
-    known.labels ->> 'notified_by' IS DISTINCT FROM 'alertmanager' AS amani_notifies"""
+         ELSE known.last_change END AS change"""
+# The kind of the message about each change. Nothing is planned for a change without one.
+KIND_ABOUT = {
+    Episode.Change.FIRED: Delivery.Kind.TRIGGER,
+    Episode.Change.RESOLVED: Delivery.Kind.RESOLVE,
+    Episode.Change.UNCONFIRMED: Delivery.Kind.UNCONFIRMED,
+}
 
 # The statement, part by part. Each part is a CTE ("WITH name AS …"); PostgreSQL runs all of them in one
 # transaction and on one snapshot, so a part sees the rows that another one wrote only through its RETURNING.
 #
 # receipt_id  Takes the key of the receipt before its row is written, because the timeline refers to it. For a
-# receipt that is processed again it is the key of the kept row. MATERIALIZED: the sequence must be
-# read once, not once for each reference.
+#             receipt that is processed again it is the key of the kept row. MATERIALIZED: the sequence must
+#             be read once, not once for each reference.
 #
 # incoming    Turns the JSON array of `statement_parameters` into rows, one for each fingerprint. They are in
 #             the order of their fingerprints, so that two webhooks lock common rows in the same order and
 #             cannot deadlock.
 #
-# trust       One row, `is_given`: whether a resolve is accepted. It is when no watched sign of life
-# (Watchdog,             Prometheus) is overdue or was reported as ended, or when no Prometheus ever answered
-# that could             confirm an end later. `trust.can_trust_resolves` is the same rule in Python.
+# trust       One row, `is_given`: whether a resolve is accepted (`trust.TRUST`).
 #
 # touched     The upsert. A fingerprint without episode gets one (`fired`, `resolved` or `unconfirmed`).
 #             Otherwise ON CONFLICT finds the newest episode by the unique index on (fingerprint) WHERE
@@ -131,10 +131,10 @@ RETURNED = """known.id, known.fingerprint, known.severity, known.round,
 #
 # timeline    Adds one event for each change, with the receipt that caused it.
 #
-# planned     Adds the deliveries of each change: one for each channel of the severity. None is planned where
-# Alertmanager notifies itself (`amani_notifies`), for another start, and for an unconfirmed end on a channel
-# whose notifier does not handle that. ON CONFLICT DO NOTHING: the unique index allows one trigger and one
-# resolve for each episode, channel and round. RETURNING names the channels whose worker must be woken.
+# planned     Adds the deliveries of each change: those that `deliveries_to_plan` lists for the change and the
+#             severity, unless Alertmanager notifies itself. ON CONFLICT DO NOTHING: the unique index allows
+#             one trigger and one resolve for each episode, channel and round. RETURNING names the channels
+#             whose worker must be woken.
 #
 # receipt     Stores the body as it was received, unless it is a kept one that is processed again.
 #
@@ -152,14 +152,7 @@ WITH receipt_id AS MATERIALIZED (
         severity_is_unknown boolean, not_notified text, alertname text, summary text, labels jsonb,
         annotations jsonb, generator_url text, dedup_key text)
 ), trust AS MATERIALIZED (
-    SELECT NOT EXISTS (
-        SELECT FROM observability_heartbeat AS sign
-        JOIN json_to_recordset(%(overdue_before)s::json) AS limits(name text, seen_since timestamptz)
-             USING (name)
-        WHERE sign.last_seen_at < limits.seen_since OR sign.ended_at IS NOT NULL)
-        OR NOT EXISTS (
-            SELECT FROM observability_heartbeat
-            WHERE name = '{Heartbeat.PROMETHEUS}' AND last_seen_at IS NOT NULL) AS is_given
+    {trust.TRUST}
 ), touched AS (
     INSERT INTO observability_episode AS known ({COLUMNS})
     SELECT {VALUES} FROM trust CROSS JOIN incoming
@@ -195,33 +188,30 @@ WITH receipt_id AS MATERIALIZED (
     WHERE touched.change = 'retired'
     RETURNING {RETURNED}
 ), changed AS (
-    SELECT id, fingerprint, severity, round, change, amani_notifies FROM touched
-    WHERE change IN ('fired', 'resolved', 'unconfirmed', 'restarted')
-    UNION ALL SELECT * FROM another
+    SELECT known.id, known.severity, known.round, known.change, incoming.starts_at, incoming.not_notified
+    FROM (SELECT id, fingerprint, severity, round, change FROM touched
+          WHERE change IN ('fired', 'resolved', 'unconfirmed', 'restarted')
+          UNION ALL SELECT * FROM another) AS known
+    JOIN incoming USING (fingerprint)
 ), timeline AS (
     INSERT INTO observability_episodeevent (episode_id, at, kind, text, request_id, receipt_id)
     SELECT changed.id, %(now)s, changed.change,
-           CASE WHEN changed.change = 'restarted' THEN (
-               SELECT to_char(incoming.starts_at AT TIME ZONE 'UTC', '"Start: "YYYY-MM-DD HH24:MI:SS" UTC."')
-               FROM incoming WHERE incoming.fingerprint = changed.fingerprint) ELSE '' END,
+           CASE WHEN changed.change = 'restarted'
+                THEN to_char(changed.starts_at AT TIME ZONE 'UTC', '"Start: "YYYY-MM-DD HH24:MI:SS" UTC."')
+                ELSE '' END,
            %(request_id)s, receipt_id.id
     FROM changed, receipt_id
 ), planned AS (
     INSERT INTO observability_delivery (
         episode_id, channel, kind, digest_of, severity, round, priority, state, reason,
         created_at, next_attempt_at, attempt_count)
-    SELECT changed.id, route.channel,
-           CASE changed.change WHEN 'fired' THEN 'trigger' WHEN 'resolved' THEN 'resolve'
-                               ELSE 'unconfirmed' END, '',
-           changed.severity, changed.round,
-           CASE WHEN changed.change <> 'fired' THEN %(update)s
-                WHEN changed.severity = 'critical' THEN %(page)s ELSE %(trigger)s END,
+    SELECT changed.id, plan.channel, plan.kind, '', changed.severity, changed.round, plan.priority,
            'pending', '', %(now)s, %(now)s, 0
     FROM changed
-    JOIN json_to_recordset(%(routes)s::json) AS route(severity text, channel text, takes_unconfirmed boolean)
-         ON route.severity = changed.severity
-    WHERE changed.amani_notifies AND changed.change <> 'restarted'
-      AND (route.takes_unconfirmed OR changed.change <> 'unconfirmed')
+    JOIN json_to_recordset(%(deliveries_to_plan)s::json) AS plan(
+             change text, severity text, kind text, channel text, priority smallint)
+         USING (change, severity)
+    WHERE changed.not_notified <> '{Episode.NotNotified.SENDER_NOTIFIES}'
     ON CONFLICT DO NOTHING
     RETURNING channel
 ), receipt AS (
@@ -317,13 +307,10 @@ def statement_parameters(
 ) -> dict[str, Any]:
     return {
         "alerts": json.dumps(payload.alerts),
-        "routes": json.dumps(routes()),
+        "deliveries_to_plan": deliveries_to_plan(tuple(settings.ALERT_ROUTES.items())),
         "now": now,
         "confirmed_before": now - CONFIRMATION_EVERY,
-        "overdue_before": json.dumps(overdue_signs(now)),
-        "page": PRIORITY_PAGE,
-        "trigger": PRIORITY_TRIGGER,
-        "update": PRIORITY_UPDATE,
+        "overdue_before": trust.overdue_before_as_json(now),
         "keep_receipt": keep_receipt,
         "known_receipt_id": envelope.receipt_id,
         "outcome": Receipt.Outcome.PARTIAL.value if payload.set_aside else Receipt.Outcome.STORED.value,
@@ -341,25 +328,26 @@ def statement_parameters(
     }
 
 
-def overdue_signs(now: datetime) -> list[dict[str, str]]:
-    """Returns the signs of life without which a resolve is unconfirmed, each with the start of its time
-    limit."""
-    return [
-        {"name": name, "seen_since": moment.isoformat()} for name, moment in trust.overdue_before(now).items()
-    ]
+@lru_cache(maxsize=1)
+def deliveries_to_plan(routes: tuple[tuple[str, tuple[str, ...]], ...]) -> str:
+    """Returns the deliveries that follow each change of an alert of each severity, as JSON rows for STORE.
 
-
-def routes() -> list[dict[str, Any]]:
-    """Returns ALERT_ROUTES as rows: severity, channel, and whether it handles an unconfirmed end."""
-    return [
-        {
-            "severity": severity,
-            "channel": channel,
-            "takes_unconfirmed": Kind.UNCONFIRMED in registry.get(channel).handles,
-        }
-        for severity, channels in settings.ALERT_ROUTES.items()
-        for channel in channels
-    ]
+    `routes`: ALERT_ROUTES. The result is kept for them: making it takes a tenth of a millisecond.
+    """
+    return json.dumps(
+        [
+            {
+                "change": change,
+                "severity": severity,
+                "kind": kind,
+                "channel": channel,
+                "priority": outbox.priority_of(kind, severity),
+            }
+            for change, kind in KIND_ABOUT.items()
+            for severity, _ in routes
+            for channel in outbox.channels_for(severity, kind)
+        ]
+    )
 
 
 def summary_of_faults(payload: Payload) -> str:
