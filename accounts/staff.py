@@ -23,6 +23,14 @@ from accounts import second_factor
 
 
 class OperatorsSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold ships no types
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        """Returns the context of every page, without colours, which Unfold would write into a <style>.
+
+        The content security policy (amani/content_policy.py) refuses styles inside of a page. The colours
+        are in core/console.css.
+        """
+        return {**super().each_context(request), "colors": {}}
+
     def has_permission(self, request: HttpRequest) -> bool:
         return self.is_operator(request) and not second_factor.is_missing(request)
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sys
+from base64 import b64encode
+from functools import cache
+from hashlib import sha256
 from http import HTTPStatus
 from typing import NamedTuple
 
@@ -14,6 +17,7 @@ from django.template.loader import render_to_string
 from django.views import csrf
 
 from amani import errors
+from amani.content_policy import HEADER, NOTHING
 from amani.hosts import HostRefused
 from core.errors import RETRY_AFTER_SECONDS
 from core.request_id import current_request_id
@@ -35,7 +39,15 @@ class Page(NamedTuple):
     def response(self) -> HttpResponse:
         """Renders the page without session, database or context processors, which may be what fails."""
         context = {**self._asdict(), "status": self.status.value, "request_id": current_request_id()}
-        return HttpResponse(render_to_string("amani/error.html", context), status=self.status)
+        html = render_to_string("amani/error.html", context)
+        return HttpResponse(html, status=self.status, headers={HEADER: policy()})
+
+
+@cache
+def policy() -> str:
+    """Returns the policy of these pages: their own style, known by its hash, and nothing else."""
+    style = render_to_string("amani/error.html").partition("<style>")[2].partition("</style>")[0]
+    return f"{NOTHING}; style-src 'sha256-{b64encode(sha256(style.encode()).digest()).decode()}'"
 
 
 BAD_REQUEST = Page(

@@ -144,6 +144,7 @@ MIDDLEWARE = [
     "observability.telemetry.errors.performance.SentryTransactionMiddleware",
     "observability.telemetry.middleware.MetricsMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "amani.content_policy.content_policy",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "amani.hosts.HostMiddleware",

@@ -33,7 +33,7 @@ def test_a_key_from_before_sign_in_is_worth_nothing_after_it(ada: User) -> None:
     planted = browser.session
     planted["mine"] = True
     planted.save()
-    browser.cookies["sessionid"] = planted.session_key
+    browser.cookies["sessionid"] = str(planted.session_key)
     browser.post("/accounts/login/", {"login": EMAIL, "password": PASSWORD})
     key = browser.cookies["sessionid"].value
     assert key != planted.session_key
