@@ -119,7 +119,24 @@ def prepare(module: Module) -> None:
     for name in FILES:
         shutil.copy(ROOT / name, module.folder)
     (module.folder / "conftest.py").write_text((ROOT / "conftest.py").read_text() + DATABASE)
+    (module.folder / module.path).write_text(decorated_afterwards((ROOT / module.path).read_text()))
     (module.folder / "pyproject.toml").write_text(configuration(module))
+
+
+def decorated_afterwards(code: str) -> str:
+    """Returns the code with the decorators of a function as a statement after it: `f = atomic(f)`.
+
+    That means the same, and mutmut leaves decorated functions as they are.
+    """
+    lines = code.splitlines()
+    for node in reversed(ast.parse(code).body):
+        if isinstance(node, ast.FunctionDef) and node.decorator_list:
+            value = node.name
+            for decorator in reversed(node.decorator_list):
+                value = f"{ast.unparse(decorator)}({value})"
+            lines.insert(node.end_lineno or 0, f"\n\n{node.name} = {value}")
+            del lines[node.decorator_list[0].lineno - 1 : node.lineno - 1]
+    return "\n".join([*lines, ""])
 
 
 def refresh(module: Module) -> None:

@@ -83,6 +83,54 @@ def test_change_is_what_goes_and_what_comes() -> None:
     }
 
 
+def test_decorators_are_applied_after_their_function_so_that_it_is_changed_as_well() -> None:
+    code = """
+@outer(1, name="x")
+@inner
+def first(value):
+    @kept
+    def local():
+        return value
+    return local
+
+
+class Row:
+    @property
+    def kept(self):
+        return 1
+
+
+@inner
+def last():
+    return 2
+"""
+    apart = """
+def first(value):
+    @kept
+    def local():
+        return value
+    return local
+
+
+first = outer(1, name='x')(inner(first))
+
+
+class Row:
+    @property
+    def kept(self):
+        return 1
+
+
+def last():
+    return 2
+
+
+last = inner(last)
+"""
+    assert mutants.decorated_afterwards(code) == apart
+    assert mutants.decorated_afterwards(apart) == apart
+
+
 def test_tests_that_were_written_since_are_copied_beside_the_mutants(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
