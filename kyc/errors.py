@@ -125,7 +125,7 @@ class ImageIsNoFile(KycError, Invalid):
         super().__init__(message, fields={side: [message]})
 
 
-class CannotProcessAgain(KycError, Conflict):
+class CannotReprocess(KycError, Conflict):
     """A provider's callback cannot be processed again."""
 
-    code = "cannot_process_again"
+    code = "cannot_reprocess"

@@ -92,12 +92,12 @@ class ProviderEventAdmin(HistoryAdmin):
         }
 
     def get_urls(self) -> list[URLPattern]:
-        return [self.action_path("again", REPROCESS_CALLBACK, self.process_again), *super().get_urls()]
+        return [self.action_path("again", REPROCESS_CALLBACK, self.reprocess), *super().get_urls()]
 
-    def process_again(self, request: HttpRequest, pk: int) -> HttpResponse:
+    def reprocess(self, request: HttpRequest, pk: int) -> HttpResponse:
         self.perform(
             request,
             "The provider will be asked again.",
-            lambda: events.process_again(event_id=pk, actor=operator(request), reason=posted_reason(request)),
+            lambda: events.reprocess(event_id=pk, actor=operator(request), reason=posted_reason(request)),
         )
         return see_other(self.page_url(pk))

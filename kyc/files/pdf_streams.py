@@ -29,10 +29,20 @@ def checked_stream(stream: StreamObject) -> int:
     unwrap(stream)
     packing = filters_of(stream)
     if packing == [FLATE]:
-        return inflated_size(stream._data)  # noqa: SLF001  (get_data would decode it)
+        return inflated_size(stored(stream))
     if packing == [PHOTOGRAPH]:
-        stream._data = photograph(stream._data)  # noqa: SLF001  (set_data would decode it)
-    return len(stream._data)  # noqa: SLF001
+        store(stream, photograph(stored(stream)))
+    return len(stored(stream))
+
+
+def stored(stream: StreamObject) -> bytes:
+    """Returns the bytes that the file has. The `get_data` of a stream with filters would decode them."""
+    return StreamObject.get_data(stream)
+
+
+def store(stream: StreamObject, data: bytes) -> None:
+    """Replaces the bytes that the file has. The `set_data` of a stream with filters would encode them."""
+    StreamObject.set_data(stream, data)
 
 
 def unwrap(stream: StreamObject) -> None:
@@ -43,7 +53,7 @@ def unwrap(stream: StreamObject) -> None:
     while len(filters) > 1 or TEXT.keys() & set(filters):
         if parameters and isinstance(parameters.pop(0), DictionaryObject):
             raise not_taken()  # a predictor, which has no use for compressed pictures
-        stream._data = unwrapped(stream._data, filters.pop(0))  # noqa: SLF001
+        store(stream, unwrapped(stored(stream), filters.pop(0)))
     name(stream, filters, parameters)
 
 

@@ -16,7 +16,7 @@ from core.constraints import constraint_of
 from core.encryption import encrypt
 from core.request_id import current_request_id
 from kyc import metrics
-from kyc.errors import CannotProcessAgain, NotAllowed, ReasonMissing
+from kyc.errors import CannotReprocess, NotAllowed, ReasonMissing
 from kyc.models import Case, Check, ProviderEvent
 from kyc.providers.base import Callback
 from kyc.providers.outbox import doorbell
@@ -95,10 +95,10 @@ def store_refused(*, provider: str, body: bytes, result: str, reason: str) -> No
 
 
 @transaction.atomic
-def process_again(*, event_id: int, actor: User, reason: str) -> ProviderEvent:
+def reprocess(*, event_id: int, actor: User, reason: str) -> ProviderEvent:
     """Schedules a callback for processing again, for example after an error was corrected.
 
-    Returns the callback. Raises NotAllowed, ReasonMissing or CannotProcessAgain.
+    Returns the callback. Raises NotAllowed, ReasonMissing or CannotReprocess.
     """
     if not actor.has_perm(REPROCESS_CALLBACK):
         raise NotAllowed
@@ -106,9 +106,9 @@ def process_again(*, event_id: int, actor: User, reason: str) -> ProviderEvent:
         raise ReasonMissing("Processing again needs a reason.", fields={"reason": ["Write why."]})
     event = ProviderEvent.objects.select_for_update().get(pk=event_id)
     if not event.signature_ok:
-        raise CannotProcessAgain("Its signature is wrong, so its sender is unknown.")
+        raise CannotReprocess("Its signature is wrong, so its sender is unknown.")
     if event.check_row_id is None:
-        raise CannotProcessAgain("None of our checks has its reference.")
+        raise CannotReprocess("None of our checks has its reference.")
     event.state = State.PENDING
     event.attempt_count = 0
     event.next_attempt_at = timezone.now()
@@ -123,7 +123,7 @@ def process_again(*, event_id: int, actor: User, reason: str) -> ProviderEvent:
             "asked_again_because",
         ]
     )
-    log.info("kyc_callback_processed_again", event_id=event.pk, actor=actor.pk)
+    log.info("kyc_callback_reprocessed", event_id=event.pk, actor=actor.pk)
     transaction.on_commit(doorbell.ring)
     return event
 

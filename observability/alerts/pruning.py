@@ -24,7 +24,7 @@ class Pruned(NamedTuple):
 
 
 def prune_history(*, before: datetime, batch: int = BATCH) -> Pruned:
-    """Delete resolved alerts with all that belongs to them, digests and receipts from before `before`.
+    """Deletes resolved alerts with all that belongs to them, digests and receipts from before `before`.
 
     What fires or waits to be sent is kept. `batch`: alerts in one transaction. Interrupted, it keeps what it
     has done and can be started again.
@@ -71,11 +71,15 @@ def delete_episodes(model: type[Episode], ids: list[int]) -> None:
 
 def delete_deliveries(model: type[Delivery], ids: list[int]) -> None:
     Attempt.objects.filter(delivery__in=ids).delete()
-    Delivery.objects.filter(resend_of__in=ids).update(resend_of=None)
+    # Only of rows that stay: an alert's second trigger without `resend_of` would be its page twice.
+    Delivery.objects.filter(resend_of__in=ids).exclude(pk__in=ids).update(resend_of=None)
     raw_delete(model, ids)
 
 
 def raw_delete(model: Any, ids: list[int]) -> None:
-    """Delete without Django's own cascade, which would read every row first."""
+    """Deletes rows to which nothing refers but rows of the same batch.
+
+    Django's cascade would clear the `resend_of` of those before it deletes them (see `delete_deliveries`).
+    """
     rows = model.objects.filter(pk__in=ids)
-    rows._raw_delete(rows.db)  # noqa: SLF001  (Django has no public way to skip its cascade)
+    rows._raw_delete(rows.db)  # noqa: SLF001  (Django has no public way to delete without its cascade)

@@ -8,6 +8,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
+from observability.alerts import episodes
 from observability.alerts.delivery import drain
 from observability.alerts.drill import Drill
 from observability.alerts.errors import DrillFailed
@@ -106,6 +107,22 @@ def test_prune_deletes_old_resolved_alerts_with_all_their_rows(post_alerts: Post
     )
     for model in (Episode, EpisodeEvent, Delivery, Attempt, Receipt):
         assert not model.objects.exists()
+
+
+def test_prune_deletes_an_alert_whose_page_was_sent_again(post_alerts: Post, django_user_model: Any) -> None:
+    ada = django_user_model.objects.create_user("ada@example.com")
+    post_alerts(alert(1))
+    drain("slack")
+    page = Delivery.objects.get(channel="slack")
+    for _ in range(2):
+        page = episodes.resend(delivery_id=page.pk, actor=ada, reason="It was not seen.")
+        drain("slack")
+    post_alerts(alert(1, status="resolved"))
+    drain("slack")
+    drain("pagerduty")
+    age_everything(181)
+    run("prune_alert_history", "--older-than", "180d")
+    assert not Delivery.objects.exists()
 
 
 def test_prune_keeps_what_fires_what_waits_and_what_is_young(post_alerts: Post) -> None:

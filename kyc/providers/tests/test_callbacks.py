@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from kyc import cases, metrics
 from kyc.cases.selectors import number_of
 from kyc.documents import retention
-from kyc.errors import CannotProcessAgain, NotAllowed, ReasonMissing
+from kyc.errors import CannotReprocess, NotAllowed, ReasonMissing
 from kyc.models import Check, ProviderEvent
 from kyc.providers import events, work
 from kyc.providers.base import Malformed
@@ -286,7 +286,7 @@ def test_an_operator_has_a_callback_processed_again(
         run()
     assert state_after(event)[0] == "failed"
     approver = make_approver()
-    again = events.process_again(event_id=event.pk, actor=approver, reason="Smile ID is back.")
+    again = events.reprocess(event_id=event.pk, actor=approver, reason="Smile ID is back.")
     assert (again.state, again.attempt_count, again.asked_again_by) == ("pending", 0, approver)
     assert again.asked_again_because == "Smile ID is back."
     run()
@@ -304,13 +304,13 @@ def test_processing_again_needs_permission_a_reason_and_a_check(
     forged = ProviderEvent.objects.latest("pk")
     before = list(ProviderEvent.objects.values())
     with pytest.raises(NotAllowed):
-        events.process_again(event_id=event.pk, actor=make_reviewer(), reason="Why not.")
+        events.reprocess(event_id=event.pk, actor=make_reviewer(), reason="Why not.")
     with pytest.raises(ReasonMissing):
-        events.process_again(event_id=event.pk, actor=approver, reason=" ")
-    with pytest.raises(CannotProcessAgain, match="has its reference"):
-        events.process_again(event_id=unknown.pk, actor=approver, reason="Why not.")
-    with pytest.raises(CannotProcessAgain, match="signature"):
-        events.process_again(event_id=forged.pk, actor=approver, reason="Why not.")
+        events.reprocess(event_id=event.pk, actor=approver, reason=" ")
+    with pytest.raises(CannotReprocess, match="has its reference"):
+        events.reprocess(event_id=unknown.pk, actor=approver, reason="Why not.")
+    with pytest.raises(CannotReprocess, match="signature"):
+        events.reprocess(event_id=forged.pk, actor=approver, reason="Why not.")
     assert list(ProviderEvent.objects.values()) == before
 
 
