@@ -33,7 +33,8 @@ MOST_IN_ONE_BATCH = 25  # so that two senders share a small storm
 LONGEST_BATCH_SECONDS = 1.0  # so that little waits behind a vendor that is slow, and no lease ends
 
 # A sender's statements are planned once (alerts/prepared.py), perhaps while the tables are almost empty.
-# Plans made then could read the whole table for each message of a storm that begins afterwards.
+# Plans made then could read the whole table for each message of a storm that begins afterwards. ADR 0014 has
+# the other ways and why they are worse.
 LOCK = """
 SELECT CASE WHEN pg_try_advisory_lock(%s, %s)
             THEN set_config('enable_seqscan', 'off', false) = 'off' ELSE false END
