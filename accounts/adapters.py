@@ -5,15 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.account.internal.stagekit import clear_login
 from allauth.core import context as current
+from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.core.internal.httpkit import clean_client_ip, is_headless_request
+from allauth.headless.base.response import ConflictResponse
 from django.conf import settings
+from django.contrib import messages
 from django.contrib.auth.hashers import make_password
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied, ValidationError
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
-from accounts import operators, second_factor
+from accounts import operators, pending, second_factor
 from accounts.mail.about import about_template
 from accounts.models import User
 from accounts.passwords import normalised
@@ -50,10 +54,23 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
     def set_password(self, user: User, password: str) -> None:
         """Stores the hash of the new password and no other field.
 
-        Hashing takes so long that the account may have been changed or erased in the meantime.
+        Hashing takes so long that the account may have been changed or erased in the meantime, for example
+        with another code. Then nothing is stored, and the user starts again.
         """
+        request = current.request
+        is_outdated = pending.CODE_FOR_PASSWORD in request.session and not pending.has_state(
+            request.session, pending.CODE_FOR_PASSWORD, user
+        )
+        as_read = User.objects.filter(
+            pk=user.pk,
+            is_active=True,
+            password=user.password,
+            email=user.email,
+            sessions_from=user.sessions_from,
+        )
         user.set_password(password)
-        User.objects.filter(pk=user.pk, is_active=True).update(password=user.password)
+        if is_outdated or not as_read.update(password=user.password):
+            raise ImmediateHttpResponse(changed_meanwhile(request))
 
     # --- Reauthentication: with the second factor, if the user has one ---
 
@@ -77,6 +94,13 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
         return [method for method in methods if method["url"] != reverse("account_reauthenticate")] or methods
 
     # --- Mail ---
+
+    def send_confirmation_mail(
+        self, request: HttpRequest, emailconfirmation: Any, *args: Any, **values: Any
+    ) -> None:
+        """Sends the code for an address, and binds it to the state of the account."""
+        pending.begin(request.session, pending.CODE_FOR_ADDRESS, emailconfirmation.user)
+        super().send_confirmation_mail(request, emailconfirmation, *args, **values)
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
         """Stores the mail; the worker sends it (accounts/mail/), so no request waits for a mail server."""
@@ -103,8 +127,16 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
 
     def pre_login(self, request: HttpRequest, user: User, **values: Any) -> HttpResponse | None:
         operators.verify_address(user=user)
+        pending.begin(request.session, pending.SIGN_IN, user)
         response: HttpResponse | None = super().pre_login(request, user, **values)
         return response
+
+    def login(self, request: HttpRequest, user: User) -> None:
+        """Opens the session, unless the account has changed since the password was checked."""
+        if not pending.has_state(request.session, pending.SIGN_IN, user):
+            clear_login(request)
+            raise ImmediateHttpResponse(HttpResponseRedirect(reverse("account_login")))
+        super().login(request, user)
 
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
         self.attempted_email = credentials.get("email") or ""
@@ -137,3 +169,12 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
         allauth's own key begins with the Host header, so another port in it would allow five more attempts.
         """
         return str(credentials.get("email") or credentials.get("username") or "").lower()
+
+
+def changed_meanwhile(request: HttpRequest) -> HttpResponse:
+    """Returns the response to a request whose account was changed while it was served."""
+    if is_headless_request(request):
+        conflict: HttpResponse = ConflictResponse(request)
+        return conflict
+    messages.error(request, "The account has changed in the meantime. Start again.")
+    return HttpResponseRedirect(reverse("account_login"))

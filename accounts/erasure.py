@@ -86,10 +86,12 @@ def delete_sign_in_data(person: User) -> None:
 
     Sessions without a UserSession row end too: their hash depends on the password, which is removed.
     """
+    Authenticator.objects.filter(
+        user=person
+    ).delete()  # writes to the session of the request, which ends next
     for session in UserSession.objects.filter(user=person):
         session.end()
     EmailAddress.objects.filter(user=person).delete()
-    Authenticator.objects.filter(user=person).delete()
     person.groups.clear()
     person.user_permissions.clear()
 

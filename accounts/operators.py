@@ -10,8 +10,8 @@ from allauth.mfa.models import Authenticator
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.db import transaction
 from django.db.models import QuerySet
-from django.utils import timezone
 
+from accounts.account_state import end_sessions
 from accounts.errors import CannotResetSecondFactor
 from accounts.models import User
 
@@ -37,20 +37,14 @@ def apply_change(*, user: User, changed: Collection[str]) -> None:
     """Updates addresses and sessions after a superuser created or changed an account.
 
     `changed` has the names of the changed fields. A new e-mail address replaces the old one; a user who is
-    not an operator has to verify it. A change of access rights ends all sessions, so that an account that is
-    switched off and on again has none left.
+    not an operator has to verify it. A new address and a change of access rights end all sessions, so that an
+    account that is switched off and on again has none left.
     """
     if "email" in changed:
         EmailAddress.objects.filter(user=user).exclude(email=user.email).delete()
     verify_address(user=user)
-    if ACCESS & set(changed):
-        end_sessions(user=user)
-
-
-def end_sessions(*, user: User) -> None:
-    """Ends all sessions of the user, in browsers and apps."""
-    user.sessions_from = timezone.now()
-    user.save(update_fields=["sessions_from"])
+    if (ACCESS | {"email"}) & set(changed):
+        end_sessions(user)
 
 
 def reset_second_factor(*, user_id: int, actor: User, reason: str) -> User:
@@ -72,7 +66,6 @@ def reset_second_factor(*, user_id: int, actor: User, reason: str) -> User:
         removed, _ = Authenticator.objects.filter(user=user).delete()
         if not removed:
             raise CannotResetSecondFactor("This account has no second factor.")
-        end_sessions(user=user)
         LogEntry.objects.log_actions(actor.pk, [user], CHANGE, f"{RESET}{reason}")
         transaction.on_commit(lambda: log.warning("second_factor_reset", user_id=user.pk, actor_id=actor.pk))
     return user

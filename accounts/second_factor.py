@@ -19,7 +19,6 @@ from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.models import Authenticator
 from allauth.mfa.signals import authenticator_added, authenticator_removed
 from django.conf import settings
-from django.contrib.auth import HASH_SESSION_KEY
 from django.core.exceptions import ValidationError
 from django.dispatch import receiver
 from django.http import HttpRequest
@@ -130,10 +129,9 @@ def accept_recent_password(request: HttpRequest) -> None:
 
 @receiver(authenticator_added, dispatch_uid="accounts.second_factor.after_enrolment")
 def after_enrolment(request: HttpRequest, user: Any, authenticator: Authenticator, **_: Any) -> None:
-    """Counts an operator's first factor as given in this session, and ends all other sessions."""
+    """Counts an operator's first factor as given in this session."""
     if user.is_staff and authenticator.type in FACTORS and factors_of(user).count() == 1:
         record_authentication(request, user, "mfa", id=authenticator.pk, type=authenticator.type)
-        end_other_sessions(request, user)
 
 
 @receiver(authenticator_removed, dispatch_uid="accounts.second_factor.after_removal")
@@ -143,10 +141,3 @@ def after_removal(request: HttpRequest, user: Any, **_: Any) -> None:
         records = get_authentication_records(request, user)
         kept = [record for record in records if record["method"] != "mfa"]
         request.session[AUTHENTICATION_METHODS_SESSION_KEY] = kept
-        end_other_sessions(request, user)
-
-
-def end_other_sessions(request: HttpRequest, user: Any) -> None:
-    """Ends all sessions of the user but that of the request."""
-    operators.end_sessions(user=user)
-    request.session[HASH_SESSION_KEY] = user.get_session_auth_hash()

@@ -1,8 +1,9 @@
-"""Stores sessions in the database, as Django does, with two differences.
+"""Stores sessions in the database, as Django does, with three differences.
 
 It looks up only keys that it can have generated: otherwise a cookie or token with a NUL in it would reach
 PostgreSQL and cause a 500. And if a save fails because of an outage of the database, that error is raised
 (503): Django's own store treats every error as a session that was deleted in the meantime (400).
+What is pending in a session is left out when its account has changed since (accounts/pending.py).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 from django.contrib.sessions.backends.base import UpdateError
 from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
 
+from accounts import pending
 from core.sqlstates import is_outage
 
 
@@ -22,6 +24,11 @@ class SessionStore(DatabaseStore):
 
     def exists(self, session_key: Any) -> bool:
         return self._validate_session_key(session_key) and super().exists(session_key)
+
+    def load(self) -> dict[str, Any]:
+        data: dict[str, Any] = super().load()
+        pending.leave_out_outdated(data)
+        return data
 
     def save(self, must_create: bool = False) -> None:  # noqa: FBT001, FBT002  (Django's signature)
         try:

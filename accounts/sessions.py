@@ -1,19 +1,36 @@
-"""Deletes expired sessions, and with them the addresses and browsers of their users.
+"""Ends sessions when their user asks for it, and deletes expired ones, with the IP addresses and browsers.
 
 Every attempt to sign up or sign in creates a session, also one that is not completed, so they accumulate.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
+from allauth.core import context
+from allauth.usersessions.adapter import DefaultUserSessionsAdapter
 from allauth.usersessions.models import UserSession
 from django.contrib.sessions.models import Session
 from django.db.models import Exists, Model, OuterRef, QuerySet
 from django.utils import timezone
 
+from accounts.account_state import end_other_sessions, end_sessions
+
 BATCH_SIZE = 10_000  # rows of each table in one run, which keeps the statements short
 GRACE_PERIOD = timedelta(hours=1)  # the two rows of a new session are not written at the same time
+
+
+class SessionsAdapter(DefaultUserSessionsAdapter):  # type: ignore[misc]  # allauth ships no types
+    def end_sessions(self, sessions: Sequence[UserSession]) -> None:
+        """Ends these sessions, and what is pending if no other is left: that is "sign out everywhere"."""
+        super().end_sessions(sessions)
+        for user in {session.user for session in sessions}:
+            match UserSession.objects.purge_and_list(user):
+                case []:
+                    end_sessions(user)
+                case [own] if own.is_current():
+                    end_other_sessions(context.request, user)
 
 
 def forget_ended() -> int:

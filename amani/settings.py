@@ -211,6 +211,7 @@ CODE_LIFETIME_SECONDS = 15 * 60  # of codes by mail; the mail may take some of i
 ACCOUNT_EMAIL_VERIFICATION_BY_CODE_TIMEOUT = CODE_LIFETIME_SECONDS
 ACCOUNT_PASSWORD_RESET_BY_CODE_ENABLED = True
 ACCOUNT_PASSWORD_RESET_BY_CODE_TIMEOUT = CODE_LIFETIME_SECONDS
+ACCOUNT_FORMS = {"reset_password": "accounts.password_reset.RequestCodeForm"}
 ACCOUNT_CHANGE_EMAIL = True
 ACCOUNT_EMAIL_NOTIFICATIONS = True  # notifies users when their password or second factor changes
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
@@ -222,6 +223,7 @@ HEADLESS_FRONTEND_URLS = {
     "account_reset_password_from_key": f"{FRONTEND_URL}/password/reset/{{key}}",
     "account_confirm_email": f"{FRONTEND_URL}/verify-email/{{key}}",
 }
+USERSESSIONS_ADAPTER = "accounts.sessions.SessionsAdapter"
 MFA_ADAPTER = "accounts.second_factor.MFAAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_TOTP_ISSUER = "Amani"

@@ -55,6 +55,7 @@ def test_people_see_their_account(app: Client, person: User) -> None:
 
 def test_a_second_factor_is_shown(app: Client, person: User) -> None:
     Authenticator.objects.create(user=person, type=Authenticator.Type.TOTP, data={"secret": "x"})
+    app.force_login(person)  # whose sessions end with a new factor
     assert app.get(ME).json()["mfa_enabled"] is True
 
 

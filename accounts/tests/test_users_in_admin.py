@@ -229,6 +229,8 @@ def test_reset_without_a_reason_or_by_an_operator_changes_nothing(root: Client, 
 def test_operator_cannot_reset_their_own_second_factor(root: Client) -> None:
     me = User.objects.get(email="root@example.com")
     Authenticator.objects.create(user=me, type="totp", data={"secret": "A" * 32})
+    me.refresh_from_db()
+    root.force_login(me)
     assert b"reset-second-factor" not in root.get(f"{USERS}{me.pk}/change/").content
     page = root.post(f"{USERS}{me.pk}/reset-second-factor/", {"reason": "mine"}, follow=True)
     assert "Ask another superuser to reset your own second factor." in html.unescape(page.content.decode())
