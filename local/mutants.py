@@ -40,6 +40,7 @@ FOLDERS = ("amani", "local", "deploy", "docs", "tests")
 FILES = ("manage.py", "README.md", ".env.example")
 # In place of pytest-django's fixture; mutants do not change the schema.
 DATABASE = "\n\nfrom local.mutants_database import django_db_setup\n"
+ORDER = ("-p", "local.mutants_order")
 # Wordings are no decisions: log lines, and the texts of exceptions.
 NOT_MUTATED = (r"\blog(ger)?\.\w+\(", r"raise [A-Z]\w*\(f?[\"']", r"^\s*f?\"[^\"]*\"$")
 SPINNER = tuple("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏")
@@ -100,7 +101,7 @@ def configuration(module: Module) -> str:
         "also_copy": (*FOLDERS, *FILES, "conftest.py"),
         "do_not_mutate_patterns": NOT_MUTATED,
         "pytest_add_cli_args_test_selection": module.tests,
-        "pytest_add_cli_args": ["-p", "no:xdist", "-p", "no:cacheprovider"],
+        "pytest_add_cli_args": ["-p", "no:xdist", "-p", "no:cacheprovider", *ORDER],
         "timeout_constant": 20.0,  # seconds, times mutmut's 15: a busy machine is no timeout
         # Tests leave threads and connections behind, which a fork of their process would share.
         "process_isolation": "forkserver",

@@ -9,6 +9,7 @@ import pytest
 from django.utils import timezone
 
 from kyc import cases
+from kyc.cases.selectors import number_of
 from kyc.models import Check, ProviderEvent
 from kyc.providers import claim, registry, work
 from kyc.providers.base import Result, Verdict
@@ -20,9 +21,9 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("smile")]
 APPROVED, REJECTED, UNCLEAR, PENDING = Result.APPROVED, Result.REJECTED, Result.UNCLEAR, Result.PENDING
 
 
-def sent() -> Check:
+def sent(**changes: Any) -> Check:
     """A check that the provider has, without asking one."""
-    check = submitted()
+    check = submitted(**changes)
     Check.objects.filter(pk=check.pk).update(state=Check.State.SENT, provider_reference="job-1")
     check.refresh_from_db()
     return check
@@ -224,3 +225,123 @@ def test_approval_that_another_provider_gave_is_left_alone() -> None:
     check.refresh_from_db()
     assert state_of(check) == ("done", "approved", "submitted")
     assert check.result_text == "Text. Nothing was changed: Another provider checks this case."
+
+
+def test_number_that_another_account_claims_leaves_the_case_to_reviewers() -> None:
+    other = sent()
+    check = sent(number=number_of(other.case))
+    Check.objects.filter(pk=other.pk).update(next_attempt_at=None)
+    event = hear(check, APPROVED)
+    check.refresh_from_db()
+    assert state_of(check) == ("done", "unclear", "submitted")
+    assert check.result_text == "Text. Another account claims the number. A reviewer decides."
+    assert (event.state, event.reason) == (
+        "done",
+        "Another account claims the number. A reviewer decides.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("result", "event", "code"), [(APPROVED, "approve", ""), (REJECTED, "reject", "provider")]
+)
+def test_decision_on_the_case_names_the_provider_and_its_text(result: Result, event: str, code: str) -> None:
+    check = sent()
+    decide(claimed(check), result, "0810 Exact match")
+    last = check.case.events.last()
+    assert last is not None
+    assert (last.event, last.provider, last.actor) == (event, "smile_id", None)
+    assert (last.reason_code, last.reason) == (code, "Smile ID: 0810 Exact match")
+
+
+@pytest.mark.parametrize("result", [APPROVED, REJECTED, UNCLEAR])
+def test_case_that_a_reviewer_has_claimed_is_left_to_them(result: Result) -> None:
+    check = sent()
+    cases.claim(case_id=check.case_id, reviewer=make_reviewer())
+    event = hear(check, result)
+    assert state_of(check) == ("done", result, "in_review")
+    assert (event.state, event.reason) == ("done", "A reviewer decides.")
+
+
+def test_unclear_result_leaves_a_waiting_case_in_the_queue() -> None:
+    check = sent()
+    decide(claimed(check), UNCLEAR)
+    check.refresh_from_db()
+    assert state_of(check) == ("done", "unclear", "submitted")
+    assert check.result_text == "Text. A reviewer decides."
+
+
+def test_doubt_and_revocation_say_which_provider_and_why() -> None:
+    check = sent()
+    decide(claimed(check), APPROVED)
+    hear(check, UNCLEAR, "Photo differs")
+    doubt = check.case.events.last()
+    assert doubt is not None
+    assert (doubt.event, doubt.provider, doubt.reason) == ("doubt", "smile_id", "Smile ID: Photo differs")
+    check.refresh_from_db()
+    assert check.result_text == (
+        "Photo differs. The approval stays valid and is marked as doubted. An approver decides."
+    )
+    hear(check, REJECTED, "Reported stolen")
+    revocation = check.case.events.last()
+    assert revocation is not None
+    assert (revocation.event, revocation.provider) == ("revoke", "smile_id")
+    assert (revocation.reason_code, revocation.reason) == ("provider", "Smile ID: Reported stolen")
+
+
+@pytest.mark.parametrize(
+    ("result", "doubts", "sentence"),
+    [
+        (REJECTED, 1, "The approval stays valid and is marked as doubted. An approver decides."),
+        (APPROVED, 0, "Nothing was changed, because the check is no longer current."),
+        (UNCLEAR, 0, "Nothing was changed, because the check is no longer current."),
+    ],
+)
+def test_check_that_a_reviewers_approval_cancelled_may_still_bring_a_doubt(
+    result: Result, doubts: int, sentence: str
+) -> None:
+    check = sent()
+    review(check, approve=True)
+    event = hear(check, result)
+    assert (state_of(check), doubts_of(check)) == (("cancelled", result, "approved"), doubts)
+    assert (event.state, event.reason) == ("done", sentence)
+
+
+def test_check_that_was_replaced_brings_no_doubt() -> None:
+    first = sent()
+    decide(claimed(first), REJECTED)
+    cases.resubmit(person=first.case.person, public_id=first.case.public_id, images={})
+    Check.objects.exclude(pk=first.pk).update(next_attempt_at=None, state=Check.State.FAILED)
+    review(first, approve=True)
+    Check.objects.filter(pk=first.pk).update(result=APPROVED)
+    event = hear(first, REJECTED)
+    assert (state_of(first)[2], doubts_of(first)) == ("approved", 0)
+    assert event.reason == "Nothing was changed, because the check is no longer current."
+
+
+def test_check_of_another_case_replaces_nothing() -> None:
+    check, newer = sent(), sent()
+    Check.objects.filter(pk=newer.pk).update(next_attempt_at=None)
+    decide(claimed(check), APPROVED)
+    assert state_of(check) == ("done", "approved", "approved")
+
+
+def test_callback_about_a_check_without_a_result_is_ignored_and_all_callbacks_are_answered() -> None:
+    check = sent()
+    events = [called_back(check), called_back(check)]
+    before = timezone.now()
+    decide(claimed(check), PENDING)
+    for event in events:
+        event.refresh_from_db()
+        assert (event.state, event.reason) == ("ignored", "No result yet. It will be requested again.")
+        assert (event.next_attempt_at, event.attempt_count) == (None, 1)
+        assert event.processed_at is not None
+        assert event.processed_at >= before
+
+
+def test_callback_that_brought_a_result_is_done() -> None:
+    check = sent()
+    before = timezone.now()
+    event = hear(check, APPROVED)
+    assert (event.state, event.reason, event.attempt_count) == ("done", "The case was approved.", 1)
+    assert event.processed_at is not None
+    assert event.processed_at >= before
