@@ -19,6 +19,7 @@ from django.views import csrf
 from amani import errors
 from amani.content_policy import HEADER, NOTHING
 from amani.hosts import HostRefused
+from core.bodies import BodyNotAwaited
 from core.errors import RETRY_AFTER_SECONDS
 from core.request_id import current_request_id
 
@@ -82,6 +83,11 @@ FAILURE = Page(
     "This is an error in Amani, and it has been recorded. "
     "Before you try again, check whether your change was made.",
 )
+BUSY = Page(
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    "Too much at once",
+    "Too many requests arrive slowly at the moment. Nothing was changed. Try again in a minute.",
+)
 OUTAGE = Page(
     HTTPStatus.SERVICE_UNAVAILABLE,
     "Temporarily unavailable",
@@ -96,6 +102,8 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
         return errors.bad_request(exception)
     if isinstance(exception, HostRefused):
         return Page(HTTPStatus.BAD_REQUEST, "Unknown host name", str(exception)).response()
+    if isinstance(exception, BodyNotAwaited):
+        return temporary(BUSY)
     return (TOO_LARGE if isinstance(exception, errors.TOO_LARGE) else BAD_REQUEST).response()
 
 
@@ -121,6 +129,11 @@ def failure(request: HttpRequest) -> HttpResponseBase:
         return errors.failure(error)
     if not errors.is_outage(error):
         return FAILURE.response()
-    page = OUTAGE.response()
-    page.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
-    return page
+    return temporary(OUTAGE)
+
+
+def temporary(page: Page) -> HttpResponse:
+    """Renders the page and says when to try again."""
+    response = page.response()
+    response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return response

@@ -19,7 +19,7 @@ from pydantic import ConfigDict, Field
 from redis.exceptions import RedisError
 
 from core import errors, sqlstates
-from core.bodies import UnreadableBody
+from core.bodies import BodyNotAwaited, UnreadableBody
 from core.errors import RETRY_AFTER_SECONDS, AmaniError
 from core.request_id import current_request_id
 
@@ -197,6 +197,8 @@ def bad_request(exception: BaseException | None) -> HttpResponse:
         return answer_to(exception)
     if isinstance(exception, TOO_LARGE):
         return too_large()
+    if isinstance(exception, BodyNotAwaited):
+        return problem(503, "busy", str(exception), headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
     if isinstance(exception, UnreadableBody):
         return problem(400, "unreadable_body", str(exception))
     return problem(400, "bad_request", "The request is malformed. Correct it before you send it again.")

@@ -18,6 +18,9 @@ from django.http import HttpRequest, QueryDict
 from django.utils.datastructures import MultiValueDict
 from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
 
+from core.arriving import ClientSocket, NoPlace
+from core.errors import RETRY_AFTER_SECONDS
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
@@ -34,10 +37,17 @@ class MalformedBody(UnreadableBody):
 
 
 class IncompleteBody(UnreadableBody):
-    """The connection ended within the body."""
+    """The connection ended within the body, or the body did not arrive in time."""
+
+    def __init__(self, message: str = "The body is incomplete. Send it again.") -> None:
+        super().__init__(message)
+
+
+class BodyNotAwaited(IncompleteBody):
+    """The body has not arrived, and as many threads as may do so wait for bodies already."""
 
     def __init__(self) -> None:
-        super().__init__("The body is incomplete. Send it again.")
+        super().__init__(f"Too many bodies arrive slowly. Send it again in {RETRY_AFTER_SECONDS} s.")
 
 
 class LengthMissing(UnreadableBody):
@@ -69,6 +79,13 @@ def is_chunked(environ: Mapping[str, Any]) -> bool:
 def limit_body(request: HttpRequest, limit: int) -> None:
     """Sets the longest body, in bytes, that may be read from a request in chunks."""
     request.META[LIMIT] = limit
+
+
+def trust_sender(request: HttpRequest) -> None:
+    """Lets the thread wait for this request's body even if as many as may do so wait already."""
+    client = request.META.get("gunicorn.socket")
+    if isinstance(client, ClientSocket):
+        client.is_trusted = True
 
 
 def read_body(request: HttpRequest, limit: int) -> bytes:
@@ -159,6 +176,8 @@ def decoded(read: Callable[[int], bytes], size: int) -> bytes:
     """Reads at most `size` bytes, and raises gunicorn's errors as MalformedBody or IncompleteBody."""
     try:
         return read(size)
+    except NoPlace as error:
+        raise BodyNotAwaited from error
     except ParseException as error:
         raise MalformedBody("The chunks of the body are malformed. Send it again.") from error
     except OSError as error:

@@ -8,11 +8,12 @@ from typing import Any
 
 from gunicorn.config import Config  # type: ignore[import-untyped]
 from gunicorn.glogging import Logger  # type: ignore[import-untyped]
-from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "amani.settings")
+
+from core.web_worker import WebWorker  # noqa: E402  (it is below ROOT)
 
 wsgi_app = "amani.wsgi:application"
 chdir = str(ROOT)
@@ -28,7 +29,8 @@ forwarder_headers = ""
 header_map = "drop"  # X_Forwarded_Proto would be taken for X-Forwarded-Proto
 control_socket_disable = True  # not used, and a second way to control the server
 keepalive = 75  # Alertmanager keeps its connection; a new one for each webhook costs five times as much
-timeout = 60
+worker_connections = 500  # of each process; each may hold 144 KB of a request that no thread has yet
+timeout = 60  # without a sign of life from a process; it does not limit requests
 graceful_timeout = 30
 max_requests = int(os.environ.get("WEB_MAX_REQUESTS", "10000"))
 max_requests_jitter = max_requests // 10
@@ -52,13 +54,16 @@ class AmaniLogger(Logger):  # type: ignore[misc]  # gunicorn ships no types
 logger_class = AmaniLogger
 
 
-class AmaniWorker(ThreadWorker):  # type: ignore[misc]
+class AmaniWorker(WebWorker):
     """Starts telemetry before the application is loaded, so that all metrics are in the worker's files, and
     after the fork, so that the thread that sends spans belongs to the worker.
 
     gunicorn's `post_fork` is too early: it runs before a worker has its own signal handlers, so a SIGTERM at
     that time would be lost, and the stop would take `graceful_timeout`.
     """
+
+    request_seconds = float(os.environ.get("WEB_REQUEST_SECONDS", "60"))
+    begun_at_head = (b"/api/v1/alerts/webhook",)  # a wrong token is refused before the body has arrived
 
     def load_wsgi(self) -> None:
         from observability.telemetry import processes

@@ -95,6 +95,7 @@ def check_token(request: HttpRequest) -> None:
             "bad_token",
             "Send the header Authorization: Bearer <ALERT_WEBHOOK_TOKEN>.",
         )
+    bodies.trust_sender(request)
 
 
 def body_of(request: HttpRequest) -> bytes:

@@ -1,0 +1,43 @@
+"""The worker still fits the gunicorn that is installed; tests/test_slow_connections.py has it at work."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+from gunicorn.http.unreader import SocketUnreader  # type: ignore[import-untyped]
+from gunicorn.workers.gthread import TConn, ThreadWorker  # type: ignore[import-untyped]
+
+METHODS = {
+    "enqueue_req": ["self", "conn"],
+    "finish_request": ["self", "conn", "fs"],
+    "handle_request": ["self", "req", "conn"],
+    "murder_pending": ["self"],
+    "load_wsgi": ["self"],
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_gunicorn_has_the_method_that_the_worker_overrides(name: str) -> None:
+    assert list(inspect.signature(getattr(ThreadWorker, name)).parameters) == METHODS[name]
+
+
+@pytest.mark.parametrize(
+    ("caller", "called"),
+    [
+        (ThreadWorker.accept, "self.enqueue_req(conn)"),
+        (ThreadWorker.on_client_socket_readable, "self.enqueue_req(conn)"),
+        (ThreadWorker.enqueue_req, "self.tpool.submit(self.handle, conn)"),
+        (ThreadWorker.enqueue_req, "self.finish_request"),
+        (ThreadWorker.handle, "self.handle_request(req, conn)"),
+        (ThreadWorker.handle, "if not conn.initialized"),
+        (ThreadWorker.run, "self.murder_pending()"),
+        (ThreadWorker.run, "self.nr_conns < self.worker_connections"),
+        (TConn.init, "if self.initialized:"),
+        (TConn.init, "http.get_parser(self.cfg, self.sock, self.client)"),
+        (SocketUnreader.chunk, "self.sock.recv(size)"),
+    ],
+)
+def test_gunicorn_still_calls_it_there(caller: object, called: str) -> None:
+    """Otherwise the worker would be gunicorn's own again, without an error."""
+    assert called in inspect.getsource(caller)  # type: ignore[arg-type]  # a function of untyped code
