@@ -21,6 +21,7 @@ SETUPS = {
     "logs": Signals([LOG, METRICS]),
     "sentry": Signals([], sentry=True),
     "tenth": Signals([LOG, TRACING, SENTRY, METRICS], traced=0.1, sentry=True),
+    "untraced": Signals([LOG, TRACING, SENTRY, METRICS], traced=0.0, sentry=True),
     "all": Signals([LOG, TRACING, SENTRY, METRICS], traced=1.0, sentry=True),
     "grpc": Signals([LOG, TRACING, SENTRY, METRICS], traced=0.1, protocol="grpc", sentry=True),
 }

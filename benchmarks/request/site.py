@@ -1,6 +1,6 @@
 """One Django site in one of several set-ups, driven through its WSGI callable by lines from stdin.
 
-    python -m benchmarks.request.site bare|libraries|usual|metrics|logs|sentry|tenth|all|grpc
+    python -m benchmarks.request.site bare|libraries|usual|metrics|logs|sentry|tenth|untraced|all|grpc
 
 `serve N`: serve N requests, let what they caused leave, answer `CPU-SECONDS` of all threads. `calls N`: serve
 N under cProfile, answer the calls of one. `memory`: MB (PSS). `spans`: how many were exported. Runs also in

@@ -148,7 +148,10 @@ def trace_statement(
         trail.statements[trail.count % SIZE] = (sql, started, seconds)
         trail.count += 1
         span = add_statement_span(sql, context["connection"], started_ns, seconds, problem)
-        durations_of(sql).observe(seconds, exemplar(f"{span.trace_id:032x}", request_id.get()))
+        histogram = query_durations.get(sql[:6]) if type(sql) is str else None
+        if histogram is None:
+            histogram = durations_of(sql)
+        histogram.observe(seconds, exemplar(f"{span.trace_id:032x}", request_id.get()))
 
 
 def durations_of(sql: object) -> Histogram:

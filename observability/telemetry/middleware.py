@@ -9,7 +9,7 @@ from functools import partial
 from time import perf_counter
 from typing import Any
 
-from django.core.signals import got_request_exception, request_finished
+from django.core.signals import got_request_exception
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
@@ -20,7 +20,7 @@ from observability.telemetry.errors.trail import trail
 from observability.telemetry.logs.formatting import AccessRecord, access_logger
 from observability.telemetry.metrics.requests import (
     durations_by_label,
-    http_requests_in_progress,
+    in_progress,
     record_error,
     request_counter,
     request_histogram,
@@ -31,12 +31,18 @@ from observability.telemetry.request import telemetry_of
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
 
-def when_answered(response: HttpResponseBase, finish: Callable[[], None]) -> None:
-    """Calls `finish` now, or for a streamed body when its last part is sent or the client has gone."""
-    if response.streaming:
-        response._resource_closers.append(finish)  # type: ignore[attr-defined]  # noqa: SLF001
-    else:
-        finish()
+def when_closed(response: HttpResponseBase, finish: Callable[[], None]) -> None:
+    """Calls `finish` once, after the server has closed `response`: all is sent, or the client has gone."""
+    close = response.close
+
+    def close_and_finish() -> None:
+        response.close = close  # type: ignore[method-assign]  # it may be closed again
+        try:
+            close()
+        finally:
+            finish()
+
+    response.close = close_and_finish  # type: ignore[method-assign]  # Django has no hook for one response
 
 
 def route_of(request: HttpRequest) -> str | None:
@@ -56,21 +62,21 @@ class MetricsMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         started = perf_counter()
-        http_requests_in_progress.inc()
+        in_progress.inc(1)
         try:
             response = self.get_response(request)
         except BaseException:  # with DEBUG_PROPAGATE_EXCEPTIONS, or a worker that has to exit
             self.finish(request, 500, started)
             raise
         if response.streaming:
-            when_answered(response, partial(self.finish, request, response.status_code, started))
+            when_closed(response, partial(self.finish, request, response.status_code, started))
         else:
             self.finish(request, response.status_code, started)
         return response
 
     def finish(self, request: HttpRequest, status: int, started: float) -> None:
         now = perf_counter()
-        http_requests_in_progress.dec()
+        in_progress.inc(-1)
         match = request.resolver_match
         route = match.route if match is not None else None
         method = request.method
@@ -102,7 +108,6 @@ class RequestLogMiddleware:
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
-        request_finished.connect(forget_request_id, dispatch_uid="observability.telemetry.middleware")
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         started = trail.began = perf_counter()
@@ -110,19 +115,23 @@ class RequestLogMiddleware:
         identifier = choose_request_id(request.META.get("HTTP_X_REQUEST_ID"))
         request_id.set(identifier)
         response = self.get_response(request)
-        # Django's checks of a header are twelve calls; the id has passed stricter ones.
+        status = response.status_code
+        # Private, because Django's checks of a header are twelve Python calls for every request. The id has
+        # passed stricter ones.
         response.headers._store["x-request-id"] = "X-Request-ID", identifier  # noqa: SLF001
         if response.streaming:
-            when_answered(
-                response, partial(write_access_line, request, response.status_code, identifier, started)
-            )
+            when_closed(response, partial(write_access_line, request, status, identifier, started))
         else:
-            write_access_line(request, response.status_code, identifier, started)
+            write_access_line(request, status, identifier, started)
+        if response.streaming or status >= 400:  # Django logs a refusal after the middlewares
+            when_closed(response, forget_request)
+        else:
+            forget_request()
         return response
 
 
-def forget_request_id(**_: object) -> None:
-    """Not before the response is closed: Django logs refusals after the middlewares."""
+def forget_request() -> None:
+    """Makes what this thread does from now on not the request's."""
     request_id.set("")
     trail.request = None
 
@@ -130,11 +139,11 @@ def forget_request_id(**_: object) -> None:
 def write_access_line(request: HttpRequest, status: int, identifier: str, started: float) -> None:
     if not access_logger.isEnabledFor(20):
         return
-    route = route_of(request)
+    match = request.resolver_match
     fields: dict[str, Any] = {
         "method": request.method or "",
         "path": request.path,
-        "endpoint": "unmatched" if route is None else "/" + route,
+        "endpoint": "unmatched" if match is None else f"/{match.route}",
         "status": status,
         "duration_ms": round((perf_counter() - started) * 1000, 2),
         "request_id": identifier,

@@ -1,6 +1,5 @@
 """What metrics, log line, trace and error event know of one request."""
 
-from dataclasses import dataclass
 from typing import Any
 
 from django.http import HttpRequest
@@ -9,7 +8,6 @@ from observability.telemetry.traces.current import Trace
 from observability.telemetry.traces.instrumented_request import InstrumentedRequest
 
 
-@dataclass(slots=True)
 class RequestTelemetry:
     """Hangs on the request as `request.telemetry`, also while its answer is streamed.
 

@@ -12,6 +12,6 @@ def test_the_middleware_class_has_its_name() -> None:
     assert hasattr(otel_middleware, "_DjangoMiddleware"), ADVICE
 
 
-@pytest.mark.parametrize("step", ["process_request", "process_view", "process_exception", "process_response"])
+@pytest.mark.parametrize("step", ["process_request", "process_exception", "process_response"])
 def test_the_middleware_class_has_each_step(step: str) -> None:
     assert callable(getattr(otel_middleware._DjangoMiddleware, step, None)), ADVICE

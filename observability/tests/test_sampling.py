@@ -8,15 +8,18 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import MiddlewareNotUsed
+from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpRequest, HttpResponse
 from django.test import Client, RequestFactory
 from opentelemetry import baggage, trace
 from opentelemetry.context import Context
-from opentelemetry.sdk.trace.sampling import Decision, TraceIdRatioBased
-from opentelemetry.trace import SpanKind
+from opentelemetry.instrumentation.wsgi import collect_request_attributes
+from opentelemetry.sdk.trace.sampling import Decision, ParentBased, TraceIdRatioBased
+from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, TraceFlags, TraceState
 
 from observability.telemetry.request import telemetry_of
 from observability.telemetry.traces import instrumentation
+from observability.telemetry.traces.instrumented_request import READ, InstrumentedRequest
 from observability.telemetry.traces.requests import TracingMiddleware
 from observability.telemetry.traces.sampling import HeadSampler
 from observability.tests.recorded import Recording, recording, trace_id_of
@@ -48,6 +51,44 @@ def test_a_trace_is_sampled_by_the_rule_of_the_sdk(rate: float) -> None:
         expected = theirs.should_sample(None, trace_id, "GET").decision
         assert ours.samples(trace_id) is (expected is Decision.RECORD_AND_SAMPLE)
         assert ours.should_sample(None, trace_id, "GET").decision is expected
+
+
+@pytest.mark.parametrize("flags", [TraceFlags.DEFAULT, TraceFlags.SAMPLED])
+@pytest.mark.parametrize("is_remote", [False, True])
+def test_a_span_with_a_parent_is_sampled_as_the_sdk_would(flags: int, is_remote: bool) -> None:
+    parent = SpanContext(7, 8, is_remote, TraceFlags(flags), TraceState([("vendor", "7")]))
+    around = trace.set_span_in_context(NonRecordingSpan(parent), Context())
+    attributes = {"db.system.name": "postgresql"}
+    for rate in (0.0, 1.0):
+        ours, theirs = HeadSampler(rate), ParentBased(TraceIdRatioBased(rate))
+        found, expected = (
+            sampler.should_sample(around, 7, "SELECT", SpanKind.CLIENT, attributes)
+            for sampler in (ours, theirs)
+        )
+        assert found.decision is expected.decision
+        assert found.trace_state == expected.trace_state == parent.trace_state
+        assert found.attributes == expected.attributes
+
+
+def test_the_instrumentation_makes_the_same_of_what_it_sees_as_of_the_whole_request() -> None:
+    environ = RequestFactory().get("/fine", headers={"host": "amani.example", "user-agent": "Tests"}).environ
+    environ |= {"REMOTE_PORT": "50000", "REMOTE_HOST": "client.example", "RAW_URI": "/fine"}
+    seen = InstrumentedRequest(WSGIRequest(environ), READ).META
+    whole, part = map(collect_request_attributes, (environ, seen))
+    assert part == whole
+    assert len(part) >= 9
+
+
+def test_headers_that_the_operator_asks_for_are_captured(on: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_REQUEST", "x-region")
+    monkeypatch.setenv("OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_RESPONSE", "x-answered-by")
+    request = RequestFactory().get("/fine", headers={"x-region": "east", "traceparent": STRANGER})
+    with recording() as found:
+        answer(request, lambda _request: HttpResponse(headers={"X-Answered-By": "view"}))
+        span = found.named("GET")
+    assert span.parent is None
+    assert (span.attributes or {})["http.request.header.x_region"] == ("east",)
+    assert (span.attributes or {})["http.response.header.x_answered_by"] == ("view",)
 
 
 def test_the_sdk_samples_what_was_decided_and_nothing_else(on: None) -> None:

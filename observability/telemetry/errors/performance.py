@@ -24,7 +24,7 @@ from django.http.response import HttpResponseBase
 from core.request_id import current_request_id
 from observability.telemetry.errors.trail import Crumb, trail
 from observability.telemetry.metrics.requests import METHODS, endpoint_label
-from observability.telemetry.middleware import GetResponse, route_of, when_answered
+from observability.telemetry.middleware import GetResponse, route_of, when_closed
 from observability.telemetry.traces.current import current_trace
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class SentryTransactionMiddleware:
             response = self.get_response(request)
             name_request(transaction, request, response.status_code)
             if response.streaming:
-                when_answered(response, stack.pop_all().close)
+                when_closed(response, stack.pop_all().close)
         return response
 
 

@@ -31,6 +31,7 @@ ACCESS_RECORD: dict[str, object] = {
     "thread": None,
     "threadName": None,
 }
+ACCESS_ENCODER = json.JSONEncoder(default=repr)
 
 
 class AccessRecord(logging.LogRecord):
@@ -39,10 +40,10 @@ class AccessRecord(logging.LogRecord):
     It skips LogRecord's own set-up (caller, thread and process names), which costs more than the line itself.
     """
 
+    fields: dict[str, Any]
+
     def __init__(self, fields: dict[str, Any]) -> None:
-        self.__dict__.update(ACCESS_RECORD)
-        self.created = time.time()
-        self.fields = fields
+        self.__dict__ = {**ACCESS_RECORD, "created": time.time(), "fields": fields}
 
 
 class Formatter(structlog.stdlib.ProcessorFormatter):
@@ -60,12 +61,9 @@ class Formatter(structlog.stdlib.ProcessorFormatter):
         )
 
     def format(self, record: logging.LogRecord) -> str:
-        if type(record) is AccessRecord:
-            return self.format_access(record)
-        trail.add_record(record)
-        return super().format(record)
-
-    def format_access(self, record: AccessRecord) -> str:
+        if type(record) is not AccessRecord:
+            trail.add_record(record)
+            return super().format(record)
         event: Any = {"event": "request", "logger": ACCESS_LOGGER, "level": "info", **record.fields}
         for processor in self.access_processors:
             event = processor(None, "info", event)
@@ -73,11 +71,11 @@ class Formatter(structlog.stdlib.ProcessorFormatter):
 
 
 class AccessHandler(logging.StreamHandler[Any]):
-    """Writes access lines with a third of the calls that a StreamHandler makes."""
+    """Writes access lines with a third of the calls that a StreamHandler makes. Its formatter must be set."""
 
     def handle(self, record: logging.LogRecord) -> bool:
         try:
-            line = self.format(record) + "\n"
+            line = self.formatter.format(record) + "\n"  # type: ignore[union-attr]  # None is handled below
             with self.lock or nullcontext():
                 self.stream.write(line)
                 if not self.stream.line_buffering:  # as standard error is
@@ -93,7 +91,7 @@ def access_processors(*, as_json: bool) -> list[Processor]:
         return [
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             scrub_path,
-            structlog.processors.JSONRenderer(),
+            structlog.processors.JSONRenderer(serializer=access_json),
         ]
     return [structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=True), scrub_path, render_access_as_text]
 
@@ -102,6 +100,11 @@ def scrub_path(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDic
     if scrubber.is_unusual(event["path"]) is not None:  # one search, which most paths pass
         event["path"] = scrub_text(event["path"])
     return event
+
+
+def access_json(event: EventDict, **_options: Any) -> str:
+    """Return `event` as JSON; json.dumps would make an encoder for each line."""
+    return ACCESS_ENCODER.encode(event)
 
 
 def render_access_as_text(_logger: WrappedLogger, _name: str, event: EventDict) -> str:

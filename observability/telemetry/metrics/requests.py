@@ -7,6 +7,7 @@ Labels are closed sets, so that no visitor can add series: `endpoint` is a route
 from prometheus_client import Counter, Histogram
 
 from observability.telemetry.metrics.declare import counter, histogram, live_gauge
+from observability.telemetry.metrics.storage import store
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 MAXIMUM_ERROR_TYPES = 100
@@ -28,6 +29,7 @@ http_request_duration_seconds = histogram(
     buckets=REQUEST_BUCKETS,
 )
 http_requests_in_progress = live_gauge("http_requests_in_progress", "HTTP requests being answered now.")
+in_progress = store.value("http_requests_in_progress")  # its `inc` makes no checks, and counts down as well
 errors_total = counter(
     "errors_total", "Unhandled exceptions, by class and route template.", "error_type", "endpoint"
 )

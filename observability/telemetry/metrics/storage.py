@@ -92,6 +92,14 @@ class Store:
             value.move_to(self.value_class)
             self.values.append(value)
 
+    def value(self, name: str) -> Value:
+        """Return the value of the counter or gauge `name`, which has no labels. Raises KeyError."""
+        for value in self.values:
+            _, _, found, *_ = value.description
+            if found == name:
+                return value
+        raise KeyError(name)
+
     def attach(self, slot: Slot) -> None:
         """Continues to count in the files of `slot`, and adds to them what was counted without a slot.
 
@@ -107,7 +115,8 @@ class Store:
             for prefix in {value.file_prefix for value in self.values} - {"counter"}:
                 prepare(slot.directory / f"{prefix}_{slot.name}.db")
             # A new class for each slot, because its lock may be held by a thread that a fork has ended.
-            self.value_class = MultiProcessValue(process_identifier=lambda: slot.name)  # type: ignore[no-untyped-call]
+            # The identifier is asked for at every increment: a method of `str` answers without Python code.
+            self.value_class = MultiProcessValue(process_identifier=slot.name.__str__)  # type: ignore[no-untyped-call]
             for value, amount in zip(self.values, counted, strict=True):
                 value.move_to(self.value_class)
                 if amount and value.mode != "mostrecent":

@@ -14,10 +14,13 @@ import structlog
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import SpanKind, TraceFlags
 
 from core.request_id import request_id
 from observability.metrics import spans_dropped, spans_ended, spans_exported
+
+# A statement or an operation of the cache is found through its request; a request adds its id itself.
+WITHOUT_REQUEST_ID = (SpanKind.CLIENT, SpanKind.SERVER)
 
 log = structlog.get_logger(__name__)
 
@@ -133,15 +136,15 @@ class CountedSpans(SpanProcessor):
         self.batches.shutdown()
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        # A statement or an operation of the cache is found through its request; a request adds its id itself.
-        if span.kind is SpanKind.CLIENT or span.kind is SpanKind.SERVER:
+        if span.kind in WITHOUT_REQUEST_ID:
             return
         identifier = request_id.get()
         if identifier:
             span.set_attribute("amani.request_id", identifier)
 
     def on_end(self, span: ReadableSpan) -> None:
-        if span.context is None or not span.context.trace_flags.sampled:
+        place = span.context
+        if place is None or not place.trace_flags & TraceFlags.SAMPLED:
             return
         if self.process_id != os.getpid():  # in a fork: what waits belongs to the parent, which sends it
             self.begin()

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from opentelemetry import trace
-from opentelemetry.trace import Span
+from opentelemetry.trace import Span, SpanContext
 
 from core.request_id import current_request_id
 
@@ -23,8 +23,13 @@ def current_trace() -> Trace | None:
 
 def trace_of(span: Span) -> Trace | None:
     """Return the place of `span`; None for a span without a valid context."""
+    return trace_at(span.get_span_context())
+
+
+def trace_at(place: SpanContext) -> Trace | None:
+    """Return `place` as a Trace; None when it is not valid."""
     # By position: each of the context's properties is a call, and every request comes here.
-    trace_id, span_id, _is_remote, flags, _state, is_valid = span.get_span_context()
+    trace_id, span_id, _is_remote, flags, _state, is_valid = place
     if not is_valid:
         return None
     return Trace(f"{trace_id:032x}", f"{span_id:016x}", flags & 1 == 1)

@@ -5,7 +5,6 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import MiddlewareNotUsed
-from django.http.response import HttpResponseBase
 from opentelemetry.instrumentation.django import DjangoInstrumentor
 from opentelemetry.instrumentation.django.environment_variables import OTEL_PYTHON_DJANGO_INSTRUMENT
 
@@ -15,7 +14,7 @@ from opentelemetry.instrumentation.django.middleware.otel_middleware import (
 )
 from opentelemetry.sdk.trace import Span
 
-from observability.telemetry.middleware import GetResponse, route_of
+from observability.telemetry.middleware import GetResponse
 from observability.telemetry.request import telemetry_of
 from observability.telemetry.traces.conventions import use_stable_names
 from observability.telemetry.traces.instrumented_request import InstrumentedRequest
@@ -39,17 +38,18 @@ def make_instrumentation(get_response: GetResponse) -> Any:
     return DjangoMiddleware(get_response)  # type: ignore[no-untyped-call]  # the package has no types here
 
 
-def complete_span(span: Span, instrumented: InstrumentedRequest, _response: HttpResponseBase) -> None:
-    """Add what the instrumentation does not say: the user, and which exception a 500 comes from.
+def complete_span(span: Span, instrumented: InstrumentedRequest, _response: object) -> None:
+    """Add what the instrumentation does not say: the route, the user, and which exception a 500 comes from.
 
-    Its route has no slash at the beginning. Metrics, log lines and links have one, so the span gets it too.
+    Its own route would have no slash at the beginning. Metrics, log lines and links have one, so the span
+    gets it too.
     """
     request = instrumented.request
-    route = route_of(request)
-    if route is not None:
-        path = f"/{route.removeprefix('^')}"
+    match = request.resolver_match
+    if match is not None:
+        path = f"/{match.route.removeprefix('^')}"
         span.set_attribute("http.route", path)
-        span.update_name(f"{span.name.partition(' ')[0]} {path}")
+        span.update_name(f"{span.name} {path}")
     telemetry = telemetry_of(request)
     if telemetry.exception is not None:
         span.set_attribute("error.type", type(telemetry.exception).__qualname__)

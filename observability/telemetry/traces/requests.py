@@ -1,7 +1,8 @@
 """The span of a request, which OpenTelemetry's Django instrumentation makes for sampled requests only."""
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from random import getrandbits
 from typing import Any
 
 from django.conf import settings
@@ -19,10 +20,15 @@ from observability.telemetry.callers import is_direct_from
 from observability.telemetry.errors.trail import trail
 from observability.telemetry.middleware import GetResponse
 from observability.telemetry.request import RequestTelemetry, telemetry_of
-from observability.telemetry.traces.current import exemplar, trace_of
+from observability.telemetry.traces.current import exemplar, trace_at, trace_of
 from observability.telemetry.traces.instrumentation import make_instrumentation
-from observability.telemetry.traces.instrumented_request import InstrumentedRequest
-from observability.telemetry.traces.sampling import Head, decided_trace_id, new_trace_id, unsampled
+from observability.telemetry.traces.instrumented_request import (
+    READ,
+    InstrumentedRequest,
+    InstrumentedResponse,
+    captures_headers,
+)
+from observability.telemetry.traces.sampling import Head, decided_trace_id, unsampled
 
 # Without a span in it, what begins here does not continue what another request left behind in this thread.
 NOWHERE = Context()
@@ -41,6 +47,7 @@ class TracingMiddleware:
         self.get_response = get_response
         self.instrumentation = make_instrumentation(get_response)
         self.headers = headers_of_callers()
+        self.captures_headers = captures_headers()
         got_request_exception.connect(keep_exception, dispatch_uid="observability.telemetry.traces")
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
@@ -50,16 +57,15 @@ class TracingMiddleware:
             if sampler is None or caller.trace_flags.sampled:
                 return self.answer_sampled(request)
             return self.answer_unsampled(request, unsampled(caller.trace_id, caller.trace_state))
-        trace_id = new_trace_id()
+        trace_id = getrandbits(128) or 1  # 0 is no valid id
         if sampler is None or sampler.samples(trace_id):
-            return self.answer_sampled(request, trace_id, self.headers, caller)
+            return self.answer_sampled(request, trace_id, caller)
         return self.answer_unsampled(request, unsampled(trace_id))
 
     def answer_unsampled(self, request: HttpRequest, place: SpanContext) -> HttpResponseBase:
         """Answer `request` without a span; log lines, events and outgoing calls have the ids of `place`."""
-        span = NonRecordingSpan(place)
-        telemetry_of(request).trace = trace_of(span)
-        token = context.attach(trace.set_span_in_context(span, NOWHERE))
+        telemetry_of(request).trace = trace_at(place)
+        token = context.attach(trace.set_span_in_context(NonRecordingSpan(place), NOWHERE))
         trail.untraced = True
         try:
             return self.get_response(request)
@@ -68,19 +74,16 @@ class TracingMiddleware:
             context.detach(token)
 
     def answer_sampled(
-        self,
-        request: HttpRequest,
-        trace_id: int = 0,
-        hidden: Iterable[str] = (),
-        linked: SpanContext | None = None,
+        self, request: HttpRequest, trace_id: int = 0, linked: SpanContext | None = None
     ) -> HttpResponseBase:
         """Answer `request` inside a span.
 
-        It begins the trace `trace_id`, or at 0 continues that of its caller. The instrumentation does not see
-        the headers in `hidden`. `linked` is a caller whose trace is not continued.
+        It begins the trace `trace_id`, or at 0 continues that of its caller. `linked` is a caller whose trace
+        is not continued.
         """
         telemetry = telemetry_of(request)
-        telemetry.instrumented = InstrumentedRequest(request, hidden)
+        seen = self.seen_of(request.META, with_caller=not trace_id)
+        telemetry.instrumented = InstrumentedRequest(request, seen)
         token = context.attach(NOWHERE)
         try:
             self.begin(telemetry, trace_id, linked)
@@ -94,6 +97,12 @@ class TracingMiddleware:
             return response
         finally:
             context.detach(token)
+
+    def seen_of(self, environ: Mapping[str, Any], *, with_caller: bool) -> Iterable[str]:
+        """Return the keys of `environ` that the instrumentation sees. It continues a caller that it sees."""
+        if self.captures_headers:
+            return environ.keys() if with_caller else environ.keys() - self.headers
+        return (*READ, *self.headers) if with_caller else READ
 
     def begin(self, telemetry: RequestTelemetry, trace_id: int, linked: SpanContext | None) -> None:
         token = decided_trace_id.set(trace_id)
@@ -111,19 +120,12 @@ class TracingMiddleware:
         if telemetry.trace is not None and telemetry.trace.sampled:
             telemetry.exemplar = exemplar(telemetry.trace.trace_id, identifier)
 
-    def process_view(
-        self, request: HttpRequest, view: Callable[..., Any], args: Any, kwargs: dict[str, Any]
-    ) -> None:
-        """Pass the route on, which Django knows by now."""
-        instrumented = telemetry_of(request).instrumented
-        if instrumented is not None:
-            self.instrumentation.process_view(instrumented, view, args, kwargs)
-
     def end(self, telemetry: RequestTelemetry, response: HttpResponseBase) -> None:
         """End the span. That of a streamed answer ends with its headers, as the instrumentation has it."""
         if telemetry.exception is not None:
             self.instrumentation.process_exception(telemetry.instrumented, telemetry.exception)
-        self.instrumentation.process_response(telemetry.instrumented, response)
+        seen = response if self.captures_headers else InstrumentedResponse(response.status_code)
+        self.instrumentation.process_response(telemetry.instrumented, seen)
         telemetry.instrumented = telemetry.exception = None  # which hold the request, and it them
 
 
