@@ -1,4 +1,4 @@
-"""`python -m benchmarks [--quick] [--only ingest,history,latency,outages,storm,request,scrape]`."""
+"""`python -m benchmarks [--quick] [--only ingest,history,latency,outages,storm,request,scrape,uploads]`."""
 
 import argparse
 import os
@@ -6,7 +6,7 @@ import sys
 import time
 from datetime import UTC, datetime
 
-from benchmarks import history, ingest, latency, outages, peer, scrape, storm
+from benchmarks import history, ingest, latency, outages, peer, scrape, storm, uploads
 from benchmarks.plan import FULL, QUICK
 from benchmarks.request import measure as request
 from benchmarks.servers import stage
@@ -21,6 +21,7 @@ PARTS = {
     "storm": storm.measure,
     "request": request.measure,
     "scrape": scrape.measure,
+    "uploads": uploads.measure,
 }
 
 

@@ -141,7 +141,8 @@ def contents(request: HttpRequest, uploads: Mapping[Side, UploadedFile | None]) 
     operation_id="submit_case",
     summary="Submit a document",
     description="Opens a case, or continues your draft (then you need not send stored images again). "
-    "You can have one open case: otherwise the response is 409 with its id, so a retry is safe.\n\n"
+    "You can have one open case: otherwise the response is 409 with its id, so a retry is safe. "
+    "503 `busy` means that other images are being read: send the same again after `Retry-After` seconds.\n\n"
     + described(),
 )
 def submit_case(

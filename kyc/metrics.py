@@ -23,7 +23,7 @@ REQUEST_BUCKETS = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 kyc_submissions = children(
     counter("kyc_submissions_total", "Identity checks submitted, by resulting status.", "status"),
-    ("submitted", "resubmitted", "refused"),
+    ("submitted", "resubmitted", "refused", "busy"),
 )
 decisions = grid(
     counter(
@@ -38,7 +38,7 @@ decisions = grid(
 
 
 def record_submission(status: str) -> None:
-    """Counts a submission. `status`: submitted (first time), resubmitted, or refused."""
+    """Counts a submission. `status`: submitted (first time), resubmitted, refused, or busy (503)."""
     kyc_submissions[status].inc()
 
 

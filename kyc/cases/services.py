@@ -53,9 +53,10 @@ def submit(
     with refusals_counted():
         identity = numbers.identity_of(document_type=document_type, country=country, number=number)
         # Checked before the expensive work on the images, and again under the lock.
+        submission.refuse_closed_account(person)
         kept = submission.kept_sides(submission.draft_of(person), identity)
         submission.refuse_missing_images(identity.document_type, kept | set(images))
-        clean = submission.clean_all(images)
+        clean = submission.clean_all(person, images)
         with constraints_named(), documents.stored(clean) as files, transaction.atomic():
             submission.refuse_closed_account(lock_person(person.pk))
             case = submission.draft_of(person) or submission.new_draft(person, identity)
@@ -76,10 +77,12 @@ def resubmit(
         known = own_case(person, public_id)
         require(known, Event.RESUBMIT, By(Who.PERSON, person.pk))
         submission.refuse_final(known, Event.RESUBMIT)
+        submission.refuse_closed_account(person)
+        submission.refuse_second_case(person)
         identity = submission.identity_after(known, document_type, country, number)
         kind = identity.document_type if identity else known.document_type
         submission.refuse_missing_images(kind, submission.kept_sides(known, identity) | set(images))
-        clean = submission.clean_all(images)
+        clean = submission.clean_all(person, images)
         with constraints_named(), documents.stored(clean) as files, transaction.atomic():
             submission.refuse_closed_account(lock_person(person.pk))
             case = own_case(person, public_id, for_update=True)
@@ -104,6 +107,9 @@ def refusals_counted() -> Iterator[None]:
     """Counts a refused submission at once: nothing of it is committed, so no commit is awaited."""
     try:
         yield
+    except documents.Busy:
+        metrics.record_submission("busy")
+        raise
     except AmaniError:
         metrics.record_submission("refused")
         raise

@@ -54,8 +54,15 @@ def refuse_second_case(person: User) -> None:
         raise CaseOpen(case.public_id)
 
 
-def clean_all(images: Mapping[Side, bytes]) -> dict[Side, CleanImage]:
-    return {side: documents.clean(content=content, side=side) for side, content in images.items()}
+def clean_all(person: User, images: Mapping[Side, bytes]) -> dict[Side, CleanImage]:
+    """Returns the rewritten images; the caller has made all other checks, because this costs most.
+
+    Raises a FileRefused, and Busy while other images are being rewritten.
+    """
+    if not images:
+        return {}
+    with documents.turn(person.pk):
+        return {side: documents.clean(content=content, side=side) for side, content in images.items()}
 
 
 def identity_after(

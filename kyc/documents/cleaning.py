@@ -10,7 +10,7 @@ from typing import NamedTuple
 from django.conf import settings
 
 from kyc.documents.errors import FileRefused, FileTooLarge, refusal
-from kyc.files import images, kinds, pdf_process
+from kyc.files import kinds, process
 from kyc.files.refusal import FileProblem
 from kyc.metrics import record_file_refused
 from kyc.models import Side
@@ -41,7 +41,7 @@ def remake(content: bytes) -> tuple[bytes, str]:
     """
     kind = kinds.kind_of(content)
     kinds.refuse_other_formats(content, kind)
-    remade = pdf_process.remade(content) if kind == kinds.PDF else images.redrawn(content, kind)
+    remade = process.remade(content, kind)
     kinds.refuse_other_formats(remade, kind)
     return remade, kind
 

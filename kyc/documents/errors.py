@@ -76,6 +76,15 @@ class StorageUnavailable(KycError, Unavailable):
         super().__init__("The storage of documents is not available. Nothing was changed. Try again later.")
 
 
+class Busy(KycError, Unavailable):
+    """The images of another submission are being rewritten: the person's own, or one in this process."""
+
+    code = "busy"
+
+    def __init__(self) -> None:
+        super().__init__("Other images are being read. Nothing was changed. Send the same request again.")
+
+
 class DocumentNotFound(KycError, NotFound):
     code = "document_not_found"
 

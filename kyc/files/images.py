@@ -1,11 +1,13 @@
-"""Decodes and re-encodes a photograph or scan, so that only its pixels are kept."""
+"""Decodes and re-encodes a photograph or scan, so that only its pixels are kept.
+
+Runs in its own process (process.py): a small file can need hundreds of MB.
+"""
 
 from __future__ import annotations
 
 import struct
 import zlib
 from io import BytesIO
-from threading import Lock
 
 from PIL import Image
 
@@ -33,18 +35,13 @@ BROKEN = (
 )
 
 
-# The largest picture needs 340 MB for half a second, so threads of a web process decode one at a time.
-one_at_a_time = Lock()
-
-
 def redrawn(content: bytes, kind: str) -> bytes:
     """Returns the picture upright, in the same format, without metadata. Raises FileProblem."""
     skeleton = jpeg.skeleton_of(content) if kind == kinds.JPEG else png.skeleton_of(content)
     refuse_size(skeleton.width, skeleton.height)
     turn = TURNS.get(skeleton.orientation)
-    with one_at_a_time:
-        picture = decoded(skeleton, kinds.NAMES[kind])
-        return encoded(picture.transpose(turn) if turn is not None else picture, kind)
+    picture = decoded(skeleton, kinds.NAMES[kind])
+    return encoded(picture if turn is None else picture.transpose(turn), kind)
 
 
 def refuse_size(width: int, height: int) -> None:
@@ -78,16 +75,19 @@ def decoded(skeleton: jpeg.Skeleton | png.Skeleton, name: str) -> Image.Image:
 
 def opaque(picture: Image.Image) -> Image.Image:
     """Returns the picture with white for transparency and 8 bits a channel."""
-    if picture.mode in ("1", "L"):
-        return picture.convert("L")
     if picture.mode.startswith("I"):
-        return picture.convert("I").point(lambda value: value * (1 / 256)).convert("L")
+        return in_mode(in_mode(picture, "I").point(lambda value: value * (1 / 256)), "L")
     if "A" in picture.mode or "transparency" in picture.info:
-        layers = picture.convert("RGBA")
+        layers = in_mode(picture, "RGBA")
         white = Image.new("RGB", layers.size, "white")
         white.paste(layers, mask=layers.getchannel("A"))
         return white
-    return picture.convert("RGB")
+    return in_mode(picture, "L" if picture.mode in ("1", "L") else "RGB")
+
+
+def in_mode(picture: Image.Image, mode: str) -> Image.Image:
+    """Returns the picture in that mode. Pillow's `convert` would copy one that has it already."""
+    return picture if picture.mode == mode else picture.convert(mode)
 
 
 def encoded(picture: Image.Image, kind: str) -> bytes:

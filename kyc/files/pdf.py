@@ -1,6 +1,6 @@
 """Rewrites a PDF page by page: keeps the drawn content, removes actions, metadata and hidden data.
 
-Content of pages is neither decoded nor interpreted. Runs in its own process (pdf_process.py), because the
+Content of pages is neither decoded nor interpreted. Runs in its own process (process.py), because the
 time and memory that a malicious PDF needs cannot be predicted.
 """
 

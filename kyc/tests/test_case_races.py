@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from threading import Barrier, Thread
 
 import pytest
 from django.db import connection
 
-from kyc import cases
+from kyc import cases, documents
 from kyc.cases import selectors
 from kyc.errors import CaseOpen, ClaimedByAnother, DuplicateNumber, NotInThisState
 from kyc.models import Case, CaseEvent, Document, State
@@ -26,6 +27,12 @@ from kyc.tests.people import (
 pytestmark = pytest.mark.django_db(transaction=True)
 
 ROUNDS = 4
+
+
+@pytest.fixture
+def in_several_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets all threads rewrite images, as if each were in its own process and Redis did not answer."""
+    monkeypatch.setattr(documents, "turn", lambda _person_id: nullcontext())
 
 
 def at_once(*actions: Callable[[], object]) -> list[object]:
@@ -82,6 +89,7 @@ def test_an_approval_and_a_withdrawal_are_not_both() -> None:
         assert case.version == case.events.count() == 3
 
 
+@pytest.mark.usefixtures("in_several_processes")
 def test_of_several_submissions_of_one_person_one_is_a_case() -> None:
     for _ in range(ROUNDS):
         person = make_person()
@@ -92,6 +100,7 @@ def test_of_several_submissions_of_one_person_one_is_a_case() -> None:
     assert Document.objects.count() == 2 * ROUNDS
 
 
+@pytest.mark.usefixtures("in_several_processes")
 def test_of_several_resubmissions_one_is_taken() -> None:
     reviewer, person = make_reviewer(), make_person()
     case = in_review(reviewer, person)
@@ -103,6 +112,7 @@ def test_of_several_resubmissions_one_is_taken() -> None:
     assert case.documents.count() == 4
 
 
+@pytest.mark.usefixtures("in_several_processes")
 def test_two_people_with_one_number_are_both_stored_and_both_flagged() -> None:
     number = new_number()
     one, two = make_person(), make_person()

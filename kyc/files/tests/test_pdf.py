@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-import sys
 import zlib
 from base64 import a85encode
 from io import BytesIO
@@ -12,7 +11,7 @@ import pytest
 from PIL import Image
 from pypdf import PdfReader
 
-from kyc.files import pdf, pdf_process
+from kyc.files import pdf
 from kyc.files.refusal import FileProblem, Reason
 from kyc.files.tests import made
 
@@ -219,72 +218,3 @@ BUILT_TO_TAKE_LONG = {
 def test_what_is_built_to_take_long_is_refused(content: bytes) -> None:
     """Most of them also in a blink; those that aren't are ended by the process that runs this (below)."""
     assert refused(content).reason in (Reason.BOMB, Reason.UNREADABLE)
-
-
-# --- The process of its own ---
-
-
-def test_the_process_gives_what_the_function_gives() -> None:
-    content = made.pdf()
-
-    assert pdf_process.remade(content) == pdf.rewritten(content)
-
-
-def test_the_process_passes_a_refusal_on() -> None:
-    with pytest.raises(FileProblem, match="locked by a password") as caught:
-        pdf_process.remade(made.locked_pdf())
-    assert caught.value.reason == Reason.UNREADABLE
-
-
-@pytest.mark.parametrize("algorithm", ["RC4-40", "RC4-128", "AES-128", "AES-256-R5", "AES-256"])
-def test_a_pdf_that_only_its_owner_may_edit_is_taken_and_stored_unlocked(algorithm: str) -> None:
-    restricted = made.restricted_pdf(algorithm)
-    assert PdfReader(BytesIO(restricted)).is_encrypted
-    reader = PdfReader(BytesIO(pdf_process.remade(restricted)))
-    assert not reader.is_encrypted
-    contents = reader.pages[0].get_contents()
-    assert contents is not None
-    assert contents.get_data().strip() == b"0 0 100 100 re f"
-
-
-def stand_in(monkeypatch: pytest.MonkeyPatch, work: str) -> None:
-    """The same process under the same limits, with other work to do."""
-    code = f"from kyc.files import pdf_process; pdf_process.CPU_SECONDS = 1; {work}"
-    monkeypatch.setattr(pdf_process, "COMMAND", [sys.executable, "-E", "-s", "-c", code])
-
-
-@pytest.mark.parametrize(
-    ("work", "reason"),
-    [
-        ("pdf_process.limit_this_process()\nwhile True: pass", Reason.BOMB),
-        ("pdf_process.limit_this_process(); bytes(2**31)", Reason.UNREADABLE),
-        (
-            "pdf_process.limit_this_process(); open('/dev/shm/clear', 'w').write('x' * 99999)",
-            Reason.UNREADABLE,
-        ),
-    ],
-)
-def test_the_process_may_not_compute_for_long_nor_use_much_memory_nor_write_files(
-    monkeypatch: pytest.MonkeyPatch, work: str, reason: Reason
-) -> None:
-    stand_in(monkeypatch, work)
-
-    with pytest.raises(FileProblem) as caught:
-        pdf_process.remade(made.pdf())
-
-    assert caught.value.reason == reason
-
-
-def test_a_process_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    stand_in(monkeypatch, "import time; time.sleep(600)")
-    monkeypatch.setattr(pdf_process, "TOTAL_SECONDS", 0.3)
-
-    with pytest.raises(FileProblem, match="takes too long"):
-        pdf_process.remade(made.pdf())
-
-
-def test_the_process_knows_none_of_our_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SECRET_KEY", "a secret")
-    stand_in(monkeypatch, "import os, sys; sys.stdout.write(' '.join(os.environ))")
-
-    assert b"SECRET_KEY" not in pdf_process.remade(b"")
