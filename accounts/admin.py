@@ -26,6 +26,7 @@ from accounts.addresses import has_verified
 from accounts.mail import admin as mails  # noqa: F401  (registers the page of mails)
 from accounts.models import User
 from core.console.history import posted_reason, see_other
+from core.console.lists import StrictList
 from core.errors import AmaniError
 from core.roles import descriptions
 
@@ -83,7 +84,7 @@ def free_email(email: str, user: User) -> str:
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc,type-arg]  # unfold ships no types
+class UserAdmin(StrictList, DjangoUserAdmin, ModelAdmin):  # type: ignore[misc,type-arg]  # unfold ships no types
     form = ChangeUserForm
     add_form = CreateUserForm
     change_password_form = AdminPasswordChangeForm

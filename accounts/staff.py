@@ -12,6 +12,8 @@ from allauth.account import views
 from allauth.account.utils import get_next_redirect_url
 from django.contrib import admin
 from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import BadRequest
+from django.core.paginator import InvalidPage
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -36,6 +38,14 @@ class OperatorsSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold ships no t
 
     def is_operator(self, request: HttpRequest) -> bool:
         return bool(super().has_permission(request))
+
+    def search(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponseBase:
+        """Answers with the results of the palette. Raises BadRequest for a page of them that is not there."""
+        try:
+            response: HttpResponseBase = super().search(request, extra_context)
+        except InvalidPage as problem:
+            raise BadRequest("There is no such page of results.") from problem
+        return response
 
     @method_decorator(never_cache)
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -90,3 +91,22 @@ def seconds(amount: float) -> str:
 def short(text: str, longest: int = 140) -> str:
     """Returns `text`, cut off with an ellipsis when it has more than `longest` characters."""
     return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"
+
+
+def first_pairs(
+    pairs: Iterable[tuple[str, str]], *, most: int = 100, characters: int = 50_000
+) -> tuple[list[tuple[str, str]], int]:
+    """Returns the first `most` pairs of texts, and how many are left out.
+
+    Together they have at most `characters`: a name gets up to a tenth of what is left, its text all of it.
+    """
+    shown: list[tuple[str, str]] = []
+    left_out = 0
+    for name, text in pairs:
+        if len(shown) == most or characters < most:
+            left_out += 1
+            continue
+        pair = (short(name, characters // 10), short(text, characters - len(name[: characters // 10])))
+        shown.append(pair)
+        characters -= len(pair[0]) + len(pair[1])
+    return shown, left_out

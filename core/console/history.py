@@ -9,7 +9,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.core.exceptions import BadRequest, PermissionDenied
+from django.core.exceptions import PermissionDenied
 from django.db.models import Model, Q
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -18,10 +18,12 @@ from django.views.decorators.http import require_POST
 from unfold.admin import ModelAdmin
 from unfold.views import ChangeList
 
+from core.console.lists import StrictList
 from core.console.paging import CappedPaginator, first_then_rest
 from core.errors import AmaniError
 
 LONGEST_REASON = 2_000
+LONGEST_ID = 100  # Python refuses to read a number of thousands of digits
 
 
 class CappedChangeList(ChangeList):  # type: ignore[misc]  # unfold ships no types
@@ -38,7 +40,7 @@ class CappedChangeList(ChangeList):  # type: ignore[misc]  # unfold ships no typ
         return first_then_rest(self.queryset, first, start, start + self.list_per_page)
 
 
-class HistoryAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
+class HistoryAdmin(StrictList, ModelAdmin):  # type: ignore[misc]  # unfold ships no types
     """Shows a read-only list, and a read-only page for each row.
 
     Subclasses name the page's template (`page_template`) and fill its context (`page_context`).
@@ -64,14 +66,6 @@ class HistoryAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
 
-    def changelist_view(
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        if any("\0" in value for value in request.GET.values()):
-            raise BadRequest("The address must not contain a NUL character.")  # PostgreSQL would refuse it
-        page: HttpResponse = super().changelist_view(request, extra_context)
-        return page
-
     def page_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         """Returns what the page's template needs beyond the row itself."""
         return {}
@@ -91,9 +85,9 @@ class HistoryAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
             raise PermissionDenied
         if request.method not in ("GET", "HEAD"):
             return HttpResponseNotAllowed(["GET", "HEAD"])
-        row = self.get_object(request, object_id)
+        row = self.get_object(request, object_id) if len(object_id) <= LONGEST_ID else None
         if row is None:
-            raise Http404(f"There is no {self.opts.verbose_name} {object_id}.")
+            raise Http404(f"There is no {self.opts.verbose_name} {object_id[:LONGEST_ID]}.")
         return self.page_of(request, row)
 
     def page_of(self, request: HttpRequest, row: Any, **more: Any) -> TemplateResponse:

@@ -6,7 +6,7 @@ A page is read from an index. Results are counted up to COUNT_AT_MOST; a larger 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.core.paginator import Paginator
@@ -15,6 +15,8 @@ from django.utils import timezone
 from django.utils.functional import cached_property
 
 COUNT_AT_MOST = 10_000
+# A row may have any date: that of an alert comes from outside. The date hierarchy offers none beyond these.
+OLDEST_OFFERED, NEWEST_OFFERED = timedelta(days=30 * 365), timedelta(days=365)
 
 
 class AtLeast(int):
@@ -63,8 +65,9 @@ class BoundedDates(QuerySet[Any]):
         bounds = self.aggregate(first=Min(field_name), last=Max(field_name))
         if bounds["first"] is None:
             return []
-        first, last = (timezone.localtime(bounds[name]) for name in ("first", "last"))
-        return periods(first, last, kind)
+        now = timezone.localtime()
+        first = max(timezone.localtime(bounds["first"]), now - OLDEST_OFFERED)
+        return periods(first, min(timezone.localtime(bounds["last"]), now + NEWEST_OFFERED), kind)
 
 
 def in_period(rows: QuerySet[Any], field_name: str, chosen: Mapping[str, str]) -> QuerySet[Any]:

@@ -25,7 +25,6 @@ MOST_PEOPLE = 20
 SHORTEST_PREFIX = 3
 UUID = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)
 PERSON, NUMBER = "person__in", "number_hash__in"  # Django's own lookups in the URL
-LOOKUPS = frozenset({"state", "flag", "document_type__exact", PERSON, NUMBER})
 MINE, DOUBTED, EVERYTHING = "mine", "doubted", "all"
 IN_THE_QUEUES_ORDER = (MINE, *WAITING)
 

@@ -17,7 +17,7 @@ from accounts.models import User
 from core.console import display
 from core.console.history import HistoryAdmin, see_other
 from core.money import format_amount
-from kyc.admin.filters import list_of, people_by_email
+from kyc.admin.filters import PERSON, list_of, people_by_email
 from kyc.limits import limits_of
 from kyc.models import LimitKind, LimitUsage
 from kyc.tiers import TIERS, next_tier, tier_of
@@ -35,6 +35,7 @@ class LimitUsageAdmin(HistoryAdmin):
     list_display = ("who", "window", "used", "room")
     list_display_links = ("who",)
     list_filter = ("kind",)
+    linked_lookups = (PERSON,)
     ordering = ("-id",)
     sortable_by = ()
     list_max_show_all = 0

@@ -8,6 +8,7 @@ from urllib.parse import quote
 from django.conf import settings
 from django.db.models import Prefetch
 
+from core.console import display
 from observability.admin.cause import links as cause_links
 from observability.admin.cause import logs
 from observability.admin.cause.page import cause_context
@@ -22,6 +23,8 @@ from observability.notifiers.links import safe_url
 MOST_EVENTS = 200
 MOST_DELIVERIES = 50
 MOST_EARLIER = 5
+LONGEST_TEXT = 8_192
+LONGEST_COMMAND = 20_000  # nobody pastes a longer one
 EVENT_ICONS = {
     EpisodeEvent.Kind.FIRED: ("firing", "local_fire_department"),
     EpisodeEvent.Kind.RESOLVED: ("good", "check_circle"),
@@ -57,8 +60,10 @@ def page_context(episode: Episode) -> dict[str, Any]:
         "links": links_of(episode),
         "resolves_are_unchecked": episode.source == Episode.Source.ALERTMANAGER
         and trust.resolves_are_unchecked(),
-        "description": description_of(episode.annotations),
-        "annotations": annotations_of(episode),
+        "description": display.short(description_of(episode.annotations), LONGEST_TEXT),
+        "summary": display.short(episode.summary, LONGEST_TEXT),
+        **labels_of(episode),
+        **annotations_of(episode),
         "unknown_severity": episode.labels.get("severity", "") if episode.severity_is_unknown else "",
         "silence_command": silence_command_of(episode),
     }
@@ -92,14 +97,21 @@ def attempts_of(delivery: Delivery) -> list[Attempt]:
     return [*delivery.attempts.all(), *in_digest]
 
 
-def annotations_of(episode: Episode) -> list[tuple[str, str, str]]:
-    """Returns (name, text, link or "") for each annotation that the page does not show elsewhere."""
-    shown = names_shown_elsewhere(episode.annotations)
-    return [
-        (name, text, safe_url(text))
-        for name, text in sorted(episode.annotations.items())
-        if name not in shown
-    ]
+def labels_of(episode: Episode) -> dict[str, Any]:
+    """Returns the labels that the page shows: an alert may have thousands, which the receipt keeps."""
+    shown, left_out = display.first_pairs(episode.labels.items())
+    return {"labels": shown, "labels_left_out": left_out}
+
+
+def annotations_of(episode: Episode) -> dict[str, Any]:
+    """Returns (name, text, link or "") for the annotations that the page does not show elsewhere."""
+    elsewhere = names_shown_elsewhere(episode.annotations)
+    others = ((name, text) for name, text in sorted(episode.annotations.items()) if name not in elsewhere)
+    shown, left_out = display.first_pairs(others)
+    return {
+        "annotations": [(name, text, safe_url(text)) for name, text in shown],
+        "annotations_left_out": left_out,
+    }
 
 
 def links_of(episode: Episode) -> list[tuple[str, str, str]]:
@@ -134,4 +146,5 @@ def silence_command_of(episode: Episode) -> str:
     """
     if episode.source != Episode.Source.ALERTMANAGER or all(map(is_classic, episode.labels)):
         return ""
-    return silence_command(episode.labels)
+    command = silence_command(episode.labels)
+    return command if len(command) <= LONGEST_COMMAND else ""

@@ -28,7 +28,9 @@ from observability.roles import REPROCESS_RECEIPT
 ATTENTION_LASTS = timedelta(days=7)
 TRUNCATION_LASTS = timedelta(days=1)  # Alertmanager reports it again with each repetition
 MOST_CHARACTERS = 100_000
-MOST_SET_ASIDE = 200
+MOST_NOTES = 200
+LONGEST_NOTE = 500
+LONGEST_TEXT = 8_192
 MOST_ALERTS = 50
 MOST_BYTES_READ = 1_000_000
 
@@ -152,9 +154,11 @@ class ReceiptAdmin(HistoryAdmin):
             "body": body,
             "body_is_cut": is_cut,
             "shown_characters": MOST_CHARACTERS,
-            "set_aside": row.set_aside[:MOST_SET_ASIDE],
-            "odd_fields": row.odd_fields,
-            "set_aside_more": max(0, len(row.set_aside) - MOST_SET_ASIDE),
+            "reason": display.short(row.reason, LONGEST_TEXT),
+            "set_aside": notes(row.set_aside),
+            "odd_fields": notes(row.odd_fields),
+            "set_aside_more": max(0, len(row.set_aside) - MOST_NOTES),
+            "odd_fields_more": max(0, len(row.odd_fields) - MOST_NOTES),
             "alerts": alerts_in(bytes(row.body)),
             "may_reprocess": self.may(request, REPROCESS_RECEIPT) and can_reprocess(row),
             "raw_url": self.url_name("raw"),
@@ -194,6 +198,17 @@ class ReceiptAdmin(HistoryAdmin):
                 "X-Content-Type-Options": "nosniff",
             },
         )
+
+
+def notes(kept: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Returns the first MOST_NOTES notes about alerts, with their texts cut off."""
+    return [
+        {
+            name: display.short(value, LONGEST_NOTE) if isinstance(value, str) else value
+            for name, value in note.items()
+        }
+        for note in kept[:MOST_NOTES]
+    ]
 
 
 def readable(body: bytes) -> tuple[str, bool]:
