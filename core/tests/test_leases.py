@@ -1,9 +1,10 @@
-"""The waits between attempts. How rows are claimed is tested with rows: accounts/mail and kyc/providers."""
+"""The waits between attempts. How rows are leased is tested with rows: accounts/mail/tests/test_claims.py."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 
@@ -55,13 +56,25 @@ def test_a_wish_is_kept_when_it_is_longer_and_ignored_when_it_is_shorter(
     assert wait_after(100, wish=30) == 50
 
 
+def test_without_a_wish_a_wait_is_as_short_as_its_bound(jitter: Callable[[float], None]) -> None:
+    jitter(1.0)
+    quick = Backoff(share=0.5, shortest_seconds=0.25, longest_seconds=60)
+    assert quick.next_attempt(since=NOW, now=NOW, until=FOREVER) == NOW + timedelta(seconds=0.25)
+
+
 def test_work_whose_next_attempt_would_be_too_late_is_given_up(jitter: Callable[[float], None]) -> None:
     jitter(1.0)
     assert wait_after(100, until=NOW + timedelta(seconds=50)) == 50
     assert wait_after(100, until=NOW + timedelta(seconds=49)) is None
 
 
-def test_claims_come_until_there_is_none_or_the_time_is_over() -> None:
-    waiting = [1, 2, 3]
-    assert list(claims_within(60, lambda: waiting.pop(0) if waiting else None)) == [1, 2, 3]
-    assert list(claims_within(0, lambda: 1)) == []
+@pytest.mark.parametrize(
+    ("seconds", "claims"), [(60.0, [1, 2, 3]), (2.0, [1, 2]), (1.5, [1, 2]), (1.0, [1]), (0.0, [])]
+)
+def test_claims_come_until_there_is_none_or_the_time_is_over(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, claims: list[int]
+) -> None:
+    clock, waiting = iter(range(-1, 60)), [1, 2, 3]  # a second passes with each claim
+    ticking = SimpleNamespace(monotonic=lambda: float(max(next(clock), 0)))
+    monkeypatch.setattr("core.leases.time", ticking)
+    assert list(claims_within(seconds, lambda: waiting.pop(0) if waiting else None)) == claims
