@@ -163,7 +163,7 @@ class Installation:
         assert wait_until(self.is_settled), self.states()
 
     def await_settled_supervised(self) -> None:
-        """Starts a worker or beat that ended meanwhile, as whoever runs Amani does (kombu's Redis transport
+        """Starts a worker or beat that ended meanwhile, as a supervisor does (kombu's Redis transport
         has several ways to fail for good when its server goes away)."""
 
         def look() -> bool:

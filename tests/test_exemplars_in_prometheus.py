@@ -159,7 +159,7 @@ def exemplars(url: str) -> list[Any]:
 
 @pytest.fixture
 def ask(prometheus_url: str, settings: Any) -> Callable[..., Found]:
-    """`ask(kind, …)` is what the page of such an alert, that began now, is told."""
+    """`ask(kind, …)` returns what the page of an alert of that kind, which began now, shows."""
     settings.PROMETHEUS_URL = prometheus_url
 
     def found(kind: Kind = Kind.REQUESTS, **changes: Any) -> Found:

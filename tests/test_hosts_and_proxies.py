@@ -31,7 +31,7 @@ HOSTS: list[str | bytes | None] = [
 NAMES_OF_HOSTS = ("missing", "empty", "of_a_service", "of_a_pod", "unknown", "garbage", "very_long")
 LOGIN = "/accounts/login/"
 SECURE_CLAIMS = {"X-Forwarded-Proto": "https", "X-Forwarded-Protocol": "ssl", "X-Forwarded-SSL": "on"}
-# As whoever sends it, with `_` and with `-`: gunicorn keeps neither apart by itself.
+# As a client may send it, with `_` and with `-`: gunicorn does not distinguish them by itself.
 PLACE_CLAIMS = {
     "SCRIPT_NAME": "/api",
     "Script-Name": "/api",

@@ -106,7 +106,7 @@ class Checkout:
         return None
 
     def left_over(self) -> list[str]:
-        """Command lines of processes that belong to this checkout, whoever their parent is now."""
+        """Command lines of processes that belong to this checkout, whatever their parent is now."""
         marks = (str(self.folder), f"127.0.0.1:{self.variables['PORT']}")
         return [line for _, _, line in processes() if any(mark in line for mark in marks)]
 

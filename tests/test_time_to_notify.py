@@ -1,8 +1,8 @@
-"""With the shipped figures a person hears of each part within 5 minutes. tests/stack/test_parts.py shows that
-they hear at all, with real programs and shorter figures.
+"""With the shipped figures an operator is notified within 5 minutes after any part has stopped.
 
-Each is the longest way: the part stops just after it was last seen well, and the alert joins a group of
-Alertmanager that has just been sent.
+tests/stack/test_parts.py shows with real programs and shorter figures that there is a notification at all.
+Here the longest time of each part is added up: it stops just after its last good check, and its alert joins a
+group for which Alertmanager has just sent a notification.
 """
 
 from __future__ import annotations

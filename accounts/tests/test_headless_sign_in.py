@@ -38,10 +38,10 @@ def counts(counted: dict[str, Change]) -> dict[str, float]:
 
 def lines(caplog: pytest.LogCaptureFixture, event: str) -> list[dict[str, Any]]:
     """What the log says of an event, without what every line has."""
-    told = [record.msg for record in caplog.records if isinstance(record.msg, dict)]
+    logged = [record.msg for record in caplog.records if isinstance(record.msg, dict)]
     return [
         {name: line.get(name) for name in ("outcome", "user_id", "remote_address") if name in line}
-        for line in told
+        for line in logged
         if line["event"] == event
     ]
 

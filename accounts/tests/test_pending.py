@@ -1,4 +1,4 @@
-"""A table: whatever is pending for an account ends, whatever of the account has changed since it began."""
+"""A table: everything pending for an account ends after each change of the account."""
 
 from __future__ import annotations
 

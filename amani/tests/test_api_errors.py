@@ -36,15 +36,15 @@ def api(person: User) -> Api:
 
 @pytest.fixture
 def reported() -> Iterator[list[str]]:
-    """The classes of the exceptions that Sentry and errors_total hear of."""
-    heard: list[str] = []
+    """The classes of the exceptions that are reported to Sentry and errors_total."""
+    classes: list[str] = []
 
-    def hear(**_: Any) -> None:
-        heard.append(type(sys.exc_info()[1]).__name__)
+    def note(**_: Any) -> None:
+        classes.append(type(sys.exc_info()[1]).__name__)
 
-    got_request_exception.connect(hear)
-    yield heard
-    got_request_exception.disconnect(hear)
+    got_request_exception.connect(note)
+    yield classes
+    got_request_exception.disconnect(note)
 
 
 def problem(answer: HttpResponse, status: int) -> dict[str, Any]:
@@ -205,13 +205,13 @@ RAISED = [
 
 
 @pytest.mark.parametrize(
-    ("error", "status", "code", "heard"), RAISED, ids=[type(row[0]).__name__ for row in RAISED]
+    ("error", "status", "code", "expected"), RAISED, ids=[type(row[0]).__name__ for row in RAISED]
 )
-def test_what_a_view_raises_becomes_a_problem_and_tells_no_internals(
+def test_what_a_view_raises_becomes_a_problem_and_shows_no_internals(
     error: Exception,
     status: int,
     code: str,
-    heard: list[str],
+    expected: list[str],
     api: Api,
     reported: list[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -226,7 +226,7 @@ def test_what_a_view_raises_becomes_a_problem_and_tells_no_internals(
     assert body["fields"] == getattr(error, "fields", {})
     assert "secret" not in answer.content.decode()
     assert answer.headers.get("Retry-After") == ("5" if status == 503 else None)
-    assert reported == heard
+    assert reported == expected
 
 
 def test_an_unhandled_error_is_counted(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

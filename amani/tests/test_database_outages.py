@@ -280,8 +280,8 @@ def test_a_task_meets_an_outage_without_a_traceback_and_the_next_one_works(
     assert (outages(), failures(), successes()) == (3, 0, 0)
     assert reported == []
     assert [record for record in caplog.records if record.exc_info] == []
-    told = [record.msg for record in caplog.records if isinstance(record.msg, dict)]
-    assert [line["reason"] for line in told if line["event"] == "task_ended_by_outage"] == ["read_only"] * 3
+    logged = [record.msg for record in caplog.records if isinstance(record.msg, dict)]
+    assert [line["reason"] for line in logged if line["event"] == "task_ended_by_outage"] == ["read_only"] * 3
     assert not Heartbeat.objects.exists()
 
     run_as_worker(app, HEARTBEAT)

@@ -1,4 +1,4 @@
-"""Alertmanager and the probes may call Amani by any name; everybody else by one in ALLOWED_HOSTS."""
+"""Webhook and probes accept any Host; all other routes only those in ALLOWED_HOSTS."""
 
 from __future__ import annotations
 
@@ -122,9 +122,9 @@ def test_nothing_on_a_route_of_monitoring_asks_for_the_host(
 def test_a_refused_host_and_the_setting_are_named(host: str, message: str) -> None:
     answer = Client().get("/api/v1/me", HTTP_HOST=host)
     assert (answer.status_code, answer["Content-Type"]) == (400, "application/problem+json")
-    told = answer.json()
-    assert told.pop("request_id") == answer["X-Request-ID"]
-    assert told == {
+    body = answer.json()
+    assert body.pop("request_id") == answer["X-Request-ID"]
+    assert body == {
         "title": "Bad Request",
         "status": 400,
         "code": "host_refused",

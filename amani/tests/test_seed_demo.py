@@ -90,6 +90,6 @@ def test_demo_password_is_made_and_printed_when_none_is_given(client: Client, wi
 
 
 def test_demo_password_is_reported_to_programs_too(client: Client, without_cases: None) -> None:
-    told = json.loads(seed(json=True))
-    assert client.login(username=told["email"], password=told["new_password"])
+    printed = json.loads(seed(json=True))
+    assert client.login(username=printed["email"], password=printed["new_password"])
     assert json.loads(seed(json=True)) == {"email": "demo@amani.local", "new_password": ""}

@@ -82,7 +82,7 @@ class Authority:
 
 
 class TlsProxy:
-    """Takes TLS on a free port and passes what it hears to a server on `target_port`, and back."""
+    """Takes TLS on a free port and passes what it receives to a server on `target_port`, and back."""
 
     def __init__(self, target_port: int, certificate: Path) -> None:
         self.target_port = target_port

@@ -1,7 +1,7 @@
 """Secrets that tests plant, each with the text that an application would put around it.
 
-`text` begins with a mark, which is no secret: where the mark is found and the value isn't, somebody looked
-and hid it, and where neither is found, nobody has shown anything.
+`text` begins with a mark, which is no secret. An output with the mark and without the value shows that the
+value was hidden; an output with neither shows nothing.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The doorbell: enqueued with the caller's request id, and never in the caller's way."""
+"""The doorbell enqueues a task with the caller's request id, and neither delays nor fails the caller."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests to a server whose every byte the test decides: whole, in time, and certain what was sent."""
+"""Outgoing requests: the answer is complete, in time, and it is known whether the request was sent."""
 
 from __future__ import annotations
 
@@ -326,10 +326,10 @@ def test_event_of_half_a_megabyte_arrives_whole() -> None:
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[Call]:
-    heard: list[Call] = []
+    calls: list[Call] = []
     monkeypatch.setattr(sending, "_listeners", [])
-    outgoing.listen(heard.append)
-    return heard
+    outgoing.listen(calls.append)
+    return calls
 
 
 def test_listeners_learn_host_and_outcome_and_no_path(calls: list[Call]) -> None:

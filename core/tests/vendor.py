@@ -1,4 +1,4 @@
-"""A vendor of one's own: a real server on a loopback port whose every byte the test decides."""
+"""A fake vendor: a real server on a loopback port that sends exactly the bytes that a test chooses."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # ruff: noqa: RUF001  (characters that look like others are what this is about)
-"""One spelling for each number, whatever people paste; nothing that only looks like one."""
+"""Every way to write a document number is stored in one form; what is not a number is refused."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 EXIT_SECONDS = 0.8
 
 
-def claim(kind: str) -> None:
+def take_metrics_slot(kind: str) -> None:
     """Takes a metrics slot for this process. `kind`: `web`, `worker`, `worker-main`, `beat` or `command`.
 
     Without PROMETHEUS_MULTIPROC_DIR the metrics stay in this process. If the disk is full or read-only, the
@@ -49,7 +49,7 @@ def start(kind: str) -> None:
 
     `kind`: `web`, `worker`, `worker-main`, `beat` or `command`.
     """
-    claim(kind)
+    take_metrics_slot(kind)
     sys.excepthook, threading.excepthook = print_unhandled, print_unhandled_of_thread
     if kind != "worker-main":  # it runs no task, and its children must not inherit a thread
         tracing.start(kind)

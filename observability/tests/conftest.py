@@ -102,7 +102,7 @@ def post_alerts(client: Client) -> Callable[..., HttpResponse]:
 
 @pytest.fixture
 def operator(django_user_model: Any) -> Callable[..., Any]:
-    """`operator("viewer")` is somebody with that role; "superuser" and "staff" (no role) are known too."""
+    """`operator("viewer")` is a user with that role; "superuser" and "staff" (no role) are known too."""
 
     def make(role: str) -> Any:
         user = django_user_model.objects.create_user(
@@ -117,7 +117,7 @@ def operator(django_user_model: Any) -> Callable[..., Any]:
 
 @pytest.fixture
 def sign_in(operator: Callable[..., Any]) -> Callable[..., Client]:
-    """`sign_in("responder")` is a browser of somebody with that role."""
+    """`sign_in("responder")` is the browser of a user with that role."""
 
     def signed_in(role: str, **options: Any) -> Client:
         client = Client(**options)

@@ -579,8 +579,8 @@ def test_end_is_the_reported_one_or_now_and_is_told_where_the_alert_was(
     assert fired.ends_at == (known_end or NOON)
     [event] = fired.events.filter(kind="resolved")
     assert (event.at, event.text) == (NOON, "Confirmed.")
-    told = fired.deliveries.filter(kind="resolve").values_list("channel", flat=True)
-    assert (sorted(told), sorted(rings)) == (["pagerduty", "slack"], ["pagerduty", "slack"])
+    notified = fired.deliveries.filter(kind="resolve").values_list("channel", flat=True)
+    assert (sorted(notified), sorted(rings)) == (["pagerduty", "slack"], ["pagerduty", "slack"])
 
 
 def test_nothing_is_sent_about_an_alert_that_alertmanager_tells_itself(

@@ -53,7 +53,7 @@ def claimed(most: int = 10, slot: int = 0) -> Batch:
     return batch
 
 
-def told(pagerduty: Vendor) -> list[tuple[int, str]]:
+def received(pagerduty: Vendor) -> list[tuple[int, str]]:
     return [
         (int(event["dedup_key"].split("-")[1], 16), event["event_action"]) for event in pagerduty.bodies()
     ]
@@ -89,7 +89,7 @@ def test_a_killed_worker_leaves_doubt_only_about_what_it_was_sending(
     post_warnings(1, 2, 3)
     claimed()  # and its worker dies here
     drain("pagerduty")
-    assert sorted(told(pagerduty)) == [(1, "trigger"), (2, "trigger"), (3, "trigger")]
+    assert sorted(received(pagerduty)) == [(1, "trigger"), (2, "trigger"), (3, "trigger")]
     assert attempts() == [(0, 1, "unknown"), (0, 2, "delivered"), (1, 1, "delivered"), (2, 1, "delivered")]
 
 
@@ -128,7 +128,7 @@ def test_a_page_that_comes_meanwhile_goes_before_the_rest_of_the_batch(
     post_alerts(alert(9, severity="critical"))
     assert send_batch(batch, PAGERDUTY) == 1
     drain("pagerduty")
-    assert told(pagerduty) == [(1, "trigger"), (9, "trigger"), (2, "trigger"), (3, "trigger")]
+    assert received(pagerduty) == [(1, "trigger"), (9, "trigger"), (2, "trigger"), (3, "trigger")]
 
 
 def test_no_trigger_leaves_for_an_alert_that_was_resolved_after_the_batch_was_claimed(
@@ -139,7 +139,7 @@ def test_no_trigger_leaves_for_an_alert_that_was_resolved_after_the_batch_was_cl
     post_warnings(2, status="resolved")
     send_batch(batch, PAGERDUTY)
     drain("pagerduty")
-    assert told(pagerduty) == [(1, "trigger"), (3, "trigger")]
+    assert received(pagerduty) == [(1, "trigger"), (3, "trigger")]
     assert states() == ["delivered", "superseded", "delivered", "superseded"]
 
 
@@ -149,7 +149,7 @@ def test_retry_after_holds_what_another_sender_has_reserved(post_warnings: Post,
     other = claimed(slot=1).first
     record(other, PAGERDUTY, send(other, PAGERDUTY))
     send_batch(mine, PAGERDUTY)
-    assert len(told(pagerduty)) == 2  # the one that was answered so, and the one already begun
+    assert len(received(pagerduty)) == 2  # the one that was answered so, and the one already begun
     assert claim_batch(PAGERDUTY, slot=0, most=10) is not None
     assert Channel.objects.get(pk="pagerduty").next_slot_at > timezone.now() + timedelta(seconds=50)
 
@@ -206,7 +206,7 @@ def test_a_batch_is_sent_with_prepared_statements(post_warnings: Post, pagerduty
     with connection.cursor() as cursor:
         cursor.execute("SELECT statement FROM pg_prepared_statements")
         prepared = [statement for (statement,) in cursor.fetchall()]
-    assert len(told(pagerduty)) == 3
+    assert len(received(pagerduty)) == 3
     assert any("observability_attempt" in statement for statement in prepared)
 
 
@@ -217,5 +217,5 @@ def test_a_message_of_a_batch_costs_one_statement(post_alerts: Post, pagerduty: 
     post_alerts(*warnings(*range(count, 2 * count)))
     with CaptureQueriesContext(connection) as statements:
         drain("pagerduty")
-    assert len(told(pagerduty)) == 2 * count
+    assert len(received(pagerduty)) == 2 * count
     assert len(statements) < 1.5 * count

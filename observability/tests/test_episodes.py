@@ -35,9 +35,9 @@ def test_acknowledging_says_who_and_when_in_row_and_timeline(firing: Episode, ad
     assert (event.actor_id, event.text, event.at >= firing.first_seen_at) == (ada.pk, "looking", True)
 
 
-@pytest.mark.parametrize(("severity", "told"), [("critical", ["pagerduty"]), ("warning", [])])
+@pytest.mark.parametrize(("severity", "notified"), [("critical", ["pagerduty"]), ("warning", [])])
 def test_acknowledgement_goes_to_the_channels_that_keep_incidents(
-    post_alerts: Post, ada: Any, rings: list[str], severity: str, told: list[str]
+    post_alerts: Post, ada: Any, rings: list[str], severity: str, notified: list[str]
 ) -> None:
     post_alerts(alert(1, severity=severity))
     rings.clear()
@@ -45,7 +45,7 @@ def test_acknowledgement_goes_to_the_channels_that_keep_incidents(
     request_id.set("a-request-1234")
     episode = episodes.acknowledge(episode_id=Episode.objects.get().pk, actor=ada)
     planned = Delivery.objects.filter(kind="acknowledge").values_list("channel", flat=True)
-    assert (list(planned), rings) == (told, told)
+    assert (list(planned), rings) == (notified, notified)
     assert episode.acknowledged_at is not None
     assert began <= episode.acknowledged_at <= timezone.now()
     stored = Episode.objects.get()

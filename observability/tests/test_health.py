@@ -1,4 +1,4 @@
-"""Health: right when all is well, clear when something is down, and never hanging with what hangs."""
+"""Health names each server that is down, and answers in time also while a server hangs."""
 
 import os
 import re

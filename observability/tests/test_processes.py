@@ -14,7 +14,7 @@ from observability.telemetry import processes
 from observability.telemetry.clock import ProcessClock, clock
 from observability.telemetry.metrics.slots import live_slots
 from observability.telemetry.metrics.storage import store
-from observability.telemetry.processes import claim
+from observability.telemetry.processes import take_metrics_slot
 from observability.tests.log_events import names_of
 from observability.tests.samples import Change
 
@@ -29,20 +29,20 @@ def afterwards() -> Iterator[None]:
 
 def test_a_process_takes_a_slot_of_its_kind(tmp_path: Path, settings: Any) -> None:
     settings.PROMETHEUS_MULTIPROC_DIR = str(tmp_path / "metrics")
-    claim("command")
+    take_metrics_slot("command")
     assert list(live_slots(tmp_path / "metrics")) == ["command-0"]
 
 
 def test_a_process_may_change_its_kind(tmp_path: Path, settings: Any) -> None:
     settings.PROMETHEUS_MULTIPROC_DIR = str(tmp_path)
-    claim("command")
-    claim("worker-main")
+    take_metrics_slot("command")
+    take_metrics_slot("worker-main")
     assert list(live_slots(tmp_path)) == ["worker-main-0"]
 
 
 def test_without_a_folder_there_is_no_slot(settings: Any) -> None:
     settings.PROMETHEUS_MULTIPROC_DIR = ""
-    claim("web")
+    take_metrics_slot("web")
     assert store.slot is None
 
 
@@ -51,7 +51,7 @@ def test_an_unusable_folder_costs_the_metrics_and_not_the_process(
 ) -> None:
     (tmp_path / "file").write_text("")
     settings.PROMETHEUS_MULTIPROC_DIR = str(tmp_path / "file" / "metrics")
-    claim("web")
+    take_metrics_slot("web")
     assert store.slot is None
     assert names_of(caplog.records) == ["metrics_not_exported"]
 
@@ -59,7 +59,7 @@ def test_an_unusable_folder_costs_the_metrics_and_not_the_process(
 def test_an_unusable_file_costs_the_metrics_and_not_the_process(tmp_path: Path, settings: Any) -> None:
     settings.PROMETHEUS_MULTIPROC_DIR = str(tmp_path)
     (tmp_path / "histogram_web-0.db").mkdir()
-    claim("web")
+    take_metrics_slot("web")
     assert store.slot is None
     assert live_slots(tmp_path) == {}
 
@@ -108,7 +108,7 @@ def test_an_end_gives_sentry_and_the_collector_the_same_0_8_seconds(monkeypatch:
 def test_a_command_has_no_role_of_its_own_in_the_sum(tmp_path: Path, settings: Any) -> None:
     settings.PROMETHEUS_MULTIPROC_DIR = str(tmp_path)
     spent = Change("amani_process_cpu_seconds_total", role="web")
-    claim("command")
+    take_metrics_slot("command")
     clock.count()
     assert clock.counter is None
     assert spent() == 0

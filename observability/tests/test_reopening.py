@@ -66,8 +66,8 @@ def test_alert_that_is_opened_again_says_explain_not_notified_is_notified_this_t
     reopening.check_refired(timezone.now())
     late_firing.refresh_from_db()
     assert late_firing.not_notified == reason
-    told = late_firing.deliveries.filter(round=1).values_list("channel", flat=True)
-    assert tuple(told) == channels
+    notified = late_firing.deliveries.filter(round=1).values_list("channel", flat=True)
+    assert tuple(notified) == channels
 
 
 def test_copy_of_the_first_resolve_does_not_end_the_round_that_was_opened(

@@ -51,7 +51,7 @@ def broken(_request: HttpRequest, number: int) -> HttpResponse:
     raise RefusedError("broken on purpose")
 
 
-def broken_for_somebody(request: HttpRequest) -> HttpResponse:
+def broken_when_signed_in(request: HttpRequest) -> HttpResponse:
     assert request.user.pk  # loads the user, as most views do
     raise RefusedError
 
@@ -92,7 +92,7 @@ def forbidden(_request: HttpRequest) -> HttpResponse:
 
 urlpatterns = [
     path("broken/<int:number>", broken),
-    path("somebody", broken_for_somebody),
+    path("signed-in", broken_when_signed_in),
     path("handled", handled),
     path("twice", handled_then_raised),
     path("logged", logged),
@@ -220,7 +220,7 @@ def test_a_user_is_id_and_role_and_an_e_mail_only_if_allowed(
     settings.SENTRY_SEND_EMAIL = may_send
     user = operator("viewer")
     browser.force_login(user)
-    browser.get("/somebody")
+    browser.get("/signed-in")
     expected = {"id": str(user.pk), "role": "staff"}
     assert the_event(on)["user"] == (expected | {"email": "viewer@example.com"} if may_send else expected)
 
@@ -295,16 +295,16 @@ def test_a_failed_task_names_itself_its_id_and_its_trace(on: FakeSentry) -> None
 
 
 def test_a_thread_that_dies_is_reported(on: FakeSentry, monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[Any] = []
+    printed: list[Any] = []
     assert sentry.Running.hooks is not None
-    monkeypatch.setattr(sentry.Running, "hooks", (sentry.Running.hooks[0], told.append))
+    monkeypatch.setattr(sentry.Running, "hooks", (sentry.Running.hooks[0], printed.append))
 
     thread = threading.Thread(target=refuse, name="keeper")
     thread.start()
     thread.join()
     monkeypatch.undo()
     assert the_event(on)["transaction"] == "thread keeper"
-    assert len(told) == 1
+    assert len(printed) == 1
 
 
 def test_without_a_dsn_nothing_is_connected(
@@ -355,6 +355,6 @@ def test_nothing_of_ours_is_left_in_the_sdk_after_the_end(on: FakeSentry) -> Non
     sentry.stop(PATIENCE_SECONDS)
     with sentry_sdk.isolation_scope() as scope:
         scope.set_client(sentry_sdk.Client(dsn=on.dsn, default_integrations=False))
-        sentry_sdk.capture_message("somebody else's")
+        sentry_sdk.capture_message("of another client")
         scope.get_client().close(5)
     assert "tags" not in on.event()

@@ -1,6 +1,6 @@
-"""No process ends with spans that nobody counted, however it ends and whoever is not there to take them.
+"""A process that ends has counted all its spans, however it ends and whether the collector answers or not.
 
-What ended is in metric files that outlive the process, so what a kill -9 lost can be told to the span.
+The counts are in metric files that outlive the process, so the number of spans that a kill -9 lost is known.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A request is a span, its statements are spans inside it, and a stranger cannot make us trace."""
+"""A request is a span, its statements are spans inside it, and a client cannot decide that it is traced."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def watch(since: datetime, seconds: int, every: int = 10) -> datetime:
     return now
 
 
-def hear(at: datetime) -> None:
+def watchdog_arrives(at: datetime) -> None:
     Heartbeat.beat(Heartbeat.WATCHDOG, at)
 
 
@@ -87,13 +87,13 @@ def actions(pagerduty: Vendor) -> list[str]:
 def test_watchdog_that_stays_away_is_paged_once_after_240_seconds_and_its_return_ends_it(
     pagerduty: Vendor,
 ) -> None:
-    hear(NOON)
+    watchdog_arrives(NOON)
     now = watch(NOON, 240)
     assert firing() == []
     now = watch(now, 60)
     assert firing() == [f"No Watchdog since 2026-11-26 12:00 UTC: {BOTH_ANSWER}"]
     drain("pagerduty")
-    hear(now)
+    watchdog_arrives(now)
     watch(now, 10)
     drain("pagerduty")
     assert firing() == []
@@ -103,7 +103,7 @@ def test_watchdog_that_stays_away_is_paged_once_after_240_seconds_and_its_return
 def test_watchdog_that_comes_every_minute_is_never_reported() -> None:
     now = NOON
     for _ in range(10):
-        hear(now)
+        watchdog_arrives(now)
         now = watch(now, 60)
     assert not Episode.objects.exists()
     assert exported_sign() == (now - timedelta(seconds=60)).timestamp()
@@ -143,7 +143,7 @@ def test_end_of_one_watchdog_of_two_is_no_silence(post_alerts: Post) -> None:
 
 
 def explained() -> str:
-    hear(NOON)
+    watchdog_arrives(NOON)
     watch(NOON, 250)
     (summary,) = firing()
     return summary.removeprefix("No Watchdog since 2026-11-26 12:00 UTC: ")
@@ -201,18 +201,18 @@ def test_the_alert_goes_out_through_amani_itself_on_every_channel() -> None:
 
 
 def test_start_after_an_hours_pause_causes_no_page_while_the_watchdog_may_still_arrive() -> None:
-    hear(NOON)
+    watchdog_arrives(NOON)
     watch(NOON, 50)
     later = NOON + timedelta(hours=1)
     now = watch(later, 120)
     assert not Episode.objects.exists()
-    hear(now)
+    watchdog_arrives(now)
     watch(now, 200)
     assert not Episode.objects.exists()
 
 
 def test_watchdog_that_does_not_come_after_a_pause_is_reported_all_the_same() -> None:
-    hear(NOON)
+    watchdog_arrives(NOON)
     watch(NOON, 50)
     watch(NOON + timedelta(hours=1), 240)
     assert firing() == [f"No Watchdog since 2026-11-26 12:00 UTC: {BOTH_ANSWER}"]
@@ -221,19 +221,19 @@ def test_watchdog_that_does_not_come_after_a_pause_is_reported_all_the_same() ->
 def test_end_of_the_watchdog_reported_in_the_first_two_minutes_causes_no_page(post_alerts: Post) -> None:
     """Alertmanager ran on while Prometheus and Amani were stopped: it reports an end that is old."""
     now = timezone.now()
-    hear(now - timedelta(hours=1))
+    watchdog_arrives(now - timedelta(hours=1))
     watch(now - timedelta(hours=1), 50)
     watch(now, 0)
     post_alerts(alert(labels={"alertname": "Watchdog"}, status="resolved"))
     end = watch(now, 110)
     assert not Episode.objects.exists()
-    hear(end)
+    watchdog_arrives(end)
     watch(end, 60)
     assert not Episode.objects.exists()
 
 
 def test_worker_that_restarts_again_and_again_does_not_postpone_the_alert_for_ever() -> None:
-    hear(NOON)
+    watchdog_arrives(NOON)
     watch(NOON, 45 * 5, every=45)
     assert firing() == []
     watch(NOON + timedelta(seconds=45 * 6), 45 * 4, every=45)
@@ -241,19 +241,19 @@ def test_worker_that_restarts_again_and_again_does_not_postpone_the_alert_for_ev
 
 
 def test_short_gaps_do_not_begin_the_grace_anew() -> None:
-    hear(NOON)
+    watchdog_arrives(NOON)
     watch(NOON, 250, every=25)
     assert len(firing()) == 1
 
 
 def test_a_pause_does_not_end_an_alert_that_fires() -> None:
-    hear(NOON)
+    watchdog_arrives(NOON)
     watch(NOON, 250)
     watch(NOON + timedelta(hours=1), 60)
     assert len(firing()) == 1
 
 
-# --- Never heard ---
+# --- Never status ---
 
 
 def test_watchdog_that_never_arrived_is_reported_after_the_first_timeout(pagerduty: Vendor) -> None:
@@ -284,7 +284,7 @@ SECOND = timedelta(seconds=1)
 
 
 @pytest.mark.parametrize(
-    ("seen", "ended", "silence", "watching_for", "is_heard", "is_overdue"),
+    ("seen", "ended", "silence", "watching_for", "is_present", "is_overdue"),
     [
         (NOON, None, 240, 0, True, False),
         (NOON, None, 241, 0, False, True),
@@ -301,11 +301,11 @@ def test_watchdog_is_heard_overdue_or_awaited(
     ended: datetime | None,
     silence: int,
     watching_for: int,
-    is_heard: bool,
+    is_present: bool,
     is_overdue: bool,
 ) -> None:
-    heard = watchdog.WatchdogStatus(seen, ended, silence * SECOND, watching_for * SECOND)
-    assert (heard.is_present, heard.is_overdue) == (is_heard, is_overdue)
+    status = watchdog.WatchdogStatus(seen, ended, silence * SECOND, watching_for * SECOND)
+    assert (status.is_present, status.is_overdue) == (is_present, is_overdue)
 
 
 def worker(**fields: datetime | None) -> None:
@@ -324,17 +324,17 @@ def worker(**fields: datetime | None) -> None:
 def test_gap_in_the_watch_counts_for_at_most_thirty_seconds_and_then_begins_it_anew(
     gap: int, silence: int, watching_since: datetime
 ) -> None:
-    hear(NOON - timedelta(minutes=10))
+    watchdog_arrives(NOON - timedelta(minutes=10))
     worker(last_seen_at=NOON - gap * SECOND, watching_since=NOON - timedelta(hours=1))
-    heard = watchdog.update(NOON)
-    assert (heard.silence, heard.watching_for) == (silence * SECOND, NOON - watching_since)
+    status = watchdog.update(NOON)
+    assert (status.silence, status.watching_for) == (silence * SECOND, NOON - watching_since)
     row = Heartbeat.objects.get(pk="worker")
     assert (row.last_seen_at, row.watching_since) == (NOON, watching_since)
 
 
 def test_first_look_has_watched_nothing_yet() -> None:
-    heard = watchdog.update(NOON)
-    assert heard == watchdog.WatchdogStatus(None, None, timedelta(0), timedelta(0))
+    status = watchdog.update(NOON)
+    assert status == watchdog.WatchdogStatus(None, None, timedelta(0), timedelta(0))
     row = Heartbeat.objects.get(pk="worker")
     assert (row.last_seen_at, row.watching_since) == (NOON, NOON)
 
@@ -346,10 +346,10 @@ def test_worker_without_a_known_start_watches_since_now() -> None:
 
 
 def test_silence_is_not_longer_than_the_time_since_the_watchdog_came() -> None:
-    hear(NOON - 4 * SECOND)
+    watchdog_arrives(NOON - 4 * SECOND)
     Heartbeat.objects.filter(pk="watchdog").update(silent_seconds=100)
     worker(last_seen_at=NOON - 10 * SECOND, watching_since=NOON)
     assert watchdog.update(NOON).silence == 4 * SECOND
-    hear(NOON + 60 * SECOND)
+    watchdog_arrives(NOON + 60 * SECOND)
     Heartbeat.objects.filter(pk="watchdog").update(silent_seconds=100)
     assert watchdog.update(NOON).silence == timedelta(0)

@@ -54,7 +54,7 @@ def checks(installation: Installation, people: list[Person]) -> dict[int, tuple[
 
 
 def await_checks(installation: Installation, people: list[Person], expected: str) -> None:
-    """Starts a worker or beat that ended meanwhile, as whoever runs Amani does."""
+    """Starts a worker or beat that ended meanwhile, as a supervisor does."""
 
     def look() -> bool:
         for program in (installation.worker, installation.beat):

@@ -1,7 +1,7 @@
 """The database refuses for a while: read-only, a standby, full, without a connection left, shutting down.
 
-Whoever has to write is answered 503 meanwhile. Afterwards web, worker and beat work again by themselves:
-nobody restarts them or cuts their sessions, and no alert is lost.
+Requests that have to write are answered 503 meanwhile. Afterwards web, worker and beat work again without a
+restart and without an end of their sessions, and no alert is lost.
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ def test_a_worker_that_dies_while_it_asks_makes_no_second_job_and_no_second_deci
         assert submit(installation, next(waiting), "nin").status == 201
         assert wait_until(is_held), smile.requests
 
-    # Two in flight: their jobs are announced and taken, and nobody hears the answers.
+    # Two in flight: their jobs are announced and taken, and the answers are lost.
     held("upload", after=True)
     held("put", after=True)
     kill(installation.worker)
@@ -178,7 +178,7 @@ OPEN_TRANSACTIONS = (
 
 def expect_whole(installation: Installation, storm: Storm, found: Found) -> None:
     """What was answered 201 is there with all it needs; what was not is there wholly or not at all."""
-    # PostgreSQL may still finish what somebody asked for who is dead by now.
+    # PostgreSQL may still finish the statement of a process that is dead by now.
     assert wait_until(lambda: installation.rows(OPEN_TRANSACTIONS) == [(0,)])
     there = {person: found.cases_of(person) for person in storm.people}
     assert [cases for cases in there.values() if cases not in ([], IN_QUEUE)] == []

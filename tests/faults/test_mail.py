@@ -1,4 +1,4 @@
-"""The mail server hangs, the worker dies while it sends, Redis forgets: nobody waits, and no mail is lost."""
+"""The mail server hangs, the worker dies while sending, Redis is emptied: nothing waits, no mail is lost."""
 
 from __future__ import annotations
 
@@ -97,7 +97,9 @@ def test_a_mail_whose_worker_is_killed_is_sent_again_and_counted(
     unknown = metric(amani, UNKNOWN)
     mail_server.hang("content")
     assert ask(amani, "password/request", "nobody-known@example.com") == 401
-    assert mail_server.reached.acquire(timeout=PATIENCE_SECONDS), "the server has it, and nobody hears that"
+    assert mail_server.reached.acquire(timeout=PATIENCE_SECONDS), (
+        "the server has the mail, and its answer is lost"
+    )
     die(amani.worker)
     mail_server.works()
     assert states(amani) == [("waiting", 1)]

@@ -1,7 +1,7 @@
 """Web, worker and beat end during their work, and collector and Sentry do not answer: what is lost.
 
-Of alerts nothing. Of spans and errors nothing at SIGTERM; at kill -9 what waited for the next batch, which
-the metrics tell: they are in files that outlive a process.
+No alert is lost. No span or error is lost at SIGTERM; at kill -9 those that waited for the next batch are,
+and the metrics have their number, because they are in files that outlive a process.
 """
 
 from __future__ import annotations

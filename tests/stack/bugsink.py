@@ -87,7 +87,7 @@ class Bugsink:
             "USER_PASSWORD": self.password,
         }
         self.session = requests.Session()
-        self.session.trust_env = False  # no proxy stands between us and this machine
+        self.session.trust_env = False  # no proxy for requests to this machine
         self.program = self.make_program()
 
     def make_program(self) -> Program:

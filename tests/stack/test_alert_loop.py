@@ -21,7 +21,7 @@ from tests.stack.monitoring import Monitoring
 
 pytestmark = [pytest.mark.stack, pytest.mark.needs("prometheus", "alertmanager")]
 
-OWN_PATH = "/by-alertmanager"  # what Alertmanager sends by itself is told apart by its address
+OWN_PATH = "/by-alertmanager"  # Alertmanager sends its own notifications to this address
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def eventually(condition: Callable[[], Any]) -> bool:
 
 
 def about(vendor: Vendor, alertname: str, *, by_alertmanager: bool = False) -> list[dict[str, Any]]:
-    """What `vendor` was told about one alert, by Amani or by Alertmanager itself."""
+    """What `vendor` received about one alert, by Amani or by Alertmanager itself."""
     with vendor.lock:
         received = list(vendor.received)
     return [

@@ -43,7 +43,7 @@ REQUESTS_COUNTED = 'sum(instance:amani_http_requests:sum{job="amani"})'
 
 @dataclass(frozen=True)
 class Page:
-    """What somebody sees who follows the link in the message about an alert."""
+    """What an operator sees after a click on the link in the message about an alert."""
 
     message: str
     page: str
@@ -166,7 +166,7 @@ def start(everything: Observed, monitoring: Monitoring) -> None:
 
 @pytest.fixture(scope="module")
 def trace_id(loop: Loop) -> str:
-    """Of a request whose task failed, as the collector was told."""
+    """The trace of a request whose task failed, as the collector has it."""
     asked = requests.get(
         f"{loop.installation.url}{ROUTE}", headers={"X-Request-ID": REQUEST_ID}, timeout=ANSWER_SECONDS
     )
@@ -224,7 +224,7 @@ def test_the_error_is_one_event_with_the_same_trace_and_request(loop: Loop, trac
 
 
 def test_the_samples_of_high_error_rate_are_requests_that_failed(loop: Loop) -> None:
-    """A tenth of them fails, until somebody is told."""
+    """A tenth of the requests fails, until a notification is sent."""
     with requests.Session() as session:
         numbers = count()
 

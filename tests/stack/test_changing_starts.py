@@ -104,7 +104,7 @@ def become(installation: Installation, alertname: str, *expected: tuple[str, boo
 
 
 def pages(installation: Installation, pagerduty: Vendor, alertname: str) -> list[str]:
-    """What PagerDuty heard from Amani of the incidents of one alert."""
+    """What PagerDuty received from Amani about the incidents of one alert."""
     installation.await_settled()
     keys = installation.rows("SELECT dedup_key FROM observability_episode WHERE alertname = %s", alertname)
     return [event["event_action"] for event in pagerduty.bodies() if (event.get("dedup_key"),) in keys]

@@ -1,8 +1,8 @@
 """Each part of Amani is hung (SIGSTOP) or killed: operators are notified without it, with its name.
 
-Here only that they hear, and of what; that it takes less than 5 minutes with the shipped figures is
-tests/test_time_to_notify.py. All hangs come first, then all kills, so that the alert of a part has ended
-before its part is broken again.
+These tests check that there is a notification and which part it names; tests/test_time_to_notify.py checks
+that it takes less than 5 minutes with the shipped figures. All hangs come first, then all kills, so that the
+alert of a part has ended before its part is broken again.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ def fires(body: dict[str, Any], words: str) -> bool:
     return any(words in line and "(resolved)" not in line and "RESOLVED" not in line for line in lines)
 
 
-def heard(vendor: Vendor, words: str, *, by_alertmanager: bool) -> bool:
+def received(vendor: Vendor, words: str, *, by_alertmanager: bool) -> bool:
     with vendor.lock:
         received = list(vendor.received)
     return any(
@@ -154,7 +154,7 @@ def heard(vendor: Vendor, words: str, *, by_alertmanager: bool) -> bool:
 
 
 def is_well(stack: Stack, alertname: str) -> bool:
-    """Whether the alert of the part is over, and the Watchdog has just been heard."""
+    """Whether the alert of the part is over, and a Watchdog has just arrived."""
     alerts = requests.get(f"{stack.monitoring.alertmanager_url}/api/v2/alerts", timeout=ANSWER_SECONDS).json()
     names = {alert["labels"]["alertname"] for alert in alerts}
     watchdog = stack.installation.rows(
@@ -183,7 +183,7 @@ def test_part_of_amani_that_stops_is_named_by_alertmanager(
     mend = break_it(part_of(stack, part))
     try:
         assert wait_until(
-            lambda: all(heard(vendor, words, by_alertmanager=True) for vendor in (slack, pagerduty))
+            lambda: all(received(vendor, words, by_alertmanager=True) for vendor in (slack, pagerduty))
         ), stack.monitoring.alerts()
     finally:
         mend()
@@ -203,7 +203,9 @@ def test_part_of_the_monitoring_that_stops_is_named_by_amani(
     mend = break_it(part_of(stack, part))
     try:
         assert wait_until(
-            lambda: all(heard(vendor, BY_AMANI[part], by_alertmanager=False) for vendor in (slack, pagerduty))
+            lambda: all(
+                received(vendor, BY_AMANI[part], by_alertmanager=False) for vendor in (slack, pagerduty)
+            )
         ), installation.states()
     finally:
         mend()

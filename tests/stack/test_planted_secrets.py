@@ -1,7 +1,7 @@
 """Fifty secrets are planted in a whole running Amani; none is found in anything that left its processes.
 
-All of it is real but Sentry and the vendors, who keep every byte. Beside a secret that is worded stands a
-mark that is none: it has to arrive, so that an output that is empty or cut off cannot pass.
+All programs are real except Sentry and the vendors, whose stand-ins keep every byte. A mark, which is no
+secret, is planted beside each secret in a text. It must arrive, so that an empty or cut off output fails.
 """
 
 from __future__ import annotations

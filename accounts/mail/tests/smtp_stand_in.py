@@ -186,8 +186,8 @@ class SmtpStandIn:
         return True
 
     def answer(self, command: str, usual: str) -> str:
-        told = self.answers[command]
-        return told.popleft() if told else usual
+        planned = self.answers[command]
+        return planned.popleft() if planned else usual
 
     def reply(self, connection: socket.socket, text: str) -> None:
         connection.sendall(f"{text}\r\n".encode())

@@ -132,7 +132,7 @@ def test_the_database_keeps_the_content_of_no_mail_that_has_ended() -> None:
 
 def test_erasure_deletes_waiting_mails_and_all_rows(server: SmtpStandIn, settings: Any) -> None:
     ada, bob = make_person(ADA), make_person("bob@example.com")
-    send("Ada@Example.com")  # the same address, as somebody else wrote it
+    send("Ada@Example.com")  # the same address, as another client wrote it
     about_ada = send("new-address@example.com")
     Mail.objects.filter(pk=about_ada.pk).update(person=ada)
     kept = send("bob@example.com")

@@ -262,12 +262,12 @@ def test_neither_code_nor_address_is_logged_whatever_the_server_says(
         run()
     text = logged(caplog)
     lines = [json.loads(line) for line in text.splitlines()]
-    told = [line for line in lines if line["event"] == "mail_not_sent"]
-    assert [(line["mail_id"], line["kind"], line["state"]) for line in told] == [
+    not_sent = [line for line in lines if line["event"] == "mail_not_sent"]
+    assert [(line["mail_id"], line["kind"], line["state"]) for line in not_sent] == [
         (mail.pk, "password_reset_code", "waiting"),
         (mail.pk, "password_reset_code", "refused"),
     ]
-    assert told[1]["reason"] == "The mail server answered 550 (5.1.1) to the recipient."
+    assert not_sent[1]["reason"] == "The mail server answered 550 (5.1.1) to the recipient."
     assert [secret for secret in (CODE, ADA) if secret in text] == []
 
 

@@ -122,19 +122,19 @@ def test_the_export_tells_what_happened_but_neither_who_decided_nor_the_whole_nu
     person, reviewer = make_person(), make_reviewer("chidi")
     case = rejected(reviewer, person, number="A12345678")
 
-    told = collect(person)
+    export = collect(person)
 
-    text = json.dumps(told, cls=DjangoJSONEncoder)
+    text = json.dumps(export, cls=DjangoJSONEncoder)
     assert "A12345678" not in text
     assert "chidi" not in text
     assert case.number_hash not in text
-    (only,) = told["cases"]
+    (only,) = export["cases"]
     assert (only["id"], only["number"], only["state"]) == (str(case.public_id), "•••••••678", "rejected")
     assert (only["reason_code"], only["reason"]) == ("unreadable", "The number can't be read.")
     assert [event["event"] for event in only["events"]] == ["submit", "claim", "reject"]
     assert {image["side"] for image in only["documents"]} == {"front", "selfie"}
     assert all("stored_as" not in image for image in only["documents"])
-    assert "The law requires" in told["kept"]
+    assert "The law requires" in export["kept"]
 
 
 def test_note_on_an_approval_is_not_shown_to_the_account_holder() -> None:
@@ -149,11 +149,11 @@ def test_note_on_an_approval_is_not_shown_to_the_account_holder() -> None:
 def test_a_doubt_is_not_shown_to_the_account_holder() -> None:
     person = make_person()
     case = approved(make_reviewer(), person)
-    told = collect(person)
+    export = collect(person)
     cases.doubt_by_provider(case_id=case.pk, provider="manual", reason="Reported stolen.")
-    assert collect(person) == told
+    assert collect(person) == export
     cases.uphold(case_id=case.pk, actor=make_approver(), reason="It was not.")
-    assert collect(person) == told
+    assert collect(person) == export
 
 
 def test_the_export_tells_how_often_operators_saw_the_whole_number() -> None:
@@ -162,11 +162,11 @@ def test_the_export_tells_how_often_operators_saw_the_whole_number() -> None:
     for _ in range(2):
         assert show_number(case_id=seen.pk, actor=reviewer) == "A12345678"
 
-    told = collect(person)
+    export = collect(person)
 
-    views = {case["id"]: case["number_views"] for case in told["cases"]}
+    views = {case["id"]: case["number_views"] for case in export["cases"]}
     assert views == {str(seen.public_id): 2, str(unseen.public_id): 0}
-    assert "chidi" not in json.dumps(told, cls=DjangoJSONEncoder)
+    assert "chidi" not in json.dumps(export, cls=DjangoJSONEncoder)
 
 
 def test_the_export_tells_what_was_used_of_limits() -> None:
@@ -181,10 +181,10 @@ def test_the_export_tells_what_was_used_of_limits() -> None:
         with transaction.atomic():
             use(person_id=who.pk, currency=CURRENCY, amount_minor=amount, kinds=[kind], at=at)
 
-    told = collect(person)["limits_used"]
+    export = collect(person)["limits_used"]
 
     one = {"currency": CURRENCY, "limit_minor": 20_000}
-    assert told == [
+    assert export == [
         one | {"limit_for": "daily", "since": date(2026, 3, 14), "used_minor": 500},
         one | {"limit_for": "balance", "since": None, "used_minor": 700},
     ]

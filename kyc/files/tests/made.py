@@ -34,10 +34,10 @@ def exif(orientation: int = 1) -> Image.Exif:
 
 
 def jpeg(orientation: int = 1, **options: Any) -> bytes:
-    """With everything that a camera tells: position, description, comment, a thumbnail of sorts."""
+    """With all metadata that a camera writes: position, description, comment, a thumbnail of sorts."""
     result = BytesIO()
-    told: dict[str, Any] = {"exif": exif(orientation), "comment": SECRET, "icc_profile": SECRET}
-    picture(mode=options.pop("mode", "RGB")).save(result, "JPEG", **{**told, **options})
+    metadata: dict[str, Any] = {"exif": exif(orientation), "comment": SECRET, "icc_profile": SECRET}
+    picture(mode=options.pop("mode", "RGB")).save(result, "JPEG", **{**metadata, **options})
     return result.getvalue()
 
 
@@ -83,7 +83,7 @@ def mpo() -> bytes:
 
 
 def pdf(pages: int = 1) -> bytes:
-    """Scanned pages, with a title, an author and a picture whose own metadata tells more."""
+    """Scanned pages, with a title, an author and a picture with metadata of its own."""
     scan = Image.open(BytesIO(jpeg()))
     result = BytesIO()
     more = [scan] * (pages - 1)

@@ -50,10 +50,10 @@ def test_pages_come_out_without_title_author_and_the_camera_s_words(pages: int) 
 
 
 def test_links_notes_and_further_data_of_a_page_are_left_out() -> None:
-    told = b"/Annots [%s] /Metadata 5 0 R /PieceInfo << /Word (secret) >> /Tabs /S" % LINK
+    entries = b"/Annots [%s] /Metadata 5 0 R /PieceInfo << /Word (secret) >> /Tabs /S" % LINK
     page_xmp = made.stream(b"<x:xmpmeta>secret</x:xmpmeta>", b"/Type /Metadata /Subtype /XML")
 
-    result = pdf.rewritten(made.one_page({5: page_xmp}, catalog=b"/Metadata 5 0 R /Lang (en)", page=told))
+    result = pdf.rewritten(made.one_page({5: page_xmp}, catalog=b"/Metadata 5 0 R /Lang (en)", page=entries))
 
     assert b"secret" not in result
     assert set(PdfReader(BytesIO(result)).pages[0]) == {"/Type", "/Parent", "/MediaBox", "/Contents"}

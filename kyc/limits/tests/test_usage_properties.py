@@ -119,12 +119,12 @@ def test_any_sequence_stays_within_the_limits_and_equals_the_model(steps: list[M
             stored = rows.filter(used_minor__gt=0).values_list("kind", "window_start", "used_minor")
             assert {(kind, start): used for kind, start, used in stored} == +model.used
             assert not rows.exclude(used_minor__gte=0, used_minor__lte=F("cap_minor")).exists()
-        told = {
+        shown = {
             row.kind: row.used_minor
             for row in limits_of(person_id=person.pk, at=day(2))
             if row.currency == CURRENCY
         }
-        assert {kind: told[kind] for kind in COUNTED} == {
+        assert {kind: shown[kind] for kind in COUNTED} == {
             kind: model.used[kind.value, window_start(kind, day(2))] for kind in COUNTED
         }
         transaction.set_rollback(True)

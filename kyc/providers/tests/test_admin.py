@@ -29,7 +29,7 @@ def signed_in(role: str) -> Client:
     return client
 
 
-def heard(call_back: CallBack, smile: SmileStandIn) -> ProviderEvent:
+def received(call_back: CallBack, smile: SmileStandIn) -> ProviderEvent:
     check = sent()
     call_back(smile.callback(check.reference, FullName=NAME, IDNumber="A12345678", Photo="face"))
     return ProviderEvent.objects.latest("pk")
@@ -40,14 +40,14 @@ def heard(call_back: CallBack, smile: SmileStandIn) -> ProviderEvent:
     [("approver", 200), ("kyc reviewer", 403), ("finance", 403), ("viewer", 403), ("responder", 403)],
 )
 def test_who_sees_callbacks(smile: SmileStandIn, call_back: CallBack, role: str, status: int) -> None:
-    event = heard(call_back, smile)
+    event = received(call_back, smile)
     client = signed_in(role)
     assert client.get(reverse(LIST)).status_code == status
     assert client.get(reverse("admin:kyc_providerevent_change", args=[event.pk])).status_code == status
 
 
 def test_no_page_shows_what_a_callback_says_of_the_person(smile: SmileStandIn, call_back: CallBack) -> None:
-    event = heard(call_back, smile)
+    event = received(call_back, smile)
     client = signed_in("approver")
     for address in (reverse(LIST), reverse("admin:kyc_providerevent_change", args=[event.pk])):
         page = client.get(address).content.decode()
@@ -57,7 +57,7 @@ def test_no_page_shows_what_a_callback_says_of_the_person(smile: SmileStandIn, c
 
 
 def test_an_approver_has_a_callback_processed_again(smile: SmileStandIn, call_back: CallBack) -> None:
-    event = heard(call_back, smile)
+    event = received(call_back, smile)
     ProviderEvent.objects.update(state="failed", next_attempt_at=None)
     address = reverse("admin:kyc_providerevent_again", args=[event.pk])
     approver = signed_in("approver")
@@ -71,7 +71,7 @@ def test_an_approver_has_a_callback_processed_again(smile: SmileStandIn, call_ba
 
 
 def test_other_roles_cannot_process_a_callback_again(smile: SmileStandIn, call_back: CallBack) -> None:
-    event = heard(call_back, smile)
+    event = received(call_back, smile)
     ProviderEvent.objects.update(state="failed")
     address = reverse("admin:kyc_providerevent_again", args=[event.pk])
     assert signed_in("kyc reviewer").post(address, {"reason": "x"}).status_code == 403
@@ -81,7 +81,7 @@ def test_other_roles_cannot_process_a_callback_again(smile: SmileStandIn, call_b
 
 
 def test_the_list_asks_the_same_for_one_and_for_fifty(smile: SmileStandIn, call_back: CallBack) -> None:
-    event = heard(call_back, smile)
+    event = received(call_back, smile)
     client = signed_in("approver")
     client.get(reverse(LIST))
     with CaptureQueriesContext(

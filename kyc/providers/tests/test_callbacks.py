@@ -43,7 +43,7 @@ def approved(smile: SmileStandIn) -> Check:
     return check
 
 
-def heard(call_back: CallBack, smile: SmileStandIn, check: Check, **changes: Any) -> ProviderEvent:
+def received(call_back: CallBack, smile: SmileStandIn, check: Check, **changes: Any) -> ProviderEvent:
     assert call_back(smile.callback(check.reference, **changes)).json() == {"stored": True}
     return ProviderEvent.objects.latest("pk")
 
@@ -56,7 +56,7 @@ def state_after(event: ProviderEvent) -> tuple[str, str]:
 def test_a_callback_makes_us_ask_at_once(smile: SmileStandIn, call_back: CallBack) -> None:
     check = sent()
     approves(smile, check)
-    event = heard(call_back, smile, check)
+    event = received(call_back, smile, check)
     Check.objects.update(next_attempt_at=timezone.now() + timedelta(hours=1))
     assert work.run_due() == 1
     assert state_of(check) == ("done", "approved", "approved")
@@ -67,7 +67,7 @@ def test_a_callback_makes_us_ask_at_once(smile: SmileStandIn, call_back: CallBac
 def test_what_the_callback_says_counts_for_nothing(smile: SmileStandIn, call_back: CallBack) -> None:
     check = sent()
     smile.decides("1022", success=False)
-    heard(call_back, smile, check, ResultCode="0810", ResultText="Approved")
+    received(call_back, smile, check, ResultCode="0810", ResultText="Approved")
     run()
     assert state_of(check) == ("done", "rejected", "rejected")
 
@@ -80,7 +80,7 @@ def test_a_callback_before_the_submission_was_written_down_asks_and_then_goes_on
     run()
     assert state_of(check)[0] == "pending"
     approves(smile, check)
-    event = heard(call_back, smile, check)
+    event = received(call_back, smile, check)
     run()
     assert state_of(check) == ("done", "approved", "approved")
     assert state_after(event)[0] == "done"
@@ -103,7 +103,7 @@ def test_a_callback_without_a_result_is_ignored_because_the_poll_goes_on(
     smile: SmileStandIn, call_back: CallBack
 ) -> None:
     check = sent()
-    event = heard(call_back, smile, check)
+    event = received(call_back, smile, check)
     run()
     assert state_after(event) == ("ignored", "No result yet. It will be requested again.")
     assert state_of(check)[0] == "sent"
@@ -113,7 +113,7 @@ def test_a_callback_after_the_result_tells_nothing_new_after_a_second_look(
     smile: SmileStandIn, call_back: CallBack
 ) -> None:
     check = approved(smile)
-    event = heard(call_back, smile, check)
+    event = received(call_back, smile, check)
     run()
     assert state_after(event)[0] == "pending"
     run()
@@ -126,7 +126,7 @@ def test_an_approval_that_is_taken_back_late_is_revoked(
 ) -> None:
     check = approved(smile)
     smile.decides("0811", success=False)
-    event = heard(call_back, smile, check)
+    event = received(call_back, smile, check)
     before = metrics.provider_events["smile_id", "done"]._value.get()
     with django_capture_on_commit_callbacks(execute=True):
         run()
@@ -142,7 +142,7 @@ def test_a_reversal_that_the_provider_itself_learns_late_is_not_missed(
     smile: SmileStandIn, call_back: CallBack
 ) -> None:
     check = approved(smile)
-    heard(call_back, smile, check, ResultCode="0811")
+    received(call_back, smile, check, ResultCode="0811")
     run()
     assert state_of(check) == ("done", "approved", "approved")
     smile.decides("0811", success=False)
@@ -154,7 +154,7 @@ def test_a_reversal_by_way_of_doubt_is_a_reversal(smile: SmileStandIn, call_back
     check = approved(smile)
     for code, expected in (("0814", "approved"), ("0811", "revoked")):
         smile.decides(code, success=False)
-        heard(call_back, smile, check, n=code)
+        received(call_back, smile, check, n=code)
         run()
         assert state_of(check)[2] == expected
 
@@ -171,7 +171,7 @@ def test_an_approval_by_people_is_doubted_and_not_taken_back(
     cases.claim(case_id=check.case_id, reviewer=reviewer)
     cases.approve(case_id=check.case_id, reviewer=reviewer)
     smile.decides("0811", success=False)
-    event = heard(call_back, smile, check)
+    event = received(call_back, smile, check)
     run()
     assert state_of(check) == ("done" if answered else "cancelled", "rejected", "approved")
     assert state_after(event) == ("done", DOUBTED)
@@ -183,7 +183,7 @@ def test_an_approval_that_the_provider_is_no_longer_sure_of_is_doubted(
 ) -> None:
     check = approved(smile)
     smile.decides("0814", success=False)
-    event = heard(call_back, smile, check)
+    event = received(call_back, smile, check)
     run()
     assert state_of(check) == ("done", "unclear", "approved")
     assert state_after(event) == ("done", DOUBTED)
@@ -194,7 +194,7 @@ def test_a_repeated_doubt_is_recorded_once(smile: SmileStandIn, call_back: CallB
     check = approved(smile)
     smile.decides("0814", success=False)
     for number in range(3):
-        heard(call_back, smile, check, n=number)
+        received(call_back, smile, check, n=number)
         run()
     assert doubts_of(check) == [("doubt", "smile_id")]
 
@@ -205,11 +205,11 @@ def test_what_people_upheld_the_provider_can_no_longer_take_back(
     check = approved(smile)
     approver = make_approver()
     smile.decides("0814", success=False)
-    heard(call_back, smile, check)
+    received(call_back, smile, check)
     run()
     cases.uphold(case_id=check.case_id, actor=approver, reason="The register has them.")
     smile.decides("0811", success=False)
-    heard(call_back, smile, check, n=2)
+    received(call_back, smile, check, n=2)
     run()
     assert state_of(check) == ("done", "rejected", "approved")
     assert check.case.decided_by == approver
@@ -230,7 +230,7 @@ def test_a_rejection_that_is_taken_back_is_shown_and_changes_nothing(
     smile.decides("0811", success=False)
     run()
     approves(smile, check)
-    heard(call_back, smile, check)
+    received(call_back, smile, check)
     run()
     assert state_of(check) == ("done", "approved", "rejected")
 
@@ -241,7 +241,7 @@ def test_a_callback_of_a_withdrawn_or_replaced_check_changes_no_case(
     check = sent()
     cases.withdraw(person=check.case.person, public_id=check.case.public_id)
     smile.decides("0811", success=False)
-    event = heard(call_back, smile, check)
+    event = received(call_back, smile, check)
     run()
     assert state_of(check) == ("cancelled", "rejected", "draft")
     assert state_after(event) == ("done", "Nothing was changed, because the check is no longer current.")
@@ -253,7 +253,7 @@ def test_a_result_that_comes_after_we_gave_up_still_decides(smile: SmileStandIn,
     run()
     assert state_of(check)[0] == "failed"
     approves(smile, check)
-    heard(call_back, smile, check)
+    received(call_back, smile, check)
     run()
     assert state_of(check) == ("done", "approved", "approved")
 
@@ -262,7 +262,7 @@ def test_while_the_provider_is_down_callbacks_wait_and_then_are_given_up(
     smile: SmileStandIn, call_back: CallBack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     check = approved(smile)
-    event = heard(call_back, smile, check)
+    event = received(call_back, smile, check)
     smile.faults["job_status"].extend([Fault(503), Fault(503)])
     run()
     assert state_after(event) == ("pending", "Smile ID answered 503.")
@@ -279,7 +279,7 @@ def test_an_operator_has_a_callback_processed_again(
 ) -> None:
     check = approved(smile)
     smile.decides("0811", success=False)
-    event = heard(call_back, smile, check)
+    event = received(call_back, smile, check)
     with monkeypatch.context() as patience:
         patience.setattr("kyc.providers.claim.GIVE_UP_AFTER", timedelta(0))
         smile.faults["job_status"].append(Fault(503))
@@ -296,7 +296,7 @@ def test_an_operator_has_a_callback_processed_again(
 def test_processing_again_needs_permission_a_reason_and_a_check(
     smile: SmileStandIn, call_back: CallBack
 ) -> None:
-    event = heard(call_back, smile, approved(smile))
+    event = received(call_back, smile, approved(smile))
     approver = make_approver()
     call_back({**smile.signed(), "PartnerParams": {"job_id": "unknown"}})
     unknown = ProviderEvent.objects.latest("pk")
@@ -318,7 +318,7 @@ def test_old_callbacks_are_deleted_and_those_that_wait_are_kept(
     smile: SmileStandIn, call_back: CallBack, settings: Any
 ) -> None:
     check = approved(smile)
-    waiting = heard(call_back, smile, check)
+    waiting = received(call_back, smile, check)
     call_back({**smile.signed(), "PartnerParams": {"job_id": "unknown"}})
     assert events.forget_old() == 0
     settings.KYC_REJECTED_RETENTION_DAYS = -1
@@ -329,8 +329,8 @@ def test_old_callbacks_are_deleted_and_those_that_wait_are_kept(
 
 def test_with_a_case_go_the_callbacks_about_it(smile: SmileStandIn, call_back: CallBack) -> None:
     erased, kept = sent(), sent()
-    heard(call_back, smile, erased)
-    other = heard(call_back, smile, kept)
+    received(call_back, smile, erased)
+    other = received(call_back, smile, kept)
     cases.withdraw(person=erased.case.person, public_id=erased.case.public_id)
     assert retention.erase_case(erased.case_id, "the account was erased")
     assert ProviderEvent.objects.get() == other

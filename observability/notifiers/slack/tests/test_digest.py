@@ -25,7 +25,7 @@ def context_of(payload: dict[str, Any]) -> list[str]:
 
 
 def names_in(payload: dict[str, Any]) -> list[str]:
-    """What stands in the code spans of items: those that don't say `label=value`."""
+    """The contents of the code spans of items: those that don't say `label=value`."""
     spans = [
         span for text in sections_of(payload) for span in re.findall("`([^`]+)`", text) if "=" not in span
     ]
