@@ -57,11 +57,11 @@ def lock_for_operator(case_id: int, operator: User, permission: str) -> Case:
     return case
 
 
-def require(case: Case, event: Event, by: By, why: str = "") -> Transition[State, Event, Who]:
+def require(case: Case, event: Event, by: By) -> Transition[State, Event, Who]:
     """Returns the transition. Raises NotInThisState or ClaimedByAnother."""
     transition = TRANSITIONS.find(case.state, event)
     if transition is None or by.who not in transition.who:
-        raise NotInThisState(case.state, event, why)
+        raise NotInThisState(case.state, event)
     if by.who == Who.CLAIMER:
         refuse_anothers_claim(case, by.actor_id)
     return transition

@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import User
@@ -24,6 +25,7 @@ from kyc.errors import (
     NotAllowed,
     NotInThisState,
     ReasonMissing,
+    WrongNumber,
 )
 from kyc.models import Case, Check, Side, State
 from kyc.models.cases import BY_PEOPLE
@@ -127,9 +129,7 @@ def test_decision_of_a_reviewer(
     assert counted == [(counts, "")]
 
 
-def test_claim_is_the_reviewers_for_the_minutes_of_the_setting_and_can_be_renewed_and_given_up(
-    settings: Any, clock: Callable[[datetime], None]
-) -> None:
+def test_claim_is_the_reviewers_for_the_minutes_of_the_setting_and_can_be_given_up(settings: Any) -> None:
     settings.KYC_CLAIM_MINUTES = 20
     reviewer = make_reviewer()
     case = submitted()
@@ -139,6 +139,8 @@ def test_claim_is_the_reviewers_for_the_minutes_of_the_setting_and_can_be_renewe
     for one in (claimed, case):
         assert (one.state, one.claimed_by_id, one.claimed_until) == ("in_review", reviewer.pk, until)
     assert last_event(case) == ("claim", reviewer.pk, "", "", "")
+    with pytest.raises(NotInThisState):  # theirs already
+        cases.claim(case_id=case.pk, reviewer=reviewer)
     returned = cases.release(case_id=case.pk, reviewer=reviewer)
     case.refresh_from_db()
     for one in (returned, case):
@@ -282,7 +284,7 @@ def asked() -> Case:
 def test_decisions_of_the_provider(
     asked: Case, counted: list[tuple[str, str]], django_capture_on_commit_callbacks: Any
 ) -> None:
-    words = {"case_id": asked.pk, "provider": "smile_id", "reason": f" {LONG}"}
+    words: dict[str, Any] = {"case_id": asked.pk, "provider": "smile_id", "reason": f" {LONG}"}
     with django_capture_on_commit_callbacks(execute=True):
         returned = [cases.decide_by_provider(approved=True, **words)]
         assert decision_on(asked) == ("approved", None, NOW, "", CUT)
@@ -448,14 +450,36 @@ def test_images_that_are_missing_are_named_before_the_others_are_processed(
     person = make_person()
     case = rejected(make_reviewer(), person)
     case.documents.filter(side="selfie").update(replaced_at=NOW)
+    again: dict[str, Any] = {"person": person, "public_id": case.public_id}
+    other = rejected(make_reviewer())
+    reviewer, sender = make_reviewer(), make_person()
+    draft = in_review(reviewer, sender)
+    cases.ask_for_more(case_id=draft.pk, reviewer=reviewer, reason_code="other", reason="Once more.")
+    card: dict[str, Any] = {"document_type": "voters_card", "number": "1" * 19}
+    front = {Side.FRONT: picture()}
     monkeypatch.setattr("kyc.cases.submission.clean_all", lambda _: pytest.fail("processed"))
-    for attempt in (
-        lambda: cases.submit(person=make_person(), **submission(images={Side.FRONT: picture()})),
-        lambda: cases.resubmit(person=person, public_id=case.public_id, images={Side.FRONT: picture()}),
-    ):
+    attempts: list[tuple[Callable[[], object], set[str]]] = [
+        (lambda: cases.submit(person=make_person(), **submission(images=front)), {"selfie"}),
+        (lambda: cases.resubmit(images=front, **again), {"selfie"}),
+        # The images of another document do not count.
+        (lambda: cases.submit(person=sender, country="NG", images=front, **card), {"back", "selfie"}),
+        (
+            lambda: cases.resubmit(person=other.person, public_id=other.public_id, images=front, **card),
+            {"back", "selfie"},
+        ),
+    ]
+    for attempt, missing in attempts:
         with pytest.raises(ImagesMissing) as refused:
             attempt()
-        assert set(refused.value.fields) == {"selfie"}
+        assert set(refused.value.fields) == missing
+
+
+def test_document_of_another_country_needs_its_number() -> None:
+    case = rejected(make_reviewer())
+    with pytest.raises(WrongNumber):
+        cases.resubmit(person=case.person, public_id=case.public_id, country="GH", images={})
+    case.refresh_from_db()
+    assert (case.state, case.country) == ("rejected", "NG")
 
 
 # --- Locks and rules ---
@@ -478,6 +502,25 @@ def test_person_and_case_are_locked_and_rows_that_refer_to_them_can_be_inserted(
         lock_case(case.pk + 1)
 
 
+def test_steps_of_the_person_and_of_an_approval_lock_the_case_as_well() -> None:
+    def locks_the_case(step: Callable[..., Case], **words: Any) -> bool:
+        with CaptureQueriesContext(connection) as queries:
+            step(**words)
+        texts = [query["sql"] for query in queries]
+        assert not [text for text in texts if text.endswith("FOR UPDATE")]
+        return any('FROM "kyc_case"' in text and text.endswith("FOR NO KEY UPDATE") for text in texts)
+
+    person, reviewer = make_person(), make_reviewer()
+    earlier, case = approved(reviewer, person), submitted(person)
+    assert locks_the_case(cases.withdraw, person=person, public_id=case.public_id)
+    case = in_review(reviewer, person)
+    assert locks_the_case(cases.approve, case_id=case.pk, reviewer=reviewer)
+    case = rejected(reviewer, person)
+    assert locks_the_case(cases.resubmit, person=person, public_id=case.public_id, images={})
+    earlier.refresh_from_db()
+    assert earlier.state == "expired"
+
+
 @pytest.mark.parametrize(
     ("by", "error"),
     [
@@ -496,13 +539,6 @@ def test_step_is_for_those_whom_the_table_names_and_for_the_claimer_of_the_case(
     else:
         with pytest.raises(error):
             require(case, Event.APPROVE, by)
-
-
-def test_step_that_the_table_lacks_says_why() -> None:
-    case = Case(state=State.REVOKED)
-    with pytest.raises(NotInThisState, match="because it is final") as refused:
-        require(case, Event.APPROVE, By(Who.CLAIMER, 7), "because it is final")
-    assert "revoked" in str(refused.value)
 
 
 def test_step_without_a_reason_keeps_that_of_the_case_and_notes_its_own() -> None:

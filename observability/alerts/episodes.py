@@ -91,13 +91,13 @@ def resend(*, delivery_id: int, actor: AbstractBaseUser, reason: str) -> Deliver
 
 
 def append_event(
-    episode: Episode, kind: EpisodeEvent.Kind, actor: AbstractBaseUser | None, text: str
+    episode: Episode, kind: EpisodeEvent.Kind, actor: AbstractBaseUser, text: str
 ) -> EpisodeEvent:
     """Adds an event to the timeline, with the id of the current request."""
     return EpisodeEvent.objects.create(
         episode=episode,
         kind=kind,
-        actor_id=actor.pk if actor else None,
+        actor_id=actor.pk,
         text=text,
         request_id=current_request_id(),
     )

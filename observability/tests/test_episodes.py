@@ -76,9 +76,18 @@ def test_second_acknowledgement_is_refused_and_changes_nothing(
 
 def test_resolved_alert_needs_no_acknowledgement(firing: Episode, post_alerts: Post, ada: Any) -> None:
     post_alerts(alert(1, status="resolved"))
-    with pytest.raises(CannotAcknowledge, match="it is resolved"):
+    with pytest.raises(CannotAcknowledge, match=r"[:,] it is resolved\."):
         episodes.acknowledge(episode_id=firing.pk, actor=ada)
     assert not Delivery.objects.filter(kind="acknowledge").exists()
+
+
+def test_newest_episode_of_one_alert_makes_room_for_the_next(firing: Episode, post_alerts: Post) -> None:
+    post_alerts(alert(1, status="resolved"), alert(2))
+    episodes.retire_latest(firing.fingerprint)
+    rows = Episode.objects.order_by("fingerprint").values_list("fingerprint", "is_latest")
+    assert list(rows) == [(firing.fingerprint, False), (f"{2:016x}", True)]
+    episodes.retire_latest(firing.fingerprint)
+    assert list(rows.all()) == [(firing.fingerprint, False), (f"{2:016x}", True)]
 
 
 def test_note_is_a_row_of_the_timeline(firing: Episode, ada: Any) -> None:
@@ -118,6 +127,10 @@ def test_resend_is_planned_like_the_first_and_says_why(
     drain("slack")
     post_alerts(alert(1, status="resolved"))
     drain("slack")
+    Delivery.objects.update(round=2)
+    page = Delivery.objects.get(channel="slack", kind="trigger")
+    assert episodes.resend(delivery_id=page.pk, actor=ada, reason="again").priority == page.priority == 0
+    EpisodeEvent.objects.filter(kind="resent").delete()
     old = Delivery.objects.get(channel="slack", kind="resolve")
     rings.clear()
     new = episodes.resend(delivery_id=old.pk, actor=ada, reason="  nobody saw it ")
@@ -143,8 +156,9 @@ def test_resent_digest_has_its_alerts_back_and_each_says_so(
     assert (new.episode, new.priority) == (None, 5)
     members = Delivery.objects.exclude(kind="digest")
     assert set(members.values_list("state", "digest", "finished_at")) == {("digested", new.pk, None)}
-    texts = EpisodeEvent.objects.filter(kind="resent").values_list("text", flat=True)
-    assert (set(texts), rings) == ({f"{digest.get_kind_display()} to slack: again"}, ["slack"])
+    said = EpisodeEvent.objects.filter(kind="resent").values_list("text", "actor")
+    assert set(said) == {(f"{digest.get_kind_display()} to slack: again", ada.pk)}
+    assert (len(said), rings) == (10, ["slack"])
 
 
 def test_resend_without_a_reason_is_refused_and_plans_nothing(firing: Episode, ada: Any) -> None:
@@ -157,7 +171,7 @@ def test_resend_without_a_reason_is_refused_and_plans_nothing(firing: Episode, a
 
 def test_delivery_on_its_way_is_not_sent_again(firing: Episode, ada: Any) -> None:
     old = Delivery.objects.get(channel="slack")
-    with pytest.raises(CannotResend, match="it is not finished yet"):
+    with pytest.raises(CannotResend, match=r"[:,] it is not finished yet\."):
         episodes.resend(delivery_id=old.pk, actor=ada, reason="hurry")
     assert not Delivery.objects.filter(resend_of=old).exists()
 
