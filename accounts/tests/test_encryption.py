@@ -57,6 +57,18 @@ def test_a_code_used_while_keys_rotate_stays_used(person: User, settings: Any) -
     assert rotate_secret(Authenticator.objects.get()) is True
 
 
+def test_a_row_with_the_same_secret_is_rotated_by_itself(person: User, settings: Any) -> None:
+    TOTP.activate(person, generate_totp_secret())
+    row = Authenticator.objects.get()
+    other = Authenticator.objects.create(
+        user=User.objects.create_user("bob@example.com"), type=row.type, data=row.data
+    )
+    settings.ENCRYPTION_KEYS = [NEW, OLD]
+    assert rotate_secret(row) is True
+    other.refresh_from_db()
+    assert other.data == row.data
+
+
 def test_a_missing_key_is_said_and_changes_nothing(person: User, settings: Any) -> None:
     TOTP.activate(person, generate_totp_secret())
     before = Authenticator.objects.get().data

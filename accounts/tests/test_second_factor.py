@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from allauth.account.authentication import AUTHENTICATION_METHODS_SESSION_KEY, get_authentication_records
 from allauth.account.models import EmailAddress
+from allauth.core import context
 from allauth.mfa.models import Authenticator
 from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 from django.contrib.auth.models import Group
@@ -554,13 +555,22 @@ def test_refused_key_is_counted_as_a_failure(
     monkeypatch: pytest.MonkeyPatch, code: str, is_key: bool, counted: list[str]
 ) -> None:
     outcomes: list[str] = []
-    monkeypatch.setattr(second_factor, "is_response_of_key", lambda _request: is_key)
-    monkeypatch.setattr(second_factor, "record_failure", lambda *, request, outcome: outcomes.append(outcome))
+    request = RequestFactory().post("/")
+
+    def record_failure(*, request: Any, outcome: str) -> None:
+        assert request is context.request
+        outcomes.append(outcome)
+
     monkeypatch.setattr(
-        second_factor.MFAAdapter, "error_messages", {"incorrect_code": "Wrong.", "add_failed": "No."}
+        second_factor, "is_response_of_key", lambda asked: is_key and asked is context.request
     )
-    error = second_factor.MFAAdapter().validation_error(code)
-    assert error.code == code
+    monkeypatch.setattr(second_factor, "record_failure", record_failure)
+    monkeypatch.setattr(
+        second_factor.MFAAdapter, "error_messages", {"incorrect_code": "No: %s", "add_failed": "No: %s"}
+    )
+    with context.request_context(request):
+        error = second_factor.MFAAdapter().validation_error(code, "wrong")
+    assert (error.code, error.messages) == (code, ["No: wrong"])
     assert outcomes == counted
 
 
@@ -576,8 +586,10 @@ def test_key_is_bound_to_the_configured_site(
     settings: Any, monkeypatch: pytest.MonkeyPatch, is_headless: bool, public_url: str, host: str
 ) -> None:
     settings.FRONTEND_URL, settings.PUBLIC_URL = "https://app.example", public_url
-    monkeypatch.setattr(second_factor, "is_headless_request", lambda _request: is_headless)
-    entity = second_factor.MFAAdapter().get_public_key_credential_rp_entity()
+    request = RequestFactory().get("/")
+    monkeypatch.setattr(second_factor, "is_headless_request", lambda asked: is_headless and asked is request)
+    with context.request_context(request):
+        entity = second_factor.MFAAdapter().get_public_key_credential_rp_entity()
     assert entity == {"id": host, "name": "Amani"}
 
 

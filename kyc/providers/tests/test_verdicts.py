@@ -150,6 +150,8 @@ def test_callback_that_brings_nothing_is_looked_at_once_more_a_minute_later() ->
     decide(claimed(check), REJECTED)
     event.refresh_from_db()
     assert (event.state, event.reason, event.attempt_count) == ("ignored", "Nothing new.", 2)
+    assert event.processed_at is not None
+    assert event.processed_at >= before
     check.refresh_from_db()
     assert check.lease_until is None
 
