@@ -6,7 +6,8 @@ prints how many of these mutants a test noticed, and shows those that none did a
 mutants.toml. Exits with 1 when less than 90 % were noticed.
 
 Arguments: beginnings of the modules' paths, all of them when there is none; `--left` runs again only the
-mutants that the last run left unnoticed, which is what one wants after writing a test.
+mutants that the last run left unnoticed, which is what one wants after writing a test. `--function NAME` (or
+`Class.method`, several times) runs a part of a module that has too many.
 """
 
 from __future__ import annotations
@@ -178,6 +179,13 @@ def function_of(mutant: str) -> str:
     return mangled.removeprefix("x_") if mangled.startswith("x_") else mangled[2:].replace("ǁ", ".")
 
 
+def mutants_of(module: Module, functions: Iterable[str]) -> list[str]:
+    """Returns mutmut's patterns for all mutants of these functions of the module."""
+    dotted = module.path.removesuffix(".py").replace("/", ".")
+    mangled = [f"xǁ{name.replace('.', 'ǁ')}" if "." in name else f"x_{name}" for name in functions]
+    return [f"{dotted}.{name}__mutmut_*" for name in mangled]
+
+
 def changes_of(mutated: str) -> dict[str, str]:
     """Returns what each mutant changes, by its name without the module, from the code that mutmut wrote.
 
@@ -220,8 +228,8 @@ def judge(module: Module, found: dict[str, str]) -> Result:
     return Result(module, len(found), len(found) - len(unnoticed), accepted, tuple(left))
 
 
-def measure(module: Module, *, only_left: bool) -> Result:
-    """Runs the mutants of one module and returns what became of them."""
+def measure(module: Module, *, only_left: bool, functions: list[str]) -> Result:
+    """Runs the mutants of one module, or of some of its functions, and returns what became of them."""
     last = module.folder / "left"
     if only_left and last.exists():
         names = last.read_text().split()
@@ -230,8 +238,11 @@ def measure(module: Module, *, only_left: bool) -> Result:
             mutmut(module, "run", "--max-children", "1", *names)
     else:
         prepare(module)
-        mutmut(module, "run", "--max-children", "1")
-    return judge(module, statuses(module))
+        mutmut(module, "run", "--max-children", "1", *mutants_of(module, functions))
+    found = statuses(module)
+    if functions:
+        found = {name: status for name, status in found.items() if function_of(name) in functions}
+    return judge(module, found)
 
 
 def percent(results: Iterable[Result]) -> float:
@@ -257,6 +268,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="make mutants")
     parser.add_argument("module", nargs="*", help="the beginning of a module's path")
     parser.add_argument("--left", action="store_true", help="only what the last run left unnoticed")
+    parser.add_argument("--function", action="append", default=[], help="only the mutants of this function")
     options = parser.parse_args(arguments)
     chosen = [
         module for module in modules() if not options.module or module.path.startswith(tuple(options.module))
@@ -269,7 +281,7 @@ def main(arguments: list[str]) -> int:
     with temporary_services():
         for module in chosen:
             print(f"--- {module.path}", flush=True)
-            results.append(measure(module, only_left=options.left))
+            results.append(measure(module, only_left=options.left, functions=options.function))
     print(f"\n{'':<46}  mutants  noticed accepted     left   share")
     for result in results:
         print(row(result.module.path, [result]))

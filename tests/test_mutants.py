@@ -1,6 +1,7 @@
 """`make mutants`: its list names files that exist, and it sorts what mutmut says."""
 
 import tomllib
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -71,8 +72,12 @@ def test_settings_of_mutmut_are_valid_beside_those_of_the_project() -> None:
         ("observability.telemetry.health.xǁProbeǁfinish__mutmut_12", "Probe.finish"),
     ],
 )
-def test_mutant_names_its_function(mutant: str, function: str) -> None:
+def test_mutant_names_its_function_and_the_function_its_mutants(mutant: str, function: str) -> None:
     assert mutants.function_of(mutant) == function
+    path = mutant.rpartition(".")[0].replace(".", "/") + ".py"
+    [pattern] = mutants.mutants_of(mutants.Module(path, (), ()), [function])
+    assert fnmatch(mutant, pattern)
+    assert not fnmatch(mutant.replace("__mutmut", "_too__mutmut"), pattern)
 
 
 def test_change_is_what_goes_and_what_comes() -> None:
