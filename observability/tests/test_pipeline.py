@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -7,7 +8,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from observability.alerts import pipeline
+from observability import metrics
+from observability.alerts import confirming, pipeline, reopening, watchdog
 from observability.alerts.delivery import drain
 from observability.models import Channel, Delivery, Episode, Heartbeat
 from observability.models.episode import Severity
@@ -18,6 +20,7 @@ from observability.tests.vendors import Reply, Vendor
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("channels")]
 Post = Callable[..., Any]
+WATCHDOG_ABSENT = ("WatchdogAbsent", "alertmanager")
 
 
 def test_backlog_counts_what_waits_alone_and_what_waits_in_a_digest(post_alerts: Post, slack: Vendor) -> None:
@@ -193,3 +196,96 @@ def test_alert_about_the_only_channel_says_that_no_notification_was_sent(
     episode = Episode.objects.get()
     assert episode.not_notified == reason
     assert Delivery.objects.exists() == (reason == "")
+
+
+def test_each_look_runs_every_check_at_one_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = timezone.now()
+    ran: list[Any] = []
+    monkeypatch.setattr(timezone, "now", lambda: now)
+    checks = [
+        (pipeline, "check_watchdog"),
+        (confirming, "check_prometheus"),
+        (reopening, "check_refired"),
+        (confirming, "settle_unconfirmed_ends"),
+        (confirming, "check_unmentioned_alerts"),
+        (pipeline, "update_gauges"),
+    ]
+    for module, name in checks:
+        monkeypatch.setattr(module, name, lambda moment, name=name: ran.append((name, moment)))
+    pipeline.watch()
+    assert ran == [(name, now) for _, name in checks]
+
+
+def test_gauges_say_what_waits_what_is_flagged_what_fires_and_that_the_worker_lives(
+    post_alerts: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: dict[str, Any] = {"backlog": {}, "flag": {}}
+    monkeypatch.setattr(
+        metrics, "record_backlog", lambda channel, *row: said["backlog"].update({channel: row})
+    )
+    monkeypatch.setattr(
+        metrics, "record_channel_flag", lambda channel, flag: said["flag"].update({channel: flag})
+    )
+    monkeypatch.setattr(metrics, "record_firing", lambda firing: said.update(firing=firing))
+    monkeypatch.setattr(metrics, "record_worker_heartbeat", lambda at: said.update(at=at))
+    post_alerts(alert(1, severity="warning"), alert(2, severity="warning"), alert(3, severity="error"))
+    post_alerts(alert(3, severity="error", status="resolved"))
+    now = timezone.now() + timedelta(hours=1)
+    Delivery.objects.update(created_at=now)
+    oldest = Delivery.objects.filter(state="pending").order_by("pk").last()
+    assert oldest is not None
+    Delivery.objects.filter(pk=oldest.pk).update(created_at=now - timedelta(seconds=90))
+    Channel.objects.filter(pk="slack").update(flagged_at=now, flag_reason="404 no_service")
+    pipeline.update_gauges(now)
+    assert said == {
+        "backlog": {"slack": (4, 90.0), "pagerduty": (0, 0.0)},
+        "flag": {"slack": True, "pagerduty": False},
+        "firing": {"critical": 0, "error": 0, "warning": 2, "info": 0},
+        "at": now.timestamp(),
+    }
+
+
+@pytest.mark.parametrize("older", ["alone", "in a digest"])
+def test_oldest_of_the_backlog_may_wait_alone_or_in_a_digest(post_alerts: Post, older: str) -> None:
+    post_alerts(*[alert(number, severity="warning") for number in range(3)])
+    first, second, third = Delivery.objects.order_by("pk")
+    digest = Delivery.objects.create(channel="slack", kind="digest", severity="warning", priority=1)
+    Delivery.objects.filter(pk__in=[second.pk, third.pk]).update(state="digested", digest=digest)
+    old = timezone.now() - timedelta(hours=1)
+    Delivery.objects.filter(pk=first.pk if older == "alone" else third.pk).update(created_at=old)
+    assert pipeline.backlog() == {"slack": (3, old), "pagerduty": (0, None)}
+
+
+@pytest.mark.parametrize(
+    ("is_present", "is_overdue", "fired", "did"),
+    [
+        (True, False, True, ["close"]),
+        (True, True, False, ["close"]),
+        (False, True, False, ["open"]),
+        (False, True, True, []),
+        (False, False, False, []),
+    ],
+)
+def test_missing_watchdog_is_reported_once_and_its_return_ends_that(
+    monkeypatch: pytest.MonkeyPatch, is_present: bool, is_overdue: bool, fired: bool, did: list[str]
+) -> None:
+    now = timezone.now()
+    done: list[Any] = []
+    seen: list[float] = []
+    status = SimpleNamespace(last_seen_at=now, is_present=is_present, is_overdue=is_overdue)
+    monkeypatch.setattr(watchdog, "update", lambda moment: status if moment == now else None)
+    monkeypatch.setattr(watchdog, "explain", lambda of: "Gone." if of is status else "")
+    monkeypatch.setattr(metrics, "record_watchdog_seen", seen.append)
+    monkeypatch.setattr(
+        pipeline, "is_firing", lambda name, *, subject: fired and (name, subject) == WATCHDOG_ABSENT
+    )
+    monkeypatch.setattr(
+        pipeline, "close_alert", lambda name, *, subject: done.append(("close", name, subject, {}))
+    )
+    monkeypatch.setattr(
+        pipeline, "open_alert", lambda name, *, subject, **more: done.append(("open", name, subject, more))
+    )
+    pipeline.check_watchdog(now)
+    more = {"severity": Severity.CRITICAL, "summary": "Gone."}
+    assert done == [(what, *WATCHDOG_ABSENT, more if what == "open" else {}) for what in did]
+    assert seen == [now.timestamp()]

@@ -1,14 +1,17 @@
 """The Watchdog is missing: who is notified, when, and with which text; and when there must be no page."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from django.utils import timezone
 
+from core.outgoing import ConnectFailed, OutcomeUnknown
 from local.ports import find_free_port
 from observability.alerts import pipeline, watchdog
 from observability.alerts.delivery import drain
@@ -17,6 +20,7 @@ from observability.models import Delivery, Episode, Heartbeat
 from observability.tests.payloads import alert
 from observability.tests.stand_in import StandIn
 from observability.tests.vendors import Reply, Vendor, write
+from observability.tests.waiting import PATIENCE_SECONDS
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("channels", "monitors")]
 Post = Callable[..., Any]
@@ -353,3 +357,44 @@ def test_silence_is_not_longer_than_the_time_since_the_watchdog_came() -> None:
     watchdog_arrives(NOON + 60 * SECOND)
     Heartbeat.objects.filter(pk="watchdog").update(silent_seconds=100)
     assert watchdog.update(NOON).silence == timedelta(0)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "is_healthy"),
+    [
+        (200, True),
+        (204, False),
+        (503, False),
+        (ConnectFailed("refused"), False),
+        (OutcomeUnknown("cut"), False),
+    ],
+)
+def test_monitor_is_healthy_when_it_answers_200_to_one_bounded_request_without_a_proxy(
+    monkeypatch: pytest.MonkeyPatch, outcome: int | Exception, is_healthy: bool
+) -> None:
+    asked: list[Any] = []
+
+    def send(*request: str, **bounds: Any) -> Any:
+        asked.append((request, bounds))
+        if isinstance(outcome, Exception):
+            raise outcome
+        return SimpleNamespace(status=outcome)
+
+    monkeypatch.setattr(watchdog, "send", send)
+    assert watchdog.is_healthy("http://prometheus:9090") is is_healthy
+    bounds = {"seconds": 2.0, "limit_bytes": 1000, "beginning_is_enough": True, "by_proxy": False}
+    [(request, others)] = asked
+    assert request == ("GET", "http://prometheus:9090/-/healthy")
+    assert others == {"body": b"", "headers": {}} | bounds
+
+
+def test_monitors_are_asked_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    both = threading.Barrier(2)
+
+    def is_healthy(url: str) -> bool:
+        both.wait(PATIENCE_SECONDS)
+        return url == "b"
+
+    monkeypatch.setattr(watchdog, "is_healthy", is_healthy)
+    assert watchdog.silent_among({"A": "a", "B": "b"}) == ["A"]
+    assert watchdog.silent_among({}) == []
