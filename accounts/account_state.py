@@ -18,7 +18,7 @@ from django.dispatch import receiver
 from django.http import HttpRequest
 from django.utils import timezone
 
-from accounts import pending
+from accounts import known_devices, pending
 from accounts.models import User
 
 
@@ -38,6 +38,7 @@ def end_other_sessions(request: HttpRequest, user: User) -> None:
         request.session[HASH_SESSION_KEY] = user.get_session_auth_hash()
         pending.end_all(request.session)
         request.session.save()
+    known_devices.remember(request, user)
 
 
 def end_sessions_after_own_change(user: User) -> None:

@@ -9,15 +9,18 @@ from allauth.account.internal.stagekit import clear_login
 from allauth.core import context as current
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.core.internal.httpkit import clean_client_ip, is_headless_request
+from allauth.core.ratelimit import respond_429
 from allauth.headless.base.response import ConflictResponse
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.hashers import make_password
+from django.core.cache import cache
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied, ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
-from accounts import operators, pending, second_factor
+from accounts import limits, operators, pending, second_factor
+from accounts.mail import outbox
 from accounts.mail.about import about_template
 from accounts.models import User
 from accounts.passwords import normalised
@@ -25,10 +28,14 @@ from accounts.sign_in import account_of, record_failure
 
 LONGEST_EMAIL = 254
 LOCKED_OUT = "too_many_login_attempts"
+# Anybody can cause these mails to any address, by a request for a code or by a sign-up.
+NOTICES_TO_STRANGERS = ("account/email/unknown_account", "account/email/account_already_exists")
+ONE_NOTICE_IN_SECONDS = 3600
 
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ships no types
     attempted_email = ""
+    attempt: limits.Attempt | None = None
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         """Returns True for the headless API only.
@@ -107,7 +114,10 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
         values = {"email": email, "frontend_url": settings.FRONTEND_URL, **context}
         message: Any = self.render_mail(template_prefix, email, values)
         message.about = about_template(template_prefix, context)
-        message.send()
+        if template_prefix in NOTICES_TO_STRANGERS and was_sent_lately(template_prefix, email):
+            outbox.pretend_to_store([message])
+        else:
+            message.send()
 
     # --- Sign-in: failures are counted and logged ---
 
@@ -139,8 +149,19 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
         super().login(request, user)
 
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
-        self.attempted_email = credentials.get("email") or ""
-        super().pre_authenticate(request, **credentials)
+        """Counts the attempt by Amani's own limits. Refuses it with 429, or as locked out."""
+        self.attempted_email = (credentials.get("email") or "").lower()
+        if limits.count(request, limits.SIGN_IN, self.attempted_email) is None:
+            raise ImmediateHttpResponse(respond_429(request))
+        self.attempt = limits.count(request, limits.WRONG_PASSWORD, self.attempted_email)
+        if self.attempt is None:
+            raise self.validation_error(LOCKED_OUT)
+
+    def authenticate(self, request: HttpRequest, **credentials: Any) -> User | None:
+        user: User | None = super().authenticate(request, **credentials)
+        if user is not None and self.attempt is not None:
+            self.attempt.undo()
+        return user
 
     def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
         user_id = account_of(credentials.get("email") or "")
@@ -163,12 +184,11 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
         error: ValidationError = super().validation_error(code, *args)
         return error
 
-    def _get_login_attempts_cache_key(self, request: HttpRequest, **credentials: Any) -> str:
-        """Returns the key under which failed attempts are counted: the address of the account alone.
 
-        allauth's own key begins with the Host header, so another port in it would allow five more attempts.
-        """
-        return str(credentials.get("email") or credentials.get("username") or "").lower()
+def was_sent_lately(template_prefix: str, email: str) -> bool:
+    """Returns whether this notice went to this address within the last hour; if not, it counts as sent."""
+    key = f"accounts:notice:{template_prefix}:{outbox.hash_of(email, settings.SECRET_KEY)}"
+    return not cache.add(key, 1, ONE_NOTICE_IN_SECONDS)
 
 
 def changed_meanwhile(request: HttpRequest) -> HttpResponse:

@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Router, Schema, Status
 from pydantic import ConfigDict, Field
 
+from accounts import known_devices
 from accounts.addresses import has_verified
 from accounts.erasure import erase_account
 from accounts.errors import ReauthenticationRequired
@@ -106,4 +107,5 @@ def erase(request: HttpRequest) -> Status[None]:
         raise ReauthenticationRequired
     erase_account(user_id=person_of(request).pk)
     request.session.flush()
+    known_devices.forget(request)
     return Status(204, None)

@@ -86,9 +86,8 @@ def delete_sign_in_data(person: User) -> None:
 
     Sessions without a UserSession row end too: their hash depends on the password, which is removed.
     """
-    Authenticator.objects.filter(
-        user=person
-    ).delete()  # writes to the session of the request, which ends next
+    # First, because it writes to the session of the request, which must still be there.
+    Authenticator.objects.filter(user=person).delete()
     for session in UserSession.objects.filter(user=person):
         session.end()
     EmailAddress.objects.filter(user=person).delete()

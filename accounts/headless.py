@@ -20,7 +20,7 @@ from django.urls import URLPattern, URLResolver, include, path
 from django.views.decorators.csrf import csrf_exempt
 from fido2.webauthn import AuthenticationResponse, RegistrationResponse
 
-from accounts.password_reset import RequestCodeView
+from accounts.password_reset import NewPasswordView, RequestCodeView
 from accounts.sign_up import SignUpView, VerifyEmailView
 from core.bodies import BodyTooLong, limit_body
 
@@ -111,6 +111,7 @@ own_views: dict[str, Any] = {
     "auth/signup": SignUpView,
     "auth/email/verify": VerifyEmailView,
     "auth/password/request": RequestCodeView,
+    "auth/password/reset": NewPasswordView,
 }
 own = [
     path(f"{client.value}/v1/{route}", view.as_api_view(client=client))

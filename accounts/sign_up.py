@@ -16,8 +16,10 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.forms import CharField
 from django.http import HttpRequest, HttpResponse
+from django.utils.decorators import method_decorator
 
-from accounts import profile
+from accounts import pending, profile
+from accounts.code_attempts import counted
 from accounts.errors import InvalidProfile
 from accounts.metrics import record_registration
 from accounts.models import User
@@ -86,6 +88,7 @@ class SignUpView(SignupView):  # type: ignore[misc]  # allauth ships no types
     input_class = {"POST": SignUpInput}
 
 
+@method_decorator(counted(pending.CODE_FOR_ADDRESS), name="handle")
 class VerifyEmailView(AllauthVerifyEmailView):  # type: ignore[misc]  # allauth ships no types
     def post(self, request: HttpRequest, *args: Any, **values: Any) -> HttpResponse:
         """Verifies the address. Answers 409 if it was verified on another device in the meantime."""

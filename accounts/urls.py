@@ -22,7 +22,8 @@ from django.urls import path, reverse
 from django.views.decorators.cache import never_cache
 from django.views.generic import RedirectView
 
-from accounts import second_factor
+from accounts import pending, second_factor
+from accounts.code_attempts import counted
 
 View = Callable[..., HttpResponseBase]
 
@@ -71,19 +72,26 @@ class RemoveKeyView(webauthn.RemoveWebAuthnView):  # type: ignore[misc]  # allau
         return response
 
 
+email_verification_sent = counted(pending.CODE_FOR_ADDRESS)(account.email_verification_sent)
+confirm_password_reset_code = counted(pending.CODE_FOR_PASSWORD)(account.confirm_password_reset_code)
+
 urlpatterns = [
     path("login/", page(account.login), name="account_login"),
     path("logout/", page(account.logout), name="account_logout"),
     path("inactive/", page(account.account_inactive), name="account_inactive"),
     path("reauthenticate/", page(account.reauthenticate), name="account_reauthenticate"),
-    path("confirm-email/", page(account.email_verification_sent), name="account_email_verification_sent"),
+    path(
+        "confirm-email/",
+        page(email_verification_sent),
+        name="account_email_verification_sent",
+    ),
     path("email/", RedirectView.as_view(pattern_name="home"), name="account_email"),
     path("password/change/", own(account.password_change), name="account_change_password"),
     path("password/set/", own(account.password_set), name="account_set_password"),
     path("password/reset/", page(account.password_reset), name="account_reset_password"),
     path(
         "password/reset/confirm/",
-        page(account.confirm_password_reset_code),
+        page(confirm_password_reset_code),
         name="account_confirm_password_reset_code",
     ),
     path(

@@ -151,6 +151,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "observability.telemetry.users.UserMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "accounts.known_devices.KnownDeviceMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -208,9 +209,32 @@ ACCOUNT_EMAIL_VERIFICATION = "mandatory"
 ACCOUNT_EMAIL_VERIFICATION_BY_CODE_ENABLED = True
 ACCOUNT_EMAIL_VERIFICATION_SUPPORTS_RESEND = True
 CODE_LIFETIME_SECONDS = 15 * 60  # of codes by mail; the mail may take some of it
+CODE_ATTEMPTS = 3
 ACCOUNT_EMAIL_VERIFICATION_BY_CODE_TIMEOUT = CODE_LIFETIME_SECONDS
+ACCOUNT_EMAIL_VERIFICATION_BY_CODE_MAX_ATTEMPTS = CODE_ATTEMPTS
 ACCOUNT_PASSWORD_RESET_BY_CODE_ENABLED = True
 ACCOUNT_PASSWORD_RESET_BY_CODE_TIMEOUT = CODE_LIFETIME_SECONDS
+ACCOUNT_PASSWORD_RESET_BY_CODE_MAX_ATTEMPTS = CODE_ATTEMPTS
+# accounts/limits.py counts these. "ip" is the source, "key" what the name says.
+ACCOUNT_RATE_LIMITS = {
+    "sign_in_by_device": "30/m/key",
+    "sign_in_by_source": "30/m/ip",
+    "wrong_password_by_device": "5/5m/key",
+    "wrong_password_by_source": "10/m/ip",
+    "wrong_password_by_address_and_source": "5/5m/key",
+    "wrong_password_by_address": "50/h/key",
+    "code_by_device": "5/10m/key",
+    "code_by_source": "20/m/ip",
+    "code_by_address_and_source": "5/10m/key",
+    "code_by_address": "20/h/key",
+    # django-allauth's own would count by source alone, so strangers behind the same IP address could use up
+    # what a person needs to get in. A code has CODE_ATTEMPTS, and only who knows the password is asked for a
+    # second factor, whose wrong codes count for each user.
+    "login": "",
+    "reset_password": "",
+    "reset_password_from_key": "",
+    "login_failed": "5/5m/key",
+}
 ACCOUNT_FORMS = {"reset_password": "accounts.password_reset.RequestCodeForm"}
 ACCOUNT_CHANGE_EMAIL = True
 ACCOUNT_EMAIL_NOTIFICATIONS = True  # notifies users when their password or second factor changes

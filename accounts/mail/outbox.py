@@ -40,6 +40,16 @@ def store(messages: Sequence[EmailMessage]) -> int:
     return len(messages)
 
 
+def pretend_to_store(messages: Sequence[EmailMessage]) -> None:
+    """Does the work of `store` and takes it back.
+
+    So the time of a response does not tell whether the mail was left out.
+    """
+    with transaction.atomic():
+        store(messages)
+        transaction.set_rollback(True)
+
+
 def rows_of(message: EmailMessage) -> Iterator[Mail]:
     metadata = about(message)
     now = timezone.now()

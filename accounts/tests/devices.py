@@ -34,7 +34,7 @@ class Answer:
 
 
 class App:
-    """Keeps a session token; knows no cookies."""
+    """Keeps a session token and a device token; knows no cookies."""
 
     base = "/_allauth/app/v1/"
 
@@ -42,15 +42,18 @@ class App:
         self.client = Client(enforce_csrf_checks=True, raise_request_exception=False)
         self.environment = environment
         self.token = ""
+        self.device_token = ""
 
     def headers(self) -> dict[str, str]:
-        return {"X-Session-Token": self.token} if self.token else {}
+        headers = {"X-Session-Token": self.token, "X-Device-Token": self.device_token}
+        return {name: value for name, value in headers.items() if value}
 
     def send(self, method: str, path: str, body: Any = None) -> Answer:
         self.client.cookies.clear()
         answer = Answer(self.request(method, self.base + path, body))
         assert not answer.response.cookies
         self.token = answer.json.get("meta", {}).get("session_token", self.token)
+        self.device_token = answer.response.headers.get("X-Device-Token", self.device_token)
         return answer
 
     def request(self, method: str, path: str, body: Any = None) -> Any:
@@ -96,6 +99,7 @@ class Browser(App):
             self.request("GET", self.base + "config")
         answer = Answer(self.request(method, self.base + path, body))
         assert "session_token" not in answer.json.get("meta", {})
+        assert "X-Device-Token" not in answer.response.headers
         return answer
 
 

@@ -135,12 +135,6 @@ def test_a_right_password_in_between_does_not_give_five_more(ada: User) -> None:
     assert App().sign_in().errors == LOCKED
 
 
-def test_another_address_of_the_same_guesser_does_not_help(ada: User) -> None:
-    for number in range(5):
-        fail(1, REMOTE_ADDR=f"10.0.0.{number}")
-    assert App(REMOTE_ADDR="10.0.0.9").sign_in().errors == LOCKED
-
-
 def test_another_port_or_name_in_the_host_header_does_not_help(ada: User, settings: Any) -> None:
     settings.ALLOWED_HOSTS = ["localhost", ".example.com"]
     for number in range(5):
