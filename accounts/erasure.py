@@ -20,6 +20,8 @@ from django.utils import timezone
 from accounts.errors import CannotErase, OperatorsStay
 from accounts.mail import outbox
 from accounts.models import User
+from accounts.operators import RESET
+from accounts.sessions import forget_pending
 
 log = structlog.get_logger(__name__)
 
@@ -69,6 +71,7 @@ def erase_account(*, user_id: int) -> User:
             if hooks.erase is not None:
                 hooks.erase(person)
         outbox.forget(person)
+        forget_pending(person)
         delete_sign_in_data(person)
         anonymise(person)
         anonymise_log(person)
@@ -106,6 +109,8 @@ def anonymise(person: User) -> None:
 
 
 def anonymise_log(person: User) -> None:
-    """Replaces the account's old name in the admin's log; the entries stay."""
+    """Replaces the account's old name in the admin's log, and what superusers wrote; the entries stay."""
     account = ContentType.objects.get_for_model(User)
-    LogEntry.objects.filter(content_type=account, object_id=str(person.pk)).update(object_repr=str(person))
+    entries = LogEntry.objects.filter(content_type=account, object_id=str(person.pk))
+    entries.update(object_repr=str(person))
+    entries.filter(change_message__startswith=RESET).update(change_message=RESET)

@@ -7,7 +7,7 @@ decides who may use it. Each time a session is read, its pending things with ano
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 from django.contrib.sessions.backends.base import SessionBase
@@ -82,3 +82,10 @@ def is_of_a_user(thing: Any) -> bool:
 def is_current(data: MutableMapping[str, Any], key: str) -> bool:
     began_with = data.get(STATES, {}).get(key)
     return began_with is not None and is_state(began_with, User.objects.filter(pk=began_with[0]).first())
+
+
+def is_about(data: Mapping[str, Any], user_id: int, addresses: set[str]) -> bool:
+    """Returns whether something in the data of a session is pending for the user or one of the addresses."""
+    things = [thing for key in WITH_STATE if isinstance(thing := data.get(key), dict)]
+    ids = {str(state[0]) for state in data.get(STATES, {}).values()}
+    return str(user_id) in ids or any(thing.get("email") in addresses for thing in things)

@@ -1,15 +1,18 @@
-"""Stores sessions in the database, as Django does, with three differences.
+"""Stores sessions in the database, as Django does, with four differences.
 
 It looks up only keys that it can have generated: otherwise a cookie or token with a NUL in it would reach
 PostgreSQL and cause a 500. And if a save fails because of an outage of the database, that error is raised
 (503): Django's own store treats every error as a session that was deleted in the meantime (400).
-What is pending in a session is left out when its account has changed since (accounts/pending.py).
+What is pending in a session is left out when its account has changed since (accounts/pending.py). A
+session without a user ends when no code in it is valid.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
+from django.contrib.auth import SESSION_KEY
 from django.contrib.sessions.backends.base import UpdateError
 from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
 
@@ -24,6 +27,10 @@ class SessionStore(DatabaseStore):
 
     def exists(self, session_key: Any) -> bool:
         return self._validate_session_key(session_key) and super().exists(session_key)
+
+    def get_session_cookie_age(self) -> int:
+        """Returns the lifetime in seconds. Without a user it is that of a code: nothing is pending longer."""
+        return settings.SESSION_COOKIE_AGE if SESSION_KEY in self else settings.CODE_LIFETIME_SECONDS
 
     def load(self) -> dict[str, Any]:
         data: dict[str, Any] = super().load()

@@ -7,7 +7,7 @@ How an app uses it (kyc/cases/states.py and transitions.py are a whole example):
     class MilestoneEvent(StateEvent): ...  # a foreign key to the milestone, and the columns of its own
     milestone = Milestone.objects.select_for_update().get(pk=milestone_id)
     step = TRANSITIONS.find(milestone.state, Event.RELEASE)  # None: refuse
-    move(milestone, step, By(Who.BUYER, user.pk), {}, milestone.events, reason="Received.")
+    move(milestone, step, By(Who.BUYER, user.pk), {}, milestone.events)
 """
 
 from __future__ import annotations
@@ -20,7 +20,11 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
+from core.encryption import decrypt
+from core.errors import CannotDecrypt
 from core.request_id import current_request_id
+
+UNREADABLE = "(This text cannot be decrypted: its key is missing in ENCRYPTION_KEYS.)"
 
 S = TypeVar("S", bound=str)  # the app's states, a TextChoices
 E = TypeVar("E", bound=StrEnum)  # its events
@@ -80,7 +84,8 @@ class By(NamedTuple):
 class StateEvent(models.Model):
     """One step in the life of a row. The subclass adds the foreign key, its choices, and a trigger:
 
-    `pgtrigger.Protect(name=..., operation=pgtrigger.Update | pgtrigger.Delete)` makes it append-only.
+    `pgtrigger.Protect(name=..., operation=pgtrigger.Update | pgtrigger.Delete)` makes it append-only. So it
+    has no text that a person wrote or that is about a person: that is an EventText, which can be deleted.
     """
 
     at = models.DateTimeField(default=timezone.now)
@@ -97,7 +102,6 @@ class StateEvent(models.Model):
         help_text="Empty: Amani itself, or the provider.",
     )
     provider = models.CharField(max_length=16, blank=True, help_text="The provider that caused it.")
-    reason = models.TextField(blank=True)
     request_id = models.CharField(max_length=64, blank=True)
 
     class Meta:
@@ -109,6 +113,30 @@ class StateEvent(models.Model):
         return f"{self.event} at {self.at:%Y-%m-%d %H:%M:%S}"
 
 
+class EventText(models.Model):
+    """What was written about a StateEvent, encrypted, in a row that can be deleted.
+
+    The subclass adds `event`, a OneToOneField to the event.
+    """
+
+    encrypted = models.BinaryField(help_text="By core/encryption.py.")
+
+    class Meta:
+        abstract = True
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"Text of event {self.pk}"
+
+    @property
+    def text(self) -> str:
+        """Returns the text, or a sentence that it cannot be read, for example because a key is missing."""
+        try:
+            return decrypt(bytes(self.encrypted)).decode()
+        except CannotDecrypt:
+            return UNREADABLE
+
+
 def move(
     row: Any,
     transition: Transition[S, E, W],
@@ -116,18 +144,18 @@ def move(
     changed: Mapping[str, Any],
     events: Any,
     **event_fields: Any,
-) -> None:
+) -> Any:
     """Sets the state, `version + 1` and `changed` on `row`, saves only these, and appends to `events`.
 
     `row` is locked by the caller, in whose transaction this happens. `events`: the related manager of its
-    StateEvents. `event_fields`: reason, and columns of the subclass.
+    StateEvents. `event_fields`: columns of the subclass. Returns the new event.
     """
     before = row.state
     fields = {**changed, "state": transition.target, "version": row.version + 1}
     for name, value in fields.items():
         setattr(row, name, value)
     row.save(update_fields=fields)
-    events.create(
+    return events.create(
         event=transition.event,
         from_state=before,
         to_state=row.state,

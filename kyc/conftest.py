@@ -1,17 +1,26 @@
-"""Rewrites each test file once, in its real process, because most tests submit the same three pictures."""
+"""Fixtures for submissions: rewriting a test file only once, and several processes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from functools import cache
 
 import pytest
 
+from kyc import documents
 from kyc.documents import cleaning
 
 
 @pytest.fixture(scope="session", autouse=True)
 def each_file_is_rewritten_once() -> Iterator[None]:
+    """Rewrites each test file once, in its real process: most tests submit the same three pictures."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cleaning, "remake", cache(cleaning.remake))
         yield
+
+
+@pytest.fixture
+def in_several_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets all threads rewrite images, as if each were in its own process and Redis did not answer."""
+    monkeypatch.setattr(documents, "turn", lambda _person_id: nullcontext())

@@ -11,7 +11,7 @@ from accounts.models import User
 from kyc.cases import withdraw
 from kyc.cases.selectors import masked_number
 from kyc.cases.states import Event
-from kyc.documents.retention import ENDED, erase_locked
+from kyc.documents.retention import ENDED, erase_locked, forget_texts
 from kyc.models import Case, CaseEvent, Document, LimitKind, LimitUsage, State
 from kyc.models.cases import WAITING
 
@@ -33,7 +33,11 @@ def register() -> None:
 
 def collect(person: User) -> dict[str, Any]:
     """Returns the person's cases with their events, and the used limits, without operators and numbers."""
-    own = Case.objects.filter(person_id=person.pk).order_by("pk").prefetch_related("events", "documents")
+    own = (
+        Case.objects.filter(person_id=person.pk)
+        .order_by("pk")
+        .prefetch_related("events__written", "documents")
+    )
     cases = own.annotate(number_views=Count("number_accesses"))
     usage = LimitUsage.objects.filter(person_id=person.pk).order_by("pk")
     return {
@@ -101,10 +105,12 @@ def collected_usage(usage: LimitUsage) -> dict[str, Any]:
 def erase(person: User) -> None:
     """Erases the person's cases except KEPT ones, in the erasure's transaction, which locked the person.
 
-    Waiting cases are withdrawn first, so that they leave the queue.
+    Waiting cases are withdrawn first, so that they leave the queue. KEPT cases lose the texts in clear, which
+    were for the person; what was written about their events stays, encrypted, as long as their documents.
     """
     own = Case.objects.filter(person_id=person.pk).order_by("pk")
     for case in own.filter(state__in=WAITING):
         withdraw(person=person, public_id=case.public_id)
     for case in own.select_for_update(no_key=True).filter(erased_at=None).exclude(state__in=KEPT):
         erase_locked(case, ERASED)
+    forget_texts(own)

@@ -92,7 +92,7 @@ def test_a_step_sets_and_saves_what_changes_and_appends_who_did_it() -> None:
     row, step = Row(), TABLE.find(State.OPEN, Event.PAY)
     assert step is not None
     token = request_id.set("request-0123456789")
-    move(row, step, By(Who.BUYER, 7, "bank"), {"note": "new"}, row, reason="Received.")
+    move(row, step, By(Who.BUYER, 7, "bank"), {"note": "new"}, row, reason_code="late")
     request_id.reset(token)
     assert (row.state, row.version, row.note) == (State.PAID, 4, "new")
     assert row.saved == ["note", "state", "version"]
@@ -104,6 +104,6 @@ def test_a_step_sets_and_saves_what_changes_and_appends_who_did_it() -> None:
             "actor_id": 7,
             "provider": "bank",
             "request_id": "request-0123456789",
-            "reason": "Received.",
+            "reason_code": "late",
         }
     ]

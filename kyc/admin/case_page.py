@@ -69,7 +69,7 @@ def others_of_the_person(case: Case) -> QuerySet[Case]:
 
 
 def timeline(case: Case) -> list[Any]:
-    events = case.events.select_related("actor").order_by("-id")[:MOST_EVENTS]
+    events = case.events.select_related("actor", "written").order_by("-id")[:MOST_EVENTS]
     return [(event, *event_badge(event.event)) for event in events]
 
 

@@ -10,10 +10,11 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from accounts.models import User
+from core.encryption import encrypt
 from core.states import By, Transition, move
 from kyc.cases.states import TRANSITIONS, Event, Who
 from kyc.errors import CaseNotFound, ClaimedByAnother, NotAllowed, NotInThisState, OwnCase
-from kyc.models import Case, State
+from kyc.models import Case, CaseEvent, CaseEventText, State
 
 # Fields that each transition resets, unless it sets them: claim and doubt.
 RESET: dict[str, Any] = {"claimed_by_id": None, "claimed_until": None, "doubted_at": None}
@@ -81,12 +82,19 @@ def change(
 ) -> Case:
     """Applies the event to a locked case, in the caller's transaction, and returns the case.
 
-    `fields` are further fields to change. `reason` is stored in the case and in the event's row; if it is
-    None, the case keeps its reason and the event's row gets `note`. Raises the errors of `require`.
+    `fields` are further fields to change. `reason` is stored in the case and with the event; if it is None,
+    the case keeps its reason and `note` is stored with the event. Raises the errors of `require`.
     """
     transition = require(case, event, by)
     changed = {**RESET, **fields}
     if reason is not None:
         changed |= reason._asdict()
-    move(case, transition, by, changed, case.events, **(reason or Reason(reason=note))._asdict())
+    code, text = reason or Reason(reason=note)
+    write_about(move(case, transition, by, changed, case.events, reason_code=code), text)
     return case
+
+
+def write_about(event: CaseEvent, text: str) -> None:
+    """Stores the text in a row beside the event, where it can be deleted."""
+    if text:
+        CaseEventText.objects.create(event=event, encrypted=encrypt(text.encode()))

@@ -1,8 +1,8 @@
 """Erases images and numbers of cases after their retention time.
 
 Rejected and unfinished cases are kept for KYC_REJECTED_RETENTION_DAYS; cases that were approved, for
-KYC_RETENTION_DAYS after the approval ended, as anti-money-laundering law requires. Events stay: they contain
-no number.
+KYC_RETENTION_DAYS after the approval ended, as anti-money-laundering law requires. Events stay, without what
+was written about them.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from django.db.models import Max, Q, QuerySet
 from django.utils import timezone
 
 from core.request_id import current_request_id
-from kyc.cases.transitions import lock_case
+from kyc.cases.transitions import lock_case, write_about
 from kyc.documents.removal import delete_documents, delete_files_of
-from kyc.models import Case, CaseEvent, Document, State
+from kyc.models import Case, CaseEvent, CaseEventText, Check, Document, ProviderEvent, State
 from kyc.models.cases import FRAUD
 from kyc.providers import events
 
@@ -68,7 +68,9 @@ def erase_locked(case: Case, why: str) -> None:
     """Erases the case, which the caller has locked, in the caller's transaction; deletes files on commit."""
     delete_files_of(case)
     events.forget(case=case)
-    erased: dict[str, Any] = {"number_encrypted": b"", "number_last": ""}
+    CaseEventText.objects.filter(event__case=case).delete()
+    forget_texts(Case.objects.filter(pk=case.pk))
+    erased: dict[str, Any] = {"number_encrypted": b"", "number_last": "", "reason": ""}
     if not keeps_hash(case):
         erased["number_hash"] = ""
     if case.state != State.DRAFT:
@@ -76,14 +78,24 @@ def erase_locked(case: Case, why: str) -> None:
     for name, value in erased.items():
         setattr(case, name, value)
     case.save(update_fields=erased)
-    CaseEvent.objects.create(
+    event = CaseEvent.objects.create(
         case=case,
         event=ERASE,
         from_state=case.state,
         to_state=case.state,
-        reason=why,
         request_id=current_request_id(),
     )
+    write_about(event, why)
+
+
+def forget_texts(cases: QuerySet[Case]) -> None:
+    """Empties what reviewers, operators and providers wrote about the cases, in the caller's transaction.
+
+    The texts of events are not included: of an approval they are kept with its documents, encrypted.
+    """
+    Check.objects.filter(case__in=cases).update(result_text="", last_error="")
+    ProviderEvent.objects.filter(check_row__case__in=cases).update(asked_again_because="")
+    cases.update(reason="")
 
 
 def keeps_hash(case: Case) -> bool:

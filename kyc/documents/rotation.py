@@ -21,7 +21,7 @@ from kyc.documents import storage
 from kyc.documents.errors import DocumentNotFound, FileDamaged
 from kyc.documents.files import read
 from kyc.documents.sweep import sweep_orphans
-from kyc.models import Case, Document
+from kyc.models import Case, CaseEventText, Document
 
 BATCH = 200
 Report = Callable[[str], None]
@@ -31,6 +31,7 @@ Row = TypeVar("Row", bound=Model)
 class Rotated(NamedTuple):
     factors: int = 0
     numbers: int = 0
+    texts: int = 0
     files: int = 0
     mails: int = 0
     failed: int = 0  # key or file is missing, so that a retry would fail too
@@ -45,14 +46,16 @@ def rotate_keys(*, report: Report) -> Rotated:
     numbered = Case.objects.exclude(number_encrypted=b"").only("number_encrypted")
     factors = tally(secrets_of_factors(), rotate_secret, "The second factor", report)
     numbers = tally(numbered, rotate_number, "The number of case", report)
+    texts = tally(CaseEventText.objects.all(), rotate_text, "What was written about event", report)
     files = tally(with_old_key(), rotate_file, "The file of document", report)
     mails = tally(with_content(), rotate_content, "The mail", report)
     return Rotated(
         factors=factors[True],
         numbers=numbers[True],
+        texts=texts[True],
         files=files[True],
         mails=mails[True],
-        failed=factors[None] + numbers[None] + files[None] + mails[None],
+        failed=factors[None] + numbers[None] + texts[None] + files[None] + mails[None],
         swept=sweep_orphans(everything=True),
     )
 
@@ -90,6 +93,14 @@ def rotate_number(case: Case) -> bool:
         return False
     same = Case.objects.filter(pk=case.pk, number_encrypted=old)
     return same.update(number_encrypted=rotate(old)) == 1
+
+
+def rotate_text(row: CaseEventText) -> bool:
+    """Re-encrypts what was written about an event."""
+    old = bytes(row.encrypted)
+    if is_current(old):
+        return False
+    return CaseEventText.objects.filter(pk=row.pk).update(encrypted=rotate(old)) == 1
 
 
 def rotate_file(document: Document) -> bool:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import uuid
+from typing import TYPE_CHECKING
 
 import pgtrigger
 from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
-from core.states import StateEvent
+from core.states import EventText, StateEvent
 from kyc.models.counted import CountedCase, CountedCaseEvent
 
 
@@ -180,9 +181,28 @@ class CaseEvent(CountedCaseEvent, StateEvent):
     to_state = models.CharField(max_length=10, choices=State)
     reason_code = models.CharField(max_length=20, choices=RejectionReason, blank=True)
 
+    if TYPE_CHECKING:
+        written: CaseEventText
+
     class Meta(StateEvent.Meta):
         verbose_name = "event of a case"
         verbose_name_plural = "events of cases"
         triggers = [
             pgtrigger.Protect(name="case_event_is_append_only", operation=pgtrigger.Update | pgtrigger.Delete)
         ]
+
+    @property
+    def reason(self) -> str:
+        """Returns what was written about the event; "" if nothing was, or if it was erased."""
+        try:
+            return self.written.text
+        except CaseEventText.DoesNotExist:
+            return ""
+
+
+class CaseEventText(EventText):
+    """The reason or note of an event: of a reviewer, a provider or Amani. Deleted when the case is erased."""
+
+    event = models.OneToOneField(
+        CaseEvent, primary_key=True, on_delete=models.PROTECT, related_name="written"
+    )

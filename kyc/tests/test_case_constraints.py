@@ -74,10 +74,10 @@ def test_the_database_refuses_a_second_approval_of_a_type() -> None:
 
 def test_history_can_neither_be_changed_nor_deleted() -> None:
     event = CaseEvent.objects.get(case=submitted())
-    refused("UPDATE kyc_caseevent SET reason = 'x' WHERE id = %s", [event.pk], "pgtrigger")
+    refused("UPDATE kyc_caseevent SET provider = 'x' WHERE id = %s", [event.pk], "pgtrigger")
     refused("DELETE FROM kyc_caseevent WHERE id = %s", [event.pk], "pgtrigger")
     event.refresh_from_db()
-    assert event.reason == ""
+    assert event.provider == ""
 
 
 def test_a_violation_becomes_an_error_of_the_app() -> None:

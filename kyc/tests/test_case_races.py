@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from contextlib import nullcontext
 from functools import partial
 from threading import Barrier, Thread
 
 import pytest
 from django.db import connection
 
-from kyc import cases, documents
+from kyc import cases
 from kyc.cases import selectors
 from kyc.errors import CaseOpen, ClaimedByAnother, DuplicateNumber, NotInThisState
 from kyc.models import Case, CaseEvent, Document, State
@@ -27,12 +26,6 @@ from kyc.tests.people import (
 pytestmark = pytest.mark.django_db(transaction=True)
 
 ROUNDS = 4
-
-
-@pytest.fixture
-def in_several_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lets all threads rewrite images, as if each were in its own process and Redis did not answer."""
-    monkeypatch.setattr(documents, "turn", lambda _person_id: nullcontext())
 
 
 def at_once(*actions: Callable[[], object]) -> list[object]:

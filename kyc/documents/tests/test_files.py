@@ -245,6 +245,7 @@ def test_a_folder_that_cannot_be_read_is_unavailable(folder: Path, monkeypatch: 
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("in_several_processes")
 def test_two_submissions_at_once_leave_one_case_and_no_file_too_many(folder: Path) -> None:
     person = make_person()
     start, outcomes = threading.Barrier(2), []

@@ -18,6 +18,7 @@ from core import encryption
 from core.errors import CannotDecrypt
 from kyc import checks, documents
 from kyc.cases import selectors
+from kyc.cases.transitions import write_about
 from kyc.documents import rotation, storage
 from kyc.documents.errors import StorageUnavailable
 from kyc.documents.rotation import rotate_keys
@@ -44,7 +45,15 @@ def rotate() -> tuple[str, str]:
 def test_the_command_reports_to_programs_too(db: None) -> None:
     out = StringIO()
     call_command("rotate_encryption_keys", "--json", stdout=out, stderr=StringIO())
-    assert set(json.loads(out.getvalue())) == {"factors", "numbers", "files", "mails", "failed", "swept"}
+    assert set(json.loads(out.getvalue())) == {
+        "factors",
+        "numbers",
+        "texts",
+        "files",
+        "mails",
+        "failed",
+        "swept",
+    }
 
 
 # --- The functions ---
@@ -99,6 +108,7 @@ def test_a_short_search_key_is_said_at_deployment(settings: Any) -> None:
 @pytest.mark.django_db
 def test_after_a_rotation_the_old_key_can_go(settings: Any, folder: Path) -> None:
     cases = [submitted(number=f"A1000000{place}") for place in range(3)]
+    write_about(cases[0].events.get(), "Blurred.")
     before = {row.pk: documents.read(row) for row in Document.objects.all()}
     names = set(Document.objects.values_list("stored_as", flat=True))
     settings.ENCRYPTION_KEYS = [NEW, OLD]
@@ -106,12 +116,13 @@ def test_after_a_rotation_the_old_key_can_go(settings: Any, folder: Path) -> Non
     out, err = rotate()
 
     done, only = out.splitlines()
-    assert done.startswith("Encrypted again: 0 second factors, 3 numbers, 6 files, 0 mails. ")
+    assert done.startswith("Encrypted again: 0 second factors, 3 numbers, 1 texts, 6 files, 0 mails. ")
     assert done.endswith("Deleted: 0 files without a row.")
     assert only == "Only the first key is needed now."
     assert err == ""
     settings.ENCRYPTION_KEYS = [NEW]
     assert {row.pk: documents.read(row) for row in Document.objects.all()} == before
+    assert cases[0].events.get().reason == "Blurred."
     numbers = [selectors.number_of(Case.objects.get(pk=case.pk)) for case in cases]
     assert numbers == ["A10000000", "A10000001", "A10000002"]
     assert names.isdisjoint(Document.objects.values_list("stored_as", flat=True))
@@ -151,7 +162,7 @@ def test_an_interrupted_rotation_goes_on_where_it_stopped(
     monkeypatch.setattr(storage, "put", put)
 
     out, _err = rotate()
-    assert "0 numbers, 2 files" in out
+    assert "0 numbers, 0 texts, 2 files" in out
     assert len(files_in(folder)) == 4
 
 

@@ -13,8 +13,8 @@ from kyc.documents.rotation import rotate_keys
 
 class Command(ReportingCommand):
     help = (
-        "Re-encrypt second factors, numbers, files and waiting mails with the first of ENCRYPTION_KEYS, "
-        "while Amani runs. "
+        "Re-encrypt second factors, numbers, texts, files and waiting mails "
+        "with the first of ENCRYPTION_KEYS, while Amani runs. "
         "If interrupted, run it again to continue. Afterwards the other keys can be removed."
     )
 
@@ -26,8 +26,8 @@ class Command(ReportingCommand):
         self.report(
             options,
             done._asdict(),
-            f"Encrypted again: {done.factors} second factors, {done.numbers} numbers, {done.files} files, "
-            f"{done.mails} mails. "
+            f"Encrypted again: {done.factors} second factors, {done.numbers} numbers, {done.texts} texts, "
+            f"{done.files} files, {done.mails} mails. "
             f"Deleted: {done.swept} files without a row.",
             *([] if done.failed else ["Only the first key is needed now."]),
         )

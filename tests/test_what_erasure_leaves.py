@@ -1,0 +1,166 @@
+"""Plants personal data wherever Amani stores any, erases the account, and searches all that is left."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from django.conf import settings
+from django.contrib.sessions.models import Session
+from django.core.cache import cache
+from django.db import connection
+
+from accounts.models import User
+from accounts.operators import reset_second_factor
+from accounts.tests.devices import App
+from kyc import cases
+from kyc.models import Case, Check, ProviderEvent
+from kyc.tests.people import make_approver, make_reviewer, submission
+
+PASSWORD = "correct horse battery"
+EMAIL, NAME, PHONE, NUMBER = "adaeze.okonkwo@example.com", "Adaeze Okonkwo", "+2348031234567", "B98765432"
+TEXT = f"Planted words about {NAME}, {EMAIL}, {PHONE}, {NUMBER}."
+REASON = {"reason_code": "other", "reason": TEXT}
+PLANTED = re.compile("|".join(map(re.escape, (EMAIL, NAME, PHONE, NUMBER, "Planted words"))), re.IGNORECASE)
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def documents_in_memory(settings: Any) -> None:
+    storage = {"BACKEND": "django.core.files.storage.InMemoryStorage"}
+    settings.STORAGES = {**settings.STORAGES, "kyc": storage}
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    settings.EMAIL_BACKEND = "accounts.mail.backend.OutboxBackend"
+    cache.clear()
+
+
+@pytest.fixture
+def person() -> User:
+    person = User.objects.create_user(EMAIL, PASSWORD, full_name=NAME, phone_number=PHONE, country="NG")
+    EmailAddress.objects.create(user=person, email=EMAIL, verified=True, primary=True)
+    return person
+
+
+# --- Planting ---
+
+
+def plant_texts(person: User, *, approve: bool) -> Case:
+    """Lets everybody who can write about a case do so."""
+    reviewer, approver = make_reviewer(), make_approver()
+    case = cases.submit(person=person, **submission(number=NUMBER))
+    cases.claim(case_id=case.pk, reviewer=reviewer)
+    cases.ask_for_more(case_id=case.pk, reviewer=reviewer, **REASON)
+    cases.submit(person=person, **submission(number=NUMBER))
+    check = Check.objects.create(
+        case=case,
+        provider="smile_id",
+        reference=f"r-{case.pk}",
+        state="done",
+        result_text=TEXT,
+        last_error=TEXT,
+    )
+    ProviderEvent.objects.create(
+        provider="smile_id",
+        event_id=f"e-{case.pk}",
+        body=b"encrypted",
+        signature_ok=True,
+        check_row=check,
+        asked_again_because=TEXT,
+    )
+    cases.claim(case_id=case.pk, reviewer=reviewer)
+    if not approve:
+        return cases.reject(case_id=case.pk, reviewer=reviewer, **REASON)
+    cases.approve(case_id=case.pk, reviewer=reviewer, reason=TEXT)
+    cases.doubt_by_provider(case_id=case.pk, provider="manual", reason=TEXT)
+    cases.uphold(case_id=case.pk, actor=approver, reason=TEXT)
+    return cases.revoke(case_id=case.pk, actor=approver, **REASON)
+
+
+def plant_reset(person: User) -> None:
+    superuser = User.objects.create_superuser("root@example.com", PASSWORD)
+    Authenticator.objects.create(user=person, type=Authenticator.Type.TOTP, data={"secret": "x"})
+    reset_second_factor(user_id=person.pk, actor=superuser, reason=TEXT)
+
+
+def plant_sessions(person: User) -> None:
+    """Begins what can be pending: a new password, a sign-in, and a sign-up with the taken address."""
+    assert App().post("auth/password/request", email=EMAIL).status == 401
+    factor = Authenticator.objects.create(user=person, type=Authenticator.Type.TOTP, data={"secret": "x"})
+    assert App().sign_in(EMAIL, PASSWORD).status == 401
+    factor.delete()
+    assert App().sign_up(EMAIL, PASSWORD).status == 401
+
+
+def erase(person: User) -> None:
+    app = App()
+    assert app.sign_in(EMAIL, PASSWORD).status == 200
+    app.post("auth/reauthenticate", password=PASSWORD)
+    assert app.request("DELETE", "/api/v1/me").status_code == 204
+
+
+# --- Searching ---
+
+
+def dump() -> Iterator[str]:
+    """Yields every row of every table as text, as `COPY` writes it, and sessions also decoded."""
+    with connection.cursor() as cursor:
+        for table in connection.introspection.table_names(cursor):
+            with cursor.copy(f'COPY "{table}" TO STDOUT') as rows:
+                yield from (f"{table}: {bytes(row).decode()}" for row in rows)
+    yield from (f"session: {session.get_decoded()}" for session in Session.objects.all())
+
+
+def in_redis() -> Iterator[str]:
+    client = redis.Redis.from_url(settings.REDIS_URL, decode_responses=False)
+    for key in client.scan_iter():
+        match client.type(key):
+            case b"string":
+                value: Any = client.get(key)
+            case b"list":
+                value = client.lrange(key, 0, -1)
+            case b"hash":
+                value = client.hgetall(key)
+            case b"set":
+                value = client.smembers(key)
+            case b"zset":
+                value = client.zrange(key, 0, -1)
+            case _:
+                value = b""
+        yield f"{key!r}: {value!r}"
+
+
+def found_in(lines: Iterator[str]) -> list[str]:
+    return [line[:300] for line in lines if PLANTED.search(line)]
+
+
+@pytest.mark.parametrize("approve", [False, True], ids=["rejected", "approved-and-revoked"])
+def test_nothing_that_was_planted_is_left(
+    person: User, approve: bool, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    plant_texts(person, approve=approve)
+    plant_reset(person)
+    plant_sessions(person)
+    assert found_in(dump())  # the search finds what is there
+
+    erase(person)
+
+    assert found_in(dump()) == []
+    assert found_in(in_redis()) == []
+    logs = [*caplog.text.splitlines(), *"".join(capfd.readouterr()).splitlines()]
+    assert logs
+    assert found_in(iter(logs)) == []
+
+
+def test_texts_of_an_approval_are_kept_as_long_as_its_documents_and_encrypted(person: User) -> None:
+    case = plant_texts(person, approve=True)
+    erase(person)
+    assert TEXT in [event.reason for event in case.events.all()]
+    assert case.documents.filter(deleted_at=None).exists()
