@@ -249,7 +249,7 @@ def test_doubted_approval_is_upheld_as_the_approvers_own(
     assert last_event(case) == ("doubt", None, "manual", "", "Reported stolen.")
     clock(NOW + timedelta(hours=1))
     for empty in ("", " \n"):
-        with pytest.raises(ReasonMissing, match="needs a reason") as refused:
+        with pytest.raises(ReasonMissing, match=r"^This decision needs a reason\.$") as refused:
             cases.uphold(case_id=case.pk, actor=approver, reason=empty)
         assert refused.value.fields == {"reason": ["Write what you checked, for the record."]}
     with pytest.raises(NotAllowed):

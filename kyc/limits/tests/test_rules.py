@@ -101,7 +101,7 @@ def test_limit_may_begin_now_and_not_before(monkeypatch: pytest.MonkeyPatch) -> 
     now = timezone.now()
     approver = make_approver()
     monkeypatch.setattr(timezone, "now", lambda: now)
-    with pytest.raises(WrongLimit, match="can't begin in the past") as refused:
+    with pytest.raises(WrongLimit, match=r"^A limit can't begin in the past, .* decisions\.$") as refused:
         set_limit(**asked(), actor=approver, valid_from=now - timedelta(microseconds=1))
     assert refused.value.fields == {"valid_from": ["Choose a time in the future, or leave it empty for now."]}
     assert set_limit(**asked(), actor=approver, valid_from=now).valid_from == now
