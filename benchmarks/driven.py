@@ -1,4 +1,4 @@
-"""A program in a process of its own that does what it is told by lines, and answers each with one."""
+"""A program in a process of its own that executes commands, one a line, and answers each with a line."""
 
 import subprocess
 from collections.abc import Iterator

@@ -162,6 +162,6 @@ def told_after(pipeline: Pipeline, seconds: float, seed: int) -> list[float]:
     posted_at = {payloads.identity(group, 0): at for group, at in result.posted_at.items()}
     if not pipeline.wait_until_told(set(posted_at), 30):
         missing = len(posted_at.keys() - pipeline.told_at().keys())
-        raise RuntimeError(f"{pipeline.name} has not told {missing} of {len(posted_at)} alerts after 30 s.")
+        raise RuntimeError(f"{pipeline.name} has not sent {missing} of {len(posted_at)} alerts after 30 s.")
     told_at = pipeline.told_at()
     return [told_at[identity] - at for identity, at in posted_at.items()]

@@ -21,7 +21,7 @@ class Pipeline:
     server: Server
     file: Path
     processes: tuple[subprocess.Popen[bytes], ...]
-    backlog: tuple[str, str]  # table and condition of what is not told yet
+    backlog: tuple[str, str]  # table and condition of what is not sent yet
 
     @property
     def name(self) -> str:
@@ -32,12 +32,12 @@ class Pipeline:
 
     def told_at(self) -> dict[str, float]:
         """Identity of each alert → when a message that named it was taken."""
-        told: dict[str, float] = {}
+        sent: dict[str, float] = {}
         for arrival in self.arrivals():
             if arrival.status == 200:
                 for identity in arrival.identities:
-                    told.setdefault(identity, arrival.at)
-        return told
+                    sent.setdefault(identity, arrival.at)
+        return sent
 
     def wait_until_told(self, identities: set[str], seconds: float) -> bool:
         def all_told() -> bool:
@@ -91,7 +91,7 @@ def amani_pipeline(stage: Stage, name: str, *, sink_rate: float = 0.0, **changes
 @contextmanager
 def limit_pipeline(stage: Stage, name: str) -> Iterator[Pipeline]:
     sink, port, file = start_sink(stage, name)
-    server = start_limit(stage, name, stage.postgres.make_database(name), tells=True)
+    server = start_limit(stage, name, stage.postgres.make_database(name), notifies=True)
     environment = stage.plain_environment(DATABASE_URL=server.database_url)
     relay = stage.start(
         f"{name}-relay", [sys.executable, "-m", "benchmarks.limit.relay", str(port)], environment

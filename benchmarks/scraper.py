@@ -1,4 +1,4 @@
-"""Scrapes a folder of metric files as it is told by the lines it reads from stdin; `benchmarks.scrape` asks.
+"""Scrapes a folder of metric files, by commands from stdin, one a line; `benchmarks.scrape` asks.
 
     python -m benchmarks.scraper ours|upstream FOLDER
 

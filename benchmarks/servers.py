@@ -192,7 +192,7 @@ def start_amani(stage: Stage, name: str, environment: dict[str, str]) -> Server:
     return Server(name, target, process, environment["DATABASE_URL"], tables)
 
 
-def start_limit(stage: Stage, name: str, database_url: str, *, tells: bool = False) -> Server:
+def start_limit(stage: Stage, name: str, database_url: str, *, notifies: bool = False) -> Server:
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute(SCHEMA)
     port = find_free_port()
@@ -200,5 +200,5 @@ def start_limit(stage: Stage, name: str, database_url: str, *, tells: bool = Fal
     command = [sys.executable, "-m", "gunicorn", "benchmarks.limit.project:application", *GUNICORN]
     process = stage.start(name, [*command, f"--bind=127.0.0.1:{port}"], environment)
     wait_for_answer(stage, name, process, port)
-    target = Target(port, "/webhook/told" if tells else "/webhook")
+    target = Target(port, "/webhook/notify" if notifies else "/webhook")
     return Server(name, target, process, database_url, TABLES)

@@ -15,7 +15,7 @@ from benchmarks.table import Row, Verdict, number, pair
 
 LONGEST_STORM_SECONDS = 120.0
 SIZES = {"G9": 100, "G10": 10}
-# (stored, told): seconds for 10,000 alerts, or times the limit
+# (stored, sent): seconds for 10,000 alerts, or times the limit
 STORM_GOALS = {"G9": ((3.0, 3.0), (5.0, 5.0)), "G10": ((8.0, 10.0), (3.3, 4.2))}
 STORM_GATES = {"G9": ((5.0, 6.0), (8.0, 10.0)), "G10": ((15.0, 20.0), (6.0, 8.0))}
 NOTIFYING_GOAL, NOTIFYING_GATE = (200.0, 0.25), (100.0, 0.15)  # a second, or share of the limit
@@ -27,7 +27,7 @@ class Weathered:
     """Seconds until the storm was stored, and until every alert was named in a message that was taken."""
 
     stored: float
-    told: float
+    sent: float
     messages: int
 
 
@@ -63,8 +63,8 @@ def told_per_second(pipeline: Pipeline, plan: Plan) -> float:
     check(pipeline.server, result)
     arrived = pipeline.told_at().values()
     pipeline.drain()  # before the next one is measured
-    told = sum(began <= at <= began + result.seconds for at in arrived)
-    return told / result.seconds
+    sent = sum(began <= at <= began + result.seconds for at in arrived)
+    return sent / result.seconds
 
 
 def storm_rows(stage: Stage, plan: Plan) -> list[Row]:
@@ -85,11 +85,11 @@ def weather(pipeline: Pipeline, alerts: int, size: int, seed: int) -> Weathered:
     began = time.monotonic()
     result = storm(pipeline.server.target, groups, size)
     check(pipeline.server, result)
-    told = seconds_until_told(pipeline, groups, size, began)
-    return Weathered(result.seconds, told, len(pipeline.arrivals()) - before)
+    sent = seconds_until_sent(pipeline, groups, size, began)
+    return Weathered(result.seconds, sent, len(pipeline.arrivals()) - before)
 
 
-def seconds_until_told(pipeline: Pipeline, groups: list[str], size: int, began: float) -> float:
+def seconds_until_sent(pipeline: Pipeline, groups: list[str], size: int, began: float) -> float:
     identities = {payloads.identity(group, index) for group in groups for index in range(size)}
     if not pipeline.wait_until_told(identities, LONGEST_STORM_SECONDS):
         return float("inf")
@@ -99,20 +99,20 @@ def seconds_until_told(pipeline: Pipeline, groups: list[str], size: int, began: 
 
 def storm_row(key: str, size: int, plan: Plan, own: Weathered, other: Weathered) -> Row:
     alerts = plan.storm_alerts
-    times = (own.stored / other.stored, own.told / other.told)
+    times = (own.stored / other.stored, own.sent / other.sent)
     share = alerts / 10_000
 
     def reaches(threshold: tuple[tuple[float, float], tuple[float, float]]) -> bool:
         seconds, of_limit = threshold
         return (own.stored <= seconds[0] * share or times[0] <= of_limit[0]) and (
-            own.told <= seconds[1] * share or times[1] <= of_limit[1]
+            own.sent <= seconds[1] * share or times[1] <= of_limit[1]
         )
 
     return Row(
         key=key,
-        measure=f"{alerts:,} alerts, {alerts // size:,} x {size}: seconds until stored / told",
-        amani=f"{pair((own.stored, own.told))} in {own.messages} messages",
-        limit=f"{pair((other.stored, other.told))} in {other.messages:,}",
+        measure=f"{alerts:,} alerts, {alerts // size:,} x {size}: seconds until stored / sent",
+        amani=f"{pair((own.stored, own.sent))} in {own.messages} messages",
+        limit=f"{pair((other.stored, other.sent))} in {other.messages:,}",
         of_limit=f"{times[0]:.1f}x / {times[1]:.1f}x",
         goal=wording(STORM_GOALS[key], share),
         gate=wording(STORM_GATES[key], share),
@@ -121,8 +121,8 @@ def storm_row(key: str, size: int, plan: Plan, own: Weathered, other: Weathered)
 
 
 def wording(threshold: tuple[tuple[float, float], tuple[float, float]], share: float) -> str:
-    (stored, told), (stored_times, told_times) = threshold
-    return f"≤ {stored * share:g} / {told * share:g} or {stored_times}x / {told_times}x"
+    (stored, sent), (stored_times, told_times) = threshold
+    return f"≤ {stored * share:g} / {sent * share:g} or {stored_times}x / {told_times}x"
 
 
 def slow_channel_row(stage: Stage, plan: Plan) -> Row:
@@ -132,14 +132,14 @@ def slow_channel_row(stage: Stage, plan: Plan) -> Row:
         began = time.monotonic()
         result: Result = storm(amani.server.target, groups, 100)
         check(amani.server, result)
-        told = seconds_until_told(amani, groups, 100, began)
+        sent = seconds_until_sent(amani, groups, 100, began)
         requests = amani.arrivals()
     refused = sum(arrival.status == 429 for arrival in requests)
-    worst = max(told, len(requests))
+    worst = max(sent, len(requests))
     return Row(
         key="G11",
         measure=f"{plan.storm_alerts:,} alerts at 1 message/s: seconds until all named / requests",
-        amani=f"{number(told)} / {len(requests)}, {refused} of them 429",
+        amani=f"{number(sent)} / {len(requests)}, {refused} of them 429",
         goal=f"≤ {SLOW_GOAL} / {SLOW_GOAL}",
         gate=f"≤ {SLOW_GATE} / {SLOW_GATE}",
         verdict=Verdict.of(goal=worst <= SLOW_GOAL, gate=worst <= SLOW_GATE),

@@ -119,7 +119,10 @@ def start(kind: str) -> None:
     Running.transport = cast("CountingTransport", Running.client.transport)
     connect()
     if settings.SENTRY_TRACES_SAMPLE_RATE:
-        watch_tasks()
+        # Imports a middleware, whose module is imported by those who import this one.
+        from observability.telemetry.errors import performance
+
+        performance.watch_tasks()
 
 
 def stop(timeout: float) -> None:
@@ -127,15 +130,11 @@ def stop(timeout: float) -> None:
     client, Running.client, Running.transport = Running.client, None, None
     disconnect()
     if client is not None:
+        import sentry_sdk
+
         client.close(timeout)
-        remove_process_tag()
-
-
-def remove_process_tag() -> None:
-    """Removes our tag from the SDK's global scope, which other clients of this process share."""
-    import sentry_sdk
-
-    sentry_sdk.get_global_scope().remove_tag(PROCESS_TAG)
+        # Other clients of this process share the global scope.
+        sentry_sdk.get_global_scope().remove_tag(PROCESS_TAG)
 
 
 def dsn_problem(dsn: str) -> str:
@@ -194,14 +193,6 @@ def connect() -> None:
     if Running.hooks is None:
         Running.hooks = sys.excepthook, threading.excepthook
         sys.excepthook, threading.excepthook = report_command, report_thread
-
-
-def watch_tasks() -> None:
-    from observability.telemetry.errors import (
-        performance,  # whose middleware is imported by those who import this module
-    )
-
-    performance.watch_tasks()
 
 
 def disconnect() -> None:

@@ -1,1 +1,1 @@
-"""The plain limit: the least that stores and tells what Amani does. A yardstick, not a design."""
+"""The plain limit: the least program that stores and sends what Amani does. Only a measure, not a design."""

@@ -1,6 +1,6 @@
 """A whole Django project in one file: one view, one SQL statement, no middleware, a connection kept open.
 
-It stores the same three things as Amani: the alert, its history, and a row for what has to be told.
+It stores the same three things as Amani: the alert, its history, and a row for each notification to send.
 It checks nothing, and its detection of changes can race.
 """
 
@@ -63,5 +63,5 @@ def webhook_with_doorbell(request: HttpRequest) -> HttpResponse:
     return answer(b"%d" % stored)
 
 
-urlpatterns = [path("webhook", webhook), path("webhook/told", webhook_with_doorbell)]
+urlpatterns = [path("webhook", webhook), path("webhook/notify", webhook_with_doorbell)]
 application = get_wsgi_application()

@@ -20,7 +20,7 @@ class Card:
     """What is shown of a message. `title`, `action` and `severity` are plain text, the others HTML."""
 
     title: str
-    action: str  # what PagerDuty is told to do; for Slack "resolve" or nothing
+    action: str  # what PagerDuty is asked to do; for Slack "resolve" or nothing
     severity: str
     incident: str = ""  # PagerDuty's dedup_key
     notes: list[str] = field(default_factory=list)

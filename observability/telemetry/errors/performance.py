@@ -81,11 +81,6 @@ def watch_tasks() -> None:
     task_postrun.connect(end_task, dispatch_uid="observability.telemetry.errors.performance")
 
 
-def forget_tasks() -> None:
-    task_prerun.disconnect(dispatch_uid="observability.telemetry.errors.performance")
-    task_postrun.disconnect(dispatch_uid="observability.telemetry.errors.performance")
-
-
 def begin_task(task_id: str, task: Task[Any, Any], **_: object) -> None:
     if is_sampled():
         stack = ExitStack()

@@ -91,7 +91,7 @@ class OneProcess(Collector):
 
     def collect(self) -> Iterator[Metric]:
         yield from REGISTRY.collect()
-        yield from ScrapeMetrics({"web-0": os.getpid()}, 0, self.answering).collect()
+        yield from metrics_of_scrape({"web-0": os.getpid()}, 0, self.answering)
 
 
 class AllProcesses(Collector):
@@ -108,31 +108,22 @@ class AllProcesses(Collector):
         if self.has_exemplars:
             add_exemplars(families, read_exemplars(self.directory))
         yield from families
-        yield from ScrapeMetrics(live, unreadable, self.answering).collect()
+        yield from metrics_of_scrape(live, unreadable, self.answering)
 
 
-class ScrapeMetrics(Collector):
-    def __init__(
-        self, live: Mapping[str, int], unreadable: int, answering: Mapping[str, bool] | None = None
-    ) -> None:
-        self.live = live
-        self.unreadable = unreadable
-        self.answering = answering
-
-    def collect(self) -> Iterator[Metric]:
-        build = GaugeMetricFamily(
-            "amani_build_info", "1, with the running version as label.", labels=["version"]
-        )
-        build.add_metric([settings.VERSION], 1)
-        yield build
-        yield GaugeMetricFamily(
-            "amani_metric_files_unreadable",
-            "Metric files left out of this scrape as damaged.",
-            value=self.unreadable,
-        )
-        if self.answering is not None:
-            yield dependency_metrics(self.answering)
-        yield from memory_metrics(self.live)
+def metrics_of_scrape(
+    live: Mapping[str, int], unreadable: int, answering: Mapping[str, bool] | None
+) -> Iterator[Metric]:
+    """Yields what is measured at a scrape. `live`: the process of each slot; `unreadable`: damaged files."""
+    build = GaugeMetricFamily("amani_build_info", "1, with the running version as label.", labels=["version"])
+    build.add_metric([settings.VERSION], 1)
+    yield build
+    yield GaugeMetricFamily(
+        "amani_metric_files_unreadable", "Metric files left out of this scrape as damaged.", value=unreadable
+    )
+    if answering is not None:
+        yield dependency_metrics(answering)
+    yield from memory_metrics(live)
 
 
 def dependency_metrics(answering: Mapping[str, bool]) -> Metric:
