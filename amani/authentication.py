@@ -19,6 +19,8 @@ from amani import throttling
 from amani.errors import CsrfFailed, EmailNotVerified
 from observability.telemetry.request import telemetry_of
 
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS", "TRACE")  # change nothing, so Django asks no token for them
+
 
 class SessionToken(APIKeyHeader):
     """Authenticates by token, and sets `request.session`, which holds the time of the last authentication."""
@@ -37,7 +39,7 @@ class SessionToken(APIKeyHeader):
 
 
 class SessionCookie(APIKeyCookie):
-    """Authenticates by session cookie, and only then checks the CSRF token.
+    """Authenticates by session cookie, counts the request, and only then checks the CSRF token.
 
     Ninja's own class checks the token first, so that a request without a session would get 403 and not 401.
     """
@@ -55,9 +57,15 @@ class SessionCookie(APIKeyCookie):
         user: Any = request.user
         if not key or not user.is_authenticated:
             return None
-        if check_csrf(request):
+        person = admitted(request, user)
+        if request.method not in SAFE_METHODS and not has_csrf_token(request):
             raise CsrfFailed
-        return admitted(request, user)
+        return person
+
+
+def has_csrf_token(request: HttpRequest) -> bool:
+    """Returns whether the header has the token. Django alone would also look for it in the body."""
+    return settings.CSRF_HEADER_NAME in request.META and not check_csrf(request)
 
 
 def admitted(request: HttpRequest, user: User) -> User:

@@ -87,6 +87,12 @@ def watchdog(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> Iterable
 
 @register(deploy=True)
 def metrics_access(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> Iterable[CheckMessage]:
+    if not settings.METRICS_ALLOWED_NETWORKS and not settings.METRICS_TOKEN:
+        yield checks.Warning(
+            "Neither METRICS_TOKEN nor METRICS_ALLOWED_NETWORKS is set: Prometheus cannot read the metrics.",
+            hint="Set METRICS_TOKEN, and Prometheus's authorization; or name its network.",
+            id="amani.W016",
+        )
     for network in settings.METRICS_ALLOWED_NETWORKS:
         if network in {ip_network("0.0.0.0/0"), ip_network("::/0")}:
             yield Error(

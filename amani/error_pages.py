@@ -66,6 +66,11 @@ FORBIDDEN = Page(
     "Not allowed",
     "Your account has no role that may do this. Ask a superuser for the role.",
 )
+TOO_MANY_REQUESTS = Page(
+    HTTPStatus.TOO_MANY_REQUESTS,
+    "Too many requests",
+    "Your address has sent too many requests in the last minute. Nothing was changed. Try again in a minute.",
+)
 CSRF_FAILURE = Page(
     HTTPStatus.FORBIDDEN,
     "This form has expired",
@@ -120,6 +125,14 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponseBase:
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
     return errors.not_found() if is_for_programs(request) else NOT_FOUND.response()
+
+
+def too_many_requests(request: HttpRequest, refusal: errors.TooManyRequests) -> HttpResponseBase:
+    if is_for_programs(request):
+        return errors.answer_to(refusal)
+    response = TOO_MANY_REQUESTS.response()
+    response.headers["Retry-After"] = str(refusal.seconds)
+    return response
 
 
 def failure(request: HttpRequest) -> HttpResponseBase:

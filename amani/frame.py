@@ -12,26 +12,27 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from amani import throttling
-from amani.errors import TooManyRequests, answer_to, not_allowed, too_large
+from amani.errors import not_allowed, too_large
+from core.bodies import limit_body
 
 View = Callable[..., HttpResponseBase]
 
+# The routes that take files. All others take DATA_UPLOAD_MAX_MEMORY_SIZE at most, also of a form with files.
+UPLOADS = frozenset({"api/v1/kyc/cases", "api/v1/kyc/cases/<uuid:id>/resubmit"})
+
 
 def framed(view: View) -> View:
-    """Returns the view behind the limit per address and the limit of the body's size.
+    """Returns the view behind the limit of the body's size.
 
     The responses are not cached. HEAD is answered like GET.
     """
 
     @wraps(view)
     def framed_view(request: HttpRequest, *args: Any, **values: Any) -> HttpResponseBase:
-        try:
-            throttling.count_address(request)
-        except TooManyRequests as refusal:
-            return answer_to(refusal)
-        if body_size(request) > largest_body(request):
+        limit = largest_body(request)
+        if body_size(request) > limit:
             return too_large()
+        limit_body(request, limit)
         with asked_as_get(request):
             response = view(request, *args, **values)
         if response.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
@@ -63,7 +64,8 @@ def with_head(allow: str) -> str:
 
 def largest_body(request: HttpRequest) -> int:
     """Returns the limit in bytes. If a form were larger, Django would drop its files without an error."""
-    if request.content_type == "multipart/form-data":
+    match = request.resolver_match
+    if request.content_type == "multipart/form-data" and match is not None and match.route in UPLOADS:
         return int(settings.FILE_UPLOAD_MAX_MEMORY_SIZE)
     return int(settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
 

@@ -20,6 +20,7 @@ from environs import FileAwareEnv, validate
 from amani.appearance import UNFOLD  # noqa: F401  (Django Unfold's settings)
 from amani.database_url import read_database_url
 from amani.redis_url import read_redis_url
+from core.arriving import LONGEST_COLLECTED_BODY
 from observability.severities import SEVERITIES, plain
 from observability.telemetry.logs.formatting import logging_config
 
@@ -148,6 +149,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "amani.hosts.HostMiddleware",
+    "amani.throttling.AddressMiddleware",  # before whatever reads a body
     "django.middleware.csrf.CsrfViewMiddleware",
     "observability.telemetry.users.UserMiddleware",
     "allauth.account.middleware.AccountMiddleware",
@@ -287,7 +289,7 @@ SMILE_ID_API_KEY = env.str("SMILE_ID_API_KEY", "")
 SMILE_ID_BASE_URL = env.str("SMILE_ID_BASE_URL", "https://testapi.smileidentity.com/v1").rstrip("/")
 # An image of a passport must never be written to a temporary file unencrypted.
 FILE_UPLOAD_HANDLERS = ["kyc.documents.upload.BoundedUploadHandler"]
-FILE_UPLOAD_MAX_MEMORY_SIZE = 4 * KYC_MAX_FILE_BYTES
+FILE_UPLOAD_MAX_MEMORY_SIZE = 4 * KYC_MAX_FILE_BYTES  # of the routes in amani/frame.py that take files
 
 # --- Database: PostgreSQL, connections kept open ---
 
@@ -451,7 +453,8 @@ RUNBOOK_BASE_URL = env.str("RUNBOOK_BASE_URL", f"{PUBLIC_URL}/runbooks").rstrip(
 PROMETHEUS_MULTIPROC_DIR = env.str("PROMETHEUS_MULTIPROC_DIR", "")
 METRICS_TOKEN = env.str("METRICS_TOKEN", "")
 METRICS_ALLOWED_NETWORKS = [
-    ip_network(network) for network in env.list("METRICS_ALLOWED_NETWORKS", ["127.0.0.0/8", "::1/128"])
+    ip_network(network)
+    for network in env.list("METRICS_ALLOWED_NETWORKS", ["127.0.0.0/8", "::1/128"] if DEBUG else [])
 ]
 LOG_LEVEL = env.str("LOG_LEVEL", "INFO").upper()
 LOG_FORMAT = env.str("LOG_FORMAT", "console" if DEBUG else "json")
@@ -507,6 +510,7 @@ SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", 31_536_000 if HTTPS else 0)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = env.bool("SECURE_HSTS_INCLUDE_SUBDOMAINS", HTTPS)
 SECURE_HSTS_PRELOAD = env.bool("SECURE_HSTS_PRELOAD", HTTPS)
 X_FRAME_OPTIONS = "DENY"
+DATA_UPLOAD_MAX_MEMORY_SIZE = LONGEST_COLLECTED_BODY
 
 # --- Language, time, files, mail ---
 

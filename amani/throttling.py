@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from functools import cache
 
 import redis
@@ -15,15 +16,20 @@ import structlog
 from allauth.core.internal.ratelimit import truncate_ip
 from django.conf import settings
 from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from accounts import sign_in
-from amani import metrics
+from amani import error_pages, metrics
 from amani.errors import TooManyRequests
+from amani.hosts import FOR_ANY_HOST
+from core.bodies import has_body
 
 log = structlog.get_logger(__name__)
 
+API = "/api/v1/"
+ALERTS = frozenset({"/api/v1/alerts/webhook", "/api/v1/alerts/webhook/"})
 WINDOW_SECONDS = 60
 # When Redis hangs, a request waits no longer than the timeout, and the next ones skip Redis for a while.
 TIMEOUT_SECONDS = 0.25
@@ -71,6 +77,31 @@ def client(url: str) -> redis.Redis:
         socket_connect_timeout=TIMEOUT_SECONDS,
         retry=Retry(NoBackoff(), 0),
     )
+
+
+class AddressMiddleware:
+    """Counts each request to the API, and each with a body to any route, before the body is read.
+
+    Not alerts: Alertmanager drops them on 429, and their body is read only after the token.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if is_counted(request):
+            try:
+                count_address(request)
+            except TooManyRequests as refusal:
+                return error_pages.too_many_requests(request, refusal)
+        return self.get_response(request)
+
+
+def is_counted(request: HttpRequest) -> bool:
+    path = request.path_info
+    if has_body(request.META):
+        return path not in ALERTS
+    return path.startswith(API) and path not in FOR_ANY_HOST
 
 
 def count_address(request: HttpRequest) -> None:

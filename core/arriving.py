@@ -12,9 +12,8 @@ from typing import Any
 
 END_OF_HEAD = b"\r\n\r\n"
 LONGEST_HEAD = 64 * 1024  # bytes
-LONGEST_COLLECTED_BODY = (
-    64 * 1024
-)  # bytes; DATA_UPLOAD_MAX_MEMORY_SIZE, so that longer ones are refused unread
+# Bytes. DATA_UPLOAD_MAX_MEMORY_SIZE is the same, so that ordinary routes refuse a longer body unread.
+LONGEST_COLLECTED_BODY = 64 * 1024
 CONTENT_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,15})[ \t]*\r", re.IGNORECASE)
 # Chunks have no known length, and who sends Expect sends its body only after an answer.
 OTHER_FRAMING = re.compile(rb"\r\n(?:transfer-encoding|expect):", re.IGNORECASE)

@@ -1,5 +1,8 @@
 """Reads request bodies completely or refuses them, and never reads beyond a limit.
 
+The limit of a request is DATA_UPLOAD_MAX_MEMORY_SIZE, and `limit_body` sets another: few routes take more.
+A body that is announced as longer is refused before any of it is read.
+
 Django's WSGIRequest supports only Content-Length. It would read a body in chunks (Transfer-Encoding:
 chunked), which some proxies send, as empty, and would accept a body that ends too early as complete. gunicorn
 decodes the chunks, and refuses a request that has both headers.
@@ -76,8 +79,12 @@ def is_chunked(environ: Mapping[str, Any]) -> bool:
     )
 
 
+def has_body(environ: Mapping[str, Any]) -> bool:
+    return bool(declared_length(environ)) or is_chunked(environ)
+
+
 def limit_body(request: HttpRequest, limit: int) -> None:
-    """Sets the longest body, in bytes, that may be read from a request in chunks."""
+    """Sets the longest body, in bytes, that may be read from the request."""
     request.META[LIMIT] = limit
 
 
@@ -99,6 +106,7 @@ def read_body(request: HttpRequest, limit: int) -> bytes:
         raise LengthMissing
     if length is not None and length > limit:
         raise BodyTooLong(limit, length)
+    limit_body(request, limit)
     try:
         body: bytes = request.read(limit + 1 if length is None else length)
     except OSError as error:  # UnreadablePostError is one
@@ -118,11 +126,22 @@ def declared_length(environ: Mapping[str, Any]) -> int | None:
     return int(length.lstrip("0")[:MOST_DIGITS] or "0")
 
 
-class BodyOfLength(IOBase):
-    """Reads the next `length` bytes of `source`. Raises IncompleteBody when there are fewer."""
+def limit_of(environ: Mapping[str, Any]) -> int:
+    """Returns the longest body, in bytes, that may be read from the request."""
+    limit: int = environ.get(LIMIT, settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
+    return limit
 
-    def __init__(self, source: BinaryIO, length: int) -> None:
-        self.source = source
+
+class BodyOfLength(IOBase):
+    """Reads the body of `length` bytes. Raises IncompleteBody when there are fewer.
+
+    Raises BodyTooLong before it reads anything of a body that is longer than `limit_body` allows.
+    """
+
+    def __init__(self, environ: WSGIEnvironment, length: int) -> None:
+        self.environ = environ
+        self.source: BinaryIO = environ["wsgi.input"]
+        self.length = length
         self.remaining = length
 
     def read(self, size: int | None = -1, /) -> bytes:
@@ -132,6 +151,8 @@ class BodyOfLength(IOBase):
         return self.take(self.source.readline, size, is_complete=False)
 
     def take(self, read: Callable[[int], bytes], size: int | None, *, is_complete: bool) -> bytes:
+        if self.length > (limit := limit_of(self.environ)):
+            raise BodyTooLong(limit, self.length)
         wanted = self.remaining if size is None or size < 0 else min(size, self.remaining)
         if not wanted:
             return b""
@@ -159,11 +180,7 @@ class BodyInChunks(IOBase):
 
     def take(self, read: Callable[[int], bytes], size: int | None) -> bytes:
         refuse_other_codings(self.environ)
-        limit = self.environ.get(LIMIT)
-        if limit is None and (size is None or size < 0):
-            limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-        if limit is None:
-            return decoded(read, size or 0)
+        limit = limit_of(self.environ)
         left = limit - self.taken + 1
         data = decoded(read, left if size is None or size < 0 else min(size, left))
         self.taken += len(data)
@@ -201,7 +218,7 @@ class Request(WSGIRequest):
         if is_chunked(environ):
             self._stream = BodyInChunks(environ)  # type: ignore[assignment]  # Django's is no BinaryIO either
         elif length:
-            self._stream = BodyOfLength(environ["wsgi.input"], length)  # type: ignore[assignment]  # likewise
+            self._stream = BodyOfLength(environ, length)  # type: ignore[assignment]  # likewise
 
     def parse_file_upload(
         self,
@@ -210,11 +227,10 @@ class Request(WSGIRequest):
     ) -> tuple[QueryDict, MultiValueDict[str, Any]]:
         """Gives Django's parser the length of a form in chunks, which it needs.
 
-        At most one byte beyond the limit is read; this is enough for the upload handlers to refuse the form.
         It is read into memory: no uploaded file may be written to a disk.
         """
         if is_chunked(META):
-            body = post_data.read(settings.FILE_UPLOAD_MAX_MEMORY_SIZE + 1)
+            body = post_data.read()
             META, post_data = {**META, "CONTENT_LENGTH": str(len(body))}, BytesIO(body)  # noqa: N806
         return super().parse_file_upload(META, post_data)
 

@@ -68,6 +68,7 @@ class Installation:
             "REDIS_URL": self.valkey.url,
             "PROMETHEUS_MULTIPROC_DIR": str(self.folder / "metrics"),
             "ALERT_WEBHOOK_TOKEN": TOKEN,
+            "METRICS_ALLOWED_NETWORKS": "127.0.0.0/8,::1/128",
             "ALERTMANAGER_URL": NOBODY,
             "ALERT_DIGEST_THRESHOLD": "100000",
             "SLACK_MESSAGES_PER_SECOND": "0",

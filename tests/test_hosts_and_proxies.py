@@ -131,6 +131,13 @@ def test_a_claimed_place_or_person_is_not_believed(web: Web, claim: str) -> None
 
 
 @pytest.mark.parametrize("claim", ["SCRIPT_NAME", "Script-Name"])
+def test_a_claimed_place_opens_no_other_address(trusting: Web, claim: str) -> None:
+    secure = {"X-Forwarded-Proto": "https"}
+    answer = trusting.send(head("GET", "/x/admin/", HOST, secure | {claim: "/x"}))
+    assert answer.status == 404
+
+
+@pytest.mark.parametrize("claim", ["SCRIPT_NAME", "Script-Name"])
 def test_no_claimed_place_loses_an_alert(web: Web, claim: str) -> None:
     assert post_alert(web, HOST, **{claim: "/elsewhere"}).status == 200
 

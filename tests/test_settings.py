@@ -24,6 +24,7 @@ SECRETS = {
     "SLACK_WEBHOOK_URL": "https://hooks.slack.com/services/T0/B0/secret",
     "PAGERDUTY_API_KEY": "R0123456789ABCDEFGHIJKLMNOPQRSTU",
     "PROMETHEUS_MULTIPROC_DIR": "/dev/shm/amani-metrics",
+    "METRICS_TOKEN": "a-token-of-prometheus-0123456789",
     "SENTRY_DSN": "https://0123456789abcdef@errors.invalid/1",
 }
 
@@ -79,6 +80,7 @@ def test_production_refuses_to_start_and_names_what_is_missing(name: str) -> Non
         ({"SLACK_WEBHOOK_URL": "", "PAGERDUTY_API_KEY": ""}, "amani.E004"),
         ({"SLACK_WEBHOOK_URL": ""}, "amani.W001"),
         ({"METRICS_ALLOWED_NETWORKS": "0.0.0.0/0"}, "amani.E005"),
+        ({"METRICS_TOKEN": ""}, "amani.W016"),
         ({"PUBLIC_URL": "http://amani.example.com"}, "amani.W002"),
         ({"TRUST_PROXY_SCHEME": "false"}, "amani.W009"),
         ({"EMAIL_HOST": ""}, "amani.W007"),
@@ -102,6 +104,12 @@ def test_production_refuses_to_start_and_names_what_is_missing(name: str) -> Non
 )
 def test_what_would_hurt_later_is_said_by_check_deploy(changes: dict[str, str], identifier: str) -> None:
     assert identifier in check_deploy(**changes)
+
+
+def test_in_production_nobody_reads_the_metrics_by_default() -> None:
+    shown = "from django.conf import settings as s; print(s.METRICS_ALLOWED_NETWORKS)"
+    environment = {k: v for k, v in production_example().items() if k != "METRICS_ALLOWED_NETWORKS"}
+    assert manage("shell", "-c", shown, **environment).stdout.split()[-1] == "[]"
 
 
 def test_implicit_tls_is_one_setting_and_the_port_follows() -> None:

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.test import Client
 
 from amani.errors import MEDIA_TYPE, Problem
+from amani.frame import UPLOADS
 from amani.openapi import without_null
 
 DOCUMENT = "/api/v1/openapi.json"
@@ -29,6 +30,15 @@ def operations(document: Any) -> dict[str, Any]:
         for path, methods in document["paths"].items()
         for method, operation in methods.items()
     }
+
+
+def test_the_routes_that_take_files_are_those_with_the_limit_for_files(operations: dict[str, Any]) -> None:
+    taking = {
+        name.removeprefix("POST /").replace("{id}", "<uuid:id>")
+        for name, one in operations.items()
+        if "multipart/form-data" in one.get("requestBody", {}).get("content", {})
+    }
+    assert taking == UPLOADS
 
 
 def test_every_operation_has_a_name_of_its_own_words_and_a_tag(

@@ -6,11 +6,12 @@ import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from io import BytesIO
 from typing import Any
 
 import pytest
 import redis
-from django.test import RequestFactory
+from django.test import Client, RequestFactory
 
 from amani import metrics, throttling
 from amani.errors import TooManyRequests
@@ -132,6 +133,66 @@ def test_the_address_is_the_one_that_the_trusted_proxies_saw(
     headers = {"X-Forwarded-For": forwarded} if forwarded else {}
     request = RequestFactory().get(ME, headers=headers, REMOTE_ADDR=peer)
     assert throttling.address_of(request) == address
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/accounts/login/", "multipart/form-data; boundary=x"),
+        ("/admin/", "application/x-www-form-urlencoded"),
+        ("/_allauth/app/v1/auth/login", "application/json"),
+        ("/_allauth/browser/v1/auth/login", "application/json"),
+        ("/api/v1/kyc/webhooks/smile_id", "application/json"),
+        ("/api/v1/health", "application/json"),
+        ("/no/such/page", "text/plain"),
+    ],
+)
+@pytest.mark.parametrize("cookie", ["", "csrftoken=" + "x" * 32])
+def test_a_body_is_counted_on_every_route_before_it_is_read(
+    path: str, kind: str, cookie: str, settings: Any
+) -> None:
+    settings.API_REQUESTS_PER_MINUTE_PER_ADDRESS = 1
+    browser = Client(enforce_csrf_checks=True)
+
+    def post() -> tuple[int, int]:
+        body = BytesIO(b"x" * 100)
+        headers = {"Cookie": cookie} if cookie else {}
+        request: dict[str, Any] = {"CONTENT_TYPE": kind, "CONTENT_LENGTH": "100", "wsgi.input": body}
+        answer = browser.generic("POST", path, headers=headers, **request)
+        return answer.status_code, body.tell()
+
+    assert post()[0] != 429
+    assert post() == (429, 0)
+
+
+@pytest.mark.django_db
+def test_alerts_are_not_counted_by_address(settings: Any) -> None:
+    settings.API_REQUESTS_PER_MINUTE_PER_ADDRESS = 1
+    answers = [Client().post("/api/v1/alerts/webhook", b"{}", "application/json") for _ in range(3)]
+    assert 429 not in [answer.status_code for answer in answers[:2]]
+
+
+@pytest.mark.django_db
+def test_a_page_that_is_not_answered_says_when_to_try_again(settings: Any) -> None:
+    settings.API_REQUESTS_PER_MINUTE_PER_ADDRESS = 1
+    answers: list[Any] = [Client().post("/accounts/login/", {"login": "x"}) for _ in range(2)]
+    assert (answers[1].status_code, answers[1].headers["Retry-After"]) == (429, "40")
+    assert b"<h1>Too many requests</h1>" in answers[1].content
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("token", ["", "wrong"])
+def test_an_upload_with_a_cookie_and_no_csrf_token_is_counted_and_not_read(token: str, settings: Any) -> None:
+    settings.API_UPLOADS_PER_MINUTE_PER_USER = 1
+    browser = Client(enforce_csrf_checks=True)
+    browser.force_login(make_person())
+    headers = {"X-CSRFToken": token} if token else {}
+    form = "multipart/form-data; boundary=x"
+    answers: list[Any] = [
+        browser.post("/api/v1/kyc/cases", b"--x--", form, headers=headers) for _ in range(2)
+    ]
+    assert [answer.json()["code"] for answer in answers] == ["csrf_failed", "too_many_requests"]
 
 
 def test_requests_at_once_can_not_pass_together() -> None:

@@ -94,17 +94,35 @@ def test_a_body_as_long_as_the_limit_is_taken(settings: Any) -> None:
     assert read_body(request(b"x" * 10, length=10), 10) == b"x" * 10
 
 
+@pytest.mark.parametrize("kind", [FORM, MULTIPART_CONTENT])
+def test_a_body_that_is_announced_as_longer_than_the_limit_is_not_read(settings: Any, kind: str) -> None:
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 10
+    source = BytesIO(b"x" * 11)
+    with pytest.raises(RequestDataTooBig):
+        _ = request(source, length=11, CONTENT_TYPE=kind).POST
+    assert source.tell() == 0
+
+
+def test_a_route_may_set_a_higher_limit(settings: Any) -> None:
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 10
+    for length in (None, 11):
+        made = request(b"x" * 11, length=length)
+        limit_body(made, 11)
+        assert made.read() == b"x" * 11
+
+
 def test_reading_without_a_size_keeps_to_the_limit(settings: Any) -> None:
     settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 10
     with pytest.raises(BodyTooLong):
         request(b"x" * 11).read()
 
 
-def test_a_form_with_files_is_read_up_to_its_own_limit(settings: Any) -> None:
-    settings.FILE_UPLOAD_MAX_MEMORY_SIZE = 10
+def test_a_form_with_files_is_read_up_to_its_limit() -> None:
     source = BytesIO(b"x" * 1_000)
+    made = request(source, CONTENT_TYPE=MULTIPART_CONTENT)
+    limit_body(made, 10)
     with pytest.raises(RequestDataTooBig):
-        _ = request(source, CONTENT_TYPE=MULTIPART_CONTENT).POST
+        _ = made.POST
     assert source.tell() == 11
 
 

@@ -60,15 +60,6 @@ def refusal(side: str, refused: FileProblem) -> FileRefused:
     return BY_REASON[refused.reason](side, refused.message)
 
 
-class BodyTooLarge(KycError, TooLarge, RequestDataTooBig):
-    """Also an error of Django, like FileTooLarge."""
-
-    code = "body_too_large"
-
-    def __init__(self, most: int) -> None:
-        super().__init__(f"The whole request is larger than {most // 2**20} MB. Send smaller images.")
-
-
 class StorageUnavailable(KycError, Unavailable):
     code = "storage_unavailable"
 

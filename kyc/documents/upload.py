@@ -5,38 +5,21 @@ from __future__ import annotations
 from io import BytesIO
 from typing import Any
 
-from django.conf import settings
 from django.core.files.uploadedfile import InMemoryUploadedFile, UploadedFile
 from django.core.files.uploadhandler import FileUploadHandler
-from django.http.request import QueryDict
-from django.utils.datastructures import MultiValueDict
 
 from kyc.documents.cleaning import counting_refusals, refuse_size
-from kyc.documents.errors import BodyTooLarge, refusal
+from kyc.documents.errors import refusal
 from kyc.files import kinds
 from kyc.files.refusal import FileProblem
-from kyc.metrics import record_file_refused
 from kyc.models import Side
 
 
 class BoundedUploadHandler(FileUploadHandler):
-    """Stops reading a request when it becomes too large. Raises BodyTooLarge or FileTooLarge (413).
+    """Stops reading a request when a file becomes too large. Raises FileTooLarge (413).
 
     FILE_UPLOAD_HANDLERS sets it for every route. Django's handlers would drop the files without an error.
     """
-
-    def handle_raw_input(
-        self,
-        input_data: Any,
-        META: dict[str, str],  # noqa: N803  (Django's name)
-        content_length: int,
-        boundary: str,
-        encoding: str | None = None,
-    ) -> tuple[QueryDict, MultiValueDict[str, UploadedFile[bytes]]] | None:
-        if content_length > settings.FILE_UPLOAD_MAX_MEMORY_SIZE:
-            record_file_refused("too_large")
-            raise BodyTooLarge(settings.FILE_UPLOAD_MAX_MEMORY_SIZE)
-        return None
 
     def new_file(self, *args: Any, **kwargs: Any) -> None:
         super().new_file(*args, **kwargs)
