@@ -96,8 +96,8 @@ ATTEMPTS: dict[tuple[Event, Who], Callable[[Cast, Case], object]] = {
     (Event.EXPIRE, Who.SYSTEM): expire,
 }
 IN_TABLE = {(row.source, row.event, who) for row in TRANSITIONS.rows for who in row.who}
-# The claimer is a reviewer, too; what is claimed by nobody may be claimed by them.
-MAY = IN_TABLE | {(State.SUBMITTED, Event.CLAIM, Who.CLAIMER)}
+# The claimer is a reviewer, too.
+MAY = IN_TABLE | {(row.source, row.event, Who.CLAIMER) for row in TRANSITIONS.rows if Who.REVIEWER in row.who}
 # What begins a new case leaves this one as it is.
 BEGINS_ANOTHER = {
     (state, Event.SUBMIT, Who.PERSON)

@@ -20,7 +20,6 @@ from django.db import transaction
 
 from observability.alerts import monitoring, trust
 from observability.alerts.delivery import outbox
-from observability.alerts.intake.routing import sender_notifies
 from observability.alerts.monitoring import AlertingRule
 from observability.models import Delivery, Episode, EpisodeEvent, Heartbeat
 
@@ -163,5 +162,5 @@ def append(episode: Episode, kind: EpisodeEvent.Kind, now: datetime, text: str) 
 
 def notify(episode: Episode, kind: Delivery.Kind) -> None:
     """Plans deliveries of `kind`, unless Alertmanager notifies about this alert itself."""
-    if not sender_notifies(episode.labels):
+    if not outbox.sender_notifies(episode.labels):
         outbox.plan(episode, kind, outbox.channels_for(episode.severity, kind))

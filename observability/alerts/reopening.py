@@ -16,7 +16,6 @@ from django.db import transaction
 
 from observability.alerts import monitoring
 from observability.alerts.delivery import outbox
-from observability.alerts.intake.routing import reason_not_to_notify
 from observability.models import Delivery, Episode, EpisodeEvent
 
 WITHOUT_ANSWER = timedelta(minutes=5)
@@ -56,7 +55,7 @@ def reopen(episode_id: int, now: datetime, why: str, *, fires_at: datetime | Non
     episode.latest_start_at = fires_at or episode.latest_start_at
     episode.confirmed_at = now
     episode.round += 1
-    episode.not_notified = reason_not_to_notify(episode.severity, episode.labels)
+    episode.not_notified = outbox.reason_not_to_notify(episode.severity, episode.labels)
     episode.save()
     EpisodeEvent.objects.create(episode=episode, at=now, kind=EpisodeEvent.Kind.REOPENED, text=why)
     if not episode.not_notified:

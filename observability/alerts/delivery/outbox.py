@@ -1,12 +1,12 @@
-"""Plans deliveries and starts their senders.
+"""Says whether and where Amani notifies, plans deliveries, and starts their senders.
 
-The webhook's statement (alerts/intake/ingest.py) writes its own rows, from what `channels_for` and
-`priority_of` say.
+The webhook's statement (alerts/intake/ingest.py) writes its own rows, from what `reason_not_to_notify`,
+`channels_for` and `priority_of` say.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from django.conf import settings
 from django.db import transaction
@@ -23,6 +23,22 @@ PRIORITY_UPDATE = 5
 
 # A ring that is lost costs a second, until beat's next sweep.
 doorbell = Doorbell("observability.tasks.deliver_channel")
+
+
+def sender_notifies(labels: Mapping[str, str]) -> bool:
+    """Whether Alertmanager notifies Slack and PagerDuty itself, because the alert may mean that Amani
+    fails."""
+    return labels.get("notified_by") == "alertmanager"
+
+
+def reason_not_to_notify(severity: str, labels: Mapping[str, str]) -> str:
+    """Returns one of Episode.NotNotified; "" when the channels of the severity are notified.
+
+    It is stored with the alert, because settings may change.
+    """
+    if sender_notifies(labels):
+        return Episode.NotNotified.SENDER_NOTIFIES.value
+    return "" if settings.ALERT_ROUTES[severity] else Episode.NotNotified.SEVERITY_NOT_ROUTED.value
 
 
 def channels_for(severity: str, kind: str) -> list[str]:

@@ -43,7 +43,6 @@ from django.utils import timezone
 from observability.alerts import trust
 from observability.alerts.delivery import outbox
 from observability.alerts.intake.payload import NotAPayload, Payload, clean, dedup_key
-from observability.alerts.intake.routing import reason_not_to_notify
 from observability.alerts.prepared import preparing_cursor
 from observability.models import Delivery, Episode, Heartbeat, Receipt
 
@@ -254,7 +253,7 @@ def store(payload: Payload, envelope: Envelope, *, keep_receipt: bool = True) ->
     """
     date_undated(payload, timezone.now())
     for alert in payload.alerts:
-        alert["not_notified"] = reason_not_to_notify(alert["severity"], alert["labels"])
+        alert["not_notified"] = outbox.reason_not_to_notify(alert["severity"], alert["labels"])
     try:
         stored = run_statement(payload, envelope, keep_receipt=keep_receipt)
     except (DataError, IntegrityError):
