@@ -24,6 +24,8 @@ from core.arriving import LONGEST_COLLECTED_BODY
 from observability.severities import SEVERITIES, plain
 from observability.telemetry.logs.formatting import logging_config
 
+SHORTEST_TOKEN = 16  # characters
+SHORTEST_KEY = 32
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 
@@ -46,6 +48,25 @@ def required_in_production(name: str, value: str) -> str:
         message = f"{name} is not set. Set {name} (or {name}_FILE), or DEBUG=true for development."
         raise ImproperlyConfigured(message)
     return value
+
+
+def long_enough(name: str, value: str, shortest: int) -> str:
+    """Returns `value`. Raises ImproperlyConfigured, naming the variable, for a secret that can be guessed.
+
+    `shortest`: characters. An empty value (the variable is not set) and development may be anything.
+    """
+    if value and len(value) < shortest and not DEBUG:
+        message = (
+            f"{name} is shorter than {shortest} characters: it could be guessed. "
+            "Generate one: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
+        )
+        raise ImproperlyConfigured(message)
+    return value
+
+
+def token(name: str) -> str:
+    """Returns the token that a caller of Amani must send; "" if the variable is not set."""
+    return long_enough(name, env.str(name, ""), SHORTEST_TOKEN)
 
 
 def parse_routes(text: str) -> dict[str, tuple[str, ...]]:
@@ -109,9 +130,12 @@ DEBUG = env.bool("DEBUG", False)
 ENVIRONMENT = env.str("ENVIRONMENT", "development" if DEBUG else "production")
 PUBLIC_URL = env.str("PUBLIC_URL", "http://localhost:8000").rstrip("/")
 SECRET_KEY = required_in_production("SECRET_KEY", env.str("SECRET_KEY", ""))
+long_enough("SECRET_KEY", SECRET_KEY, SHORTEST_KEY)
 if not SECRET_KEY:
     SECRET_KEY = "development-only-" + "0" * 40
 SECRET_KEY_FALLBACKS: list[str] = env.list("SECRET_KEY_FALLBACKS", [])
+for earlier_key in SECRET_KEY_FALLBACKS:
+    long_enough("SECRET_KEY_FALLBACKS", earlier_key, SHORTEST_KEY)
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"] if DEBUG else [])
 
 # --- Applications and middleware ---
@@ -415,8 +439,8 @@ CELERY_BEAT_SCHEDULE = {
 
 # --- Alerts: intake, routing, delivery ---
 
-ALERT_WEBHOOK_TOKEN = env.str("ALERT_WEBHOOK_TOKEN", "")
-ALERT_WEBHOOK_TOKEN_PREVIOUS = env.str("ALERT_WEBHOOK_TOKEN_PREVIOUS", "")
+ALERT_WEBHOOK_TOKEN = token("ALERT_WEBHOOK_TOKEN")
+ALERT_WEBHOOK_TOKEN_PREVIOUS = token("ALERT_WEBHOOK_TOKEN_PREVIOUS")
 ALERT_WEBHOOK_MAX_BYTES = env.int("ALERT_WEBHOOK_MAX_BYTES", 32 * 1024 * 1024)
 ALERT_ROUTES = parse_routes(
     env.str("ALERT_ROUTES", "critical=pagerduty+slack,error=slack,warning=slack,info=")
@@ -451,7 +475,7 @@ RUNBOOK_BASE_URL = env.str("RUNBOOK_BASE_URL", f"{PUBLIC_URL}/runbooks").rstrip(
 # --- Metrics and logs ---
 
 PROMETHEUS_MULTIPROC_DIR = env.str("PROMETHEUS_MULTIPROC_DIR", "")
-METRICS_TOKEN = env.str("METRICS_TOKEN", "")
+METRICS_TOKEN = token("METRICS_TOKEN")
 METRICS_ALLOWED_NETWORKS = [
     ip_network(network)
     for network in env.list("METRICS_ALLOWED_NETWORKS", ["127.0.0.0/8", "::1/128"] if DEBUG else [])
