@@ -14,6 +14,7 @@ class AccountsConfig(AppConfig):
             roles,
             second_factor,
             sign_in,
+            staff_sessions,
             takeover,
         )
         from accounts.mail import metrics, outbox  # noqa: F401  (metrics: shown from the start, at zero)

@@ -21,7 +21,9 @@ from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
 from unfold.sites import UnfoldAdminSite
 
-from accounts import second_factor
+from accounts import second_factor, staff_sessions
+
+RENEWED = "renewed"  # in the address of a page that renewed itself, which nobody need be looking at
 
 
 class OperatorsSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold ships no types
@@ -34,7 +36,12 @@ class OperatorsSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold ships no t
         return {**super().each_context(request), "colors": {}}
 
     def has_permission(self, request: HttpRequest) -> bool:
-        return self.is_operator(request) and not second_factor.is_missing(request)
+        """Returns whether the operator may see the console, and counts the request as use of the session."""
+        if not self.is_operator(request) or second_factor.is_missing(request):
+            return False
+        if RENEWED not in request.GET:
+            staff_sessions.touch(request.session)
+        return True
 
     def is_operator(self, request: HttpRequest) -> bool:
         return bool(super().has_permission(request))

@@ -221,6 +221,8 @@ SESSION_ENGINE = "accounts.session_store"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 STAFF_MFA_REQUIRED = env.bool("STAFF_MFA_REQUIRED", not DEBUG)
+STAFF_SESSION_HOURS = env.float("STAFF_SESSION_HOURS", 12.0, validate=validate.Range(0, min_inclusive=False))
+STAFF_IDLE_MINUTES = env.float("STAFF_IDLE_MINUTES", 60.0, validate=validate.Range(2))
 FRONTEND_URL = env.str("FRONTEND_URL", PUBLIC_URL).rstrip("/")
 # Number of proxies that append to X-Forwarded-For. Earlier entries come from the client and are not trusted.
 TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", 0, validate=validate.Range(0))
