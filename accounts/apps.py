@@ -9,6 +9,7 @@ class AccountsConfig(AppConfig):
         from accounts import (  # noqa: F401  (some only listen to signals)
             account_state,
             checks,
+            constraints,
             export,
             limits,
             roles,
@@ -21,3 +22,4 @@ class AccountsConfig(AppConfig):
 
         export.register(name="mails", collect=outbox.collect)
         roles.register()
+        constraints.register()

@@ -19,6 +19,7 @@ from django.views import csrf
 from amani import errors
 from amani.content_policy import HEADER, NOTHING
 from amani.hosts import HostRefused
+from core import constraints
 from core.bodies import BodyNotAwaited
 from core.errors import RETRY_AFTER_SECONDS
 from core.request_id import current_request_id
@@ -136,10 +137,15 @@ def too_many_requests(request: HttpRequest, refusal: errors.TooManyRequests) -> 
 
 
 def failure(request: HttpRequest) -> HttpResponseBase:
-    """Answers an unhandled exception, with 503 if it is an outage. Runs while the exception is handled."""
+    """Answers an unhandled exception: 503 for an outage, 409 for a violated constraint that has an answer.
+
+    Runs while the exception is handled.
+    """
     error = sys.exc_info()[1]
     if is_for_programs(request):
         return errors.failure(error)
+    if taken := constraints.answer_to(error):
+        return Page(HTTPStatus.CONFLICT, "Nothing was changed", str(taken)).response()
     if not errors.is_outage(error):
         return FAILURE.response()
     return temporary(OUTAGE)

@@ -18,7 +18,7 @@ from ninja.errors import HttpError, ValidationError
 from pydantic import ConfigDict, Field
 from redis.exceptions import RedisError
 
-from core import errors, sqlstates
+from core import constraints, errors, sqlstates
 from core.bodies import BodyNotAwaited, UnreadableBody
 from core.errors import RETRY_AFTER_SECONDS, AmaniError
 from core.request_id import current_request_id
@@ -222,8 +222,10 @@ def is_outage(exception: BaseException | None) -> bool:
 
 
 def failure(exception: BaseException | None) -> HttpResponse:
-    """Returns 503 or 500 without details. Django has logged, reported and counted the error already."""
+    """Returns 503, 409 or 500 without details. Django has logged, reported and counted the error already."""
     if is_outage(exception):
         message = "The database or Redis does not answer. Send the same request again later."
         return problem(503, "unavailable", message, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
+    if taken := constraints.answer_to(exception):
+        return answer_to(taken)
     return problem(500, "internal_error", "Internal error. Include the request_id when you ask for help.")

@@ -8,10 +8,11 @@ class KycConfig(AppConfig):
 
     def ready(self) -> None:
         from core import scrubbing
-        from kyc import checks, erasure, metrics, names, roles  # noqa: F401  (creates the metrics at zero)
+        from kyc import checks, constraints, erasure, metrics, names, roles  # noqa: F401  (creates the metrics at zero)
         from kyc.limits.shipped import ensure_limits
         from kyc.providers.registry import PROVIDERS
 
+        constraints.register()
         erasure.register()
         names.register()
         for provider in PROVIDERS.values():

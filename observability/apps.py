@@ -12,7 +12,7 @@ class ObservabilityConfig(AppConfig):
 
     def ready(self) -> None:
         from core import outgoing, scrubbing
-        from observability import roles
+        from observability import constraints, roles
         from observability.telemetry import database
         from observability.telemetry.errors.trail import trail
         from observability.telemetry.secrets import configured_secrets
@@ -21,6 +21,7 @@ class ObservabilityConfig(AppConfig):
         database.connect()
         outgoing.listen(trail.add_call)
         roles.register()
+        constraints.register()
         post_migrate.connect(make_channels, sender=self)
 
 

@@ -1,0 +1,24 @@
+"""What is answered when two requests store the same episode, delivery or channel at the same instant."""
+
+from __future__ import annotations
+
+from core import constraints
+from core.constraints import taken
+
+AGAIN = taken("Another request did the same at this moment. Look at what is there now, then try again.")
+
+
+def register() -> None:
+    constraints.register(
+        {
+            "one_episode_per_fingerprint_and_start": AGAIN,
+            "one_firing_episode_per_fingerprint": AGAIN,
+            "one_latest_episode_per_fingerprint": AGAIN,
+            "one_page_per_episode_and_channel": taken(
+                "This message was sent again at this moment by another operator. Look at the deliveries."
+            ),
+            "attempts_are_numbered_once": AGAIN,
+            "observability_channel_pkey": AGAIN,
+            "observability_heartbeat_pkey": AGAIN,
+        }
+    )
