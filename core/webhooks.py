@@ -83,6 +83,8 @@ def with_headers(response: Response, refusal: Refused) -> Response:
     """Adds the headers that belong to the refusal's status, and returns the response."""
     if refusal.status == HTTPStatus.SERVICE_UNAVAILABLE:
         response["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    if refusal.status == HTTPStatus.TOO_MANY_REQUESTS:
+        response["Retry-After"] = "60"
     if refusal.status == HTTPStatus.METHOD_NOT_ALLOWED:
         response["Allow"] = "POST"
     return response

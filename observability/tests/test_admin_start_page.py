@@ -57,7 +57,7 @@ def test_page_counts_what_fires_and_links_to_it(sign_in: Callable[..., Client]) 
     words = " ".join(html.split())
     assert '<span class="am-tile-count">2</span> <span class="am-tile-name">critical</span>' in words
     assert "?status__exact=firing&amp;severity__exact=critical" in html
-    assert '<meta http-equiv="refresh" content="20">' in html
+    assert '<meta http-equiv="refresh" content="20; url=/admin/?renewed">' in html
 
 
 def test_signs_of_life_before_anything_happened() -> None:

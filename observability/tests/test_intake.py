@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from observability.alerts.intake import ingest
 from observability.alerts.intake.payload import read_payload
+from observability.alerts.intake.webhook import MOST_WRONG_TOKENS, wrong_tokens
 from observability.models import Delivery, Episode, EpisodeEvent, Heartbeat, Receipt
 from observability.telemetry.metrics.exposition import OneProcess
 from observability.tests.conftest import TOKEN
@@ -314,6 +315,36 @@ def test_no_token_is_ever_right_when_none_is_set(post_alerts: Post, settings: An
     settings.ALERT_WEBHOOK_TOKEN = ""
     assert post_alerts(alert(1), token="").status_code == 401
     assert nothing_is_stored()
+
+
+def test_many_wrong_tokens_are_refused_and_the_right_one_never(post_alerts: Post, settings: Any) -> None:
+    """Not even that of the same source: it may be a proxy."""
+    wrong_tokens.forget()
+    statuses = [post_alerts(alert(1), token=f"wrong-{number}").status_code for number in range(40)]
+    assert statuses == [401] * MOST_WRONG_TOKENS + [429] * (40 - MOST_WRONG_TOKENS)
+    assert nothing_is_stored()
+    assert post_alerts(alert(1)).status_code == 200
+
+    settings.TRUSTED_PROXY_COUNT = 1
+    other = Client(headers={"X-Forwarded-For": "192.0.2.1, 192.0.2.7"})
+    assert (
+        other.post("/api/v1/alerts/webhook", data=b"{}", content_type="application/json").status_code == 401
+    )
+    wrong_tokens.forget()
+
+
+def test_a_minute_later_a_wrong_token_is_just_wrong(
+    post_alerts: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong_tokens.forget()
+    now = 600.0
+    monkeypatch.setattr("observability.alerts.intake.wrong_tokens.time.monotonic", lambda: now)
+    for _ in range(MOST_WRONG_TOKENS):
+        post_alerts(alert(1), token="wrong")
+    assert post_alerts(alert(1), token="wrong").status_code == 429
+    now = 661.0
+    assert post_alerts(alert(1), token="wrong").status_code == 401
+    wrong_tokens.forget()
 
 
 def test_previous_token_still_opens_while_it_is_rotated(post_alerts: Post, settings: Any) -> None:

@@ -1,8 +1,8 @@
 """Receives Alertmanager's alerts: POST /api/v1/alerts/webhook.
 
 Each status is chosen for what Alertmanager does next: 200 only after the commit; 503 when a retry may succeed
-(it retries 5xx); 400 when it cannot (the body is kept as a failed receipt). Never 429 and never a redirect:
-Alertmanager drops alerts on both.
+(it retries 5xx); 400 when it cannot (the body is kept as a failed receipt). Never a redirect, and never 429
+to a sender with the right token: Alertmanager drops alerts on both.
 """
 
 from __future__ import annotations
@@ -25,11 +25,14 @@ from observability.alerts.delivery import outbox
 from observability.alerts.intake import ingest
 from observability.alerts.intake.ingest import Envelope
 from observability.alerts.intake.payload import NotAPayload, Payload, read_payload
+from observability.alerts.intake.wrong_tokens import WrongTokens
 from observability.models import Heartbeat
 from observability.webhooks import not_stored
 
 log = structlog.get_logger(__name__)
 
+MOST_WRONG_TOKENS = 30  # a minute, from one source, in one process
+wrong_tokens = WrongTokens(MOST_WRONG_TOKENS)
 
 # A code of core/webhooks.py -> the reason in amani_alert_webhook_rejections_total, where they differ.
 REASONS = {
@@ -85,11 +88,17 @@ def count(payload: Payload) -> None:
 
 
 def check_token(request: HttpRequest) -> None:
-    """Compares the bearer token with both valid tokens in constant time. Raises Refused (401)."""
+    """Compares the bearer token with both valid tokens in constant time.
+
+    Raises Refused: 401, and 429 for a source that sent many wrong ones. A right token is never refused.
+    """
     scheme, _, given = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
     tokens = [settings.ALERT_WEBHOOK_TOKEN, settings.ALERT_WEBHOOK_TOKEN_PREVIOUS]
     matches = [hmac.compare_digest(given.strip().encode(), token.encode()) for token in tokens if token]
     if scheme.lower() != "bearer" or not any(matches):
+        if wrong_tokens.are_too_many(request):
+            message = "Too many wrong tokens from this address. Wait a minute, then send the right one."
+            raise Refused(HTTPStatus.TOO_MANY_REQUESTS, "bad_token", message)
         raise Refused(
             HTTPStatus.UNAUTHORIZED,
             "bad_token",
