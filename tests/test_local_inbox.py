@@ -158,6 +158,38 @@ def test_other_paths_are_not_there(url: str) -> None:
     assert requests.post(f"{url}/", json={"text": "x"}, timeout=ANSWER_SECONDS).status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("/", {"Host": "attacker.example"}),
+        ("/slack", {"Host": "attacker.example"}),
+        ("/slack", {"Host": ""}),
+        ("/slack", {"Origin": "https://attacker.example"}),
+        ("/slack", {"Origin": "null"}),
+        ("/pagerduty", {"Origin": "http://localhost:1"}),
+        ("/", {"Origin": "https://attacker.example"}),
+    ],
+)
+def test_a_page_of_the_web_neither_reads_nor_writes(url: str, path: str, headers: dict[str, str]) -> None:
+    """Not under a name of its own that leads here (DNS rebinding), and not from its own origin."""
+    method = "GET" if path == "/" else "POST"
+    answer = requests.request(
+        method, f"{url}{path}", json={"text": "x"}, headers=headers, timeout=ANSWER_SECONDS
+    )
+    assert answer.status_code == 403
+    assert "messages" not in answer.text
+    assert "No message yet" in shown(url)
+
+
+def test_the_inbox_has_two_names_and_its_own_origin(running: Inbox, url: str) -> None:
+    for name in ("localhost", "127.0.0.1"):
+        own = f"http://{name}:{running.server_port}"
+        headers = {"Host": own.removeprefix("http://"), "Origin": own}
+        posted = requests.post(f"{url}/slack", json={"text": name}, headers=headers, timeout=ANSWER_SECONDS)
+        assert posted.status_code == 200
+        assert f"<h2>{name}</h2>" in shown(url)
+
+
 # --- the page ---
 
 

@@ -28,6 +28,7 @@ class Inbox(ThreadingHTTPServer):
         self.messages: deque[Received] = deque(maxlen=KEPT_MESSAGES)
         self.total = 0
         self.lock = threading.Lock()
+        self.hosts = {f"{name}:{port}" for name in (LOOPBACK, "localhost")}
 
     def keep(self, channel: str, body: dict[str, Any], pretty: str) -> None:
         card = card_of(channel, body)
@@ -49,12 +50,17 @@ class Handler(BaseHTTPRequestHandler):
     wbufsize = -1  # the answer in one packet
 
     def do_GET(self) -> None:
-        if self.path.partition("?")[0] != "/":
+        if not self.is_for_us():
+            self.refuse()
+        elif self.path.partition("?")[0] != "/":
             self.reply(text_answer(404, "Not here. The page is /.\n"))
         else:
             self.reply(Answer(200, "text/html; charset=utf-8", self.server.shown()))
 
     def do_POST(self) -> None:
+        if not self.is_for_us():
+            self.refuse()
+            return
         raw = self.body()
         if raw is None:
             self.reply(text_answer(413, f"The length must be given, and at most {LARGEST_BODY} bytes.\n"))
@@ -62,6 +68,20 @@ class Handler(BaseHTTPRequestHandler):
             self.reply(text_answer(404, f"Not here. Post to {' or '.join(CHANNELS)}.\n"))
         else:
             self.reply(self.take(*CHANNELS[self.path], parsed(raw)))
+
+    def is_for_us(self) -> bool:
+        """Whether the request names this inbox and comes from its own page, or from a program.
+
+        A page of the web, open in a browser on this machine, could send messages, or read them under a name
+        of its own that leads to 127.0.0.1.
+        """
+        host, origin = self.headers.get("Host", ""), self.headers.get("Origin")
+        return host in self.server.hosts and origin in (None, f"http://{host}")
+
+    def refuse(self) -> None:
+        self.close_connection = True  # its body is not read
+        hosts = " or ".join(sorted(self.server.hosts))
+        self.reply(text_answer(403, f"Only for {hosts}, and not for pages of another origin.\n"))
 
     def take(self, channel: str, answer_to: AnswerTo, message: Parsed | None) -> Answer:
         answer = answer_to(message.body if message else None)
