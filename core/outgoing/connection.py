@@ -20,6 +20,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.poolmanager import PoolManager, ProxyManager
 
 SHORTEST_SECONDS = 0.001  # a socket's timeout of 0 means "do not wait", not "fail"
+AT_ONCE_BYTES = 64 * 1024  # a longer body is not copied behind its head
 
 _current = threading.local()
 
@@ -95,6 +96,21 @@ class _Response(HTTPResponse):
 class _Guarded(HTTPConnection):
     response_class = _Response
     _is_ready = False
+    _held: list[bytes] | None = None  # parts of the request that are sent together
+
+    def request(self, *arguments: Any, **options: Any) -> None:
+        """Sends head and body together: in two packets they would wake the server twice."""
+        self._held = []
+        try:
+            super().request(*arguments, **options)
+            self._send_held()
+        finally:
+            self._held = None
+
+    def _send_held(self) -> None:
+        held, self._held = self._held, None
+        if held:
+            self.send(b"".join(held))
 
     def connect(self) -> None:
         self._is_ready = False  # what is sent until connect() returns is the proxy's, not our request
@@ -105,6 +121,11 @@ class _Guarded(HTTPConnection):
         self._is_ready = True
 
     def send(self, data: Any) -> None:
+        if self._held is not None:
+            if isinstance(data, bytes) and len(data) <= AT_ONCE_BYTES:
+                self._held.append(data)
+                return
+            self._send_held()
         if self.sock is None:
             self.connect()  # as http.client would, but before the note below
         deadline = current_deadline()

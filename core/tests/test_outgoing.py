@@ -14,6 +14,7 @@ import pytest
 
 from core import outgoing
 from core.outgoing import Answer, Call, ConnectFailed, OutcomeUnknown, sending
+from core.outgoing.connection import AT_ONCE_BYTES, GuardedAdapter
 from core.request_id import request_id
 from core.tests.vendor import Visit, vendor
 
@@ -407,3 +408,38 @@ def test_where_nobody_listens_nothing_was_sent_and_the_address_stays_secret() ->
     with pytest.raises(ConnectFailed, match="not sent") as failure:
         whole(f"http://127.0.0.1:{free_port()}/path?secret")
     assert "secret" not in str(failure.value)
+
+
+class Wire:
+    """Stands for a connected socket and keeps what is written to it."""
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+
+    def sendall(self, data: bytes) -> None:
+        self.parts.append(bytes(data))
+
+    def settimeout(self, _seconds: float | None) -> None:
+        """Nothing waits here."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+@pytest.mark.parametrize(("length", "parts"), [(0, 1), (2, 1), (AT_ONCE_BYTES, 1), (AT_ONCE_BYTES + 1, 2)])
+def test_head_and_body_leave_together_unless_the_body_is_long(length: int, parts: int) -> None:
+    pool = GuardedAdapter().poolmanager.connection_from_url("http://vendor.example")
+    connection = pool.ConnectionCls("vendor.example", 80)
+    wire: Any = Wire()
+    connection.sock = wire
+    connection.request("POST", "/events", body=b"x" * length)
+    assert len(wire.parts) == parts
+    head, _, body = b"".join(wire.parts).partition(b"\r\n\r\n")
+    assert head.startswith(b"POST /events HTTP/1.1\r\n")
+    assert body == b"x" * length
+
+
+def test_a_password_in_the_address_is_not_sent() -> None:
+    with vendor(ok) as slack:
+        send(slack.url.replace("//", "//me:planted@"))
+        assert "authorization" not in slack.requests[0].head.lower()

@@ -29,7 +29,7 @@ PAGERDUTY = registry.get("pagerduty")
 
 @pytest.fixture
 def warnings_page(settings: Any) -> None:
-    settings.ALERT_ROUTES = settings.ALERT_ROUTES | {"warning": ["pagerduty"], "critical": ["pagerduty"]}
+    settings.ALERT_ROUTES = settings.ALERT_ROUTES | {"warning": ("pagerduty",), "critical": ("pagerduty",)}
 
 
 def warnings(*numbers: int, **changes: Any) -> list[dict[str, Any]]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
+from json.encoder import encode_basestring_ascii
 from typing import Any
 
 from observability.notifiers.base import AlertFacts, Kind, Message
@@ -139,7 +139,7 @@ def json_bytes(character: str) -> int:
 
 
 def json_length(text: str) -> int:
-    return len(json.dumps(text))
+    return len(encode_basestring_ascii(text))  # as json.dumps, without what that does for other types
 
 
 def _links(alert: AlertFacts) -> list[dict[str, str]]:
