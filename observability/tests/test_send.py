@@ -181,6 +181,16 @@ def test_message_that_is_not_needed_is_superseded_with_the_reason(slack: Vendor)
     assert slack.bodies() == []
 
 
+def test_resolve_is_sent_where_no_incident_is_kept_and_not_where_none_was_opened(slack: Vendor) -> None:
+    about = episode(**RESOLVED)
+    result = sent(planned(about, kind="resolve"))
+    assert isinstance(result, AttemptResult)
+    assert result.outcome == Delivered()
+    assert len(slack.bodies()) == 1
+    unneeded = sent(planned(about, channel="pagerduty", kind="resolve"))
+    assert unneeded == NotSent(Delivery.State.SUPERSEDED, NEVER_NOTIFIED)
+
+
 @pytest.mark.parametrize(("state", "reason"), [("digested", ""), ("pending", "None of its alerts is left.")])
 def test_digest_is_sent_while_an_alert_is_left_in_it(state: str, reason: str) -> None:
     digest = planned(None, kind="digest", digest_of="trigger")
