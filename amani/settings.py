@@ -180,6 +180,7 @@ MIDDLEWARE = [
     "accounts.known_devices.KnownDeviceMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "amani.harmless_pages.harmless_pages",  # inside of HostMiddleware, which writes the length
 ]
 
 ROOT_URLCONF = "amani.urls"
