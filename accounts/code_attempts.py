@@ -17,6 +17,8 @@ from django.core.cache import cache
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
+from accounts import codes
+
 View = Callable[..., HttpResponseBase]
 
 
@@ -24,7 +26,8 @@ def counted(key: str) -> Callable[[View], View]:
     """Returns a decorator for views that compare a code with that under `key` of the session.
 
     Each attempt takes one of CODE_ATTEMPTS places before the code is compared, and gives it back if the code
-    was not wrong. Without a place the code ends.
+    was not wrong. Without a place the code ends. The view finds the code in clear only if the request brings
+    it (accounts/codes.py).
     """
 
     def decorator(view: View) -> View:
@@ -37,6 +40,7 @@ def counted(key: str) -> Callable[[View], View]:
             if place is None:
                 del request.session[key]
                 return view(request, *args, **values)
+            codes.put_back(pending, request)
             failed_before = pending["failed_attempts"]
             response = view(request, *args, **values)
             if pending["failed_attempts"] == failed_before:

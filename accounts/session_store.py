@@ -3,9 +3,9 @@
 It looks up only keys that it can have generated: otherwise a cookie or token with a NUL in it would reach
 PostgreSQL and cause a 500. And if a save fails because of an outage of the database, that error is raised
 (503): Django's own store treats every error as a session that was deleted in the meantime (400).
-What is pending in a session is left out when its account has changed since (accounts/pending.py). A
-session without a user ends when no code in it is valid, and that of an operator as accounts/staff_sessions.py
-says.
+What is pending in a session is left out when its account has changed since (accounts/pending.py). Codes by
+mail are stored as hashes (accounts/codes.py). A session without a user ends when no code in it is valid, and
+that of an operator as accounts/staff_sessions.py says.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from django.contrib.sessions.backends.base import UpdateError
 from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
 from django.utils import timezone
 
-from accounts import pending, staff_sessions
+from accounts import codes, pending, staff_sessions
 from core.sqlstates import is_outage
 
 
@@ -44,6 +44,9 @@ class SessionStore(DatabaseStore):
         """Returns how many seconds the browser keeps the cookie."""
         end, age = staff_sessions.end_of(self), super().get_expiry_age(**kwargs)
         return age if end is None else min(age, int((end - timezone.now()).total_seconds()))
+
+    def encode(self, session_dict: dict[str, Any]) -> str:
+        return super().encode(codes.hashed_in(session_dict))
 
     def load(self) -> dict[str, Any]:
         data: dict[str, Any] = super().load()

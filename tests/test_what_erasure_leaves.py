@@ -18,7 +18,7 @@ from django.db import connection
 
 from accounts.models import User
 from accounts.operators import reset_second_factor
-from accounts.tests.devices import App
+from accounts.tests.devices import CODE, App
 from kyc import cases
 from kyc.models import Case, Check, ProviderEvent
 from kyc.tests.people import make_approver, make_reviewer, submission
@@ -164,3 +164,25 @@ def test_texts_of_an_approval_are_kept_as_long_as_its_documents_and_encrypted(pe
     erase(person)
     assert TEXT in [event.reason for event in case.events.all()]
     assert case.documents.filter(deleted_at=None).exists()
+
+
+def test_no_code_by_mail_is_in_the_database_in_clear(person: User, settings: Any, mailoutbox: Any) -> None:
+    settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+    asked, signing_up = App(), App()
+    asked.post("auth/password/request", email=EMAIL)
+    signing_up.sign_up("new@example.com", PASSWORD)
+    codes = [code for message in mailoutbox for code in CODE.findall(message.body)]
+    assert len(codes) == 2
+    assert [line for line in dump() if any(code in line for code in codes)] == []
+
+    assert signing_up.post("auth/email/verify", key=codes[1].lower().replace("-", " ")).status == 200
+    assert asked.post("auth/password/reset", key=codes[0], password="another long password").status == 401
+    assert App().sign_in(EMAIL, "another long password").status == 200
+
+
+def test_the_stored_hash_is_no_code(person: User) -> None:
+    asked = App()
+    asked.post("auth/password/request", email=EMAIL)
+    pending = Session.objects.get(pk=asked.token).get_decoded()["account_password_reset_verification"]
+    for key in ("", pending["amani_code_hash"]):
+        assert asked.post("auth/password/reset", key=key, password="another long password").status == 400
