@@ -106,6 +106,7 @@ def test_claims_of_one_table_come_one_after_another_and_pass_over_locked_rows() 
     with psycopg.connect(**connection.get_connection_params()) as other:
         other.execute("SELECT FROM accounts_mail WHERE id = %s FOR UPDATE", [second.pk])
         with transaction.atomic():
+            connection.cursor().execute("SET LOCAL lock_timeout = '5s'")  # a claim that waits fails
             claim = claimed()
             taken = [
                 other.execute(name, [key]).fetchone()
