@@ -10,12 +10,18 @@ import pytest
 
 from kyc import documents
 from kyc.documents import cleaning
+from kyc.files import process
+from observability.tests.waiting import PATIENCE_SECONDS
 
 
 @pytest.fixture(scope="session", autouse=True)
 def each_file_is_rewritten_once() -> Iterator[None]:
-    """Rewrites each test file once, in its real process: most tests submit the same three pictures."""
+    """Rewrites each test file once, in its real process: most tests submit the same three pictures.
+
+    The process may take its time: how long it waits for a core says how busy the machine is.
+    """
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(process, "TOTAL_SECONDS", PATIENCE_SECONDS)
         patch.setattr(cleaning, "remake", cache(cleaning.remake))
         yield
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from django.conf import settings
 
-from kyc.documents.errors import FileRefused, FileTooLarge, refusal
+from kyc.documents.errors import Busy, FileRefused, FileTooLarge, refusal
 from kyc.files import kinds, process
 from kyc.files.refusal import FileProblem
 from kyc.metrics import record_file_refused
@@ -24,13 +24,15 @@ class CleanImage(NamedTuple):
 
 
 def clean(*, content: bytes, side: Side) -> CleanImage:
-    """Returns the rewritten image; stores nothing. Raises a FileRefused that names the side."""
+    """Returns the rewritten image; stores nothing. Raises a FileRefused that names the side, or Busy."""
     with counting_refusals():
         refuse_size(len(content), side)
         try:
             remade, kind = remake(content)
         except FileProblem as refused:
             raise refusal(side, refused) from None
+        except process.TooBusy:
+            raise Busy from None
     return CleanImage(remade, kind, sha256(remade).hexdigest(), len(remade))
 
 

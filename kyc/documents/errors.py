@@ -68,7 +68,8 @@ class StorageUnavailable(KycError, Unavailable):
 
 
 class Busy(KycError, Unavailable):
-    """The images of another submission are being rewritten: the person's own, or one in this process."""
+    """The images of another submission are being rewritten, the person's own or one in this process; or the
+    machine is too busy to rewrite an image in time."""
 
     code = "busy"
 

@@ -22,14 +22,22 @@ from kyc.files.refusal import FileProblem, Reason, unreadable
 PROJECT = Path(__file__).resolve().parent.parent.parent
 REFUSED = 3
 CPU_SECONDS = 8  # the worst PDFs need 4, the worst pictures 3
-TOTAL_SECONDS = 20  # more than CPU_SECONDS, for a busy machine
+TOTAL_SECONDS = 20  # more than CPU_SECONDS; a thread of web waits for it
 MEMORY_BYTES = 512 * 2**20  # the worst PDFs need 400 MB, the largest pictures 300 MB
 NICENESS = 5  # other requests first
 COMMAND = [sys.executable, "-E", "-s", "-W", "ignore", "-m", "kyc.files.process"]
 
 
+class TooBusy(Exception):
+    """The file was not rewritten in time, although it did not reach the limit of processor time."""
+
+
 def remade(content: bytes, kind: str) -> bytes:
-    """Returns the rewritten file of that media type. Raises FileProblem, also if it takes too long."""
+    """Returns the rewritten file of that media type.
+
+    Raises FileProblem, also if it needs too much processor time; TooBusy if this machine did not give it that
+    time within TOTAL_SECONDS, which says nothing about the file.
+    """
     name = kinds.NAMES[kind]
     try:
         done = subprocess.run(  # noqa: S603  (no shell, nothing of the caller's in the command)
@@ -42,7 +50,7 @@ def remade(content: bytes, kind: str) -> bytes:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise too_much(name) from None
+        raise TooBusy from None
     if done.returncode == REFUSED:
         said = json.loads(done.stdout)
         raise FileProblem(Reason(said["reason"]), said["message"])

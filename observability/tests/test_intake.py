@@ -91,7 +91,7 @@ def test_alert_that_alertmanager_notifies_itself_is_stored_without_a_notificatio
         ({"severity": "critical", "notified_by": "somebody"}, ""),
     ],
 )
-def test_reason_explain_not_notified_is_notified_is_stored_with_the_alert_and_outlives_the_settings(
+def test_reason_not_to_notify_is_stored_with_the_alert_and_outlives_the_settings(
     post_alerts: Post, settings: Any, labels: dict[str, str], reason: str
 ) -> None:
     post_alerts(alert(1, labels={"alertname": "A"} | labels))

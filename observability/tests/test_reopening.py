@@ -57,7 +57,7 @@ def test_alert_that_still_fires_is_reopened_and_notified_again(
 
 
 @pytest.mark.parametrize(("channels", "reason"), [((), "severity_not_routed"), (("slack",), "")])
-def test_alert_that_is_opened_again_says_explain_not_notified_is_notified_this_time(
+def test_alert_that_is_opened_again_says_whether_it_is_notified_this_time(
     late_firing: Episode, alertmanager: list[str], settings: Any, channels: tuple[str, ...], reason: str
 ) -> None:
     assert late_firing.not_notified == ""

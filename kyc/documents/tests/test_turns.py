@@ -12,10 +12,13 @@ from django.test import Client
 from accounts.models import User
 from kyc import cases, metrics
 from kyc.documents import Busy, turn
+from kyc.documents.cleaning import clean
 from kyc.documents.errors import FileRefused
 from kyc.documents.turns import only_one_of
 from kyc.errors import CaseOpen, NotAllowed
-from kyc.models import Case
+from kyc.files import process
+from kyc.files.tests import made
+from kyc.models import Case, Side
 from kyc.tests.people import (
     make_person,
     make_reviewer,
@@ -39,7 +42,7 @@ def form() -> dict[str, Any]:
 def test_a_submission_is_refused_at_once_and_without_loss_while_another_one_is_read() -> None:
     person = make_person()
     EmailAddress.objects.create(user=person, email=person.email, verified=True, primary=True)
-    client = Client()
+    client = Client(headers={"X-CSRFToken": "this client does not check it"})
     client.force_login(person)
     before = metrics.kyc_submissions["busy"]._value.get()
 
@@ -60,6 +63,14 @@ def test_a_person_sends_one_submission_at_a_time_in_all_processes() -> None:
             submitted(person)
         submitted(make_person())
     assert submitted(person).person == person
+
+
+def test_an_image_that_this_machine_cannot_rewrite_in_time_is_no_fault_of_the_person(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(process, "TOTAL_SECONDS", 0.001)
+    with pytest.raises(Busy):
+        clean(content=made.png(7), side=Side.FRONT)
 
 
 def test_a_refused_file_ends_the_turn() -> None:
