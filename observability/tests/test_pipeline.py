@@ -14,7 +14,7 @@ from observability.alerts.delivery import drain
 from observability.models import Channel, Delivery, Episode, Heartbeat
 from observability.models.episode import Severity
 from observability.notifiers import registry
-from observability.notifiers.base import Outcome, Rejected, RetryLater
+from observability.notifiers.base import Delivered, Outcome, Rejected, RetryLater
 from observability.tests.payloads import alert
 from observability.tests.vendors import Reply, Vendor
 
@@ -289,3 +289,15 @@ def test_missing_watchdog_is_reported_once_and_its_return_ends_that(
     more = {"severity": Severity.CRITICAL, "summary": "Gone."}
     assert done == [(what, *WATCHDOG_ABSENT, more if what == "open" else {}) for what in did]
     assert seen == [now.timestamp()]
+
+
+def test_channel_keeps_its_first_flag_until_it_delivers() -> None:
+    refused = Rejected("404 no_service", flags_channel=True)
+    for reason in ("404 no_service", "403 invalid_token"):
+        pipeline.note_channel_health("slack", Delivery(state="failed", reason=reason), refused)
+    assert Channel.objects.get(pk="slack").flag_reason == "404 no_service"
+    episode = Episode.objects.get()
+    assert (episode.labels["subject"], episode.status) == ("slack", "firing")
+    pipeline.note_channel_health("slack", Delivery(state="delivered"), Delivered())
+    assert Channel.objects.get(pk="slack").flagged_at is None
+    assert Episode.objects.get().status == "resolved"
