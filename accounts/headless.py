@@ -27,6 +27,7 @@ from core.bodies import BodyTooLong, limit_body
 View = Callable[..., HttpResponseBase]
 
 LONGEST_BODY = 64 * 1024  # bytes; the response of a security key is stored unchanged
+MOST_LEVELS = 32  # of objects and arrays in the body
 LENGTH = re.compile(r"[0-9]{1,10}")
 # Errors while a security key's response is parsed; django-allauth does not catch them.
 UNREADABLE_KEY = (AttributeError, LookupError, TypeError, ValueError, struct.error)
@@ -56,7 +57,8 @@ def not_offered(request: HttpRequest, *_: Any, **__: Any) -> HttpResponseBase:
 
 
 def refuse_unusable(body: bytes) -> None:
-    """Raises BadRequest if the body is not JSON, has NUL or lone surrogates, or a malformed credential."""
+    """Raises BadRequest if the body is not JSON, is nested too deeply, has NUL or lone surrogates, or a
+    malformed credential."""
     try:
         value = json.loads(body)
         texts = list(texts_in(value))
@@ -84,8 +86,14 @@ def refuse_unreadable_key(credential: Any) -> None:
         raise BadRequest("The credential is not a valid response of a security key.") from None
 
 
-def texts_in(value: Any) -> Iterator[str]:
-    """Yields every string in a JSON value, keys of objects included."""
+def texts_in(value: Any, levels: int = MOST_LEVELS) -> Iterator[str]:
+    """Yields every string in a JSON value, keys of objects included.
+
+    Raises RecursionError if it has more than so many levels. django-allauth decodes the body once more, with
+    less room on the stack.
+    """
+    if not levels:
+        raise RecursionError
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
@@ -93,7 +101,7 @@ def texts_in(value: Any) -> Iterator[str]:
         value = list(value.values())
     if isinstance(value, list):
         for item in value:
-            yield from texts_in(item)
+            yield from texts_in(item, levels - 1)
 
 
 def check_all(patterns: Iterable[URLPattern | URLResolver]) -> None:

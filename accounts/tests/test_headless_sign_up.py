@@ -88,7 +88,17 @@ def test_the_password_may_not_be_the_name() -> None:
 
 
 UNREADABLE = [
-    *(b"[]", b"null", b"{", b"\xff", b'"a"', b"1", b"[" * 60_000, b"[" * 900 + b"]" * 900, b"a=b"),
+    *(
+        b"[]",
+        b"null",
+        b"{",
+        b"\xff",
+        b'"a"',
+        b"1",
+        b"[" * 60_000,
+        *(b"[" * n + b"]" * n for n in (33, 500, 700, 900)),
+        b"a=b",
+    ),
     *(b'{"email": "ada@example.com", "password": "long enough \\ud800"}', b'{"\\ud800": 1}'),
     *(b'{"email": "ada\\u0000@example.com", "password": "long enough"}', b'{"x": [{"y": "\\u0000"}]}'),
 ]
