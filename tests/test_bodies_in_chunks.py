@@ -296,7 +296,9 @@ def test_an_upload_is_not_read_before_its_person_is_known(web: Web) -> None:
 
 def test_a_webhook_in_chunks_is_stored_byte_for_byte(web: Web, running_installation: Installation) -> None:
     route = webhook(web, Person(0, "", 0))
-    sent = body(alert(77, severity="info", annotations={"summary": "Grüße \u0000 😀"}), groupKey="{}:chunks")
+    sent = body(
+        alert(777_777, severity="info", annotations={"summary": "Grüße \u0000 😀"}), groupKey="{}:chunks"
+    )
     answer = route.send(web, *chunks(sent, 7))
     assert (answer.status, answer.json["stored"]) == (200, 1)
     query = "SELECT outcome::text, size, body FROM observability_receipt WHERE id = %s"
