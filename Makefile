@@ -17,7 +17,8 @@ run: install ## start Amani and all it needs; PORT, PROMETHEUS_PORT, ALERTMANAGE
 	@exec $(BIN)/python -m local.run
 
 # File by file, so that what the tests of a file share is started once; in their order, so that none of the long
-# files comes last. Four at once, also on two cores: many tests wait for processes. Not by groups, which pytest-xdist 3.8 does not find under pytest 9.2.
+# files comes last. Four at once, also on two cores, because many tests wait for processes. Not by groups, which
+# pytest-xdist 3.8 does not find under pytest 9.2.
 test: install ## run the whole suite; ARGS="-k words" chooses
 	@$(BIN)/python -m pytest $(or $(ARGS),-n 4 --dist loadfile --no-loadscope-reorder)
 
