@@ -23,6 +23,7 @@ pytestmark = pytest.mark.processes
 HOST = "127.0.0.1"
 WEBHOOK = "/api/v1/alerts/webhook"
 LOGIN = "/accounts/login/"
+WRONG_TOKEN = {401, 429}  # 429 when the other tests of this minute have sent many
 # With a cookie, so that the body is read to compare it with the form's token.
 FORM = {"Content-Type": "application/x-www-form-urlencoded", "Cookie": f"csrftoken={'x' * 32}"}
 REQUEST_SECONDS = 10
@@ -115,20 +116,23 @@ def test_200_slow_clients_delay_nobody_and_are_closed(web: Web) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sent", "status"),
+    ("sent", "statuses"),
     [
-        (head("POST", WEBHOOK, HOST, {"Content-Length": "10000000"}), 401),
-        (head("POST", WEBHOOK, HOST, {"Content-Length": "1000"}) + b"{", 401),
-        (head("POST", WEBHOOK, HOST, {"Transfer-Encoding": "chunked"}) + chunk(b"{"), 401),
-        (b"GET / HTTP/1.1\r\nX-Long: " + b"x" * 100_000, 431),
+        (head("POST", WEBHOOK, HOST, {"Content-Length": "10000000"}), WRONG_TOKEN),
+        (head("POST", WEBHOOK, HOST, {"Content-Length": "1000"}) + b"{", WRONG_TOKEN),
+        (head("POST", WEBHOOK, HOST, {"Transfer-Encoding": "chunked"}) + chunk(b"{"), WRONG_TOKEN),
+        (b"GET / HTTP/1.1\r\nX-Long: " + b"x" * 100_000, {431}),
     ],
     ids=["long", "short", "chunks", "head"],
 )
-def test_a_refused_request_is_closed_and_its_body_is_not_awaited(web: Web, sent: bytes, status: int) -> None:
+def test_a_refused_request_is_closed_and_its_body_is_not_awaited(
+    web: Web, sent: bytes, statuses: set[int]
+) -> None:
     with web.connect() as client:
         client.sendall(sent)
         answer = answer_of(client)
-        assert (answer.status, answer.headers["Connection"]) == (status, "close")
+        assert answer.status in statuses
+        assert answer.headers["Connection"] == "close"
         assert has_ended(client)
 
 
@@ -137,7 +141,8 @@ def test_a_refused_request_whose_body_has_arrived_keeps_its_connection(web: Web)
         for _ in range(2):
             client.sendall(head("POST", WEBHOOK, HOST, {"Content-Length": "2"}) + b"{}")
             answer = answer_of(client)
-            assert (answer.status, answer.headers["Connection"]) == (401, "keep-alive")
+            assert answer.status in WRONG_TOKEN
+            assert answer.headers["Connection"] == "keep-alive"
 
 
 def test_a_client_that_sends_slowly_but_in_time_is_answered(web: Web) -> None:

@@ -29,7 +29,7 @@ DURATION = re.compile(r"(\d+)([smh])")
 WINDOW = re.compile(r"\[(\d+[smh])\]")
 OFFSET = re.compile(r"\boffset (\d+[smh])\b")
 SILENCE = re.compile(r"(time\(\) - [^>]*)> \d+")
-INTERVALS = ("scrape_interval", "scrape_timeout", "evaluation_interval")
+SCRAPES = ("scrape_interval", "scrape_timeout")
 WAITS = ("group_wait", "group_interval", "repeat_interval")
 
 
@@ -53,9 +53,10 @@ def faster_rules(rules: dict[str, Any], silence_seconds: int | None) -> dict[str
     return rules
 
 
-def faster_prometheus(configuration: dict[str, Any]) -> dict[str, Any]:
+def faster_prometheus(configuration: dict[str, Any], scrape_seconds: int) -> dict[str, Any]:
     for section in (configuration["global"], *configuration["scrape_configs"]):
-        section.update({name: "1s" for name in INTERVALS if name in section})
+        section.update({name: f"{scrape_seconds}s" for name in SCRAPES if name in section})
+    configuration["global"]["evaluation_interval"] = "1s"
     return configuration
 
 
@@ -83,12 +84,13 @@ class Monitoring:
         pagerduty_url: str,
         silence_seconds: int | None = None,
         resend_delay: str = "5s",
+        scrape_seconds: int = 1,
     ) -> None:
         self.folder = folder
         self.ports = {"8000": port, "9090": find_free_port(), "9093": find_free_port()}
         self.prometheus_url = f"http://localhost:{self.ports['9090']}"
         self.alertmanager_url = f"http://localhost:{self.ports['9093']}"
-        self.render("prometheus", "prometheus.yml", faster_prometheus)
+        self.render("prometheus", "prometheus.yml", lambda found: faster_prometheus(found, scrape_seconds))
         self.render("prometheus", "alert_rules.yml", lambda found: faster_rules(found, silence_seconds))
         self.render(
             "alertmanager", "alertmanager.yml", lambda found: faster_alertmanager(found, pagerduty_url)

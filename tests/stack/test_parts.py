@@ -52,6 +52,7 @@ def stack(
         pagerduty_url=pagerduty.url + OWN_PATH,
         silence_seconds=4,
         resend_delay="1s",
+        scrape_seconds=3,  # while PostgreSQL or Redis hangs, an answer takes a second
     )
     usual = dict(running_installation.environment)
     running_installation.environment.update(
