@@ -1,6 +1,7 @@
 """Counts, at most once a second, what no event of a process counts: its processor time."""
 
 import os
+import threading
 import time
 from collections.abc import Callable
 
@@ -23,12 +24,14 @@ class ProcessClock:
         self.counted = 0.0
         self.due = 0.0  # on the clock of time.perf_counter()
         self.each_second: list[Callable[[], None]] = []
+        self.lock = threading.Lock()
 
     def count(self) -> None:
-        used = time.process_time()
-        if self.counter:
-            self.counter.inc(used - self.counted)
-        self.counted = used
+        with self.lock:  # two threads at once would count a time twice, or a negative one, which is an error
+            used = time.process_time()
+            if self.counter:
+                self.counter.inc(used - self.counted)
+            self.counted = used
         self.due = time.perf_counter() + 1.0
         for update in self.each_second:
             update()
@@ -41,6 +44,7 @@ class ProcessClock:
         """Starts from zero in a forked child, as its processor time does."""
         self.counted = 0.0
         self.due = 0.0
+        self.lock = threading.Lock()  # another thread of the parent may have held it
 
 
 clock = ProcessClock()
