@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from core import constraints
-from core.constraints import taken
+from core.constraints import AGAIN, taken
 
 ADDRESS = taken("Another account has this e-mail address since a moment ago. Nothing was changed.")
-AGAIN = taken("Another request did the same at this moment. Look at what is there now, then try again.")
 
 
 def register() -> None:

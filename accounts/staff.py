@@ -23,7 +23,7 @@ from unfold.sites import UnfoldAdminSite
 
 from accounts import second_factor, staff_sessions
 
-RENEWED = "renewed"  # in the address of a page that renewed itself, which nobody need be looking at
+RENEWED = "renewed"  # in the address of a page that renewed itself, so it is no sign of an operator's work
 
 
 class OperatorsSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold ships no types

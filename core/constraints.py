@@ -42,6 +42,10 @@ def taken(message: str) -> Callable[[], AmaniError]:
     return partial(Taken, message)
 
 
+# For constraints of which the user need not know more.
+AGAIN = taken("Another request did the same at this moment. Look at what is there now, then try again.")
+
+
 def answer_to(error: BaseException | None) -> AmaniError | None:
     """Returns the registered error, if `error` is the violation of a constraint that has one."""
     make = answers.get(constraint_of(error)) if isinstance(error, IntegrityError) else None

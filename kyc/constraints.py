@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from core import constraints
-from core.constraints import taken
+from core.constraints import AGAIN, taken
 from kyc.cases.constraints import ERRORS
-
-AGAIN = taken("Another request did the same at this moment. Look at what is there now, then try again.")
 
 
 def register() -> None:
@@ -25,7 +23,7 @@ def register() -> None:
             ),
             "a_callback_is_stored_once": taken("This callback is stored already."),
             "kyc_caseeventtext_pkey": AGAIN,
-            # Random numbers: a collision is nobody's claim, and the next try makes another one.
+            # Random numbers: the next try makes another one.
             "kyc_case_public_id_key": AGAIN,
             "kyc_document_public_id_key": AGAIN,
             "kyc_document_stored_as_key": AGAIN,

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from core import constraints
-from core.constraints import taken
-
-AGAIN = taken("Another request did the same at this moment. Look at what is there now, then try again.")
+from core.constraints import AGAIN, taken
 
 
 def register() -> None:

@@ -24,7 +24,7 @@ MOST_EVENTS = 200
 MOST_DELIVERIES = 50
 MOST_EARLIER = 5
 LONGEST_TEXT = 8_192
-LONGEST_COMMAND = 20_000  # nobody pastes a longer one
+LONGEST_COMMAND = 20_000  # characters; a longer one is too long for a terminal
 EVENT_ICONS = {
     EpisodeEvent.Kind.FIRED: ("firing", "local_fire_department"),
     EpisodeEvent.Kind.RESOLVED: ("good", "check_circle"),

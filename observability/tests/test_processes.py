@@ -2,8 +2,10 @@
 
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -71,6 +73,33 @@ def test_processor_time_is_added_to_the_role_and_never_twice() -> None:
     own.count()
     own.count()
     assert started <= spent() <= time.process_time()
+
+
+def test_two_threads_that_count_at_once_count_each_time_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second thread comes between the first one's reading and its counting, if it can."""
+    readings = iter([1.0, 2.0])
+    has_read, second_is_done = threading.Event(), threading.Event()
+
+    def read() -> float:
+        reading = next(readings)
+        if reading == 1.0:
+            has_read.set()
+            second_is_done.wait(0.5)  # with a lock it cannot come
+        return reading
+
+    monkeypatch.setattr(
+        "observability.telemetry.clock.time",
+        SimpleNamespace(perf_counter=time.perf_counter, process_time=read),
+    )
+    spent = Change("amani_process_cpu_seconds_total", role="web")
+    own = ProcessClock()
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(own.count)
+        assert has_read.wait(60)
+        second = threads.submit(own.count)
+        second.add_done_callback(lambda _: second_is_done.set())
+        first.result(), second.result()
+    assert spent() == 2.0
 
 
 def test_processor_time_is_counted_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
