@@ -22,11 +22,9 @@ from fido2.webauthn import AuthenticationResponse, RegistrationResponse
 
 from accounts.password_reset import NewPasswordView, RequestCodeView
 from accounts.sign_up import SignUpView, VerifyEmailView
-from core.bodies import BodyTooLong, limit_body
 
 View = Callable[..., HttpResponseBase]
 
-LONGEST_BODY = 64 * 1024  # bytes; the response of a security key is stored unchanged
 MOST_LEVELS = 32  # of objects and arrays in the body
 LENGTH = re.compile(r"[0-9]{1,10}")
 # Errors while a security key's response is parsed; django-allauth does not catch them.
@@ -35,15 +33,12 @@ NOT_OFFERED = ("phone", "phone/verify", "phone/verify/resend")  # Amani does not
 
 
 def checked(view: View) -> View:
-    """Returns the view behind checks of the body. They raise BadRequest or BodyTooLong."""
+    """Returns the view behind checks of the body, which core/bodies.py limits. They raise BadRequest."""
 
     @wraps(view)
     def checked_view(request: HttpRequest, *args: Any, **values: Any) -> HttpResponseBase:
-        if not LENGTH.fullmatch(length := request.META.get("CONTENT_LENGTH") or "0"):
+        if not LENGTH.fullmatch(request.META.get("CONTENT_LENGTH") or "0"):
             raise BadRequest("Content-Length is not a number, or too large.")
-        if int(length) > LONGEST_BODY:
-            raise BodyTooLong(LONGEST_BODY, int(length))
-        limit_body(request, LONGEST_BODY)
         if request.body:
             refuse_unusable(request.body)
         return view(request, *args, **values)

@@ -32,7 +32,8 @@ def reason_of(status: int, body: str, secrets: Iterable[str]) -> str:
 
 def without_beginning_at_end(text: str, secret: str) -> str:
     """Where a text was cut, a beginning of the secret may be left at its very end."""
+    lowered = text.lower()
     for length in range(len(secret) - 1, SHORTEST_BEGINNING - 1, -1):
-        if text.lower().endswith(secret[:length].lower()):
+        if lowered.endswith(secret[:length].lower()):
             return text[:-length] + HIDDEN
     return text
