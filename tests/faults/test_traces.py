@@ -375,6 +375,7 @@ def test_alerts_flow_while_collector_and_sentry_are_down(traced: Traced) -> None
             "OTEL_BSP_MAX_QUEUE_SIZE": "64",
             "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "32",
         }
+        traced.collector.mode = "refuse"  # before the start: what failed until "ok" was not received
         traced.amani.start()
         modes: tuple[Mode, ...] = ("refuse", "hang", "ok")
         failed = 0.0

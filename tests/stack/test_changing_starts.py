@@ -103,6 +103,14 @@ def become(installation: Installation, alertname: str, *expected: tuple[str, boo
     )
 
 
+def become_paged(installation: Installation, pagerduty: Vendor) -> None:
+    """An alert that ends before its page was sent sends none: the page comes first."""
+    become(installation, "DiskIsFull", ("firing", False))
+    assert wait_until(lambda: pages(installation, pagerduty, "DiskIsFull") == ["trigger"]), installation.log(
+        "worker"
+    )
+
+
 def pages(installation: Installation, pagerduty: Vendor, alertname: str) -> list[str]:
     """What PagerDuty received from Amani about the incidents of one alert."""
     installation.await_settled()
@@ -115,7 +123,7 @@ def test_alert_that_starts_later_after_a_restart_of_alertmanager_is_one_incident
 ) -> None:
     first = datetime.now(UTC) - timedelta(minutes=10)
     send(monitoring, first)
-    become(installation, "DiskIsFull", ("firing", False))
+    become_paged(installation, pagerduty)
     monitoring.alertmanager.stop(60)
     monitoring.alertmanager.start()
     assert wait_until(lambda: monitoring_answers(monitoring)), monitoring.log("alertmanager")
@@ -132,7 +140,7 @@ def test_alert_that_a_second_replica_started_earlier_is_one_incident(
 ) -> None:
     now = datetime.now(UTC)
     send(monitoring, now - timedelta(minutes=1))
-    become(installation, "DiskIsFull", ("firing", False))
+    become_paged(installation, pagerduty)
     send(monitoring, now - timedelta(minutes=5))
     send(monitoring, now - timedelta(minutes=5), end=datetime.now(UTC))
     become(installation, "DiskIsFull", ("resolved", False))
@@ -144,7 +152,7 @@ def test_alerts_stay_open_while_prometheus_hangs_and_end_when_it_can_say_so(
 ) -> None:
     """One alert is Prometheus's own and fires on; the other comes from elsewhere, and no rule knows it."""
     send(monitoring, datetime.now(UTC))
-    become(installation, "DiskIsFull", ("firing", False))
+    become_paged(installation, pagerduty)
     become(installation, "AlwaysFires", ("firing", False))
 
     pause(monitoring.prometheus)
