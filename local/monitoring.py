@@ -47,19 +47,22 @@ def with_pagerduty_url(text: str, url: str) -> str:
 
 
 def render(name: str, configuration: Configuration, pagerduty_url: str = "") -> Path:
-    """Copy deploy/`name`/*.yml to .run/`name`; returns that folder."""
+    """Copy deploy/`name`/*.yml, and the rules beside them, to .run/`name`; returns that folder."""
     ports = {
         "8000": configuration.port,
         "9090": configuration.prometheus_port,
         "9093": configuration.alertmanager_port,
     }
-    folder = RUN / name
-    folder.mkdir(parents=True, exist_ok=True)
-    for source in (ROOT / "deploy" / name).glob("*.yml"):
+    origin, folder = ROOT / "deploy" / name, RUN / name
+    # Prometheus loads every file in there, so that one that was removed from deploy/ would go on.
+    shutil.rmtree(folder / "rules", ignore_errors=True)
+    for source in (*origin.glob("*.yml"), *origin.glob("rules/*.yml")):
         text = with_ports(source.read_text(), ports)
         if name == "alertmanager":
             text = with_pagerduty_url(text, pagerduty_url)
-        (folder / source.name).write_text(text)
+        target = folder / source.relative_to(origin)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text)
     return folder
 
 

@@ -9,6 +9,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 PROMETHEUS = ROOT / "deploy" / "prometheus"
+RULES = PROMETHEUS / "rules"
 ALERTMANAGER = ROOT / "deploy" / "alertmanager" / "alertmanager.yml"
 RUNBOOKS = ROOT / "docs" / "runbooks"
 
@@ -38,7 +39,7 @@ def load(path: Path) -> Any:
 
 
 def rules() -> list[dict[str, Any]]:
-    groups = load(PROMETHEUS / "alert_rules.yml")["groups"]
+    groups = [group for file in sorted(RULES.glob("*.yml")) for group in load(file)["groups"]]
     return [rule for group in groups for rule in group["rules"]]
 
 

@@ -12,7 +12,7 @@ from observability.admin.cause.subject import Kind, Subject, subject_of
 from observability.models import Episode
 
 NOW = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
-RULES = settings.BASE_DIR / "deploy" / "prometheus" / "alert_rules.yml"
+RULES = settings.BASE_DIR / "deploy" / "prometheus" / "rules" / "alert_rules.yml"
 
 
 def about(alertname: str = "X", expression: str = "", **changes: Any) -> Subject:

@@ -91,7 +91,10 @@ class Monitoring:
         self.prometheus_url = f"http://localhost:{self.ports['9090']}"
         self.alertmanager_url = f"http://localhost:{self.ports['9093']}"
         self.render("prometheus", "prometheus.yml", lambda found: faster_prometheus(found, scrape_seconds))
-        self.render("prometheus", "alert_rules.yml", lambda found: faster_rules(found, silence_seconds))
+        for rules in sorted((ROOT / "deploy" / "prometheus").glob("rules/*.yml")):
+            self.render(
+                "prometheus", f"rules/{rules.name}", lambda found: faster_rules(found, silence_seconds)
+            )
         self.render(
             "alertmanager", "alertmanager.yml", lambda found: faster_alertmanager(found, pagerduty_url)
         )

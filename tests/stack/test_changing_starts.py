@@ -46,7 +46,7 @@ def monitoring(
         slack_url=slack.url + elsewhere,
         pagerduty_url=pagerduty.url + elsewhere,
     )
-    add_rule(tmp_path / "prometheus" / "alert_rules.yml")
+    add_rule(tmp_path / "prometheus" / "rules" / "alert_rules.yml")
     usual = dict(installation.environment)
     installation.environment.update(
         PROMETHEUS_URL=running.prometheus_url, ALERTMANAGER_URL=running.alertmanager_url, **BELIEF

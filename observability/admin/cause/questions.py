@@ -13,7 +13,7 @@ from observability.admin.cause.subject import Kind, Subject
 
 MOST_PLACES = 3
 
-# As in deploy/prometheus/alert_rules.yml: without probes, scrapes and the webhook, which users do not see.
+# As in the rules of deploy/prometheus/: without probes, scrapes and the webhook, which users do not see.
 USERS_ONLY = 'endpoint!~"/?(metrics|api/v1/(ping|health|readiness|alerts/webhook))/?"'
 FAILED_ONLY = 'status=~"5.."'
 FAILED_TASKS = 'outcome="failure"'

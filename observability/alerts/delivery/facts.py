@@ -16,7 +16,7 @@ from observability.models import Episode
 from observability.notifiers.base import AlertFacts
 
 KEY_PLACE = "EPISODE-KEY"
-DEFAULT_RUNBOOK_HOST = "http://localhost:8000/runbooks"  # as in deploy/prometheus/alert_rules.yml
+DEFAULT_RUNBOOK_HOST = "http://localhost:8000/runbooks"  # as in deploy/prometheus/rules/alert_rules.yml
 
 
 def facts_of(episode: Episode) -> AlertFacts:
