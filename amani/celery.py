@@ -26,7 +26,9 @@ Channel.do_restore = False
 # acknowledged when they start and have no results, so two checks in 0.2 seconds are enough.
 pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = 2
 
-from observability.telemetry import celery_signals  # noqa: E402, F401  (connects handlers; its modules read the settings)
+from observability.telemetry import celery_signals  # noqa: E402  (connects handlers; its modules read the settings)
+
+app.steps["worker"].add(celery_signals.KeepMetricsServer)
 
 
 @setup_logging.connect

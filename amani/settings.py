@@ -8,7 +8,7 @@ it. docs/configuration.md lists all variables; a test compares it with this file
 import os
 from base64 import urlsafe_b64encode
 from datetime import timedelta
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +108,23 @@ def annotation_names(variable: str, default: str) -> tuple[str, ...]:
     """Returns the annotations to try, in order. Always includes the one that Amani's own rules use."""
     given = [name.strip() for name in env.str(variable, default).split(",") if name.strip()]
     return tuple(dict.fromkeys([*given, default.partition(",")[0]]))
+
+
+def read_address(variable: str, text: str) -> tuple[str, int] | None:
+    """Parses `"0.0.0.0:9101"` to `("0.0.0.0", 9101)`, `"[::]:9101"` to `("::", 9101)`, `""` to None."""
+    if not text:
+        return None
+    host, _, port = text.rpartition(":")
+    is_bracketed = host.startswith("[") and host.endswith("]")
+    try:
+        address = ip_address(host[1:-1] if is_bracketed else host)
+    except ValueError:
+        address = None
+    is_port = port.isascii() and port.isdigit() and 0 < int(port) < 1 << 16
+    if address is None or (address.version == 6) is not is_bracketed or not is_port:
+        message = f"{variable}: {text!r} is not an address and a port, as in 0.0.0.0:9101 or [::]:9101."
+        raise ImproperlyConfigured(message)
+    return str(address), int(port)
 
 
 def commit_of(checkout: Path) -> str:
@@ -478,6 +495,10 @@ RUNBOOK_BASE_URL = env.str("RUNBOOK_BASE_URL", f"{PUBLIC_URL}/runbooks").rstrip(
 # --- Metrics and logs ---
 
 PROMETHEUS_MULTIPROC_DIR = env.str("PROMETHEUS_MULTIPROC_DIR", "")
+METRICS_BIND = read_address("METRICS_BIND", env.str("METRICS_BIND", ""))
+if METRICS_BIND and not PROMETHEUS_MULTIPROC_DIR:
+    message = "METRICS_BIND serves the metrics of PROMETHEUS_MULTIPROC_DIR, which is not set."
+    raise ImproperlyConfigured(message)
 METRICS_TOKEN = token("METRICS_TOKEN")
 METRICS_ALLOWED_NETWORKS = [
     ip_network(network)

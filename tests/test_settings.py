@@ -90,6 +90,12 @@ def test_production_refuses_to_start_and_names_what_could_be_guessed(
     assert value not in result.stderr
 
 
+def test_the_address_of_own_metrics_needs_the_folder_that_is_served_there() -> None:
+    changes = {"METRICS_BIND": "127.0.0.1:9101", "PROMETHEUS_MULTIPROC_DIR": ""}
+    result = manage("check", **production_example() | changes)
+    assert "METRICS_BIND serves the metrics of PROMETHEUS_MULTIPROC_DIR" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("changes", "identifier"),
     [

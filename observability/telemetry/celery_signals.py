@@ -6,7 +6,7 @@ amani/celery.py imports it for its signal handlers.
 from time import perf_counter
 from typing import Any
 
-from celery import Task
+from celery import Task, bootsteps
 from celery.signals import (
     beat_embedded_init,
     beat_init,
@@ -25,6 +25,7 @@ from observability.metrics import record_beat_heartbeat, record_task, show_tasks
 from observability.telemetry import processes
 from observability.telemetry.clock import clock
 from observability.telemetry.errors.trail import trail
+from observability.telemetry.metrics.server import metrics_server
 from observability.telemetry.tasks_in_outages import EndedByOutage
 from observability.telemetry.traces import tasks as task_spans
 from observability.telemetry.traces.current import current_exemplar
@@ -41,6 +42,15 @@ def start_main_process(sender: Any = None, **_: object) -> None:
     processes.start("worker-main")
     if sender is not None:
         show_tasks(name for name in sender.app.tasks if not name.startswith("celery."))
+
+
+class KeepMetricsServer(bootsteps.StartStopStep):
+    """Starts the metrics server of a worker again if it died; between two attempts to reach the broker."""
+
+    requires = ("celery.worker.components:Timer",)
+
+    def start(self, parent: Any) -> None:
+        parent.timer.call_repeatedly(1.0, metrics_server.keep)
 
 
 @worker_process_init.connect

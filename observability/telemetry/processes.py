@@ -15,6 +15,7 @@ from core.scrubbing import scrub_text
 from observability import sentry, tracing
 from observability.metrics import process_cpu_seconds
 from observability.telemetry.clock import clock
+from observability.telemetry.metrics.server import metrics_server
 from observability.telemetry.metrics.slots import take_slot
 from observability.telemetry.metrics.storage import store
 
@@ -23,6 +24,8 @@ log = structlog.get_logger(__name__)
 # How long a process waits at its end to send spans and errors, also when their server is down. Celery itself
 # needs two seconds to end, and a supervisor may give the whole worker three.
 EXIT_SECONDS = 0.8
+# The kinds whose main process serves the metrics of its container if METRICS_BIND is set. Web always does.
+SERVED = ("worker-main", "beat")
 
 
 def take_metrics_slot(kind: str) -> None:
@@ -50,6 +53,8 @@ def start(kind: str) -> None:
     `kind`: `web`, `worker`, `worker-main`, `beat` or `command`.
     """
     take_metrics_slot(kind)
+    if kind in SERVED:
+        metrics_server.start()  # before there is a thread
     sys.excepthook, threading.excepthook = print_unhandled, print_unhandled_of_thread
     if kind != "worker-main":  # it runs no task, and its children must not inherit a thread
         tracing.start(kind)

@@ -110,6 +110,13 @@ def celery(scrape: Scrape, broker: str, *options: str, **variables: str) -> Iter
         yield process
 
 
+def is_answered(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=ANSWER_SECONDS).status_code == 200
+    except requests.ConnectionError:
+        return False
+
+
 def task_samples() -> list[Sample]:
     return [one for metric in scraped() for one in metric.samples if one.name == "amani_celery_tasks_total"]
 

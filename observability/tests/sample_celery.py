@@ -8,11 +8,12 @@ from celery.signals import setup_logging
 from django.db import connection
 
 from core.request_id import current_request_id
-from observability.telemetry import celery_signals  # noqa: F401  (connects its handlers)
+from observability.telemetry import celery_signals
 from observability.tests import patient_exit  # noqa: F401  (how long an end may take)
 
 app = Celery("sample", set_as_current=False)
 app.config_from_object("django.conf:settings", namespace="CELERY")
+app.steps["worker"].add(celery_signals.KeepMetricsServer)
 
 
 @setup_logging.connect

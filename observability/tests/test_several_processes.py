@@ -15,7 +15,16 @@ from kombu import Connection
 from core.request_id import request_id
 from observability.telemetry.metrics.slots import live_slots
 from observability.tests import sample_celery
-from observability.tests.processes import Scrape, celery, gunicorn, send, task_samples, wait_until
+from observability.tests.processes import (
+    Scrape,
+    celery,
+    gunicorn,
+    is_answered,
+    send,
+    task_samples,
+    wait_until,
+)
+from tests.installation import children_of
 
 pytestmark = pytest.mark.processes
 
@@ -117,14 +126,23 @@ def test_every_task_of_recycled_children_is_seen_in_one_scrape(scrape: Scrape, r
         assert scrape.files() <= 4 * 5 + 3
 
 
-def test_a_killed_celery_child_leaves_no_connection_behind(scrape: Scrape, redis_url: str) -> None:
-    with celery(scrape, redis_url, "--concurrency=1"), Connection(redis_url) as broker:
+def test_a_killed_celery_child_leaves_no_connection_behind(
+    scrape: Scrape, redis_url: str, free_port: Callable[[], int]
+) -> None:
+    own = f"127.0.0.1:{free_port()}"
+    with celery(scrape, redis_url, "--concurrency=1", METRICS_BIND=own), Connection(redis_url) as broker:
         send(sample_celery.hold_connection, broker)
         wait_until(lambda: scrape("db_connections_active") == 1, "the task holds a connection")
+        assert "\ndb_connections_active 1.0\n" in requests.get(f"http://{own}/metrics", timeout=9).text
         (victim,) = (pid for name, pid in live_slots(scrape.directory).items() if name == "worker-0")
         os.kill(victim, signal.SIGKILL)
         wait_until(lambda: victim not in scrape.processes("worker"), "the child is dead")
         assert scrape("db_connections_active") == 0
+        (main,) = (pid for name, pid in live_slots(scrape.directory).items() if name == "worker-main-0")
+        servers = set(children_of(main)) - set(scrape.processes("worker"))
+        for server in servers:  # of them one may be a child of the pool that has no slot yet
+            os.kill(server, signal.SIGKILL)
+        wait_until(lambda: is_answered(f"http://{own}/api/v1/ping"), "the worker's own server is back")
 
 
 def test_a_task_knows_the_request_that_caused_it(scrape: Scrape, redis_url: str, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ those of health.py: bounded to a second, in a thread that is left behind when a 
 
 import gzip
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import Any
 
@@ -50,13 +50,22 @@ dependencies = Dependencies()
 
 def metrics_answer(environ: Mapping[str, Any]) -> Answer:
     """The answer to a WSGI request for `/metrics`."""
+    return answer(environ, dependencies.ask)
+
+
+def own_metrics_answer(environ: Mapping[str, Any]) -> Answer:
+    """The same without the database and Redis: the rules ask whether web can use them."""
+    return answer(environ, lambda: None)
+
+
+def answer(environ: Mapping[str, Any], ask: Callable[[], Mapping[str, bool] | None]) -> Answer:
     if environ.get("REQUEST_METHOD") not in {"GET", "HEAD"}:
         return Answer(405, [("Allow", "GET, HEAD"), ("Content-Type", "text/plain")], b"")
     if not may_see_metrics(environ):
         return Answer(403, [("Content-Type", "text/plain; charset=utf-8")], REFUSAL)
     clock.count()
     form = choose_format(environ.get("HTTP_ACCEPT", ""))
-    body = write_metrics(form, dependencies.ask())
+    body = write_metrics(form, ask())
     headers = [("Content-Type", form.content_type), ("Vary", "Accept, Accept-Encoding")]
     if gzip_accepted(environ.get("HTTP_ACCEPT_ENCODING", "")):
         body = gzip.compress(body, compresslevel=1)
@@ -66,5 +75,5 @@ def metrics_answer(environ: Mapping[str, Any]) -> Answer:
 
 def metrics_view(request: HttpRequest) -> HttpResponse:
     """The same under Django's own server and test client; gunicorn's requests end at edge.py."""
-    answer = metrics_answer(request.META)
-    return HttpResponse(answer.body, status=answer.status, headers=dict(answer.headers))
+    status, headers, body = metrics_answer(request.META)
+    return HttpResponse(body, status=status, headers=dict(headers))
