@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint style types layers migrations format openapi lock lock-check audit bench mutants install clean
+.PHONY: help run test lint style types layers migrations format openapi dashboards lock lock-check audit bench mutants install clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -44,6 +44,9 @@ format: install ## rewrite the code in the project's style
 
 openapi: install ## write docs/openapi.json, the document of the API, from the code
 	$(BIN)/python -m local.with_services $(BIN)/python manage.py export_openapi_schema --api amani.api.api --indent 2 --output docs/openapi.json
+
+dashboards: install ## write deploy/grafana/dashboards/ from local/dashboards/
+	$(BIN)/python -m local.dashboards
 
 lock: install ## pin requirements*.in; ARGS="--upgrade" moves to the newest versions
 	@$(BIN)/python -m local.lock write $(ARGS)

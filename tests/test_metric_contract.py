@@ -1,4 +1,4 @@
-"""Rules, runbooks and docs/metrics.md speak of exactly the metrics that the code exports."""
+"""Rules, runbooks, dashboards and docs/metrics.md speak of exactly the metrics that the code exports."""
 
 import re
 from typing import NamedTuple
@@ -8,11 +8,13 @@ from pytest_django import Settings
 
 from observability.metrics import REGISTRY
 from observability.telemetry.metrics.exposition import DEPENDENCIES, OneProcess
+from tests.dashboard_files import dashboard_queries
 from tests.rule_files import ROOT, Matcher, documented_queries, parse_query, rules
 
-TARGET_LABELS = {"job", "instance"}
-# Of other programs: Prometheus itself, Alertmanager, node_exporter. Their labels, as their documents say.
+TARGET_LABELS = {"job", "component", "instance"}
+# Of other programs: Prometheus itself, Alertmanager, the exporters. Their labels, as their documents say.
 FOREIGN: dict[str, set[str]] = {
+    "ALERTS": {"alertname", "alertstate", "severity", "service", "scope", "notified_by"},
     "up": set(),
     "alertmanager_notifications_failed_total": {"integration"},
     "node_cpu_seconds_total": {"mode", "cpu"},
@@ -21,11 +23,24 @@ FOREIGN: dict[str, set[str]] = {
     "node_filesystem_size_bytes": {"fstype", "mountpoint", "device"},
     "node_memory_MemAvailable_bytes": set(),
     "node_memory_MemTotal_bytes": set(),
+    "pg_database_size_bytes": {"datname"},
+    "pg_settings_max_connections": set(),
+    "pg_stat_activity_max_tx_duration": {"datname", "state"},
+    "pg_stat_database_blks_hit": {"datname"},
+    "pg_stat_database_blks_read": {"datname"},
+    "pg_stat_database_deadlocks": {"datname"},
+    "pg_stat_database_numbackends": {"datname"},
+    "pg_stat_database_xact_rollback": {"datname"},
+    "pg_stat_user_tables_n_dead_tup": {"datname", "schemaname", "relname"},
     "prometheus_config_last_reload_successful": set(),
     "prometheus_notifications_alertmanagers_discovered": set(),
     "prometheus_notifications_dropped_total": set(),
     "prometheus_notifications_errors_total": {"alertmanager"},
     "prometheus_rule_evaluation_failures_total": {"rule_group"},
+    "redis_commands_processed_total": set(),
+    "redis_connected_clients": set(),
+    "redis_memory_max_bytes": set(),
+    "redis_memory_used_bytes": set(),
 }
 
 
@@ -51,7 +66,8 @@ def exported(settings: Settings) -> dict[str, Family]:
 def series(exported: dict[str, Family]) -> dict[str, set[str]]:
     """The labels of every series that a query may name."""
     known = {name: labels | TARGET_LABELS for name, labels in FOREIGN.items()}
-    known |= {rule["record"]: TARGET_LABELS for rule in rules() if "record" in rule}
+    recorded = [rule for rule in rules() if "record" in rule]
+    known |= {rule["record"]: TARGET_LABELS | parse_query(rule["expr"]).grouping for rule in recorded}
     for name, family in exported.items():
         labels = TARGET_LABELS | family.labels
         if family.type == "histogram":
@@ -59,6 +75,18 @@ def series(exported: dict[str, Family]) -> dict[str, set[str]]:
         else:
             known[name] = labels
     return known
+
+
+@pytest.fixture
+def recorded(settings: Settings) -> dict[tuple[str, str], set[str]]:
+    """The values of each label of each series that is exported from the start."""
+    settings.PROMETHEUS_MULTIPROC_DIR = ""
+    found: dict[tuple[str, str], set[str]] = {}
+    for family in OneProcess(dict.fromkeys(DEPENDENCIES, True)).collect():
+        for sample in family.samples:
+            for label, value in sample.labels.items():
+                found.setdefault((sample.name, label), set()).add(value)
+    return found
 
 
 QUERIES = [(rule.get("alert") or rule["record"], rule["expr"]) for rule in rules()] + list(
@@ -69,28 +97,39 @@ IDS = [f"{place}-{number}" for number, (place, _) in enumerate(QUERIES)]
 
 @pytest.mark.parametrize("query", [query for _, query in QUERIES], ids=IDS)
 def test_every_query_uses_metrics_and_labels_that_exist(query: str, series: dict[str, set[str]]) -> None:
-    parsed = parse_query(query)
-    assert parsed.metrics - set(series) == set()
-    wrong = [matcher for matcher in parsed.matchers if matcher.label not in series[matcher.metric]]
-    assert wrong == []
-    available = set().union(*(series[metric] for metric in parsed.metrics))
-    assert parsed.grouping - available == set()
+    assert what_is_missing(query, series) == set()
 
 
 @pytest.mark.parametrize("query", [query for _, query in QUERIES], ids=IDS)
-def test_every_query_asks_for_label_values_that_the_code_records(query: str, settings: Settings) -> None:
-    settings.PROMETHEUS_MULTIPROC_DIR = ""
-    recorded: dict[tuple[str, str], set[str]] = {}
-    for family in OneProcess(dict.fromkeys(DEPENDENCIES, True)).collect():
-        for sample in family.samples:
-            for label, value in sample.labels.items():
-                recorded.setdefault((sample.name, label), set()).add(value)
-    unknown = [
+def test_every_query_asks_for_label_values_that_the_code_records(
+    query: str, recorded: dict[tuple[str, str], set[str]]
+) -> None:
+    assert values_never_recorded(query, recorded) == []
+
+
+def test_every_panel_asks_for_what_the_code_exports(
+    series: dict[str, set[str]], recorded: dict[tuple[str, str], set[str]]
+) -> None:
+    for query in dashboard_queries():
+        assert what_is_missing(query.promql, series) == set(), query
+        assert values_never_recorded(query.promql, recorded) == [], query
+
+
+def what_is_missing(query: str, series: dict[str, set[str]]) -> set[str]:
+    """Metrics, or else labels, that the query names and nothing exports."""
+    parsed = parse_query(query)
+    if unknown := parsed.metrics - set(series):
+        return unknown
+    wrong = {matcher.label for matcher in parsed.matchers if matcher.label not in series[matcher.metric]}
+    return wrong | (parsed.grouping - set().union(*(series[metric] for metric in parsed.metrics)))
+
+
+def values_never_recorded(query: str, recorded: dict[tuple[str, str], set[str]]) -> list[Matcher]:
+    return [
         matcher
         for matcher in parse_query(query).matchers
         if is_closed(matcher) and not asked_values(matcher) <= recorded[matcher.metric, matcher.label]
     ]
-    assert unknown == []
 
 
 def is_closed(matcher: Matcher) -> bool:
