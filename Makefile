@@ -4,10 +4,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint style types layers migrations format openapi dashboards lock lock-check audit bench mutants install clean
+.PHONY: help run test lint style types layers migrations format openapi dashboards kubernetes-rules lock lock-check audit bench mutants install clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
 
 install: ## make .venv from the locked requirements, if they changed
 	@$(PYTHON) local/bootstrap.py
@@ -47,6 +47,9 @@ openapi: install ## write docs/openapi.json, the document of the API, from the c
 
 dashboards: install ## write deploy/grafana/dashboards/ from local/dashboards/
 	$(BIN)/python -m local.dashboards
+
+kubernetes-rules: install ## write deploy/kubernetes/rules.yaml from deploy/prometheus/rules/
+	@$(BIN)/python -m local.kubernetes_rules
 
 lock: install ## pin requirements*.in; ARGS="--upgrade" moves to the newest versions
 	@$(BIN)/python -m local.lock write $(ARGS)
