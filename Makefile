@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint style types layers migrations format openapi dashboards kubernetes-rules lock lock-check audit bench mutants install clean
+.PHONY: help run test lint style types layers migrations containers format openapi dashboards kubernetes-rules lock lock-check audit bench mutants install clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -22,7 +22,7 @@ run: install ## start Amani and all it needs; PORT, PROMETHEUS_PORT, ALERTMANAGE
 test: install ## run the whole suite; ARGS="-k words" chooses
 	@$(BIN)/python -m pytest $(or $(ARGS),-n 4 --dist loadfile --no-loadscope-reorder)
 
-lint: style types layers migrations lock-check audit ## all checks but the tests
+lint: style types layers migrations containers lock-check audit ## all checks but the tests
 
 style: install ## the code is in the project's style
 	$(BIN)/ruff check .
@@ -37,6 +37,10 @@ layers: install ## the layers of docs/architecture.md
 migrations: install ## no migration is missing, none would lock or break a running version
 	$(BIN)/python -m local.with_services $(BIN)/python manage.py makemigrations --check --dry-run
 	$(BIN)/python -m local.with_services $(BIN)/python -m local.lint_migrations
+
+containers: install ## the compose files follow the compose specification, the Dockerfile the rules of hadolint
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec docker-compose.yml deploy/compose.production.yml
+	$(BIN)/hadolint deploy/Dockerfile
 
 format: install ## rewrite the code in the project's style
 	$(BIN)/ruff check --fix-only --quiet .

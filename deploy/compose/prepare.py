@@ -1,0 +1,261 @@
+"""Writes the files that the other services of docker-compose.yml read, one folder for each reader.
+
+    prepare.py FOLDER
+
+Secrets come from the environment, which compose fills from .env. In demo mode the ones that are missing are
+generated, and kept for the next start. In production mode nothing is generated: the names of what is missing
+are printed, and no service starts. It runs as root, so that each folder can belong to the user who reads it.
+"""
+
+import base64
+import json
+import os
+import secrets
+import sys
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address, ip_network
+from pathlib import Path
+from urllib.parse import quote
+
+SHORTEST = 16  # characters of a password or token; Amani itself asks for more where that is needed
+AMANI, POSTGRES, REDIS, NOBODY, GRAFANA, NGINX, REDIS_EXPORTER = 10001, 999, 999, 65534, 472, 101, 59000
+ALERTMANAGER_CONFIGURATION = Path(__file__).parent.parent / "alertmanager" / "alertmanager.yml"
+WEBHOOK = "http://localhost:8000/"  # as the shipped file names Amani
+
+
+class NotPreparedError(Exception):
+    """Something is missing or cannot be used; the message says what to do."""
+
+
+def fernet_key() -> str:
+    return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+
+
+def token() -> str:
+    return secrets.token_urlsafe(36)
+
+
+GENERATED: dict[str, Callable[[], str]] = {
+    "SECRET_KEY": token,
+    "ENCRYPTION_KEYS": fernet_key,
+    "KYC_SEARCH_KEY": token,
+    "ALERT_WEBHOOK_TOKEN": token,
+    "METRICS_TOKEN": token,
+    "POSTGRES_PASSWORD": token,
+    "REDIS_PASSWORD": token,
+    "GRAFANA_ADMIN_PASSWORD": lambda: "admin",  # as the runbook says
+}
+
+
+def write(file: Path, content: str, owner: int) -> None:
+    """Replaces the file at once, readable by its owner only."""
+    new = file.with_name(f".{file.name}.new")
+    new.unlink(missing_ok=True)
+    new.touch(mode=0o400)
+    new.write_text(content)
+    os.chown(new, owner, owner)
+    new.replace(file)
+
+
+def folder(root: Path, name: str, owner: int) -> Path:
+    made = root / name
+    made.mkdir(mode=0o500, exist_ok=True)
+    os.chown(made, owner, owner)
+    return made
+
+
+def read_secrets(root: Path, given: Mapping[str, str], *, production: bool) -> dict[str, str]:
+    """Returns every secret, given or (in demo mode) generated once."""
+    values = {name: given.get(name, "").strip() for name in GENERATED}
+    missing = [name for name, value in values.items() if not value]
+    if production:
+        short = [name for name, value in values.items() if value and len(value) < SHORTEST]
+        problems = [f"{name} is not set. Set it in .env; production has no default." for name in missing]
+        problems += [f"{name} is shorter than {SHORTEST} characters: it could be guessed." for name in short]
+        if problems:
+            raise NotPreparedError("\n".join(problems))
+        return values
+    kept = folder(root, "generated", 0)
+    for name in missing:
+        file = kept / name.lower()
+        if not file.exists():
+            write(file, GENERATED[name](), 0)
+        values[name] = file.read_text()
+    return values
+
+
+def demo_password(root: Path) -> str:
+    file = folder(root, "generated", 0) / "demo_password"
+    if not file.exists():
+        write(file, secrets.token_urlsafe(9), 0)
+    return file.read_text()
+
+
+def for_amani(values: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
+    database = f"postgresql://amani:{quote(values['POSTGRES_PASSWORD'], safe='')}@postgres:5432/amani"
+    broker = f"redis://:{quote(values['REDIS_PASSWORD'], safe='')}@redis:6379/0"
+    return {
+        "secret_key": values["SECRET_KEY"],
+        "encryption_keys": values["ENCRYPTION_KEYS"],
+        "kyc_search_key": values["KYC_SEARCH_KEY"],
+        "alert_webhook_token": values["ALERT_WEBHOOK_TOKEN"],
+        "metrics_token": values["METRICS_TOKEN"],
+        "database_url": given.get("DATABASE_URL") or database,
+        "redis_url": given.get("REDIS_URL") or broker,
+    }
+
+
+def alertmanager_configuration(pagerduty_url: str) -> str:
+    """The shipped file, for an Amani that is called `app`."""
+    text = ALERTMANAGER_CONFIGURATION.read_text()
+    if WEBHOOK not in text:
+        raise NotPreparedError(f"{ALERTMANAGER_CONFIGURATION} no longer names {WEBHOOK}.")
+    text = text.replace(WEBHOOK, "http://app:8000/")
+    if pagerduty_url:
+        text = text.replace("\nglobal:\n", f"\nglobal:\n  pagerduty_url: {json.dumps(pagerduty_url)}\n")
+    return text
+
+
+def allowed(variable: str, given: Mapping[str, str]) -> str:
+    """Lines of nginx that let the networks in `variable` pass and nobody else."""
+    lines = []
+    for text in filter(None, (part.strip() for part in given.get(variable, "").split(","))):
+        try:
+            lines.append(f"allow {ip_network(text)};\n")
+        except ValueError as problem:
+            raise NotPreparedError(f"{variable}: {problem}. Example: 10.0.3.0/24,203.0.113.7") from None
+    return "".join(lines) + "deny all;\n"
+
+
+def self_signed(host: str) -> tuple[str, str]:
+    """A certificate for `host` and localhost, and its key. For the demo: no browser trusts it."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Amani demo")])
+    names = [x509.DNSName(text) for text in dict.fromkeys([host, "localhost"])]
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=365))
+        .add_extension(
+            x509.SubjectAlternativeName([*names, x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False
+        )
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return certificate.public_bytes(serialization.Encoding.PEM).decode(), private.decode()
+
+
+def write_certificate(edge: Path, given: Mapping[str, str], *, production: bool) -> None:
+    """The operator's own certificate, or in demo mode one that is made here."""
+    given_files = Path("/tls")
+    certificate, key = given_files / "fullchain.pem", given_files / "privkey.pem"
+    if certificate.exists() and key.exists():
+        write(edge / "tls.crt", certificate.read_text(), NGINX)
+        write(edge / "tls.key", key.read_text(), NGINX)
+    elif production:
+        (edge / "tls.crt").unlink(missing_ok=True)
+        if "edge" in given.get("COMPOSE_PROFILES", "").split(","):
+            raise NotPreparedError(
+                "EDGE_TLS_FOLDER has no fullchain.pem and privkey.pem. Set it in .env to a folder with both."
+            )
+    elif not (edge / "tls.crt").exists():
+        made, private = self_signed("localhost")
+        write(edge / "tls.crt", made, NGINX)
+        write(edge / "tls.key", private, NGINX)
+
+
+def prepare(root: Path, given: Mapping[str, str]) -> None:
+    mode = given.get("AMANI_MODE", "")
+    if mode not in ("demo", "production"):
+        raise NotPreparedError(f"AMANI_MODE is {mode!r}; it must be demo or production.")
+    production = mode == "production"
+    values = read_secrets(root, given, production=production)
+
+    files: list[tuple[str, int, dict[str, str]]] = [
+        ("amani", AMANI, for_amani(values, given)),
+        ("postgres", POSTGRES, {"password": values["POSTGRES_PASSWORD"]}),
+        (
+            "redis",
+            REDIS,
+            {
+                "password": values["REDIS_PASSWORD"],
+                "password.conf": f"requirepass {json.dumps(values['REDIS_PASSWORD'])}\n",
+            },
+        ),
+        ("prometheus", NOBODY, {"metrics_token": values["METRICS_TOKEN"]}),
+        (
+            "alertmanager",
+            NOBODY,
+            {"alertmanager.yml": alertmanager_configuration(given.get("PAGERDUTY_EVENTS_URL", ""))},
+        ),
+        ("grafana", GRAFANA, {"admin_password": values["GRAFANA_ADMIN_PASSWORD"]}),
+        ("postgres-exporter", NOBODY, {"password": values["POSTGRES_PASSWORD"]}),
+        (
+            "redis-exporter",
+            REDIS_EXPORTER,
+            {"passwords.json": json.dumps({"redis://redis:6379": values["REDIS_PASSWORD"]})},
+        ),
+        (
+            "edge",
+            NGINX,
+            {
+                "staff.conf": allowed("EDGE_STAFF_NETWORKS", given),
+                "webhook.conf": allowed("EDGE_WEBHOOK_NETWORKS", given),
+                "metrics.conf": allowed("EDGE_METRICS_NETWORKS", given),
+            },
+        ),
+    ]
+    for name, owner, contents in files:
+        made = folder(root, name, owner)
+        for file, content in contents.items():
+            write(made / file, content, owner)
+    write_alertmanager_secrets(root, values, given)
+    write_certificate(root / "edge", given, production=production)
+    demo_login = root / "amani" / "demo_password"
+    if production:
+        demo_login.unlink(missing_ok=True)
+    else:
+        write(demo_login, demo_password(root), AMANI)
+
+
+def write_alertmanager_secrets(root: Path, values: Mapping[str, str], given: Mapping[str, str]) -> None:
+    """A secret that is not set has no file: Alertmanager then fails that send only."""
+    made = folder(root / "alertmanager", "secrets", NOBODY)
+    contents = {
+        "alert_webhook_token": values["ALERT_WEBHOOK_TOKEN"],
+        "slack_webhook_url": given.get("SLACK_WEBHOOK_URL", ""),
+        "pagerduty_api_key": given.get("PAGERDUTY_API_KEY", ""),
+    }
+    for name, value in contents.items():
+        if value:
+            write(made / name, value, NOBODY)
+        else:
+            (made / name).unlink(missing_ok=True)
+
+
+def main() -> int:
+    try:
+        prepare(Path(sys.argv[1]), os.environ)
+    except NotPreparedError as problem:
+        print(problem, file=sys.stderr)
+        return 1
+    except OSError as problem:
+        print(f"The secrets cannot be written: {problem}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,320 @@
+"""docker-compose.yml keeps the rules of the house; tests/compose runs it (`make stack-test`)."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from django.conf import settings
+
+from tests.compose_files import (
+    COMPOSE,
+    INTERPOLATION,
+    OF_AMANI,
+    ONE_SHOTS,
+    PRODUCTION,
+    ROOT,
+    prepare,
+    services,
+    with_defaults,
+)
+
+SERVICES = services()
+LASTING = {name: service for name, service in SERVICES.items() if name not in ONE_SHOTS}
+EXPECTED = {
+    "app",
+    "worker",
+    "beat",
+    "migrate",
+    "secrets",
+    "postgres",
+    "redis",
+    "prometheus",
+    "alertmanager",
+    "grafana",
+    "jaeger",
+    "node-exporter",
+    "redis-exporter",
+    "postgres-exporter",
+    "edge",
+}
+PRODUCTION_SECRETS = sorted(prepare().GENERATED)
+
+
+def test_the_services_are_those_of_the_documents() -> None:
+    assert set(SERVICES) == EXPECTED
+    profiles = {name: service["profiles"] for name, service in SERVICES.items() if "profiles" in service}
+    assert profiles == {
+        "node-exporter": ["exporters"],
+        "redis-exporter": ["exporters"],
+        "postgres-exporter": ["exporters"],
+        "edge": ["edge"],
+    }
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_is_pinned_confined_and_limited(name: str) -> None:
+    service = SERVICES[name]
+    if name not in OF_AMANI:
+        assert re.search(r":v?\d+\.\d+\.?\d*(-[a-z]+)?$", service["image"]), "a version, not a moving tag"
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert "privileged" not in service
+    assert service["logging"]["options"].keys() == {"max-size", "max-file"}
+    assert service["deploy"]["resources"]["limits"].keys() == {"cpus", "memory", "pids"}
+    assert not any("docker.sock" in str(volume) for volume in service.get("volumes", []))
+
+
+@pytest.mark.parametrize("name", LASTING)
+def test_a_lasting_service_is_restarted_stopped_in_time_and_has_a_number_for_its_user(name: str) -> None:
+    service = LASTING[name]
+    assert service["restart"] == "unless-stopped"
+    assert service["stop_grace_period"]
+    if name not in OF_AMANI:  # those run as the user of the Dockerfile
+        assert re.fullmatch(r"[1-9]\d*:\d+", service["user"])
+        assert "cap_add" not in service
+
+
+def test_only_the_program_that_hands_out_files_has_capabilities() -> None:
+    assert {name for name, service in SERVICES.items() if "cap_add" in service} == {"secrets"}
+    assert SERVICES["secrets"]["network_mode"] == "none"
+
+
+def test_every_lasting_service_is_checked_where_something_in_its_image_can() -> None:
+    by_image = {"app"}  # HEALTHCHECK in the Dockerfile
+    impossible = {"redis-exporter"}  # an image with one program in it
+    unchecked = {name for name, service in LASTING.items() if "healthcheck" not in service}
+    assert unchecked == by_image | impossible
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_ports_are_this_machines_only(name: str) -> None:
+    for port in SERVICES[name].get("ports", []):
+        assert with_defaults(port).startswith("127.0.0.1:")
+
+
+def test_no_service_waits_for_grafana_or_jaeger() -> None:
+    waited_for = {other for service in SERVICES.values() for other in service.get("depends_on", {})}
+    assert not waited_for & {"grafana", "jaeger"}
+    assert waited_for <= {"secrets", "migrate", "postgres", "redis", "app"}
+
+
+def test_the_addresses_and_containers_are_those_of_the_runbook() -> None:
+    published = {
+        name: [with_defaults(port) for port in service["ports"]]
+        for name, service in SERVICES.items()
+        if "ports" in service
+    }
+    assert published["app"] == ["127.0.0.1:8000:8000"]
+    assert published["prometheus"] == ["127.0.0.1:9090:9090"]
+    assert published["grafana"] == ["127.0.0.1:3000:3000"]
+    assert published["jaeger"] == ["127.0.0.1:16686:16686"]
+    assert SERVICES["app"]["container_name"] == "${APP_CONTAINER_NAME-amani-backend}"  # empty: --scale works
+    assert SERVICES["prometheus"]["container_name"] == "amani-prometheus"
+
+
+def test_amanis_services_share_an_image_and_no_metrics() -> None:
+    assert len({SERVICES[name]["image"] for name in OF_AMANI}) == 1
+    for name in ("app", "worker", "beat"):
+        tmpfs = [mount.partition(":")[0] for mount in SERVICES[name]["tmpfs"]]
+        assert SERVICES[name]["environment"]["PROMETHEUS_MULTIPROC_DIR"] in tmpfs
+    assert SERVICES["worker"]["environment"]["METRICS_BIND"] == "0.0.0.0:9101"
+    assert SERVICES["beat"]["environment"]["METRICS_BIND"] == "0.0.0.0:9101"
+
+
+@pytest.mark.parametrize("name", PRODUCTION_SECRETS)
+def test_production_has_no_default_for_a_secret(name: str) -> None:
+    assert f"${{{name}:?" in PRODUCTION.read_text()
+    assert f"${{{name}" not in COMPOSE.read_text()
+
+
+def test_production_neither_seeds_nor_trusts_by_default() -> None:
+    changed = services(PRODUCTION)
+    assert "seed_demo" not in str(changed["migrate"]["command"])
+    assert changed["secrets"]["environment"]["AMANI_MODE"] == "production"
+    for name in ("app", "worker", "beat", "migrate"):
+        environment = {key: with_defaults(str(value)) for key, value in changed[name]["environment"].items()}
+        assert environment["STAFF_MFA_REQUIRED"] == "true"
+        assert environment["METRICS_ALLOWED_NETWORKS"] == ""
+
+
+def test_every_variable_of_the_compose_files_is_documented() -> None:
+    used = {match[1] for file in (COMPOSE, PRODUCTION) for match in INTERPOLATION.finditer(file.read_text())}
+    documents = "".join(
+        (ROOT / "docs" / f"{name}.md").read_text() for name in ("configuration", "deployment")
+    )
+    assert {name for name in used if f"`{name}`" not in documents} == set()
+
+
+def test_what_compose_sets_for_amani_are_amanis_settings() -> None:
+    own = {"WEB_BIND", "METRICS_BIND", "OTEL_EXPORTER_OTLP_ENDPOINT", *settings_names()}
+    for name in ("app", "worker", "beat", "migrate"):
+        for variable in SERVICES[name]["environment"]:
+            assert variable.removesuffix("_FILE") in own
+
+
+def settings_names() -> set[str]:
+    text = (ROOT / "docs" / "configuration.md").read_text()
+    return set(re.findall(r"^\| `([A-Z0-9_]+)` \|", text, re.MULTILINE))
+
+
+# --- The image ---
+
+
+def test_the_dockerfile_names_the_version_that_runs_and_a_number_for_its_user() -> None:
+    text = (ROOT / "deploy" / "Dockerfile").read_text()
+    assert f"ARG VERSION={settings.VERSION}\n" in text
+    assert re.search(r"^USER [1-9]\d*:[1-9]\d*$", text, re.MULTILINE)
+    assert "# syntax=" not in text
+    assert len(set(re.findall(r"^FROM (\S+)", text, re.MULTILINE))) == 1
+
+
+def test_nothing_goes_into_the_image_that_is_not_named() -> None:
+    lines = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and line[0] != "#"]
+    assert lines[0] == "*"
+    named = [line.removeprefix("!") for line in lines if line.startswith("!")]
+    assert not [name for name in named if not (ROOT / name).exists()]
+    assert not [name for name in named if Path(name).parts[0] in {".env", ".git", ".run", "local", "tests"}]
+
+
+# --- The program of the service `secrets` ---
+
+GIVEN = {
+    "AMANI_MODE": "production",
+    **{name: f"{name.lower()}-0123456789abcdef" for name in PRODUCTION_SECRETS},
+    "SLACK_WEBHOOK_URL": "https://hooks.slack.com/services/T0/B0/secret",
+}
+
+
+@pytest.fixture
+def prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, str]]:
+    """`prepared(AMANI_MODE="demo", …)` is every file that was written, by its path."""
+    owners: dict[str, int] = {}
+    monkeypatch.setattr(os, "chown", lambda path, user, _group: owners.__setitem__(str(path), user))
+
+    def run(**given: str) -> dict[str, str]:
+        prepare().prepare(tmp_path, given)
+        files = [file for file in sorted(tmp_path.rglob("*")) if file.is_file()]
+        assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o400}
+        return {str(file.relative_to(tmp_path)): file.read_text() for file in files}
+
+    return run
+
+
+def test_the_demo_generates_its_secrets_once(prepared: Callable[..., dict[str, str]]) -> None:
+    first, second = prepared(AMANI_MODE="demo"), prepared(AMANI_MODE="demo")
+    assert first == second
+    assert first["grafana/admin_password"] == "admin"
+    password = first["postgres/password"]
+    assert first["amani/database_url"] == f"postgresql://amani:{password}@postgres:5432/amani"
+    assert len({first[f"amani/{name}"] for name in ("secret_key", "kyc_search_key", "metrics_token")}) == 3
+    assert first["prometheus/metrics_token"] == first["amani/metrics_token"]
+    assert "BEGIN CERTIFICATE" in first["edge/tls.crt"]
+
+
+@pytest.mark.parametrize("name", PRODUCTION_SECRETS)
+def test_production_generates_nothing_and_names_what_is_missing(
+    prepared: Callable[..., dict[str, str]], name: str
+) -> None:
+    with pytest.raises(Exception, match=rf"^{name} is not set\. Set it in \.env"):
+        prepared(**GIVEN | {name: ""})
+    with pytest.raises(Exception, match=rf"^{name} is shorter than 16 characters"):
+        prepared(**GIVEN | {name: "short"})
+
+
+def test_in_production_the_given_secrets_arrive_where_they_are_read(
+    prepared: Callable[..., dict[str, str]],
+) -> None:
+    files = prepared(**GIVEN | {"POSTGRES_PASSWORD": "p@ss/word:0123456789"})
+    assert files["amani/database_url"] == "postgresql://amani:p%40ss%2Fword%3A0123456789@postgres:5432/amani"
+    assert files["postgres/password"] == "p@ss/word:0123456789"
+    assert files["alertmanager/secrets/slack_webhook_url"] == GIVEN["SLACK_WEBHOOK_URL"]
+    assert "alertmanager/secrets/pagerduty_api_key" not in files
+    assert not [name for name in files if name.startswith("generated/") or name.endswith("demo_password")]
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"AMANI_MODE": "produktion"}, "AMANI_MODE is 'produktion'; it must be demo or production."),
+        ({"EDGE_STAFF_NETWORKS": "10.0.0.0/8,office"}, "EDGE_STAFF_NETWORKS: 'office' does not appear"),
+        ({"COMPOSE_PROFILES": "edge"}, "EDGE_TLS_FOLDER has no fullchain.pem and privkey.pem"),
+    ],
+)
+def test_what_cannot_be_used_is_named(
+    prepared: Callable[..., dict[str, str]], changes: dict[str, str], problem: str
+) -> None:
+    with pytest.raises(Exception, match=f"^{re.escape(problem)}"):
+        prepared(**GIVEN | changes)
+
+
+def test_the_edge_lets_nobody_pass_who_is_not_named(prepared: Callable[..., dict[str, str]]) -> None:
+    files = prepared(**GIVEN | {"EDGE_STAFF_NETWORKS": "10.0.0.0/8, 203.0.113.7"})
+    assert files["edge/staff.conf"] == "allow 10.0.0.0/8;\nallow 203.0.113.7/32;\ndeny all;\n"
+    assert files["edge/metrics.conf"] == files["edge/webhook.conf"] == "deny all;\n"
+
+
+# --- Prometheus and Alertmanager ---
+
+
+def checked(*command: str | Path) -> str:
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.needs("amtool")
+def test_alertmanager_has_the_shipped_routes(
+    prepared: Callable[..., dict[str, str]], tmp_path: Path, binary: Callable[[str], str]
+) -> None:
+    made = prepared(**GIVEN | {"PAGERDUTY_EVENTS_URL": "https://events.eu.pagerduty.com/v2/enqueue"})
+    text = made["alertmanager/alertmanager.yml"]
+    shipped: Any = yaml.safe_load((ROOT / "deploy" / "alertmanager" / "alertmanager.yml").read_text())
+    rendered: Any = yaml.safe_load(text)
+    for section in ("route", "inhibit_rules"):
+        assert rendered[section] == shipped[section]
+    assert rendered["global"]["pagerduty_url"] == "https://events.eu.pagerduty.com/v2/enqueue"
+    assert "localhost" not in text
+    assert "http://app:8000/api/v1/alerts/webhook" in text
+    checked(binary("amtool"), "check-config", tmp_path / "alertmanager" / "alertmanager.yml")
+
+
+@pytest.mark.needs("promtool")
+def test_prometheus_scrapes_the_same_jobs_as_the_shipped_file(binary: Callable[[str], str]) -> None:
+    folder = ROOT / "deploy" / "prometheus"
+    shipped: Any = yaml.safe_load((folder / "prometheus.yml").read_text())
+    own_file = folder / "compose" / "prometheus.yml"
+    own: Any = yaml.safe_load(own_file.read_text())
+    assert own["global"] == shipped["global"]
+    assert {job["job_name"] for job in own["scrape_configs"]} == {
+        *(job["job_name"] for job in shipped["scrape_configs"]),
+        "node",
+        "redis",
+        "postgresql",
+    }
+    looked_up = {
+        name
+        for job in own["scrape_configs"]
+        for discovery in job.get("dns_sd_configs", [])
+        for name in discovery["names"]
+    }
+    assert looked_up <= set(SERVICES)
+    checked(binary("promtool"), "check", "config", "--syntax-only", own_file)
+
+
+def test_prometheus_mounts_its_folder_and_keeps_a_bounded_history() -> None:
+    service = SERVICES["prometheus"]
+    assert "./deploy/prometheus:/etc/prometheus/amani:ro" in service["volumes"]
+    arguments = " ".join(service["command"])
+    assert "--storage.tsdb.retention.time=" in arguments
+    assert "--storage.tsdb.retention.size=" in arguments
+    assert "--enable-feature=exemplar-storage" in arguments
+    assert "--web.enable-lifecycle" not in arguments
