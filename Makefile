@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint style types layers migrations containers format openapi dashboards kubernetes-rules lock lock-check audit bench mutants install clean
+.PHONY: help run test lint style types layers migrations containers format openapi dashboards kubernetes-rules slo lock lock-check audit bench mutants install clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -54,6 +54,11 @@ dashboards: install ## write deploy/grafana/dashboards/ from local/dashboards/
 
 kubernetes-rules: install ## write deploy/kubernetes/rules.yaml from deploy/prometheus/rules/
 	@$(BIN)/python -m local.kubernetes_rules
+
+slo: install ## write the rules and the dashboard of the objectives in deploy/slo.yml
+	$(BIN)/python -m local.slo
+	$(BIN)/python -m local.dashboards
+	$(BIN)/python -m local.kubernetes_rules
 
 lock: install ## pin requirements*.in; ARGS="--upgrade" moves to the newest versions
 	@$(BIN)/python -m local.lock write $(ARGS)

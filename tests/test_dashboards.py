@@ -207,7 +207,9 @@ def test_a_panel_turns_red_where_its_alert_fires() -> None:
     for rule in alerts():
         products = [product.split("*") for product in PRODUCT.findall(rule["expr"])]
         numbers.setdefault(rule["alert"], set()).update(math.prod(map(float, found)) for found in products)
-    for panel in itertools.chain.from_iterable(map(panels, dashboards().values())):
+    # The colours of the SLOs' page are those of deploy/slo.yml: tests/test_slo.py.
+    others = [dashboard for file, dashboard in dashboards().items() if file != "slo.json"]
+    for panel in itertools.chain.from_iterable(map(panels, others)):
         steps = panel["fieldConfig"]["defaults"].get("thresholds", {}).get("steps", [])
         rules = [link["url"].split("/")[-2] for link in panel["links"] if "/runbooks/" in link["url"]]
         for red in [step["value"] for step in steps if step["value"] is not None]:

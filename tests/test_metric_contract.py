@@ -66,8 +66,10 @@ def exported(settings: Settings) -> dict[str, Family]:
 def series(exported: dict[str, Family]) -> dict[str, set[str]]:
     """The labels of every series that a query may name."""
     known = {name: labels | TARGET_LABELS for name, labels in FOREIGN.items()}
-    recorded = [rule for rule in rules() if "record" in rule]
-    known |= {rule["record"]: TARGET_LABELS | parse_query(rule["expr"]).grouping for rule in recorded}
+    for rule in rules():
+        if "record" in rule:
+            labels = TARGET_LABELS | set(rule.get("labels", {})) | parse_query(rule["expr"]).grouping
+            known[rule["record"]] = known.get(rule["record"], set()) | labels
     for name, family in exported.items():
         labels = TARGET_LABELS | family.labels
         if family.type == "histogram":

@@ -36,6 +36,7 @@ SENT_BY_ALERTMANAGER = {
     "AlertDeliveryChannelRejected",
     "AlertWebhookNotStored",
     "PrometheusNotificationsFailing",
+    "SloAlertDelivery",
 }
 SECTIONS = (
     "**Means.**",

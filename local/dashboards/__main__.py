@@ -6,6 +6,9 @@ from pathlib import Path
 
 from local.dashboards import alert_pipeline, escrow, kyc, overview, postgresql, workers
 from local.dashboards.grafana import AMANI_ADDRESS, Json
+from local.slo import OBJECTIVES
+from local.slo.dashboard import dashboard_of
+from local.slo.objectives import read
 
 FOLDER = Path(__file__).resolve().parents[2] / "deploy" / "grafana" / "dashboards"
 DASHBOARDS: dict[str, Json] = {
@@ -15,6 +18,7 @@ DASHBOARDS: dict[str, Json] = {
     "workers_and_redis.json": workers.DASHBOARD,
     "postgresql.json": postgresql.DASHBOARD,
     "escrow_and_money.json": escrow.DASHBOARD,
+    "slo.json": dashboard_of(read(OBJECTIVES.read_text())),
 }
 
 
