@@ -155,11 +155,22 @@ class Monitoring:
         return {alert["labels"]["alertname"]: alert["state"] for alert in found}
 
     def value(self, query: str) -> float | None:
+        result = self.answer(query)
+        return float(result[0]["value"][1]) if result else None
+
+    def answer(self, query: str) -> list[dict[str, Any]]:
+        """Every series that answers `query` now, with its labels and its value."""
         answer = requests.get(
             f"{self.prometheus_url}/api/v1/query", params={"query": query}, timeout=ANSWER_SECONDS
-        )
-        result = answer.json()["data"]["result"]
-        return float(result[0]["value"][1]) if result else None
+        ).json()
+        assert answer["status"] == "success", (query, answer)
+        found: list[dict[str, Any]] = answer["data"]["result"]
+        return found
+
+    def rules(self) -> list[dict[str, Any]]:
+        """Every rule with its health: `unknown` until it was evaluated, then `ok` or `err`."""
+        groups = requests.get(f"{self.prometheus_url}/api/v1/rules", timeout=ANSWER_SECONDS).json()["data"]
+        return [rule for group in groups["groups"] for rule in group["rules"]]
 
 
 def answers(url: str) -> bool:

@@ -16,12 +16,28 @@ import requests
 
 from observability.tests.vendors import Vendor
 from observability.tests.waiting import ANSWER_SECONDS, PATIENCE_SECONDS, wait_until
+from tests.dashboard_files import PanelQuery, dashboard_queries
 from tests.installation import NOBODY, Installation, kill, run_command
-from tests.stack.monitoring import Monitoring
+from tests.rule_files import parse_query
+from tests.stack.monitoring import WINDOW, Monitoring, faster
 
 pytestmark = [pytest.mark.stack, pytest.mark.needs("prometheus", "alertmanager")]
 
 OWN_PATH = "/by-alertmanager"  # Alertmanager sends its own notifications to this address
+
+
+# What a healthy Amani may have no data about, and why.
+EMPTY_METRICS = {
+    "escrow_transactions_total": "escrow is not built",
+    "node_": "no node exporter runs here",
+    "pg_": "no postgres exporter runs here",
+    "redis_": "no redis exporter runs here",
+}
+EMPTY_PANELS = {"Failed tasks, each hour, by task": "shows only tasks that fail"}
+
+
+def need_not_exist(metric: str) -> bool:
+    return metric.startswith(tuple(EMPTY_METRICS))
 
 
 @pytest.fixture
@@ -196,6 +212,37 @@ def test_the_fire_drill_reports_every_hop(
     assert drill.stdout.splitlines()[-1] == "The loop is closed: alert and resolve reached every channel."
     assert actions(incident(pagerduty, "FireDrill")) == ["trigger", "resolve"]
     assert len(about(slack, "FireDrill")) == 2
+
+
+def test_every_panel_and_every_rule_is_answered(installation: Installation, monitoring: Monitoring) -> None:
+    """Also that every metric of a rule exists, for a rule that never fires looks like one that need not."""
+
+    def unanswered() -> Iterator[str]:
+        rules = monitoring.rules()
+        named = {metric for rule in rules for metric in parse_query(rule["query"]).metrics}
+        yield from (f"{rule['name']} is {rule['health']}" for rule in rules if rule["health"] != "ok")
+        yield from (f"{query.dashboard}: {query.panel}" for query in must_have_data() if not ask(query))
+        yield from (name for name in named if not (need_not_exist(name) or monitoring.answer(name)))
+
+    def ask(query: PanelQuery) -> list[Any]:
+        return monitoring.answer(WINDOW.sub(lambda found: f"[{faster(found[1])}]", query.promql))
+
+    assert set(EMPTY_PANELS) <= {query.panel for query in dashboard_queries()}
+    with traffic(f"{installation.url}/test/works"), traffic(f"{installation.url}/test/fails"):
+        assert eventually(lambda: monitoring.alerts().get("HighErrorRate") == "firing"), monitoring.alerts()
+        eventually(lambda: next(unanswered(), None) is None)
+        left = list(unanswered())
+    assert left == []
+    for query in dashboard_queries():
+        ask(query)  # what may be empty is still a question that Prometheus takes
+
+
+def must_have_data() -> list[PanelQuery]:
+    return [
+        query
+        for query in dashboard_queries()
+        if query.panel not in EMPTY_PANELS and not any(map(need_not_exist, parse_query(query.promql).metrics))
+    ]
 
 
 def test_a_fire_drill_without_alertmanager_fails(installation: Installation) -> None:
