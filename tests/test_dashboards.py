@@ -133,6 +133,13 @@ def test_the_file_of_data_sources_names_every_variable_that_it_reads() -> None:
     assert all(name in explained for name in re.findall(r"\$([A-Z_]+)", settings))
 
 
+def test_docker_compose_mounts_the_folder_and_sets_every_variable_of_the_data_sources() -> None:
+    grafana = load(ROOT / "docker-compose.yml")["services"]["grafana"]
+    assert "./deploy/grafana:/etc/grafana:ro" in grafana["volumes"]
+    asked = re.findall(r"[:] \$([A-Z_]+)", (PROVISIONING / "datasources" / "amani.yml").read_text())
+    assert set(asked) <= set(grafana["environment"])
+
+
 def test_nothing_is_saved_from_the_browser() -> None:
     [provider] = load(PROVISIONING / "dashboards" / "amani.yml")["providers"]
     assert provider["allowUiUpdates"] is False
