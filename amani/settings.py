@@ -400,6 +400,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": timedelta(seconds=10),
         "options": {"expires": 10},
     },
+    "forget-old-history": {
+        "task": "observability.tasks.forget_old_history",
+        "schedule": timedelta(hours=1),
+        "options": {"expires": 3600},
+    },
     "accounts-forget-ended-sessions": {
         "task": "accounts.tasks.forget_ended_sessions",
         "schedule": timedelta(hours=1),
@@ -471,6 +476,7 @@ ALERT_DESCRIPTION_ANNOTATIONS = annotation_names("ALERT_DESCRIPTION_ANNOTATIONS"
 ALERT_RUNBOOK_ANNOTATIONS = annotation_names("ALERT_RUNBOOK_ANNOTATIONS", "runbook_url,runbook")
 ALERT_DASHBOARD_ANNOTATIONS = annotation_names("ALERT_DASHBOARD_ANNOTATIONS", "dashboard_url,dashboard")
 ALERT_GIVE_UP_AFTER_SECONDS = env.int("ALERT_GIVE_UP_AFTER_SECONDS", 6 * 3600)
+ALERT_HISTORY_DAYS = env.int("ALERT_HISTORY_DAYS", 365, validate=validate.Range(0))
 ALERT_DIGEST_THRESHOLD = env.int("ALERT_DIGEST_THRESHOLD", 5)
 # The Watchdog arrives every minute; operators must be notified of its absence within five.
 WATCHDOG_TIMEOUT_SECONDS = env.int("WATCHDOG_TIMEOUT_SECONDS", 240)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from observability.alerts import pipeline
+from observability.alerts import pipeline, pruning
 from observability.alerts.delivery import drain
 from observability.alerts.delivery.due import is_anything_due
 from observability.alerts.delivery.sender import free_abandoned
@@ -30,3 +30,9 @@ def deliver_due() -> None:
 def watch_pipeline() -> None:
     """Runs the checks of the alert pipeline. Beat schedules it every ten seconds."""
     pipeline.watch()
+
+
+@shared_task
+def forget_old_history() -> None:
+    """Deletes alerts, deliveries and receipts after ALERT_HISTORY_DAYS. Beat schedules it every hour."""
+    pruning.forget_old()

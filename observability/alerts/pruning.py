@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import count
 from typing import Any, NamedTuple
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
+from django.utils import timezone
 
 from observability.models import Attempt, Delivery, Episode, EpisodeEvent, Receipt
 
 BATCH = 1000
+BATCHES_AT_ONCE = 5  # of each kind, in one run of the task
 
 
 class Pruned(NamedTuple):
@@ -23,17 +27,27 @@ class Pruned(NamedTuple):
     receipts: int
 
 
-def prune_history(*, before: datetime, batch: int = BATCH) -> Pruned:
+def forget_old() -> Pruned | None:
+    """Deletes history older than ALERT_HISTORY_DAYS, at most 5,000 rows of each kind. None if it is 0."""
+    if not settings.ALERT_HISTORY_DAYS:
+        return None
+    before = timezone.now() - timedelta(days=settings.ALERT_HISTORY_DAYS)
+    return prune_history(before=before, batch=BATCH, batches=BATCHES_AT_ONCE)
+
+
+def prune_history(*, before: datetime, batch: int = BATCH, batches: int | None = None) -> Pruned:
     """Deletes resolved alerts with all that belongs to them, digests and receipts from before `before`.
 
-    What fires or waits to be sent is kept. `batch`: alerts in one transaction. Interrupted, it keeps what it
-    has done and can be started again.
+    What fires or waits to be sent is kept. `batch`: alerts in one transaction; `batches`: at most so many of
+    each kind. Interrupted, it keeps what it has done and can be started again.
     """
     return Pruned(
         before=before,
-        episodes=delete_in_batches(old_episodes(before), batch, delete_episodes),
-        digests=delete_in_batches(old_digests(before), batch, delete_deliveries),
-        receipts=delete_in_batches(Receipt.objects.filter(received_at__lt=before), batch, raw_delete),
+        episodes=delete_in_batches(old_episodes(before), batch, batches, delete_episodes),
+        digests=delete_in_batches(old_digests(before), batch, batches, delete_deliveries),
+        receipts=delete_in_batches(
+            Receipt.objects.filter(received_at__lt=before), batch, batches, raw_delete
+        ),
     )
 
 
@@ -51,15 +65,18 @@ def old_digests(before: datetime) -> QuerySet[Delivery]:
     return Delivery.objects.filter(kind=Delivery.Kind.DIGEST, finished_at__lt=before, members=None)
 
 
-def delete_in_batches(rows: QuerySet[Any], size: int, delete: Callable[[Any, list[int]], None]) -> int:
+def delete_in_batches(
+    rows: QuerySet[Any], size: int, most: int | None, delete: Callable[[Any, list[int]], None]
+) -> int:
     total = 0
-    while True:
+    for _ in count() if most is None else range(most):
         ids = list(rows.order_by("pk").values_list("pk", flat=True)[:size])
         if not ids:
-            return total
+            break
         with transaction.atomic():
             delete(rows.model, ids)
         total += len(ids)
+    return total
 
 
 def delete_episodes(model: type[Episode], ids: list[int]) -> None:

@@ -8,11 +8,12 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from observability.alerts import episodes
+from observability.alerts import episodes, pruning
 from observability.alerts.delivery import drain
 from observability.alerts.drill import Drill
 from observability.alerts.errors import DrillFailed
 from observability.models import Attempt, Delivery, Episode, EpisodeEvent, Receipt
+from observability.tasks import forget_old_history
 from observability.tests.payloads import alert
 from observability.tests.vendors import Reply, Vendor
 
@@ -146,6 +147,28 @@ def test_prune_works_in_batches_and_takes_digests_along(post_alerts: Post) -> No
     run("prune_alert_history", "--older-than", "9d", "--batch", "7")
     assert not Episode.objects.exists()
     assert not Delivery.objects.exists()
+
+
+def test_old_history_is_deleted_hour_by_hour(
+    post_alerts: Post, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pruning, "BATCHES_AT_ONCE", 2)
+    monkeypatch.setattr(pruning, "BATCH", 3)
+    alerts = [alert(number, severity="info", status="resolved") for number in range(7)]
+    for one in alerts:
+        post_alerts(one)
+    settings.ALERT_HISTORY_DAYS = 30
+    forget_old_history()
+    assert Episode.objects.count() == 7
+    age_everything(31)
+    settings.ALERT_HISTORY_DAYS = 0
+    forget_old_history()
+    assert Episode.objects.count() == 7
+    settings.ALERT_HISTORY_DAYS = 30
+    forget_old_history()
+    assert (Episode.objects.count(), Receipt.objects.count()) == (1, 1)
+    forget_old_history()
+    assert (Episode.objects.count(), Receipt.objects.count()) == (0, 0)
 
 
 @pytest.mark.parametrize("text", ["180", "0d", "d", "-1d", "1y", ""])
