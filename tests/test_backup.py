@@ -472,3 +472,29 @@ def test_a_configuration_that_cannot_be_used_is_named(backups: Backups, text: st
 def test_the_shipped_configurations_save_every_part(name: str) -> None:
     configuration = tomllib.loads((ROOT / f"deploy/backup/{name}.toml").read_text())
     assert list(configuration) == ["postgresql", "kyc", "alertmanager", "grafana", "prometheus"]
+
+
+def test_the_configuration_for_compose_names_its_services_folders_and_ports() -> None:
+    configuration = tomllib.loads((ROOT / "deploy/backup/compose.toml").read_text())
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    prefixes = [
+        settings[name]
+        for settings in configuration.values()
+        for name in ("run", "run_when_stopped")
+        if name in settings
+    ]
+    assert {prefix[-1] for prefix in prefixes} == {"postgres", "app", "prometheus"} < set(services)
+    assert f"kyc:{configuration['kyc']['folder']}" in volumes(services["app"])
+    assert f"prometheus:{configuration['prometheus']['folder']}" in volumes(services["prometheus"])
+    assert "--web.enable-admin-api" in services["prometheus"]["command"]
+    for part in ("alertmanager", "grafana", "prometheus"):
+        port = urlsplit(configuration[part]["url"]).port
+        assert [published.rsplit(":", 1)[-1] for published in services[part]["ports"]] == [str(port)]
+    user = services["postgres"]["environment"]
+    database = f"user={user['POSTGRES_USER']} dbname={user['POSTGRES_DB']}"
+    assert configuration["postgresql"]["database"] == database
+
+
+def volumes(service: dict[str, Any]) -> list[str]:
+    """As `name:folder`, also those that are written as a mapping."""
+    return [one if isinstance(one, str) else f"{one['source']}:{one['target']}" for one in service["volumes"]]

@@ -6,6 +6,7 @@ here as its reference (operator 0.91) has them.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -153,6 +154,18 @@ def test_a_pod_may_do_only_what_it_needs(name: str) -> None:
     assert metrics["emptyDir"]["medium"] == "Memory"
     mounts = {mount["name"]: mount["mountPath"] for mount in program["volumeMounts"]}
     assert mounts == {"metrics": configuration()["PROMETHEUS_MULTIPROC_DIR"], "temporary": "/tmp"}
+
+
+def test_pods_run_as_the_user_of_the_image_with_its_commands() -> None:
+    dockerfile = (ROOT / "deploy" / "Dockerfile").read_text()
+    for pod in PODS.values():
+        security = pod["spec"]["securityContext"]
+        assert f"USER {security['runAsUser']}:{security['runAsGroup']}" in dockerfile.splitlines()
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    for name in ("worker", "beat"):
+        without_option = [word for word in services[name]["command"] if word != "--quiet"]
+        assert container(f"amani-{name}")["command"] == without_option
+    assert json.dumps(container("amani-web")["command"]) in dockerfile
 
 
 @pytest.mark.parametrize("name", RUNNING)
