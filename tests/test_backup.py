@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import importlib
 import json
 import os
 import re
@@ -168,6 +169,43 @@ def test_every_row_and_document_is_restored_with_what_guards_it(
     forced = backups.restore(backup, "--force", DATABASE_URL=empty_database)
     assert forced.returncode == 0, forced.stderr
     assert contents(empty_database) == before
+
+
+@pytest.mark.parametrize(
+    ("address", "shown", "password"),
+    [
+        (
+            "postgresql://amani:p%40s@db1,db2:5433/amani?a=b",
+            "postgresql://amani@db1,db2:5433/amani?a=b",
+            "p@s",
+        ),
+        ("postgresql://amani:@db/amani", "postgresql://amani@db/amani", ""),
+        ("postgresql://amani@/amani?host=/run", "postgresql://amani@/amani?host=/run", None),
+        ("user=amani dbname=amani", "user=amani dbname=amani", None),
+    ],
+)
+def test_no_command_line_shows_the_password(
+    monkeypatch: pytest.MonkeyPatch, address: str, shown: str, password: str | None
+) -> None:
+    monkeypatch.delenv("PGPASSWORD", raising=False)
+    found, environment = program(monkeypatch, "postgresql").without_password(address)
+    assert (found, environment.get("PGPASSWORD")) == (shown, password)
+
+
+@pytest.mark.parametrize("address", ["postgresql://db/amani?password=secret", "dbname=a password = secret"])
+def test_a_password_that_a_command_line_would_show_is_refused(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    module = program(monkeypatch, "postgresql")
+    with pytest.raises(Exception, match="PGPASSFILE") as refusal:
+        module.without_password(address)
+    assert "secret" not in str(refusal.value)
+
+
+def program(monkeypatch: pytest.MonkeyPatch, name: str) -> Any:
+    """A module of deploy/backup, as its own program imports it."""
+    monkeypatch.syspath_prepend(ROOT / "deploy" / "backup")
+    return importlib.import_module(name)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from programs import BackupError, pipe, read, read_from, write_to
 from web import secret
 
 PASSWORD = re.compile(r"^(postgres(?:ql)?://[^:@/?#]*):([^@/]*)@")
+SEEN_BY_OTHERS = re.compile(r"(?:^|[?&\s])password\s*=")
 RELATIONS = """\
 SELECT count(*) FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
 WHERE nspname <> 'information_schema' AND nspname !~ '^pg_' AND relkind IN ('r', 'p', 'v', 'm', 'S')"""
@@ -74,6 +75,8 @@ def without_password(address: str) -> tuple[str, dict[str, str]]:
     """Moves the password from the address, which every user of the machine can see, to the environment."""
     if not address:
         raise BackupError("[postgresql] needs `database`, or DATABASE_URL in the environment.")
+    if SEEN_BY_OTHERS.search(address):
+        raise BackupError("Give the password in PGPASSWORD or PGPASSFILE, or before the host of an address.")
     found = PASSWORD.match(address)
     if found is None:
         return address, dict(os.environ)
