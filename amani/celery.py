@@ -6,7 +6,7 @@ from contextlib import suppress
 from billiard import pool
 from celery import Celery
 from celery.signals import setup_logging, task_postrun, worker_init
-from django.db import close_old_connections
+from django.db import NotSupportedError, OperationalError, close_old_connections, connection
 from django.urls import NoReverseMatch
 from kombu.transport.redis import Channel
 
@@ -34,6 +34,22 @@ app.steps["worker"].add(celery_signals.KeepMetricsServer)
 @setup_logging.connect
 def keep_django_logging(**_: object) -> None:
     """Prevents Celery's own log set-up, so that its logs go through Django's LOGGING."""
+
+
+@worker_init.connect
+def refuse_database_without_sessions(**_: object) -> None:
+    """Ends a worker that could not send: a sender's slot is a lock of its session. A database that does not
+    answer is waited for, as at any other time; a sender asks again."""
+    from core.pooling import NoSessions, require_sessions
+
+    try:
+        require_sessions("The worker")
+    except (NoSessions, NotSupportedError) as problem:  # NotSupportedError: PostgreSQL is too old
+        raise SystemExit(str(problem)) from None
+    except OperationalError:
+        pass
+    finally:
+        connection.close()  # the children must not inherit it
 
 
 @worker_init.connect

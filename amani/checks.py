@@ -9,14 +9,37 @@ from typing import Any
 from django.apps import AppConfig
 from django.conf import settings
 from django.core import checks
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, Tags, register
+from django.db import NotSupportedError, connections
 
+from core.pooling import FOUND, is_pooled_by_transaction
 from kyc.providers import registry as providers
 from observability import sentry
 from observability.notifiers import registry
 from observability.telemetry.traces import exporting
 
 LONGEST_WATCHDOG_TIMEOUT = 240
+
+
+@register(Tags.database)
+def database_server(
+    app_configs: Sequence[AppConfig] | None, *, databases: Sequence[str] | None = None, **kwargs: Any
+) -> Iterable[CheckMessage]:
+    """Runs in `migrate`, and in `check` with `--database default`."""
+    for connection in (connections[name] for name in databases or ()):
+        try:
+            pooled = is_pooled_by_transaction(connection)
+        except NotSupportedError as problem:
+            hint = "Upgrade PostgreSQL (pg_upgrade)."
+            yield Error(f"The database is too old: {problem}", hint=hint, id="amani.E009")
+            continue
+        if pooled and not settings.DATABASE_TRANSACTION_POOLING:
+            yield Error(
+                f"{FOUND}: prepared statements and cursors on the server would fail.",
+                hint="For web set DATABASE_TRANSACTION_POOLING=true. Worker and migrate need "
+                "pool_mode = session.",
+                id="amani.E010",
+            )
 
 
 @register(deploy=True)

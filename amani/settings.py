@@ -338,15 +338,18 @@ FILE_UPLOAD_MAX_MEMORY_SIZE = 4 * KYC_MAX_FILE_BYTES  # of the routes in amani/f
 # --- Database: PostgreSQL, connections kept open ---
 
 DATABASE_URL = required_in_production("DATABASE_URL", env.str("DATABASE_URL", ""))
+# Behind a pooler that gives every transaction another session (core/pooling.py).
+DATABASE_TRANSACTION_POOLING = env.bool("DATABASE_TRANSACTION_POOLING", False)
 DATABASES = {
     "default": read_database_url(DATABASE_URL or "postgresql://postgres@127.0.0.1:5432/amani")
     | {
         "ENGINE": "django.db.backends.postgresql",
         "CONN_MAX_AGE": None,  # measured: a new connection for each request makes it five times as expensive
         "CONN_HEALTH_CHECKS": True,
-        "DISABLE_SERVER_SIDE_CURSORS": env.bool("DATABASE_DISABLE_SERVER_SIDE_CURSORS", False),
+        "DISABLE_SERVER_SIDE_CURSORS": DATABASE_TRANSACTION_POOLING,
     }
 }
+MIGRATE_WAIT_SECONDS = env.int("MIGRATE_WAIT_SECONDS", 600)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- Celery: only starts work. All state is in PostgreSQL, none of it in Redis ---

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import psycopg
+from django.conf import settings
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
 
@@ -19,9 +20,9 @@ def preparing_cursor() -> CursorWrapper:
     connection.ensure_connection()
     driver = connection.connection
     cursor = connection.make_cursor(psycopg.Cursor(driver))  # type: ignore[arg-type]  # the stubs are wrong
-    # Behind a pooler nothing can be kept. Elsewhere once for each connection: PostgreSQL would plan anew for
-    # each set of parameters, since it takes that for cheaper. No plan here depends on the values.
-    if not connection.settings_dict["DISABLE_SERVER_SIDE_CURSORS"] and driver.prepare_threshold != 0:
+    # A pooler without sessions keeps nothing. Elsewhere once for each connection: PostgreSQL would plan anew
+    # for each set of parameters, since it takes that for cheaper. No plan here depends on the values.
+    if not settings.DATABASE_TRANSACTION_POOLING and driver.prepare_threshold != 0:
         cursor.execute("SET plan_cache_mode = force_generic_plan")
         driver.prepare_threshold = 0
     return cursor

@@ -20,6 +20,7 @@ import redis
 import structlog
 from django.conf import settings
 from django.db import connections
+from django.db.backends.postgresql.features import DatabaseFeatures
 from django.db.migrations.loader import MigrationLoader
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
@@ -37,6 +38,7 @@ log = structlog.get_logger(__name__)
 BUDGET_SECONDS = 1.0
 READINESS_CACHE_SECONDS = 1.0
 WORKER_STALE_SECONDS = 60
+[OLDEST_POSTGRESQL, *_] = DatabaseFeatures.minimum_database_version or (0,)
 
 database_hosts = Hosts()
 # The first word of Redis's error for a rejected write -> what the check reports.
@@ -140,7 +142,9 @@ def check_writes(run: Run, connection: psycopg.Connection[Any]) -> None:
     It writes nothing itself, so it does not notice a full disk.
     """
     row = connection.execute("SELECT current_setting('transaction_read_only')").fetchone()
-    if row == ("off",):
+    if connection.info.server_version < OLDEST_POSTGRESQL * 10_000:
+        run.report("database", "error", f"is too old: PostgreSQL {OLDEST_POSTGRESQL} or later is required")
+    elif row == ("off",):
         run.report("database", "ok", "answered")
     else:
         run.report("database", "error", DESCRIPTIONS[Reason.READ_ONLY])

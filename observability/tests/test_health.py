@@ -359,6 +359,15 @@ def test_database_that_refuses_to_write_is_an_error(read_only: str, found: tuple
     assert (run.checks["database"].status, run.checks["database"].detail) == found
 
 
+def test_a_postgresql_that_is_too_old_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "OLDEST_POSTGRESQL", 99)
+    run = health.Run()
+    with psycopg.connect(**connection.get_connection_params()) as asking:
+        health.check_writes(run, asking)
+    found = run.checks["database"]
+    assert (found.status, found.detail) == ("error", "is too old: PostgreSQL 99 or later is required")
+
+
 @pytest.mark.parametrize(
     ("method", "status", "allow", "content_type", "text"),
     [

@@ -1,5 +1,7 @@
 """The webhook keeps its database connection and its prepared statement, and outlives the loss of both."""
 
+from typing import Any
+
 import psycopg
 import pytest
 from django.db import connection
@@ -55,9 +57,9 @@ def test_the_first_payload_on_a_kept_connection_is_stored_when_that_was_cut() ->
     assert Episode.objects.count() == 1
 
 
-def test_no_statement_is_prepared_behind_a_pooler(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_statement_is_prepared_without_a_session(settings: Any) -> None:
     connection.close()
-    monkeypatch.setitem(connection.settings_dict, "DISABLE_SERVER_SIDE_CURSORS", True)
+    settings.DATABASE_TRANSACTION_POOLING = True
     take_in(1)
     take_in(2)
     assert prepared_statements() == []

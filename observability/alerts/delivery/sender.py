@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from zlib import crc32
 
 import structlog
 from django.db import connection
 
+from core.pooling import require_sessions
 from observability.alerts.delivery.claim import (
     Batch,
     Wait,
@@ -132,13 +134,22 @@ def take_over(channel: str, slot: int) -> None:
         log.warning("deliveries_taken_over", channel=channel, count=abandoned)
 
 
+@cache
+def check_sessions() -> None:
+    """Once for each process. The worker has asked at its start, unless the database did not answer then."""
+    require_sessions("Sending alerts")
+
+
 def try_lock(channel: str, number: int) -> bool:
+    check_sessions()
     return run(LOCK, channel, number)
 
 
 def unlock(channel: str, number: int) -> None:
-    if connection.connection is not None and not connection.connection.closed:
-        run(UNLOCK, channel, number)
+    if connection.connection is None or connection.connection.closed:
+        return
+    if not run(UNLOCK, channel, number):
+        log.warning("sender_slot_lost", channel=channel, slot=number)  # with the session that had it
 
 
 def run(statement: str, channel: str, number: int) -> bool:
