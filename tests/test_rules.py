@@ -22,6 +22,7 @@ from tests.rule_files import (
     rules,
 )
 
+CONFIGURATIONS = sorted(PROMETHEUS.rglob("prometheus.yml"))
 NAMES = sorted({alert["alert"] for alert in alerts()})
 # What Amani might be unable to send, so that Alertmanager does.
 SENT_BY_ALERTMANAGER = {
@@ -63,7 +64,8 @@ def tool(binary: Callable[[str], str]) -> Tool:
 
 @pytest.mark.needs("promtool")
 def test_prometheus_accepts_its_configuration_and_the_rules(tool: Tool) -> None:
-    tool("promtool", "check", "config", PROMETHEUS / "prometheus.yml")
+    said = tool("promtool", "check", "config", PROMETHEUS / "prometheus.yml")
+    assert sum(map(int, re.findall(r"(\d+) rules found", said))) == len(rules())
 
 
 @pytest.mark.needs("promtool")
@@ -187,8 +189,13 @@ def test_every_promtool_file_tests_the_shipped_rules() -> None:
     assert all(files and files <= shipped for files in tested)
 
 
-def test_prometheus_loads_the_rules_as_a_directory() -> None:
-    assert load(PROMETHEUS / "prometheus.yml")["rule_files"] == ["rules/*.yml"]
+@pytest.mark.parametrize("path", CONFIGURATIONS, ids=lambda path: str(path.relative_to(PROMETHEUS)))
+def test_prometheus_loads_every_rule_file_from_a_directory(path: Path) -> None:
+    """A pattern that matches nothing is no error for Prometheus, nor for promtool."""
+    patterns = load(path)["rule_files"]
+    assert all(pattern.endswith("rules/*.yml") for pattern in patterns)
+    matched = {found.resolve() for pattern in patterns for found in path.parent.glob(pattern)}
+    assert matched == set(RULES.iterdir())
 
 
 def test_prometheus_scrapes_the_jobs_that_the_rules_name() -> None:
