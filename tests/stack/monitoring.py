@@ -42,6 +42,7 @@ def faster(duration: str) -> str:
 
 def faster_rules(rules: dict[str, Any], silence_seconds: int | None) -> dict[str, Any]:
     for group in rules["groups"]:
+        group.pop("interval", None)  # then it is that of the configuration
         for rule in group["rules"]:
             # Prometheus extrapolates from what lies in the window: it needs a few scrapes there.
             rule["expr"] = WINDOW.sub(lambda found: f"[{faster(found[1])}]", rule["expr"])
