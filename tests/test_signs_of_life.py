@@ -64,7 +64,9 @@ def signs() -> list[str]:
 
 
 def known_tests() -> set[str]:
-    promtool = {case["name"] for file in (PROMETHEUS / "tests").glob("*.yml") for case in load(file)["tests"]}
+    promtool = {
+        case.get("name", "") for file in (PROMETHEUS / "tests").glob("*.yml") for case in load(file)["tests"]
+    }
     files = [*(ROOT / "observability" / "tests").glob("test_*.py"), *(ROOT / "tests").glob("test_*.py")]
     functions = {
         node.name

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from observability.metrics import children, counter, snapshot_gauge
 
 mails = children(
@@ -18,6 +20,9 @@ waiting = snapshot_gauge("amani_mails_waiting", "Mails that are not sent yet.")
 oldest = snapshot_gauge(
     "amani_mails_oldest_seconds", "Age of the oldest mail that waits, in seconds; 0 when none does."
 )
+snapshot_timestamp = snapshot_gauge(
+    "amani_mails_snapshot_timestamp_seconds", "When the waiting mails were counted, Unix time; 0 when never."
+)
 
 
 def record_attempt(outcome: str) -> None:
@@ -33,3 +38,4 @@ def record_end(outcome: str, count: int = 1) -> None:
 def record_waiting(count: int, oldest_seconds: float) -> None:
     waiting.set(count)
     oldest.set(max(oldest_seconds, 0.0))
+    snapshot_timestamp.set(time.time())

@@ -1,6 +1,8 @@
 """Workers and Redis: tasks, mails, memory, processor, the broker, the machine."""
 
-from local.dashboards.grafana import GREEN, RED, Limit, Query, Row, dashboard, number, series
+from local.dashboards.grafana import GREEN, RED, Limit, Query, Row, dashboard, newest, number, series
+
+OLDEST_MAIL = newest("amani_mails_oldest_seconds{amani}", "amani_mails_snapshot_timestamp_seconds")
 
 TASKS = Row(
     "Tasks",
@@ -61,7 +63,7 @@ TASKS = Row(
             "Oldest mail that waits",
             "A late code is useless. Above the line: the mail server is down or too slow.",
             "s",
-            Query("max(amani_mails_oldest_seconds{amani})", "oldest"),
+            Query(f"max({OLDEST_MAIL})", "oldest"),
             limit=Limit(180, "MailsNotSent"),
         ),
     ],

@@ -126,7 +126,12 @@ def test_connections_are_few_and_do_not_last(client: Client, monkeypatch: pytest
 
 def test_a_killed_server_is_started_again(server: MetricsServer, client: Client) -> None:
     os.kill(server.child, signal.SIGKILL)
-    assert wait_until(lambda: bool(server.keep()) or client.answers())
+
+    def is_back() -> bool:
+        server.keep()
+        return client.answers()
+
+    assert wait_until(is_back)
     before = server.child
     server.keep()
     assert server.child == before

@@ -278,6 +278,7 @@ def test_the_snapshot_says_how_many_wait_and_since_when(server: SmtpStandIn) -> 
     work.take_snapshot()
     assert sample("amani_mails_waiting") == 2
     assert 100 <= sample("amani_mails_oldest_seconds") < 160
+    assert sample("amani_mails_snapshot_timestamp_seconds") >= first.created_at.timestamp()
     run()
     work.take_snapshot()
     assert (sample("amani_mails_waiting"), sample("amani_mails_oldest_seconds")) == (0, 0)
