@@ -636,4 +636,5 @@ STORAGES = {
     },
 }
 WHITENOISE_USE_FINDERS = DEBUG
-WHITENOISE_AUTOREFRESH = False
+# Development looks for a file when it is asked for, instead of listing all files at each start.
+WHITENOISE_AUTOREFRESH = DEBUG

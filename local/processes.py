@@ -11,6 +11,7 @@ from typing import IO
 
 GUARD = Path(__file__).with_name("guard.py")
 POLL_SECONDS = 0.02
+MOST_POLL_SECONDS = 0.25
 
 
 class ChildFailedError(RuntimeError):
@@ -60,11 +61,14 @@ def group_is_alive(group: int) -> bool:
 
 
 def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
+    """Ask until `condition` holds, less often the longer it takes: asking costs processor time that what is
+    waited for may need. False when it did not hold within `seconds`."""
+    started = time.monotonic()
     while not condition():
-        if time.monotonic() > deadline:
+        waited = time.monotonic() - started
+        if waited > seconds:
             return False
-        time.sleep(POLL_SECONDS)
+        time.sleep(min(POLL_SECONDS + waited / 10, MOST_POLL_SECONDS))
     return True
 
 

@@ -42,6 +42,7 @@ class Installation:
         self.database_url = postgres.address("amani", database)
         self.port = find_free_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        self.connection: psycopg.Connection[tuple[Any, ...]] | None = None
         self.environment = self.defaults() | variables
         celery = [sys.executable, "-W", AS_ROOT, "-m", "celery", "--quiet", "-A", "amani"]
         self.web = self.program("web", [sys.executable, "-m", "gunicorn", "-c", "deploy/gunicorn.conf.py"])
@@ -123,6 +124,7 @@ class Installation:
                 signal_group(program.process.pid, signal.SIGCONT)
             program.stop()
             os.close(program.output)
+        self.disconnect()
 
     def log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text(errors="replace")[-4000:]
@@ -130,8 +132,22 @@ class Installation:
     # --- what it holds ---
 
     def rows(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        with psycopg.connect(self.database_url, autocommit=True, connect_timeout=60) as connection:
-            return connection.execute(query.encode(), parameters).fetchall()
+        """On a connection that is kept: tests ask often, and to connect costs more than most statements."""
+        try:
+            return self.connect().execute(query.encode(), parameters).fetchall()
+        except psycopg.OperationalError:  # PostgreSQL was stopped, or ended this session
+            return self.connect(anew=True).execute(query.encode(), parameters).fetchall()
+
+    def connect(self, *, anew: bool = False) -> psycopg.Connection[tuple[Any, ...]]:
+        if self.connection is None or self.connection.closed or anew:
+            self.disconnect()
+            self.connection = psycopg.connect(self.database_url, autocommit=True, connect_timeout=60)
+        return self.connection
+
+    def disconnect(self) -> None:
+        if self.connection is not None:
+            self.connection.close()
+            self.connection = None
 
     def count(self, table: str, condition: str = "true") -> int:
         query = f"SELECT count(*) FROM observability_{table} WHERE {condition}"  # noqa: S608

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +14,9 @@ import requests
 from kombu import Connection
 from prometheus_client.samples import Sample
 
+from observability.telemetry.metrics.exposition import AllProcesses
 from observability.telemetry.metrics.slots import live_slots
+from observability.tests import waiting
 from observability.tests.patient_exit import PATIENT
 from observability.tests.samples import scraped
 from observability.tests.waiting import ANSWER_SECONDS, PATIENCE_SECONDS
@@ -33,7 +34,7 @@ class Scrape:
         """The sum of the series of `name` that have `labels`."""
         return sum(
             one.value
-            for metric in scraped()
+            for metric in AllProcesses(self.directory, None, has_exemplars=False).collect()
             for one in metric.samples
             if one.name == name and labels.items() <= one.labels.items()
         )
@@ -49,10 +50,7 @@ class Scrape:
 
 
 def wait_until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, f"waited in vain until {what}"
-        time.sleep(0.05)
+    assert waiting.wait_until(condition), f"waited in vain until {what}"
 
 
 @contextmanager
