@@ -8,13 +8,16 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Generator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from pytest_django import DjangoDbBlocker
 from schemathesis.pytest.plugin import SchemathesisFunction
 
 from core.request_id import request_id
+from local.flushing import quick_flushes
 from local.ports import find_free_port
 from local.services import PrivatePostgres, PrivateService, PrivateValkey
 
@@ -66,6 +69,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if os.environ.get("CI"):
         pytest.fail(f"{reason}; under CI this test may not be skipped", pytrace=False)
     pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Generator[None]:
+    with ExitStack() as stack:
+        with django_db_blocker.unblock():
+            stack.enter_context(quick_flushes())
+        yield
 
 
 @pytest.fixture(autouse=True)

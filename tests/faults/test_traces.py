@@ -269,22 +269,28 @@ def traced(
     installation.stop()
 
 
-# --- Web ---
+# --- The end of a process ---
 
 
-def test_sigterm_of_web_workers_loses_no_span_and_no_error(traced: Traced) -> None:
-    traced.start_web()
+def test_sigterm_of_web_worker_and_beat_loses_no_span_no_error_and_no_alert(traced: Traced) -> None:
+    traced.amani.start()
     with Load(traced.amani.url) as load:
         load.await_more()
         for worker in children_of(pid_of(traced.amani.web)):
             os.kill(worker, signal.SIGTERM)
         load.await_more()
+    traced.post_and_queue(NUMBERS[:30])
+    for program in (traced.amani.worker, traced.amani.beat):
+        stop(program)
+        program.start()
+    traced.post_and_queue(NUMBERS[30:])
+    traced.expect_no_alert_lost()
     counts = traced.stop_all()
 
     assert (load.answered | load.failed) - traced.collector.request_ids() == set()
     assert load.failed - traced.error_ids() == set()
     assert counts.exported == counts.ended == traced.received()
-    assert counts.captured == traced.events() > 0
+    assert counts.captured == traced.events() >= counts.failed_tasks > 0
 
 
 def test_kill_9_of_a_web_worker_loses_at_most_what_ended_since_its_last_batch(traced: Traced) -> None:
@@ -305,62 +311,30 @@ def test_kill_9_of_a_web_worker_loses_at_most_what_ended_since_its_last_batch(tr
     assert len(load.failed - traced.error_ids()) <= counts.captured - traced.events() <= waiting
 
 
-# --- Worker ---
-
-
-def test_sigterm_of_the_worker_loses_no_span_no_error_and_no_alert(traced: Traced) -> None:
-    traced.amani.start()
-    traced.post_and_queue(NUMBERS[:30])
-    stop(traced.amani.worker)
-    traced.amani.worker.start()
-    traced.post_and_queue(NUMBERS[30:])
-    traced.expect_no_alert_lost()
-    counts = traced.stop_all()
-
-    assert counts.exported == counts.ended == traced.received()
-    assert counts.captured == traced.events() >= counts.failed_tasks > 0
-
-
-def test_kill_9_of_a_worker_child_loses_at_most_what_ended_since_its_last_batch(traced: Traced) -> None:
+def test_kill_9_of_a_worker_child_and_of_beat_loses_at_most_what_ended_since_their_last_batches(
+    traced: Traced,
+) -> None:
     """And no alert."""
     traced.amani.start()
-    batches_of = traced.collector.batches_of
-    children = children_of(pid_of(traced.amani.worker))
-    assert wait_until(lambda: any(batches_of(child) >= 2 for child in children))
+    batches_of, seen = traced.collector.batches_of, traced.collector.seen
+    beat, children = pid_of(traced.amani.beat), children_of(pid_of(traced.amani.worker))
+    assert wait_until(lambda: batches_of(beat) >= 2 and any(batches_of(child) >= 2 for child in children))
     victim = max(children, key=batches_of)
     traced.post_and_queue(NUMBERS[:30])
     events = traced.events()
     os.kill(victim, signal.SIGKILL)
-    ended, waiting = traced.ended(), traced.waiting_events(events)
-    traced.post_and_queue(NUMBERS[30:])
-    traced.expect_no_alert_lost()
-    counts = traced.stop_all()
-
-    assert counts.ended - traced.received() <= counts.lost <= ended - traced.collector.seen[victim][-2]
-    assert counts.dropped == 0
-    assert 0 <= counts.captured - traced.events() <= waiting
-
-
-# --- Beat ---
-
-
-@pytest.mark.parametrize("end", [stop, kill])
-def test_what_the_end_of_beat_loses(end: Callable[[Program], None], traced: Traced) -> None:
-    """Nothing at SIGTERM, what ended since its last batch at kill -9, and never an alert."""
-    traced.amani.start()
-    beat = pid_of(traced.amani.beat)
-    assert wait_until(lambda: traced.collector.batches_of(beat) >= 2)
-    traced.post_and_queue(NUMBERS[:30])
-    end(traced.amani.beat)
-    ended = traced.ended()
+    ended_of_child, waiting = traced.ended(), traced.waiting_events(events)
+    kill(traced.amani.beat)
+    ended_of_beat = traced.ended()
     traced.post_and_queue(NUMBERS[30:])
     traced.amani.beat.start()
     traced.expect_no_alert_lost()
     counts = traced.stop_all()
 
-    bound = ended - traced.collector.seen[beat][-2] if end is kill else 0
+    bound = ended_of_child - seen[victim][-2] + ended_of_beat - seen[beat][-2]
     assert counts.ended - traced.received() <= counts.lost <= bound
     assert counts.dropped == 0
+    assert 0 <= counts.captured - traced.events() <= waiting
 
 
 # --- Nobody takes them ---
@@ -405,8 +379,7 @@ def post_and_fail(installation: Installation, numbers: range) -> None:
             assert session.get(f"{installation.url}/test/queues", timeout=ANSWER_SECONDS).status_code == 200
 
 
-@pytest.mark.parametrize("name", ["web", "beat", "worker"])
-def test_a_program_ends_while_collector_and_sentry_hang(name: str, traced: Traced) -> None:
+def test_web_worker_and_beat_end_while_collector_and_sentry_hang(traced: Traced) -> None:
     """Before an export, which may take ten minutes here, has come to its end."""
     with silent_server() as address:
         traced.amani.environment |= HELD_UP | {
@@ -416,7 +389,6 @@ def test_a_program_ends_while_collector_and_sentry_hang(name: str, traced: Trace
         traced.amani.start()
         post_and_fail(traced.amani, NUMBERS[:5])
         traced.amani.await_settled()
-        stop(getattr(traced.amani, name))
         counts = traced.stop_all()
     assert counts.exported == 0
     assert counts.ended == counts.dropped > 0
