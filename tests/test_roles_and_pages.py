@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from django.apps import apps
-from django.contrib import auth
+from django.contrib.auth import middleware
 from django.contrib.auth.models import Group
 from django.http import HttpRequest
 from django.test import Client
@@ -126,7 +126,7 @@ class Address(NamedTuple):
 def each_session_is_read_once(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
     """Whose a session is, and what they may: asked with its first request, not at a thousand addresses."""
     known: dict[str, Any] = {}
-    get_user = auth.get_user
+    get_user = middleware.get_user
 
     def get_known_user(request: HttpRequest) -> Any:
         session = request.COOKIES.get(settings.SESSION_COOKIE_NAME, "")
@@ -134,7 +134,8 @@ def each_session_is_read_once(monkeypatch: pytest.MonkeyPatch, settings: Setting
             known[session] = get_user(request)
         return known[session]
 
-    monkeypatch.setattr(auth, "get_user", get_known_user)
+    # In the middleware only: a module that is imported during a test may keep a name of django.contrib.auth.
+    monkeypatch.setattr(middleware, "get_user", get_known_user)
 
 
 @pytest.fixture
