@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from accounts.checks import mail_encryption
-from amani.settings import load_env_file
+from amani.settings import load_env_file, read_address
 from observability.tests.waiting import ANSWER_SECONDS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -88,6 +88,22 @@ def test_production_refuses_to_start_and_names_what_could_be_guessed(
     assert result.returncode != 0
     assert f"{name} is shorter than {shortest} characters" in result.stderr
     assert value not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [("", None), ("0.0.0.0:9101", ("0.0.0.0", 9101)), ("[::1]:80", ("::1", 80))],  # noqa: S104
+)
+def test_the_address_of_own_metrics_is_read(text: str, address: tuple[str, int] | None) -> None:
+    assert read_address("METRICS_BIND", text) == address
+
+
+@pytest.mark.parametrize(
+    "text", ["9101", ":9101", "localhost:9101", "::1:9101", "[127.0.0.1]:9101", "0.0.0.0:0", "0.0.0.0:65536"]
+)
+def test_what_is_no_address_of_own_metrics_is_refused_by_name(text: str) -> None:
+    with pytest.raises(Exception, match=r"METRICS_BIND: .* is not an address and a port"):
+        read_address("METRICS_BIND", text)
 
 
 def test_the_address_of_own_metrics_needs_the_folder_that_is_served_there() -> None:

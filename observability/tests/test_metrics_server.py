@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 import requests
 
-from amani.settings import read_address
 from local.ports import find_free_port
 from observability.telemetry.metrics import server as module
 from observability.telemetry.metrics.server import MOST_CONNECTIONS, MetricsServer
@@ -199,19 +198,3 @@ def test_without_an_address_nothing_is_started(settings: Any) -> None:
     running.start()
     running.keep()
     assert running.child == 0
-
-
-@pytest.mark.parametrize(
-    ("text", "address"),
-    [("", None), ("0.0.0.0:9101", ("0.0.0.0", 9101)), ("[::1]:80", ("::1", 80))],  # noqa: S104
-)
-def test_an_address_is_read(text: str, address: tuple[str, int] | None) -> None:
-    assert read_address("METRICS_BIND", text) == address
-
-
-@pytest.mark.parametrize(
-    "text", ["9101", ":9101", "localhost:9101", "::1:9101", "[127.0.0.1]:9101", "0.0.0.0:0", "0.0.0.0:65536"]
-)
-def test_what_is_no_address_is_refused_by_name(text: str) -> None:
-    with pytest.raises(Exception, match=r"METRICS_BIND: .* is not an address and a port"):
-        read_address("METRICS_BIND", text)
