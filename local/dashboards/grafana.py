@@ -140,10 +140,10 @@ def number(
     limit: Limit | None = None,
     runbooks: Sequence[str] = (),
     words: dict[str, tuple[str, str]] | None = None,
-    link: Json | None = None,
+    names: bool = False,
     size: tuple[int, int] = (4, 4),
 ) -> Json:
-    """Shows the newest value in large type. `words` maps values to (text, colour)."""
+    """Shows the newest value in large type, or the legend; `words` are the (text, colour) of values."""
     made = panel("stat", title, description, queries, size=size)
     made["fieldConfig"]["defaults"] = {
         "unit": unit,
@@ -166,13 +166,11 @@ def number(
         "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
         "colorMode": "value",
         "graphMode": "none",
-        "textMode": "auto",
+        "textMode": "name" if names else "auto",
         "orientation": "auto",
         "justifyMode": "auto",
     }
     made["links"] = [runbook(rule) for rule in ([limit.rule] if limit else []) + list(runbooks)]
-    if link:
-        made["links"].append(link)
     return made
 
 

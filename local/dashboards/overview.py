@@ -151,6 +151,7 @@ HEALTH = Row(
             "What runs. Two versions for longer than a rolling restart: an instance was not replaced.",
             "none",
             Query("count by (version) (amani_build_info{amani})", "{{version}}"),
+            names=True,
         ),
         table(
             "Firing alerts",
@@ -191,7 +192,8 @@ ENDPOINTS = Row(
             ),
             Column(
                 "Failed",
-                'sum by (endpoint) (instance_endpoint_status:http_requests:rate5m{amani, status=~"5.."})'
+                '(sum by (endpoint) (instance_endpoint_status:http_requests:rate5m{amani, status=~"5.."})'
+                " or 0 * sum by (endpoint) (instance_endpoint_status:http_requests:rate5m{amani}))"
                 " / sum by (endpoint) (instance_endpoint_status:http_requests:rate5m{amani})",
                 "percentunit",
             ),
@@ -207,8 +209,8 @@ ENDPOINTS = Row(
         ),
         series(
             "Failed requests, by endpoint",
-            "5xx answers each second. Dots are failed requests that were sampled: click one for its trace. "
-            "The error itself is in Sentry and in the log, under the trace's request id.",
+            "5xx answers each second; none is good. Dots are failed requests that were sampled: click one "
+            "for its trace. The error itself is in Sentry and in the log, under the trace's request id.",
             "reqps",
             Query(
                 'sum by (endpoint, status) (rate(http_requests_total{amani, status=~"5.."}[rate]))',
@@ -220,7 +222,7 @@ ENDPOINTS = Row(
         ),
         series(
             "Unhandled exceptions, each minute",
-            "By class. Look the class up in Sentry; OperationalError means the database.",
+            "By class; none is good. Look the class up in Sentry; OperationalError means the database.",
             "short",
             Query("sum by (error_type) (rate(errors_total{amani}[rate])) * 60", "{{error_type}}"),
         ),

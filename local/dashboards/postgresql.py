@@ -12,6 +12,7 @@ AMANI = Row(
             Query('min(amani_dependency_up{amani, dependency="database"})'),
             words={"1": ("up", GREEN), "0": ("down", RED)},
             runbooks=["DatabaseConnectionIssues"],
+            size=(4, 8),
         ),
         number(
             "Statements for each request",
@@ -21,6 +22,7 @@ AMANI = Row(
                 "sum(rate(db_query_duration_seconds_count{amani}[rate]))"
                 " / sum(rate(http_requests_total{amani}[rate]))"
             ),
+            size=(4, 8),
         ),
         series(
             "Statement time, 95th percentile",

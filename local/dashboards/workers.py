@@ -73,20 +73,28 @@ PROCESSES = Row(
     "Processes",
     [
         series(
-            "Memory, by role",
-            "Resident memory of all processes of a role. Growing for days: a leak; restart the role, then "
-            "look for it.",
+            "Memory, by instance and role",
+            "Resident memory of all processes of a role on an instance. Growing for days: a leak; restart "
+            "the role, then look for it.",
             "bytes",
-            Query("sum by (role) (amani_process_resident_memory_bytes{amani})", "{{role}}"),
+            Query(
+                "sum by (instance, role) (amani_process_resident_memory_bytes{amani})",
+                "{{role}} {{instance}}",
+            ),
             limit=Limit(1024**3, "HighMemoryUsage"),
+            size=(7, 8),
         ),
         series(
-            "Processor, by role",
-            "Cores in use by all processes of a role. Above the line for long: add instances or find what "
-            "computes.",
+            "Processor, by instance and role",
+            "Cores in use by all processes of a role on an instance. Above the line for long: add "
+            "instances or find what computes.",
             "short",
-            Query("sum by (role) (rate(amani_process_cpu_seconds_total{amani}[rate]))", "{{role}}"),
+            Query(
+                "sum by (instance, role) (rate(amani_process_cpu_seconds_total{amani}[rate]))",
+                "{{role}} {{instance}}",
+            ),
             limit=Limit(1.5, "HighCPUUsage"),
+            size=(7, 8),
         ),
         series(
             "Errors and spans that were lost, each minute",
@@ -100,6 +108,7 @@ PROCESSES = Row(
                 "spans: {{reason}}",
             ),
             runbooks=["TracesNotExported"],
+            size=(6, 8),
         ),
         number(
             "Damaged metric files",
@@ -107,6 +116,7 @@ PROCESSES = Row(
             "names them.",
             "short",
             Query("sum(amani_metric_files_unreadable{amani})"),
+            size=(4, 8),
         ),
     ],
 )
@@ -122,6 +132,7 @@ REDIS = Row(
             Query('min(amani_dependency_up{amani, dependency="redis"})'),
             words={"1": ("up", GREEN), "0": ("down", RED)},
             runbooks=["RedisUnavailable"],
+            size=(4, 8),
         ),
         series(
             "Requests that Redis did not count, each minute",
@@ -129,6 +140,7 @@ REDIS = Row(
             "short",
             Query("sum(rate(amani_throttle_unavailable_total{amani}[rate])) * 60", "not counted"),
             runbooks=["RedisUnavailable"],
+            size=(7, 8),
         ),
         series(
             "Memory",
@@ -136,6 +148,7 @@ REDIS = Row(
             "bytes",
             Query("redis_memory_used_bytes", "used {{instance}}"),
             Query("redis_memory_max_bytes > 0", "maxmemory {{instance}}"),
+            size=(7, 8),
         ),
         series(
             "Commands each second, and clients",
@@ -143,6 +156,7 @@ REDIS = Row(
             "short",
             Query("sum(rate(redis_commands_processed_total[rate]))", "commands/s"),
             Query("sum(redis_connected_clients)", "clients"),
+            size=(6, 8),
         ),
     ],
 )
