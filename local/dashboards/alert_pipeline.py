@@ -40,7 +40,7 @@ SIGNS = Row(
             "`rejected` while the vendor refuses every message, mostly for a revoked key.",
             "none",
             Query(
-                f"max by (channel) ({newest('amani_alert_channel_flagged{amani}')})",
+                f"max by (channel) ({newest('amani_alert_channel_flagged')})",
                 "{{channel}}",
             ),
             words={"0": ("well", GREEN), "1": ("rejected", RED)},
@@ -63,7 +63,7 @@ INTAKE = Row(
             "Firing alerts",
             "By severity, as Amani knows them. A wall of them at once has one cause: look at the oldest.",
             "short",
-            Query(f"sum by (severity) ({newest('amani_alerts_firing{amani}')})", "{{severity}}"),
+            Query(f"sum by (severity) ({newest('amani_alerts_firing')})", "{{severity}}"),
             stacked=True,
         ),
         series(
@@ -125,14 +125,14 @@ DELIVERY = Row(
             "Waiting deliveries",
             "Planned and not ended. Growing: the vendor is slow or refuses; see the attempts.",
             "short",
-            Query(f"sum by (channel) ({newest('amani_alert_undelivered{amani}')})", "{{channel}}"),
+            Query(f"sum by (channel) ({newest('amani_alert_undelivered')})", "{{channel}}"),
         ),
         series(
             "Oldest waiting delivery",
             "Above the line a page is sent by Alertmanager itself.",
             "s",
             Query(
-                f"max by (channel) ({newest('amani_alert_oldest_undelivered_seconds{amani}')})",
+                f"max by (channel) ({newest('amani_alert_oldest_undelivered_seconds')})",
                 "{{channel}}",
             ),
             limit=Limit(300, "AlertsUndelivered"),

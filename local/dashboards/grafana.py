@@ -37,9 +37,9 @@ def promql(expression: str) -> str:
     return expression.replace("{amani", "{" + CHOSEN).replace("[rate]", "[$__rate_interval]")
 
 
-def newest(metric: str, clock: str = "amani_snapshot_timestamp_seconds") -> str:
-    """Selects `metric` of the instance that took the newest snapshot; the others keep what they saw."""
-    return f"({metric} and on (instance) topk(1, {clock}{{amani}}))"
+def newest(metric: str) -> str:
+    """What the instance with the newest snapshot shows of `metric`: a rule records it (ADR 0023)."""
+    return f'job:{metric}:newest{{job="amani"}}'
 
 
 def panel(

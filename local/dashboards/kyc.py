@@ -2,13 +2,6 @@
 
 from local.dashboards.grafana import Limit, Query, Row, dashboard, newest, number, series
 
-CLOCK = "amani_kyc_snapshot_timestamp_seconds"
-
-
-def seen(metric: str) -> str:
-    return newest(f"{metric}{{amani}}", CLOCK)
-
-
 QUEUE = Row(
     "Queue",
     [
@@ -17,7 +10,7 @@ QUEUE = Row(
             "Cases without a decision, by state; `in_review` are claimed. Growing by day: more reviewers "
             "are needed.",
             "short",
-            Query(f"sum by (state) ({seen('amani_kyc_queue')})", "{{state}}"),
+            Query(f"sum by (state) ({newest('amani_kyc_queue')})", "{{state}}"),
             runbooks=["KycQueueTooOld"],
             size=(6, 4),
         ),
@@ -26,7 +19,8 @@ QUEUE = Row(
             "1 is KYC_REVIEW_TARGET_HOURS. Above it: claim the oldest with *Review next* in the console.",
             "percentunit",
             Query(
-                f"max({seen('amani_kyc_oldest_seconds')}) / max({seen('amani_kyc_review_target_seconds')})"
+                f"max({newest('amani_kyc_oldest_seconds')})"
+                f" / max({newest('amani_kyc_review_target_seconds')})"
             ),
             limit=Limit(1, "KycQueueTooOld"),
             size=(6, 4),
@@ -35,7 +29,7 @@ QUEUE = Row(
             "Doubted approvals",
             "Approvals that the provider doubts and nobody has revoked or upheld. Each needs a person.",
             "short",
-            Query(f"max({seen('amani_kyc_doubted_approvals')})"),
+            Query(f"max({newest('amani_kyc_doubted_approvals')})"),
             limit=Limit(1, "KycApprovalDoubted"),
             size=(6, 4),
         ),
@@ -44,7 +38,7 @@ QUEUE = Row(
             "A task of the worker counts the queue. Older than three minutes: don't trust the numbers "
             "beside it.",
             "s",
-            Query(f"time() - max({CLOCK}{{amani}})"),
+            Query("time() - max(amani_kyc_snapshot_timestamp_seconds{amani} > 0)"),
             limit=Limit(180, "KycSnapshotStale"),
             size=(6, 4),
         ),
@@ -52,7 +46,7 @@ QUEUE = Row(
             "Cases that wait, over time",
             "The queue by state. It should empty in working hours.",
             "short",
-            Query(f"sum by (state) ({seen('amani_kyc_queue')})", "{{state}}"),
+            Query(f"sum by (state) ({newest('amani_kyc_queue')})", "{{state}}"),
             stacked=True,
         ),
         series(
@@ -133,7 +127,7 @@ PROVIDER = Row(
             "Oldest check without a result",
             "The provider owes us a result for so long. Above the line: ask the provider.",
             "s",
-            Query(f"max by (provider) ({seen('amani_kyc_checks_oldest_seconds')})", "{{provider}}"),
+            Query(f"max by (provider) ({newest('amani_kyc_checks_oldest_seconds')})", "{{provider}}"),
             limit=Limit(7200, "KycProviderFailing"),
         ),
         series(

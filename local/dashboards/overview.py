@@ -113,7 +113,7 @@ HEALTH = Row(
             "of the missing one.",
             "none",
             Query("sum by (component) (up{amani})", "{{component}}"),
-            runbooks=["ApplicationDown"],
+            runbooks=["ApplicationDown", "BackgroundInstanceDown"],
         ),
         number(
             "Database and Redis",
@@ -128,16 +128,14 @@ HEALTH = Row(
             "Messages to Slack and PagerDuty that wait. More than a few for minutes: see the dashboard "
             "Alert pipeline.",
             "short",
-            Query(f"sum({newest('amani_alert_undelivered{amani}')})"),
+            Query(f"sum({newest('amani_alert_undelivered')})"),
             runbooks=["AlertsUndelivered"],
         ),
         number(
             "Oldest KYC case",
             "Waiting time of the oldest case in the review queue; the target is KYC_REVIEW_TARGET_HOURS.",
             "s",
-            Query(
-                f"max({newest('amani_kyc_oldest_seconds{amani}', 'amani_kyc_snapshot_timestamp_seconds')})"
-            ),
+            Query(f"max({newest('amani_kyc_oldest_seconds')})"),
             runbooks=["KycQueueTooOld"],
         ),
         number(

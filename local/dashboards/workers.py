@@ -2,8 +2,6 @@
 
 from local.dashboards.grafana import GREEN, RED, Limit, Query, Row, dashboard, newest, number, series
 
-OLDEST_MAIL = newest("amani_mails_oldest_seconds{amani}", "amani_mails_snapshot_timestamp_seconds")
-
 TASKS = Row(
     "Tasks",
     [
@@ -63,7 +61,7 @@ TASKS = Row(
             "Oldest mail that waits",
             "A late code is useless. Above the line: the mail server is down or too slow.",
             "s",
-            Query(f"max({OLDEST_MAIL})", "oldest"),
+            Query(newest("amani_mails_oldest_seconds"), "oldest"),
             limit=Limit(180, "MailsNotSent"),
         ),
     ],
