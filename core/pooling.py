@@ -18,6 +18,7 @@ from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+ROUNDS = 10
 PROBE_SECONDS = 5.0  # a pool without a free session lets a client wait for minutes
 OWN_SESSION = "SELECT pg_backend_pid()"
 FOUND = (
@@ -73,14 +74,19 @@ def has_pooler(connection: BaseDatabaseWrapper) -> bool:
 
 async def share_sessions(parameters: Mapping[str, Any]) -> bool:
     """Asks in the order 1, 2, 2, 1: in a quiet pool the second gets the session that the first had; in a pool
-    that takes turns, or one that others use, one of them sees two."""
+    that takes turns one of them sees two. Where others use the pool meanwhile it may take a few rounds."""
     async with asyncio.timeout(PROBE_SECONDS):
         first = await psycopg.AsyncConnection.connect(**parameters, autocommit=True)
         async with first, await psycopg.AsyncConnection.connect(**parameters, autocommit=True) as second:
-            ones = {await session_of(first)}
-            twos = {await session_of(second), await session_of(second)}
-            ones.add(await session_of(first))
-    return len(ones) > 1 or len(twos) > 1 or bool(ones & twos)
+            ones: set[int | None] = set()
+            twos: set[int | None] = set()
+            for _ in range(ROUNDS):
+                ones.add(await session_of(first))
+                twos |= {await session_of(second), await session_of(second)}
+                ones.add(await session_of(first))
+                if len(ones) > 1 or len(twos) > 1 or ones & twos:
+                    return True
+    return False
 
 
 async def session_of(connection: psycopg.AsyncConnection[Any]) -> int | None:

@@ -14,6 +14,7 @@ from typing import NamedTuple, TypeVar
 import requests
 from django.conf import settings
 
+from core.pooling import require_sessions
 from observability.alerts.delivery import drain
 from observability.alerts.errors import DrillFailed
 from observability.alerts.messages import send_alert
@@ -27,8 +28,11 @@ T = TypeVar("T")
 def send_test_alert(*, channels: Iterable[str], severity: str, wait_seconds: float | None) -> list[Delivery]:
     """Sends a TEST message through the outbox to each of `channels` and returns its deliveries, by channel.
 
-    `wait_seconds`: how long the worker has to deliver; None: deliver here, without the worker.
+    `wait_seconds`: how long the worker has to deliver; None: deliver here, without the worker. Raises
+    NoSessions, before anything is stored, if the database connection does not allow that.
     """
+    if wait_seconds is None:
+        require_sessions("send_test_alert without --wait")
     wanted = list(channels)
     episode = send_alert(
         f"TEST alert from Amani ({settings.ENVIRONMENT})",

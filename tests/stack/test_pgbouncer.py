@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -131,6 +132,27 @@ def test_each_mode_is_recognised(through: Through) -> None:
     assert (has_pooler(connection), is_pooled_by_transaction(connection)) == (True, True)
 
 
+def test_transaction_mode_is_recognised_while_others_use_the_pool(
+    through: Through, pgbouncer: PgBouncer
+) -> None:
+    through("transaction")
+    recognised = threading.Event()
+
+    def use_the_pool() -> None:
+        address = pgbouncer.url_of("transaction")
+        with psycopg.connect(address, autocommit=True, prepare_threshold=None) as client:
+            while not recognised.is_set():
+                client.execute("SELECT 1")
+
+    with ThreadPoolExecutor(2) as pool:
+        others = [pool.submit(use_the_pool) for _ in range(2)]
+        found = [is_pooled_by_transaction(connection) for _ in range(5)]
+        recognised.set()
+        for other in others:
+            other.result()
+    assert found == [True] * 5
+
+
 def test_a_pool_without_a_free_session_is_not_waited_for(
     through: Through, pgbouncer: PgBouncer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,6 +212,13 @@ def test_nothing_is_sent_in_transaction_mode(
     assert slack.bodies() == []
     assert not Delivery.objects.exclude(state="pending").exists()
     assert advisory_locks() == 0
+
+
+def test_a_test_alert_without_the_worker_is_refused_in_transaction_mode(through: Through) -> None:
+    through("transaction")
+    with pytest.raises(CommandError, match="send_test_alert without --wait needs a session of its own"):
+        call_command("send_test_alert")
+    assert not Episode.objects.exists()
 
 
 def test_a_sender_whose_session_ended_says_so(through: Through, caplog: pytest.LogCaptureFixture) -> None:

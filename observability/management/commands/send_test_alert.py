@@ -9,6 +9,7 @@ from django.conf import settings
 from django.core.management.base import CommandError
 
 from core.commands import ReportingCommand
+from core.pooling import NoSessions
 from observability.alerts.drill import send_test_alert
 from observability.models import Delivery
 from observability.notifiers import registry
@@ -31,9 +32,12 @@ class Command(ReportingCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         channels = list(registry.NOTIFIERS) if options["channel"] == "all" else [options["channel"]]
-        deliveries = send_test_alert(
-            channels=channels, severity=options["severity"], wait_seconds=options["wait"]
-        )
+        try:
+            deliveries = send_test_alert(
+                channels=channels, severity=options["severity"], wait_seconds=options["wait"]
+            )
+        except NoSessions as problem:
+            raise CommandError(str(problem)) from None
         undelivered = [each.channel for each in deliveries if each.state != Delivery.State.DELIVERED]
         facts = {
             "alert": deliveries[0].episode_id,
