@@ -49,6 +49,26 @@ class WebWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
         super().load_wsgi()
         self.wsgi = closing_refused(self.wsgi)
 
+    # --- The worker stops ---
+
+    def set_accept_enabled(self, enabled: bool) -> None:  # noqa: FBT001  (gunicorn's signature)
+        super().set_accept_enabled(enabled)
+        if not self.alive:
+            self.leave_listeners()
+
+    def leave_listeners(self) -> None:
+        """Takes the connections that the kernel has accepted for this worker, and closes its listeners.
+
+        gunicorn keeps them open until the last request is answered: connections that come meanwhile wait in
+        the kernel and are reset at the end. A proxy that is refused goes to another replica at once.
+        """
+        for listener in self.sockets:
+            before = -1
+            while listener.fileno() >= 0 and before < self.nr_conns < self.worker_connections:
+                before = self.nr_conns
+                self.accept(listener)
+            listener.close()
+
     # --- A request arrives ---
 
     def enqueue_req(self, conn: Any) -> None:

@@ -13,6 +13,7 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 COMPOSE = ROOT / "docker-compose.yml"
 PRODUCTION = ROOT / "deploy" / "compose.production.yml"
+FILES = (COMPOSE, PRODUCTION, ROOT / "deploy" / "compose.scaled.yml")
 ONE_SHOTS = {"secrets", "migrate"}
 OF_AMANI = {"app", "worker", "beat", *ONE_SHOTS}
 INTERPOLATION = re.compile(r"(?<!\$)\$\{([A-Z][A-Z0-9_]*)(:?[-?+])?")

@@ -16,6 +16,7 @@ from django.conf import settings
 
 from tests.compose_files import (
     COMPOSE,
+    FILES,
     INTERPOLATION,
     OF_AMANI,
     ONE_SHOTS,
@@ -117,8 +118,14 @@ def test_the_addresses_and_containers_are_those_of_the_runbook() -> None:
     assert published["prometheus"] == ["127.0.0.1:9090:9090"]
     assert published["grafana"] == ["127.0.0.1:3000:3000"]
     assert published["jaeger"] == ["127.0.0.1:16686:16686"]
-    assert SERVICES["app"]["container_name"] == "${APP_CONTAINER_NAME-amani-backend}"  # empty: --scale works
+    assert SERVICES["app"]["container_name"] == "amani-backend"
     assert SERVICES["prometheus"]["container_name"] == "amani-prometheus"
+
+
+def test_scaling_takes_the_name_and_the_single_port_away() -> None:
+    text = (ROOT / "deploy" / "compose.scaled.yml").read_text()
+    assert "container_name: !reset null" in text
+    assert 'ports: !override ["${BIND_ADDRESS:-127.0.0.1}:${APP_PORTS:-8000-8009}:8000"]' in text
 
 
 def test_amanis_services_share_an_image_and_no_metrics() -> None:
@@ -147,7 +154,7 @@ def test_production_neither_seeds_nor_trusts_by_default() -> None:
 
 
 def test_every_variable_of_the_compose_files_is_documented() -> None:
-    used = {match[1] for file in (COMPOSE, PRODUCTION) for match in INTERPOLATION.finditer(file.read_text())}
+    used = {match[1] for file in FILES for match in INTERPOLATION.finditer(file.read_text())}
     documents = "".join(
         (ROOT / "docs" / f"{name}.md").read_text() for name in ("configuration", "deployment")
     )

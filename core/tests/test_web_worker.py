@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import inspect
+import logging
+import selectors
+import socket
 
 import pytest
+from gunicorn.config import Config  # type: ignore[import-untyped]
 from gunicorn.http.unreader import SocketUnreader  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import TConn, ThreadWorker  # type: ignore[import-untyped]
+
+from core.web_worker import WebWorker
 
 METHODS = {
     "enqueue_req": ["self", "conn"],
@@ -14,6 +20,8 @@ METHODS = {
     "handle_request": ["self", "req", "conn"],
     "murder_pending": ["self"],
     "load_wsgi": ["self"],
+    "set_accept_enabled": ["self", "enabled"],
+    "accept": ["self", "listener"],
 }
 
 
@@ -33,6 +41,8 @@ def test_gunicorn_has_the_method_that_the_worker_overrides(name: str) -> None:
         (ThreadWorker.handle, "if not conn.initialized"),
         (ThreadWorker.run, "self.murder_pending()"),
         (ThreadWorker.run, "self.nr_conns < self.worker_connections"),
+        (ThreadWorker.run, "self.set_accept_enabled(False)"),
+        (ThreadWorker.run, "for s in self.sockets:"),
         (TConn.init, "if self.initialized:"),
         (TConn.init, "http.get_parser(self.cfg, self.sock, self.client)"),
         (SocketUnreader.chunk, "self.sock.recv(size)"),
@@ -41,3 +51,21 @@ def test_gunicorn_has_the_method_that_the_worker_overrides(name: str) -> None:
 def test_gunicorn_still_calls_it_there(caller: object, called: str) -> None:
     """Otherwise the worker would be gunicorn's own again, without an error."""
     assert called in inspect.getsource(caller)  # type: ignore[arg-type]  # a function of untyped code
+
+
+def test_a_stopping_worker_takes_who_is_connected_and_refuses_who_comes_later() -> None:
+    """gunicorn lets both wait in the kernel until it ends, and then resets them."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, selectors.DefaultSelector() as poller:
+        worker = WebWorker(1, 1, [listener], None, 30, Config(), logging.getLogger(__name__))
+        worker.poller = poller
+        worker.set_accept_enabled(True)
+        address = listener.getsockname()
+        with socket.create_connection(address), socket.create_connection(address):
+            worker.alive = False
+            worker.set_accept_enabled(False)
+            assert worker.nr_conns == len(worker.arriving) == 2
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(address)
+            for connection in list(worker.arriving):
+                worker.close(connection)
+        worker.tmp.close()
