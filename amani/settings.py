@@ -392,6 +392,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_keepalive": True,
     "health_check_interval": 10,
 }
+CELERY_BEAT_SCHEDULER = "observability.telemetry.one_beat:OneBeat"
 CELERY_BEAT_SCHEDULE = {
     "deliver-due": {
         "task": "observability.tasks.deliver_due",
