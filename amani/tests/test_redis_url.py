@@ -244,6 +244,8 @@ def test_an_address_is_read_once_and_written_for_all(given: str, read: str) -> N
         ("http://planted@host", "it must begin with redis:// or, for TLS, rediss://"),
         ("planted@host:6379", "it must begin with redis:// or, for TLS, rediss://"),
         ("unix:///run/redis.sock", "it must begin with redis:// or, for TLS, rediss://"),
+        ("sentinel://:planted@host:26379", "it must begin with redis:// or, for TLS, rediss://"),
+        ("amqp://user:planted@host:5672//", "it must begin with redis:// or, for TLS, rediss://"),
         ("redis:///0", "it must have exactly one host"),
         (
             "redis://:planted@one:1,two:2/0",
