@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint style types layers migrations containers format openapi dashboards kubernetes-rules slo lock lock-check audit bench mutants install clean
+.PHONY: help run test stack-test lint style types layers migrations containers format openapi dashboards kubernetes-rules slo lock lock-check audit bench mutants install clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -21,6 +21,10 @@ run: install ## start Amani and all it needs; PORT, PROMETHEUS_PORT, ALERTMANAGE
 # pytest-xdist 3.8 does not find under pytest 9.2.
 test: install ## run the whole suite; ARGS="-k words" chooses
 	@$(BIN)/python -m pytest $(or $(ARGS),-n 4 --dist loadfile --no-loadscope-reorder)
+
+# Minutes, and Docker: not part of .ci/run. `docker` must reach an engine, and no other stack of Amani may run.
+stack-test: install ## start docker-compose.yml, break it, count what was lost; needs Docker
+	@AMANI_STACK_TEST=1 $(BIN)/python -m pytest $(or $(ARGS),-x -s tests/compose)
 
 lint: style types layers migrations containers lock-check audit ## all checks but the tests
 

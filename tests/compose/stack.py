@@ -1,0 +1,123 @@
+"""Starts docker-compose.yml under a project name of its own, and asks what runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from tests.compose_files import ROOT
+
+PROJECT = "amani-stack-test"  # so that its volumes are nobody else's
+FILES = ("docker-compose.yml", "tests/compose/receivers.yml")
+SCALED = (FILES[0], "deploy/compose.scaled.yml", FILES[1])
+NEEDED = ("app", "worker", "beat", "prometheus", "alertmanager", "edge", "receiver")
+# Only where their images are there: nothing else depends on them.
+WITH_IMAGE_ONLY = ("grafana", "jaeger")
+PATIENCE = 240.0  # seconds; two busy processors start seven containers
+
+
+def run(*command: str, check: bool = True, **environment: str) -> str:
+    done = subprocess.run(
+        command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, check=False
+    )
+    assert not check or done.returncode == 0, f"{' '.join(command)}\n{done.stdout}{done.stderr}"
+    return done.stdout + done.stderr
+
+
+def until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
+        time.sleep(0.5)
+    return found
+
+
+class Stack:
+    def __init__(self) -> None:
+        self.files: tuple[str, ...] = FILES
+        self.services = [*NEEDED, *(name for name in WITH_IMAGE_ONLY if self.has_image(name))]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            "COMPOSE_PROJECT_NAME": PROJECT,
+            "COMPOSE_FILE": ":".join(self.files),
+            "COMPOSE_PROFILES": "edge",
+        }
+
+    def compose(self, *arguments: str, check: bool = True) -> str:
+        """Calls `docker-compose`, as the runbook does, where it is there, else `docker compose`."""
+        program = ["docker-compose"] if shutil.which("docker-compose") else ["docker", "compose"]
+        return run(*program, *arguments, check=check, **self.environment)
+
+    def has_image(self, service: str) -> bool:
+        configuration = json.loads(
+            subprocess.run(
+                ["docker", "compose", "config", "--format", "json"],
+                cwd=ROOT,
+                env=os.environ | self.environment,
+                capture_output=True,
+                check=True,
+            ).stdout
+        )
+        image = configuration["services"][service]["image"]
+        return "No such image" not in run("docker", "image", "inspect", image, check=False)
+
+    def refuse_to_disturb_another(self) -> None:
+        names = run("docker", "ps", "--all", "--format", "{{.Names}}").split()
+        taken = {"amani-backend", "amani-prometheus"} & set(names)
+        if taken:
+            pytest.fail(f"A stack is there already ({', '.join(sorted(taken))}): docker compose down.")
+
+    def start(self, *arguments: str) -> None:
+        self.compose("up", "--detach", *arguments, *self.services)
+        self.wait_until_healthy()
+
+    def containers(self, *services: str) -> list[str]:
+        return self.compose("ps", "--quiet", *services).split()
+
+    def health(self) -> dict[str, str]:
+        lines = self.compose("ps", "--format", "{{.Name}} {{.State}} {{.Health}}").splitlines()
+        return {line.split()[0]: " ".join(line.split()[1:]) for line in lines}
+
+    def wait_until_healthy(self) -> None:
+        def all_healthy() -> bool:
+            return all(state in ("running healthy", "running") for state in self.health().values())
+
+        until(all_healthy, "every container is healthy")
+
+    def manage(self, *arguments: str) -> str:
+        return self.compose("exec", "-T", "app", "python", "manage.py", *arguments)
+
+    def secret(self, name: str) -> str:
+        return self.compose("exec", "-T", "app", "cat", f"/run/secrets/{name}").strip()
+
+    def certificate(self, folder: Path) -> str:
+        """The file with the certificate that the demo made for itself."""
+        file = folder / "edge.crt"
+        file.write_text(self.compose("exec", "-T", "edge", "cat", "/run/secrets/tls.crt"))
+        return str(file)
+
+    def query(self, statement: str) -> str:
+        command = ["exec", "-T", "postgres", "psql", "--username=amani", "-AtX", "--command", statement]
+        return self.compose(*command).strip()
+
+    def received(self) -> str:
+        return self.compose("logs", "--no-log-prefix", "receiver")
+
+    def targets(self) -> list[tuple[str, str, str]]:
+        """(job, component, health) of each target of Prometheus."""
+        answer = requests.get("http://localhost:9090/api/v1/targets?state=active", timeout=10).json()
+        return sorted(
+            (target["labels"]["job"], target["labels"].get("component", ""), target["health"])
+            for target in answer["data"]["activeTargets"]
+        )
