@@ -12,6 +12,7 @@ VARIABLES = {
     "$__rate_interval": "5m",
     "$__range": "3h",
     "$instance": ".*",
+    "$environment": ".*",
     "$component": ".*",
 }
 

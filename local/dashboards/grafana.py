@@ -13,6 +13,7 @@ Json = dict[str, Any]
 
 DATASOURCE: Json = {"type": "prometheus", "uid": "${datasource}"}
 CHOSEN = 'job="amani", instance=~"$instance"'
+OF_INSTANCES = 'amani_build_info{job="amani", environment=~"$environment", component=~"$component"}'
 AMANI_ADDRESS = "http://localhost:8000"
 COLUMNS = 24
 GREEN, YELLOW, RED, BLUE = "green", "orange", "red", "blue"
@@ -459,8 +460,14 @@ def variables() -> list[Json]:
     }
     return [
         datasource,
-        # Also without the label, which a configuration of Prometheus that is older than it does not set.
+        # Both also without the label, which an older Amani or configuration of Prometheus does not set.
+        choice(
+            "environment",
+            "Environment",
+            'label_values(amani_build_info{job="amani"}, environment)',
+            allValue=".*",
+        ),
         choice("component", "Component", 'label_values(up{job="amani"}, component)', allValue=".*"),
-        choice("instance", "Instance", 'label_values(up{job="amani", component=~"$component"}, instance)'),
+        choice("instance", "Instance", f"label_values({OF_INSTANCES}, instance)"),
         amani,
     ]

@@ -115,8 +115,12 @@ def metrics_of_scrape(
     live: Mapping[str, int], unreadable: int, answering: Mapping[str, bool] | None
 ) -> Iterator[Metric]:
     """Yields what is measured at a scrape. `live`: the process of each slot; `unreadable`: damaged files."""
-    build = GaugeMetricFamily("amani_build_info", "1, with the running version as label.", labels=["version"])
-    build.add_metric([settings.VERSION], 1)
+    build = GaugeMetricFamily(
+        "amani_build_info",
+        "1, with the running version and its environment as labels.",
+        labels=["version", "environment"],
+    )
+    build.add_metric([settings.VERSION, settings.ENVIRONMENT], 1)
     yield build
     yield GaugeMetricFamily(
         "amani_metric_files_unreadable", "Metric files left out of this scrape as damaged.", value=unreadable
