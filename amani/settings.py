@@ -499,6 +499,8 @@ PAGERDUTY_EVENTS_URL = env.str("PAGERDUTY_EVENTS_URL", "https://events.pagerduty
 PAGERDUTY_EVENTS_PER_MINUTE = env.float("PAGERDUTY_EVENTS_PER_MINUTE", 120.0)
 
 PROMETHEUS_URL = env.str("PROMETHEUS_URL", "http://localhost:9090").rstrip("/")
+PROMETHEUS_USER = env.str("PROMETHEUS_USER", "amani")
+PROMETHEUS_PASSWORD = env.str("PROMETHEUS_PASSWORD", "")
 ALERTMANAGER_URL = env.str("ALERTMANAGER_URL", "http://localhost:9093").rstrip("/")
 RUNBOOK_BASE_URL = env.str("RUNBOOK_BASE_URL", f"{PUBLIC_URL}/runbooks").rstrip("/")
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+import bcrypt
 import psycopg
 import pytest
 import requests
@@ -37,6 +38,7 @@ ROOT = Path(django_settings.BASE_DIR)
 # PostgreSQL writes the casts of a list in another place when it has read its own text once.
 CASTS = re.compile(r"::[a-z ]+(?:\[\])?|[()]")
 RESTORED = "restored_from_backup"
+USER = "amani"
 # Every row of a table as text, and what guards the rows.
 GUARDS = """
 SELECT conrelid::regclass || ': ' || conname || ' ' || pg_get_constraintdef(oid) FROM pg_constraint
@@ -238,7 +240,10 @@ def test_a_restore_that_breaks_off_changes_nothing(
 
 
 class Monitor:
-    """A Prometheus that scrapes itself, or an Alertmanager; it keeps its data over a restart."""
+    """A Prometheus that scrapes itself and asks for a password, or an Alertmanager.
+
+    It keeps its data over a restart.
+    """
 
     def __init__(self, name: str, folder: Path) -> None:
         found = monitoring.find_program(name)
@@ -248,9 +253,16 @@ class Monitor:
         port = find_free_port()
         self.url = f"http://127.0.0.1:{port}"
         if name == "prometheus":
-            target = {"static_configs": [{"targets": [f"127.0.0.1:{port}"]}], "job_name": "prometheus"}
+            target = {
+                "job_name": "prometheus",
+                "static_configs": [{"targets": [f"127.0.0.1:{port}"]}],
+                "basic_auth": {"username": USER, "password": PASSWORD},
+            }
+            hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
+            (folder / "web.yml").write_text(yaml.safe_dump({"basic_auth_users": {USER: hashed}}))
             configuration: dict[str, Any] = {"global": {"scrape_interval": "1s"}, "scrape_configs": [target]}
             options = [f"--storage.tsdb.path={self.data}", "--web.enable-admin-api"]
+            options += ["--web.config.file=web.yml"]
         else:
             configuration = {"route": {"receiver": "nobody"}, "receivers": [{"name": "nobody"}]}
             options = [f"--storage.path={self.data}", "--cluster.listen-address="]
@@ -269,12 +281,16 @@ class Monitor:
 
     def is_ready(self) -> bool:
         try:
-            return requests.get(f"{self.url}/-/ready", timeout=ANSWER_SECONDS).status_code == 200
+            return self.ask("/-/ready").status_code == 200
         except requests.RequestException:
             return False
 
     def get(self, path: str, **parameters: str) -> Any:
-        return requests.get(self.url + path, params=parameters, timeout=ANSWER_SECONDS).json()
+        return self.ask(path, **parameters).json()
+
+    def ask(self, path: str, **parameters: str) -> requests.Response:
+        address = self.url + path
+        return requests.get(address, params=parameters, timeout=ANSWER_SECONDS, auth=(USER, PASSWORD))
 
 
 @pytest.fixture
@@ -352,16 +368,16 @@ def test_samples_of_prometheus_are_restored(backups: Backups, monitor: Callable[
 
     assert wait_until(lambda: len(samples(old)) >= 2)
     before = samples(old)
-    backups.configure(prometheus={"url": old.url, "folder": str(old.data)})
-    backup = backups.save()
+    backups.configure(prometheus={"url": old.url, "user": USER, "folder": str(old.data)})
+    backup = backups.save(PROMETHEUS_PASSWORD=PASSWORD)
     assert list((old.data / "snapshots").iterdir()) == []
-    running = backups.restore(backup)
+    running = backups.restore(backup, PROMETHEUS_PASSWORD="another")
     assert (running.returncode, "Prometheus is running: stop it" in running.stderr) == (1, True)
 
-    backups.configure(prometheus={"url": new.url, "folder": str(new.data)})
-    done = backups.restore(backup)
+    backups.configure(prometheus={"url": new.url, "user": USER, "folder": str(new.data)})
+    done = backups.restore(backup, PROMETHEUS_PASSWORD=PASSWORD)
     assert done.returncode == 0, done.stderr
-    assert "is not empty" in backups.restore(backup).stderr
+    assert "is not empty" in backups.restore(backup, PROMETHEUS_PASSWORD=PASSWORD).stderr
     new.start()
     assert samples(new)[: len(before)] == before
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import stat
 import subprocess
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import bcrypt
 import pytest
 import yaml
 from django.conf import settings
@@ -253,6 +256,7 @@ def test_in_production_the_given_secrets_arrive_where_they_are_read(
     [
         ({"AMANI_MODE": "produktion"}, "AMANI_MODE is 'produktion'; it must be demo or production."),
         ({"EDGE_STAFF_NETWORKS": "10.0.0.0/8,office"}, "EDGE_STAFF_NETWORKS: 'office' does not appear"),
+        ({"PROMETHEUS_PASSWORD": "ü" * 37}, "PROMETHEUS_PASSWORD is longer than 72 bytes"),
         ({"COMPOSE_PROFILES": "edge"}, "EDGE_TLS_FOLDER has no fullchain.pem and privkey.pem"),
     ],
 )
@@ -270,6 +274,41 @@ def test_the_edge_lets_nobody_pass_who_is_not_named(prepared: Callable[..., dict
 
 
 # --- Prometheus and Alertmanager ---
+
+
+@pytest.mark.needs("promtool")
+@pytest.mark.parametrize("mode", ["demo", "production"])
+def test_prometheus_asks_for_the_password_in_production_only(
+    prepared: Callable[..., dict[str, str]], tmp_path: Path, binary: Callable[[str], str], mode: str
+) -> None:
+    password = "p@ss: word é-0123456789"
+    files = prepared(**GIVEN | {"AMANI_MODE": mode, "PROMETHEUS_PASSWORD": password})
+    users = yaml.safe_load(files["prometheus/web.yml"])["basic_auth_users"]
+    assert list(users) == (["amani"] if mode == "production" else [])
+    assert all(bcrypt.checkpw(password.encode(), each.encode()) for each in users.values())
+    checked(binary("promtool"), "check", "web-config", tmp_path / "prometheus" / "web.yml")
+    assert files["prometheus/password"] == files["amani/prometheus_password"] == password
+    pair = base64.b64decode(files["prometheus/authorization"].removeprefix("Basic ")).decode()
+    assert pair == f"amani:{password}"
+
+
+def test_whoever_asks_prometheus_sends_the_password() -> None:
+    prometheus = SERVICES["prometheus"]
+    assert "--web.config.file=/run/secrets/web.yml" in prometheus["command"]
+    assert "$$(cat /run/secrets/authorization)" in prometheus["healthcheck"]["test"][1]
+    own: Any = yaml.safe_load((ROOT / "deploy/prometheus/compose/prometheus.yml").read_text())
+    (itself,) = (job for job in own["scrape_configs"] if job["job_name"] == "prometheus")
+    sent = {"username": "amani", "password_file": "/run/secrets/password"}
+    assert itself["basic_auth"] == sent
+    for name in OF_AMANI - {"secrets"}:
+        environment = SERVICES[name]["environment"]
+        assert environment["PROMETHEUS_USER"] == "amani"
+        assert environment["PROMETHEUS_PASSWORD_FILE"] == "/run/secrets/prometheus_password"
+    grafana = SERVICES["grafana"]["environment"] | services(PRODUCTION)["grafana"]["environment"]
+    assert (grafana["PROMETHEUS_BASIC_AUTH"], grafana["PROMETHEUS_USER"]) == ("true", "amani")
+    assert grafana["PROMETHEUS_PASSWORD"].startswith("${PROMETHEUS_PASSWORD:?")
+    backup = tomllib.loads((ROOT / "deploy/backup/compose.toml").read_text())
+    assert backup["prometheus"]["user"] == "amani"
 
 
 def checked(*command: str | Path) -> str:

@@ -42,10 +42,11 @@ class Server:
             raise BackupError(f"{method} {self.url}{path}: {error}") from error
 
     def answers(self) -> bool:
+        """Whether a server is there, also one that does not let us in."""
         try:
             self.get("/api/v1/status/buildinfo")
-        except BackupError:
-            return False
+        except BackupError as problem:
+            return isinstance(problem.__cause__, urllib.error.HTTPError)
         return True
 
 

@@ -18,6 +18,11 @@ from ipaddress import IPv4Address, ip_network
 from pathlib import Path
 from urllib.parse import quote
 
+import bcrypt
+
+PROMETHEUS_USER = "amani"  # as in docker-compose.yml and deploy/prometheus/compose/prometheus.yml
+LONGEST_FOR_BCRYPT = 72  # bytes
+BCRYPT_ROUNDS = 10  # as Prometheus's documentation suggests; it remembers what it has checked
 SHORTEST = 16  # characters of a password or token; Amani itself asks for more where that is needed
 AMANI, POSTGRES, REDIS, NOBODY, GRAFANA, NGINX, REDIS_EXPORTER = 10001, 999, 999, 65534, 472, 101, 59000
 ALERTMANAGER_CONFIGURATION = Path(__file__).parent.parent / "alertmanager" / "alertmanager.yml"
@@ -44,6 +49,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "METRICS_TOKEN": token,
     "POSTGRES_PASSWORD": token,
     "REDIS_PASSWORD": token,
+    "PROMETHEUS_PASSWORD": token,
     "GRAFANA_ADMIN_PASSWORD": lambda: "admin",  # as the runbook says
 }
 
@@ -101,8 +107,26 @@ def for_amani(values: Mapping[str, str], given: Mapping[str, str]) -> dict[str, 
         "kyc_search_key": values["KYC_SEARCH_KEY"],
         "alert_webhook_token": values["ALERT_WEBHOOK_TOKEN"],
         "metrics_token": values["METRICS_TOKEN"],
+        "prometheus_password": values["PROMETHEUS_PASSWORD"],
         "database_url": given.get("DATABASE_URL") or database,
         "redis_url": given.get("REDIS_URL") or broker,
+    }
+
+
+def for_prometheus(values: Mapping[str, str], *, production: bool) -> dict[str, str]:
+    """Whoever asks Prometheus always sends the password; only in production does it ask for one."""
+    password = values["PROMETHEUS_PASSWORD"].encode()
+    if len(password) > LONGEST_FOR_BCRYPT:
+        raise NotPreparedError(
+            f"PROMETHEUS_PASSWORD is longer than {LONGEST_FOR_BCRYPT} bytes: Prometheus cannot check it."
+        )
+    users = {PROMETHEUS_USER: bcrypt.hashpw(password, bcrypt.gensalt(BCRYPT_ROUNDS)).decode()}
+    pair = base64.b64encode(PROMETHEUS_USER.encode() + b":" + password).decode()
+    return {
+        "metrics_token": values["METRICS_TOKEN"],
+        "password": password.decode(),
+        "authorization": f"Basic {pair}",
+        "web.yml": json.dumps({"basic_auth_users": users if production else {}}) + "\n",
     }
 
 
@@ -194,7 +218,7 @@ def prepare(root: Path, given: Mapping[str, str]) -> None:
                 "password.conf": f"requirepass {json.dumps(values['REDIS_PASSWORD'])}\n",
             },
         ),
-        ("prometheus", NOBODY, {"metrics_token": values["METRICS_TOKEN"]}),
+        ("prometheus", NOBODY, for_prometheus(values, production=production)),
         (
             "alertmanager",
             NOBODY,

@@ -5,11 +5,13 @@ The addresses are settings (PROMETHEUS_URL, ALERTMANAGER_URL). Redirects are not
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any
 
 import structlog
@@ -41,12 +43,12 @@ class AlertingRule:
 
 def prometheus_answers() -> bool:
     """Whether Prometheus answers the simplest query. One that is up but cannot evaluate does not count."""
-    return bool(settings.PROMETHEUS_URL) and ask(settings.PROMETHEUS_URL, "api/v1/query?query=1") is not None
+    return bool(settings.PROMETHEUS_URL) and ask_prometheus("api/v1/query?query=1") is not None
 
 
 def alerting_rules() -> list[AlertingRule] | None:
     """Returns every alerting rule with its active alerts; None when Prometheus does not answer correctly."""
-    answer = ask(settings.PROMETHEUS_URL, "api/v1/rules?type=alert")
+    answer = ask_prometheus("api/v1/rules?type=alert")
     try:
         return None if answer is None else list(read_rules(answer))
     except (ValueError, TypeError, KeyError, AttributeError) as problem:
@@ -85,14 +87,26 @@ def alertmanager_started_at() -> datetime | None:
         return None
 
 
-def ask(base: str, path: str) -> Any:
+def prometheus_headers() -> dict[str, str]:
+    """Returns the basic authentication of PROMETHEUS_USER; no header without PROMETHEUS_PASSWORD."""
+    if not settings.PROMETHEUS_PASSWORD:
+        return {}
+    pair = f"{settings.PROMETHEUS_USER}:{settings.PROMETHEUS_PASSWORD}"
+    return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+
+
+def ask_prometheus(path: str) -> Any:
+    return ask(settings.PROMETHEUS_URL, path, prometheus_headers())
+
+
+def ask(base: str, path: str, headers: Mapping[str, str] = MappingProxyType({})) -> Any:
     """Returns the JSON response to GET `base`/`path`; None when there is none within TIMEOUT_SECONDS."""
     try:
         answer = send(
             "GET",
             f"{base}/{path}",
             body=b"",
-            headers={},
+            headers=headers,
             seconds=TIMEOUT_SECONDS,
             limit_bytes=MOST_BYTES,
             by_proxy=False,

@@ -23,6 +23,7 @@ from django.db import transaction
 from django.db.models import F
 
 from core.outgoing import DeliveryError, send
+from observability.alerts.monitoring import prometheus_headers
 from observability.models import Heartbeat
 
 LONGEST_GAP = timedelta(seconds=30)  # the check runs every 10 seconds
@@ -148,18 +149,18 @@ def silent_among(urls: Mapping[str, str]) -> list[str]:
     if not urls:
         return []
     with ThreadPoolExecutor(len(urls)) as pool:
-        answered = list(pool.map(is_healthy, urls.values()))
+        answered = list(pool.map(is_healthy, urls, urls.values()))
     return [name for name, answers in zip(urls, answered, strict=True) if not answers]
 
 
-def is_healthy(url: str) -> bool:
-    """Whether the server at `url` answers `/-/healthy` with 200 within HEALTH_CHECK_SECONDS."""
+def is_healthy(name: str, url: str) -> bool:
+    """Whether the server `name` at `url` answers `/-/healthy` with 200 within HEALTH_CHECK_SECONDS."""
     try:
         answer = send(
             "GET",
             f"{url}/-/healthy",
             body=b"",
-            headers={},
+            headers=prometheus_headers() if name == "Prometheus" else {},
             seconds=HEALTH_CHECK_SECONDS,
             limit_bytes=LONGEST_HEALTH_ANSWER,
             beginning_is_enough=True,

@@ -27,7 +27,10 @@ def series(*exemplars: Any, **labels: Any) -> dict[str, Any]:
 
 
 class PrometheusStandIn(StandIn):
-    """`replies` by the last part of the path: `query`, `query_exemplars`. `asked` has the parameters."""
+    """`replies` by the last part of the path: `query`, `query_exemplars`. `asked` has the parameters.
+
+    With `authorization` it answers 401 to every other one.
+    """
 
     def __init__(self) -> None:
         self.replies: dict[str, Reply] = {
@@ -35,6 +38,7 @@ class PrometheusStandIn(StandIn):
             "query_exemplars": success([]),
         }
         self.drip_seconds = 0.0
+        self.authorization = ""
         self.asked: list[tuple[str, Mapping[str, str]]] = []
         super().__init__()
 
@@ -46,7 +50,8 @@ class PrometheusStandIn(StandIn):
         parts = urlsplit(handler.path)
         name = parts.path.rpartition("/")[2]
         self.asked.append((name, dict(parse_qsl(parts.query))))
-        reply = self.replies[name]
+        given = handler.headers.get("Authorization", "")
+        reply = self.replies[name] if given == self.authorization else Reply(401, body="Unauthorized")
         try:
             if self.drip_seconds:
                 self.drip(handler)

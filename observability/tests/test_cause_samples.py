@@ -15,6 +15,8 @@ from observability.admin.cause import samples
 from observability.admin.cause.prometheus import MOST_BYTES
 from observability.admin.cause.questions import SLOW_ONLY, Place, quoted
 from observability.admin.cause.subject import Kind, Subject
+from observability.alerts import monitoring
+from observability.telemetry.secrets import configured_secrets
 from observability.tests.prometheus_stand_in import PrometheusStandIn, exemplar, series, success
 from observability.tests.vendors import Reply
 from observability.tests.waiting import ANSWER_SECONDS
@@ -192,6 +194,24 @@ def test_a_prometheus_that_is_down_is_said(settings: Settings) -> None:
 def test_an_address_that_is_none_is_said(settings: Settings) -> None:
     settings.PROMETHEUS_URL = "not an address"
     assert look(about(endpoint="/x")).problem == "Prometheus cannot be reached."
+
+
+def test_the_password_of_prometheus_is_sent_and_a_wrong_one_is_said(
+    prometheus: PrometheusStandIn, settings: Settings
+) -> None:
+    prometheus.authorization = "Basic dGVhbTpwOnNzd8O2cmQ="
+    refused = "Prometheus does not accept the password (PROMETHEUS_USER, PROMETHEUS_PASSWORD)."
+    assert look(about(endpoint="/x")).problem == refused
+    settings.PROMETHEUS_USER, settings.PROMETHEUS_PASSWORD = "team", "p:sswörd"
+    assert look(about(endpoint="/x")).problem == ""
+    assert monitoring.prometheus_answers()
+    prometheus.authorization = "Basic b3RoZXI="
+    assert not monitoring.prometheus_answers()
+
+
+def test_the_password_of_prometheus_is_hidden_everywhere(settings: Settings) -> None:
+    settings.PROMETHEUS_PASSWORD = "a-password-of-prometheus"
+    assert "a-password-of-prometheus" in set(configured_secrets())
 
 
 def test_a_byte_now_and_then_does_not_hold_the_page(prometheus: PrometheusStandIn) -> None:

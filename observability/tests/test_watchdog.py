@@ -38,13 +38,15 @@ class Monitor(StandIn):
     def __init__(self) -> None:
         self.reply = Reply()
         self.hangs = False
+        self.authorization = ""
         super().__init__()
 
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
         assert handler.path == "/-/healthy"
         if self.hangs:
             time.sleep(5)
-        write(handler, self.reply)
+        given = handler.headers.get("Authorization", "")
+        write(handler, self.reply if given == self.authorization else Reply(401))
 
 
 @pytest.fixture
@@ -158,6 +160,14 @@ def test_prometheus_that_does_not_answer_is_named(monitors: tuple[Monitor, Monit
     assert explained() == "Prometheus does not answer (PROMETHEUS_URL). Alerts may not arrive."
 
 
+def test_prometheus_gets_its_password_and_alertmanager_does_not(
+    monitors: tuple[Monitor, Monitor], settings: Any
+) -> None:
+    settings.PROMETHEUS_USER, settings.PROMETHEUS_PASSWORD = "team", "p:sswörd"
+    monitors[0].authorization = "Basic dGVhbTpwOnNzd8O2cmQ="
+    assert explained() == BOTH_ANSWER
+
+
 def test_alertmanager_that_hangs_is_named_within_bounded_time(
     monitors: tuple[Monitor, Monitor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -188,7 +198,7 @@ def test_the_monitors_are_not_asked_again_while_the_alert_fires(
     monitors: tuple[Monitor, Monitor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     explained()
-    monkeypatch.setattr(watchdog, "is_healthy", lambda _url: pytest.fail("asked again"))
+    monkeypatch.setattr(watchdog, "is_healthy", lambda *_monitor: pytest.fail("asked again"))
     watch(NOON + timedelta(seconds=260), 60)
     assert Episode.objects.count() == 1
 
@@ -381,7 +391,7 @@ def test_monitor_is_healthy_when_it_answers_200_to_one_bounded_request_without_a
         return SimpleNamespace(status=outcome)
 
     monkeypatch.setattr(watchdog, "send", send)
-    assert watchdog.is_healthy("http://prometheus:9090") is is_healthy
+    assert watchdog.is_healthy("Prometheus", "http://prometheus:9090") is is_healthy
     bounds = {"seconds": 2.0, "limit_bytes": 1000, "beginning_is_enough": True, "by_proxy": False}
     [(request, others)] = asked
     assert request == ("GET", "http://prometheus:9090/-/healthy")
@@ -391,7 +401,7 @@ def test_monitor_is_healthy_when_it_answers_200_to_one_bounded_request_without_a
 def test_monitors_are_asked_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
     both = threading.Barrier(2)
 
-    def is_healthy(url: str) -> bool:
+    def is_healthy(_name: str, url: str) -> bool:
         both.wait(PATIENCE_SECONDS)
         return url == "b"
 

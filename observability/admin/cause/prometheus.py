@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlencode
 
@@ -10,6 +11,7 @@ import structlog
 from django.conf import settings
 
 from core.outgoing import AnswerTooLong, Deadline, DeliveryError, send
+from observability.alerts.monitoring import prometheus_headers
 
 MOST_BYTES = 4 * 1024 * 1024
 SHORTEST_SECONDS = 0.001
@@ -34,15 +36,24 @@ def ask(path: str, deadline: Deadline, **parameters: str) -> Any:
 
 
 def fetch(url: str, deadline: Deadline) -> bytes:
-    """Returns the body of the response, whatever its status. Raises NoAnswer."""
+    """Returns the body of the response, whatever else its status is than 401. Raises NoAnswer."""
     seconds = max(deadline.remaining(), SHORTEST_SECONDS)
     try:
-        return send(
-            "GET", url, body=b"", headers={}, seconds=seconds, limit_bytes=MOST_BYTES, by_proxy=False
-        ).body
+        answer = send(
+            "GET",
+            url,
+            body=b"",
+            headers=prometheus_headers(),
+            seconds=seconds,
+            limit_bytes=MOST_BYTES,
+            by_proxy=False,
+        )
     except AnswerTooLong:
         raise NoAnswer("Prometheus's response is too long.") from None
     except DeliveryError as problem:
         log.warning("prometheus_query_failed", error=type(problem).__name__)
         why = "does not answer in time" if deadline.passed else "cannot be reached"
         raise NoAnswer(f"Prometheus {why}.") from None
+    if answer.status == HTTPStatus.UNAUTHORIZED:
+        raise NoAnswer("Prometheus does not accept the password (PROMETHEUS_USER, PROMETHEUS_PASSWORD).")
+    return answer.body
