@@ -502,6 +502,9 @@ PROMETHEUS_URL = env.str("PROMETHEUS_URL", "http://localhost:9090").rstrip("/")
 PROMETHEUS_USER = env.str("PROMETHEUS_USER", "amani")
 PROMETHEUS_PASSWORD = env.str("PROMETHEUS_PASSWORD", "")
 ALERTMANAGER_URL = env.str("ALERTMANAGER_URL", "http://localhost:9093").rstrip("/")
+# As operators reach them, which the addresses above need not be: for links and commands.
+PROMETHEUS_PUBLIC_URL = env.str("PROMETHEUS_PUBLIC_URL", PROMETHEUS_URL).rstrip("/")
+ALERTMANAGER_PUBLIC_URL = env.str("ALERTMANAGER_PUBLIC_URL", ALERTMANAGER_URL).rstrip("/")
 RUNBOOK_BASE_URL = env.str("RUNBOOK_BASE_URL", f"{PUBLIC_URL}/runbooks").rstrip("/")
 
 # --- Metrics and logs ---

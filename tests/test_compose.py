@@ -171,6 +171,15 @@ def test_what_compose_sets_for_amani_are_amanis_settings() -> None:
             assert variable.removesuffix("_FILE") in own
 
 
+def test_links_go_where_a_browser_reaches_prometheus_and_alertmanager() -> None:
+    for name in ("prometheus", "alertmanager"):
+        (flag,) = (each for each in SERVICES[name]["command"] if each.startswith("--web.external-url="))
+        external = flag.partition("=")[2]
+        assert "localhost" in with_defaults(external)
+        for service in OF_AMANI - {"secrets"}:
+            assert SERVICES[service]["environment"][f"{name.upper()}_PUBLIC_URL"] == external
+
+
 def settings_names() -> set[str]:
     text = (ROOT / "docs" / "configuration.md").read_text()
     return set(re.findall(r"^\| `([A-Z0-9_]+)` \|", text, re.MULTILINE))

@@ -131,8 +131,8 @@ def alertmanager_links(episode: Episode) -> list[tuple[str, str, str]]:
     """Returns links to Alertmanager's page of the alert and to its form for a silence, both filled in."""
     labels = episode.labels
     name = {"alertname": labels["alertname"]} if "alertname" in labels else labels
-    alerts = f"{settings.ALERTMANAGER_URL}/#/alerts?filter={quote(selector(name), safe='')}"
-    silence = f"{settings.ALERTMANAGER_URL}/#/silences/new?filter={quote(selector(labels), safe='')}"
+    alerts = f"{settings.ALERTMANAGER_PUBLIC_URL}/#/alerts?filter={quote(selector(name), safe='')}"
+    silence = f"{settings.ALERTMANAGER_PUBLIC_URL}/#/silences/new?filter={quote(selector(labels), safe='')}"
     return [
         ("notifications_active", "Alertmanager", safe_url(alerts)),
         ("notifications_paused", "Silence", safe_url(silence)),

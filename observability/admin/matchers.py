@@ -55,5 +55,5 @@ def unquoted(text: str) -> str:
 def silence_command(labels: Mapping[str, str]) -> str:
     """Returns the shell command that silences what has all of `labels`."""
     matchers = " ".join(shlex.quote(matcher(name, value)) for name, value in sorted(labels.items()))
-    address = shlex.quote(f"--alertmanager.url={settings.ALERTMANAGER_URL}")
+    address = shlex.quote(f"--alertmanager.url={settings.ALERTMANAGER_PUBLIC_URL}")
     return f'amtool {address} silence add {matchers} --duration=2h --author="$USER" --comment="why"'

@@ -179,7 +179,7 @@ def annotations_of(story: Story) -> dict[str, str]:
 
 def graph_of(expression: str) -> str:
     query = urlencode({"g0.expr": expression, "g0.tab": "0"})
-    return f"{settings.PROMETHEUS_URL}/graph?{query}" if expression else ""
+    return f"{settings.PROMETHEUS_PUBLIC_URL}/graph?{query}" if expression else ""
 
 
 def fingerprint_of(story: Story) -> str:

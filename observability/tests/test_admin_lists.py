@@ -121,6 +121,8 @@ def test_address_that_is_no_web_address_becomes_no_link(viewer: Client) -> None:
 
 def test_alert_links_to_where_to_look_next(viewer: Client, settings: Any) -> None:
     settings.PAGERDUTY_API_KEY, settings.PAGERDUTY_SERVICE_ID = "R" * 32, "PABC123"
+    settings.ALERTMANAGER_URL = "http://only-for-amani:9093"
+    settings.ALERTMANAGER_PUBLIC_URL = "https://alertmanager.example"
     shown = history.episode(
         generator_url="https://prometheus.example/graph?g0.expr=up",
         annotations={"runbook_url": "https://amani.example/runbooks/HighErrorRate/"},
@@ -133,9 +135,9 @@ def test_alert_links_to_where_to_look_next(viewer: Client, settings: Any) -> Non
         ("Graph in Prometheus", "https://prometheus.example/graph?g0.expr=up"),
         (
             "Alertmanager",
-            f"{settings.ALERTMANAGER_URL}/#/alerts?filter=%7Balertname%3D%22HighErrorRate%22%7D",
+            "https://alertmanager.example/#/alerts?filter=%7Balertname%3D%22HighErrorRate%22%7D",
         ),
-        ("Silence", f"{settings.ALERTMANAGER_URL}/#/silences/new?filter={silence}"),
+        ("Silence", f"https://alertmanager.example/#/silences/new?filter={silence}"),
         ("Service in PagerDuty", "https://app.pagerduty.com/service-directory/PABC123"),
     ]
 
@@ -146,13 +148,16 @@ def test_names_that_alertmanager_wants_quoted_are_quoted_and_others_are_not(
     labels = {"alertname": "A", "service.name": "pay\nments", 'q"x': "1"}
     response = viewer.get(f"{ALERTS}{history.episode(labels=labels).pk}/change/")
     links = {words: url for _icon, words, url in response.context["links"]}
-    assert unquote(links["Alertmanager"]) == f'{settings.ALERTMANAGER_URL}/#/alerts?filter={{alertname="A"}}'
+    assert (
+        unquote(links["Alertmanager"])
+        == f'{settings.ALERTMANAGER_PUBLIC_URL}/#/alerts?filter={{alertname="A"}}'
+    )
     assert unquote(links["Silence"]) == (
-        f"{settings.ALERTMANAGER_URL}/#/silences/new?filter="
+        f"{settings.ALERTMANAGER_PUBLIC_URL}/#/silences/new?filter="
         '{alertname="A","q\\"x"="1","service.name"="pay\\nments"}'
     )
     assert response.context["silence_command"] == (
-        f"amtool --alertmanager.url={settings.ALERTMANAGER_URL} silence add 'alertname=\"A\"' "
+        f"amtool --alertmanager.url={settings.ALERTMANAGER_PUBLIC_URL} silence add 'alertname=\"A\"' "
         """'"q\\"x"="1"' '"service.name"="pay\\nments"' --duration=2h --author="$USER" --comment="why\""""
     )
     assert "Silence it by a command" in response.content.decode()
