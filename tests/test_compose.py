@@ -265,6 +265,7 @@ def test_in_production_the_given_secrets_arrive_where_they_are_read(
     [
         ({"AMANI_MODE": "produktion"}, "AMANI_MODE is 'produktion'; it must be demo or production."),
         ({"EDGE_STAFF_NETWORKS": "10.0.0.0/8,office"}, "EDGE_STAFF_NETWORKS: 'office' does not appear"),
+        ({"EDGE_HTTPS_PORT": "https"}, "EDGE_HTTPS_PORT is 'https'; it must be a number."),
         ({"PROMETHEUS_PASSWORD": "ü" * 37}, "PROMETHEUS_PASSWORD is longer than 72 bytes"),
         ({"COMPOSE_PROFILES": "edge"}, "EDGE_TLS_FOLDER has no fullchain.pem and privkey.pem"),
     ],
@@ -280,6 +281,15 @@ def test_the_edge_lets_nobody_pass_who_is_not_named(prepared: Callable[..., dict
     files = prepared(**GIVEN | {"EDGE_STAFF_NETWORKS": "10.0.0.0/8, 203.0.113.7"})
     assert files["edge/staff.conf"] == "allow 10.0.0.0/8;\nallow 203.0.113.7/32;\ndeny all;\n"
     assert files["edge/metrics.conf"] == files["edge/webhook.conf"] == "deny all;\n"
+
+
+def test_the_edge_redirects_to_the_port_that_is_published(prepared: Callable[..., dict[str, str]]) -> None:
+    published = SERVICES["secrets"]["environment"]["EDGE_HTTPS_PORT"]
+    assert f"{published}:8443" in SERVICES["edge"]["ports"][1]
+    demo = prepared(**GIVEN | {"EDGE_HTTPS_PORT": with_defaults(published)})
+    assert demo["edge/redirect.conf"] == "return 308 https://$host:8443$request_uri;\n"
+    usual = prepared(**GIVEN | {"EDGE_HTTPS_PORT": "443"})
+    assert usual["edge/redirect.conf"] == "return 308 https://$host$request_uri;\n"
 
 
 # --- Prometheus and Alertmanager ---

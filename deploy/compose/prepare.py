@@ -152,6 +152,13 @@ def allowed(variable: str, given: Mapping[str, str]) -> str:
     return "".join(lines) + "deny all;\n"
 
 
+def redirect(port: str) -> str:
+    """The line of nginx that sends people from http to https, where compose publishes it."""
+    if not port.isdecimal():
+        raise NotPreparedError(f"EDGE_HTTPS_PORT is {port!r}; it must be a number.")
+    return f"return 308 https://$host{'' if int(port) == 443 else f':{port}'}$request_uri;\n"
+
+
 def self_signed(host: str) -> tuple[str, str]:
     """A certificate for `host` and localhost, and its key. For the demo: no browser trusts it."""
     from cryptography import x509
@@ -238,6 +245,7 @@ def prepare(root: Path, given: Mapping[str, str]) -> None:
                 "staff.conf": allowed("EDGE_STAFF_NETWORKS", given),
                 "webhook.conf": allowed("EDGE_WEBHOOK_NETWORKS", given),
                 "metrics.conf": allowed("EDGE_METRICS_NETWORKS", given),
+                "redirect.conf": redirect(given.get("EDGE_HTTPS_PORT", "8443")),
             },
         ),
     ]
