@@ -275,7 +275,7 @@ def banners(channels: list[ChannelState], unknown: int) -> list[tuple[str, str, 
         found.append(("warning", title, off_text(off), "", ""))
     if unknown:
         title = f"{unknown} firing {'alert has' if unknown == 1 else 'alerts have'} an unknown severity"
-        text = "They are handled as errors. Correct their rules, or map the value in ALERT_SEVERITY_MAP."
+        text = "It counts as an error. Correct the rule, or map the value in ALERT_SEVERITY_MAP."
         url_name, query = (
             "admin:observability_episode_changelist",
             "?status__exact=firing&severity_label=unknown",
