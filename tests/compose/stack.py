@@ -20,6 +20,7 @@ PROJECT = "amani-stack-test"  # so that its volumes are nobody else's
 FILES = ("docker-compose.yml", "tests/compose/receivers.yml")
 SCALED = (FILES[0], "deploy/compose.scaled.yml", FILES[1])
 NEEDED = ("app", "worker", "beat", "prometheus", "alertmanager", "edge", "receiver")
+EXPORTERS = ("node-exporter", "redis-exporter", "postgres-exporter")
 # Only where their images are there: nothing else depends on them.
 WITH_IMAGE_ONLY = ("grafana", "jaeger")
 PATIENCE = 240.0  # seconds; two busy processors start seven containers
@@ -51,7 +52,7 @@ class Stack:
         return {
             "COMPOSE_PROJECT_NAME": PROJECT,
             "COMPOSE_FILE": ":".join(self.files),
-            "COMPOSE_PROFILES": "edge",
+            "COMPOSE_PROFILES": "edge,exporters",
         }
 
     def compose(self, *arguments: str, check: bool = True) -> str:
@@ -113,6 +114,12 @@ class Stack:
 
     def received(self) -> str:
         return self.compose("logs", "--no-log-prefix", "receiver")
+
+    def prometheus(self, query: str) -> list[Any]:
+        """What Prometheus answers to `query`."""
+        address = "http://localhost:9090/api/v1/query"
+        found: list[Any] = requests.get(address, params={"query": query}, timeout=10).json()["data"]["result"]
+        return found
 
     def targets(self) -> list[tuple[str, str, str]]:
         """(job, component, health) of each target of Prometheus."""

@@ -15,7 +15,7 @@ import pytest
 import requests
 
 from tests.compose.load import Load
-from tests.compose.stack import PATIENCE, SCALED, Stack, run, until
+from tests.compose.stack import EXPORTERS, PATIENCE, SCALED, Stack, run, until
 
 EDGE = "https://localhost:8443"
 IMAGE = "amani-backend:local"
@@ -63,6 +63,17 @@ def test_every_target_is_up(stack: Stack) -> None:
     until(lambda: stack.targets() == expected, "all targets are up")
 
 
+def test_the_exporters_are_scraped_while_they_run(stack: Stack) -> None:
+    stack.compose("up", "--detach", "--no-deps", *EXPORTERS)
+    stack.wait_until_healthy()
+    jobs = {"node", "postgresql", "redis"}
+    until(lambda: jobs <= {job for job, _, health in stack.targets() if health == "up"}, "exporters are up")
+    queries = ("node_load1", "pg_up == 1", "redis_up == 1")
+    until(lambda: all(map(stack.prometheus, queries)), "each exporter reaches what it watches")
+    stack.compose("rm", "--stop", "--force", *EXPORTERS)
+    until(lambda: not jobs & {job for job, _, _ in stack.targets()}, "they are no targets any more")
+
+
 @pytest.mark.parametrize("address", READ_BY_RUNBOOK)
 def test_the_runbooks_address_answers(address: str) -> None:
     assert run("curl", "--silent", "--fail", "--show-error", address)
@@ -104,6 +115,11 @@ def test_the_edge_exposes_what_people_need(stack: Stack, tmp_path: Path, path: s
     session.trust_env = False
     certificate = stack.certificate(tmp_path)
     assert session.get(f"{EDGE}{path}", verify=certificate, timeout=30).status_code == status
+
+
+def test_the_edge_sends_people_from_http_to_https() -> None:
+    answer = requests.get("http://localhost:8080/accounts/login/", timeout=30, allow_redirects=False)
+    assert (answer.status_code, answer.headers["Location"]) == (308, f"{EDGE}/accounts/login/")
 
 
 def test_every_replica_is_found(stack: Stack) -> None:
