@@ -121,6 +121,7 @@ def test_a_burst_of_errors_is_paged_once_and_its_end_once(
             lambda: len(incident(pagerduty, "HighErrorRate")) > 1 and len(about(slack, "HighErrorRate")) > 1
         ), monitoring.alerts()
 
+    installation.await_settled()  # a vendor has a message before Amani has recorded its answer
     pages = incident(pagerduty, "HighErrorRate")
     assert actions(pages) == ["trigger", "resolve"]
     assert pages[0]["payload"]["severity"] == "critical"

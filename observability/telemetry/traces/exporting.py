@@ -5,7 +5,6 @@ import sys
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SpanExporter
 from opentelemetry.util.re import parse_env_headers
 
@@ -60,14 +59,17 @@ def timeout() -> float | None:
 
 
 def over_http(endpoint: str) -> SpanExporter:
-    """Return the HTTP exporter. An empty `endpoint` lets it read its own variable, as in `over_grpc`."""
+    """Return the HTTP exporter. An empty `endpoint` lets it read its own variable, as in `over_grpc`. Either
+    is imported only when chosen: it takes megabytes, and a tenth of a second, in each process."""
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
     if endpoint and not endpoint.endswith(HTTP_PATH):
         endpoint = endpoint.rstrip("/") + HTTP_PATH
     return OTLPSpanExporter(endpoint=endpoint or None, headers=headers(), timeout=timeout())
 
 
 def over_grpc(endpoint: str) -> SpanExporter:
-    """Return the gRPC exporter. It is imported only when chosen: it takes some megabytes in each process."""
+    """Return the gRPC exporter."""
     from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 
     return OTLPSpanExporter(endpoint=endpoint or None, headers=headers(), timeout=timeout())

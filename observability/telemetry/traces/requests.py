@@ -21,7 +21,6 @@ from observability.telemetry.errors.trail import trail
 from observability.telemetry.middleware import GetResponse
 from observability.telemetry.request import RequestTelemetry, telemetry_of
 from observability.telemetry.traces.current import exemplar, trace_at, trace_of
-from observability.telemetry.traces.instrumentation import make_instrumentation
 from observability.telemetry.traces.instrumented_request import (
     READ,
     InstrumentedRequest,
@@ -44,6 +43,9 @@ class TracingMiddleware:
     def __init__(self, get_response: GetResponse) -> None:
         if not settings.TRACING_ENABLED:
             raise MiddlewareNotUsed
+        # What no process without tracing needs is imported here.
+        from observability.telemetry.traces.instrumentation import make_instrumentation
+
         self.get_response = get_response
         self.instrumentation = make_instrumentation(get_response)
         self.headers = headers_of_callers()
