@@ -185,6 +185,22 @@ def settings_names() -> set[str]:
     return set(re.findall(r"^\| `([A-Z0-9_]+)` \|", text, re.MULTILINE))
 
 
+COMMAND = re.compile(r"docker[ -]compose (exec|kill|logs|ps|restart|run|start|stop|up)\b([^`|#(\n]*)")
+OPTION = re.compile(r" --?(?:since|until|tail|s|scale)[ =]\S+| -\S+")
+
+
+def test_every_service_that_a_page_or_a_comment_names_exists() -> None:
+    files = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "deploy").rglob("*.*ml")]
+    found = set()
+    for file in files:
+        for command, rest in COMMAND.findall(file.read_text()):
+            words = OPTION.sub("", rest).split()
+            named = words[:1] if command in ("exec", "run") else words
+            found |= {(file.name, name) for name in named}
+    assert len(found) > 40
+    assert {(file, name) for file, name in found if name not in SERVICES} == set()
+
+
 # --- The image ---
 
 

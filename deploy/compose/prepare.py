@@ -114,7 +114,7 @@ def for_amani(values: Mapping[str, str], given: Mapping[str, str]) -> dict[str, 
 
 
 def for_prometheus(values: Mapping[str, str], *, production: bool) -> dict[str, str]:
-    """Whoever asks Prometheus always sends the password; only in production does it ask for one."""
+    """Returns Prometheus's files. Its clients always send the password; it requires it in production."""
     password = values["PROMETHEUS_PASSWORD"].encode()
     if len(password) > LONGEST_FOR_BCRYPT:
         raise NotPreparedError(
@@ -142,7 +142,7 @@ def alertmanager_configuration(pagerduty_url: str) -> str:
 
 
 def allowed(variable: str, given: Mapping[str, str]) -> str:
-    """Lines of nginx that let the networks in `variable` pass and nobody else."""
+    """Returns nginx's lines that allow the networks in `variable` and deny every other address."""
     lines = []
     for text in filter(None, (part.strip() for part in given.get(variable, "").split(","))):
         try:

@@ -151,7 +151,7 @@ DELIVERY = Row(
         ),
         series(
             "Deliveries that ended, each hour",
-            "`superseded` were no longer needed; `failed` and `dead` reached nobody; `off`: the channel "
+            "`superseded` were no longer needed; `failed` and `dead` were not delivered; `off`: the channel "
             "has no key.",
             "short",
             Query(

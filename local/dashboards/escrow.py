@@ -25,7 +25,7 @@ MONEY = Row(
         ),
         series(
             "Uses of money that limits refused, each hour",
-            "By tier and limit. A sudden rise: a limit was set too low, or somebody tries.",
+            "By tier and limit. A sudden rise: a limit was set too low, or users try larger amounts.",
             "short",
             Query("sum by (tier, kind) (increase(amani_limit_denied_total{amani}[1h]))", "{{tier}} {{kind}}"),
             runbooks=["LimitDeniedSpike"],

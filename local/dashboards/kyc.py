@@ -27,7 +27,7 @@ QUEUE = Row(
         ),
         number(
             "Doubted approvals",
-            "Approvals that the provider doubts and nobody has revoked or upheld. Each needs a person.",
+            "Approvals that the provider doubts and no reviewer has revoked or upheld. Each needs a person.",
             "short",
             Query(f"max({newest('amani_kyc_doubted_approvals')})"),
             limit=Limit(1, "KycApprovalDoubted"),
@@ -59,7 +59,7 @@ QUEUE = Row(
         ),
         series(
             "Decisions, each hour",
-            "By decision, and by whom: `manual` is a reviewer. None by day while cases wait: nobody reviews.",
+            "By decision, and by whom: `manual` is a reviewer. None by day while cases wait: no reviews.",
             "short",
             Query(
                 "sum by (decision, provider) (increase(amani_kyc_decisions_total{amani}[1h]))",
@@ -89,7 +89,7 @@ QUEUE = Row(
         ),
         series(
             "Uses of money that limits refused, each hour",
-            "By tier and limit. A sudden rise: a limit was set too low, or somebody tries.",
+            "By tier and limit. A sudden rise: a limit was set too low, or users try larger amounts.",
             "short",
             Query("sum by (tier, kind) (increase(amani_limit_denied_total{amani}[1h]))", "{{tier}} {{kind}}"),
             runbooks=["LimitDeniedSpike"],

@@ -233,7 +233,7 @@ ENDPOINTS = Row(
         ),
         series(
             "Failed sign-ins, each minute",
-            "Attempts that failed, by what was wrong. Many: somebody tries passwords. The runbook says "
+            "Attempts that failed, by what was wrong. Many: passwords are being guessed. The runbook says "
             "whom to block.",
             "short",
             Query(

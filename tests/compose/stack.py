@@ -16,7 +16,7 @@ import requests
 
 from tests.compose_files import ROOT
 
-PROJECT = "amani-stack-test"  # so that its volumes are nobody else's
+PROJECT = "amani-stack-test"  # so that its volumes are its own
 FILES = ("docker-compose.yml", "tests/compose/receivers.yml")
 SCALED = (FILES[0], "deploy/compose.scaled.yml", FILES[1])
 NEEDED = ("app", "worker", "beat", "prometheus", "alertmanager", "edge", "receiver")

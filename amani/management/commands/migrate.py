@@ -75,8 +75,8 @@ def only_one(database: str, wait_seconds: float, say: Callable[[str], None]) -> 
         )
     try:
         yield
-    except BaseException:
-        with suppress(Error):  # what happened to the migration is the news
+    except BaseException:  # also Ctrl-C: a pool in session mode would keep the lock with its session
+        with suppress(Error):  # the migration's own error is the one to report
             ask(database, UNLOCK)
         raise
     if not ask(database, UNLOCK):

@@ -150,7 +150,7 @@ class MetricsServer:
             if self.child == 0:
                 serve(self.address, parent, before)
         except OSError as error:  # no memory, or too many processes
-            log.error("metrics_server_not_started", reason=str(error))  # noqa: TRY400
+            log.error("metrics_server_not_started", reason=str(error))  # noqa: TRY400  (the reason says it all)
             self.child = 0
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -175,7 +175,7 @@ class MetricsServer:
     def has_ended(self) -> bool:
         try:
             return os.waitpid(self.child, os.WNOHANG)[0] != 0
-        except ChildProcessError:  # somebody else waited for it
+        except ChildProcessError:  # other code of this process has waited for it
             return True
 
     def stop(self) -> None:
@@ -205,7 +205,7 @@ def listen(address: tuple[str, int], is_orphan: Callable[[], bool]) -> None:
         server = Server(*address, is_orphan)
     except OSError as error:
         host, port = address
-        log.error("metrics_bind_failed", setting="METRICS_BIND", host=host, port=port, reason=error.strerror)  # noqa: TRY400
+        log.error("metrics_bind_failed", setting="METRICS_BIND", host=host, port=port, reason=error.strerror)  # noqa: TRY400  (likewise)
         return
     with server:
         server.serve_forever(CHECK_SECONDS)
