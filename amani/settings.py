@@ -174,6 +174,7 @@ INSTALLED_APPS = [
     "pgtrigger",
     "accounts",
     "kyc",
+    "escrow",
     "observability",  # before django_prometheus, whose metrics are kept as observability says
     "django_prometheus",
     "core",

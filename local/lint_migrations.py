@@ -50,7 +50,7 @@ def make_linter() -> MigrationLinter:
         ]
 
     linter = MigrationLinter(
-        include_apps=["accounts", "kyc", "observability"],
+        include_apps=["accounts", "escrow", "kyc", "observability"],
         ignore_name=ALLOWED,
         no_cache=True,
         all_warnings_as_errors=True,

@@ -35,7 +35,7 @@ FOLDER = ROOT / ".run" / "mutants"
 GOAL_PERCENT = 90
 ENVIRONMENT = Environment(".venv-mutants", ROOT / "local" / "requirements-mutants.txt")
 MUTMUT = str(Path(ENVIRONMENT.python).with_name("mutmut"))
-PACKAGES = ("core", "accounts", "kyc", "observability")
+PACKAGES = ("core", "accounts", "kyc", "escrow", "observability")
 # What tests and code read besides the packages; mutmut copies it beside the mutated code.
 FOLDERS = ("amani", "local", "deploy", "docs", "tests")
 FILES = ("manage.py", "README.md", ".env.example")

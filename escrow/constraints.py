@@ -1,0 +1,17 @@
+"""What is answered when two requests do the same at the same instant, and what the ledger refuses."""
+
+from __future__ import annotations
+
+from core import constraints
+from core.constraints import AGAIN
+from escrow.ledger.errors import ERRORS
+
+
+def register() -> None:
+    constraints.register(ERRORS)
+    constraints.register(
+        {
+            "ledger_account_kind_pkey": AGAIN,
+            "ledger_transfer_public_id_key": AGAIN,
+        }
+    )
