@@ -157,6 +157,6 @@ def test_a_temporary_table_of_the_caller_is_not_used_in_place_of_the_ledger() ->
 
 def test_rows_have_names_that_say_what_they_are() -> None:
     fund()
-    assert str(LedgerAccount.objects.earliest("id")) == "provider_clearing:bank:NGN"
+    assert str(LedgerAccount.objects.earliest("id")) == "escrow_held:1:NGN"
     assert str(LedgerEntry.objects.earliest("id")).startswith("NGN 1000 of transfer")
     assert str(LedgerTransfer.objects.get()).startswith("funding ")

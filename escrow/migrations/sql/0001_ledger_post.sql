@@ -31,6 +31,9 @@ DECLARE
     v_accounts bigint[] := '{}';
     v_houses boolean[] := '{}';
     v_shards smallint[] := '{}';
+    v_currencies text[] := '{}';
+    v_amounts bigint[] := '{}';
+    v_positions smallint[] := '{}';
     v_leg record;
     v_last bigint;
     v_after bigint;
@@ -101,18 +104,23 @@ BEGIN
             USING ERRCODE = 'check_violation', CONSTRAINT = 'a_resolution_takes_what_the_hold_put';
     END IF;
 
-    FOR i IN 1 .. v_count LOOP
+    -- Accounts are opened in one order, so that two first postings never wait for each other.
+    FOR v_leg IN
+        SELECT l.* FROM unnest(p_account_kinds, p_owners, p_currencies, p_amounts)
+               WITH ORDINALITY AS l (kind, owner, currency, amount, position)
+         ORDER BY l.owner, l.kind, l.currency
+    LOOP
         SELECT * INTO v_account FROM ledger_account a
-         WHERE a.owner = p_owners[i] AND a.kind = p_account_kinds[i] AND a.currency = p_currencies[i];
+         WHERE a.owner = v_leg.owner AND a.kind = v_leg.kind AND a.currency = v_leg.currency;
         IF NOT FOUND THEN
             INSERT INTO ledger_account (kind, owner, currency, is_house, shards)
-            SELECT k.kind, p_owners[i], p_currencies[i], k.is_house, k.shards
-              FROM ledger_account_kind k WHERE k.kind = p_account_kinds[i]
+            SELECT k.kind, v_leg.owner, v_leg.currency, k.is_house, k.shards
+              FROM ledger_account_kind k WHERE k.kind = v_leg.kind
             ON CONFLICT (owner, kind, currency) DO NOTHING;
             SELECT * INTO v_account FROM ledger_account a
-             WHERE a.owner = p_owners[i] AND a.kind = p_account_kinds[i] AND a.currency = p_currencies[i];
+             WHERE a.owner = v_leg.owner AND a.kind = v_leg.kind AND a.currency = v_leg.currency;
             IF NOT FOUND THEN
-                RAISE EXCEPTION 'The chart has no account of kind %.', p_account_kinds[i]
+                RAISE EXCEPTION 'The chart has no account of kind %.', v_leg.kind
                     USING ERRCODE = 'foreign_key_violation', CONSTRAINT = 'an_account_is_of_a_kind_in_the_chart';
             END IF;
             INSERT INTO ledger_balance (account_id, shard, currency, floor_minor)
@@ -123,14 +131,17 @@ BEGIN
         END IF;
         v_accounts := v_accounts || v_account.id;
         v_houses := v_houses || v_account.is_house;
-        v_shards := v_shards || v_account.shards;
+        v_shards := v_shards || (pg_backend_pid() % v_account.shards)::smallint;
+        v_currencies := v_currencies || v_leg.currency;
+        v_amounts := v_amounts || v_leg.amount;
+        v_positions := v_positions || v_leg.position::smallint;
     END LOOP;
 
     -- Balances are locked in one order, those of the house last, so that transfers never wait in a circle. A
     -- session keeps to one shard of a house account, so two sessions rarely meet there.
     FOR v_leg IN
-        SELECT l.* FROM unnest(v_accounts, v_houses, v_shards, p_currencies, p_amounts)
-               WITH ORDINALITY AS l (account_id, is_house, shards, currency, amount, position)
+        SELECT l.* FROM unnest(v_accounts, v_houses, v_shards, v_currencies, v_amounts, v_positions)
+               AS l (account_id, is_house, shard, currency, amount, position)
          ORDER BY l.is_house, l.account_id
     LOOP
         IF v_leg.account_id = v_last THEN
@@ -140,11 +151,11 @@ BEGIN
         v_last := v_leg.account_id;
         UPDATE ledger_balance b
            SET posted_minor = b.posted_minor + v_leg.amount, version = b.version + 1
-         WHERE b.account_id = v_last AND b.shard = pg_backend_pid() % v_leg.shards
+         WHERE b.account_id = v_leg.account_id AND b.shard = v_leg.shard
         RETURNING b.posted_minor, b.version INTO v_after, v_version;
-        e_positions := e_positions || v_leg.position::smallint;
-        e_accounts := e_accounts || v_last;
-        e_shards := e_shards || (pg_backend_pid() % v_leg.shards)::smallint;
+        e_positions := e_positions || v_leg.position;
+        e_accounts := e_accounts || v_leg.account_id;
+        e_shards := e_shards || v_leg.shard;
         e_currencies := e_currencies || v_leg.currency;
         e_amounts := e_amounts || v_leg.amount;
         e_versions := e_versions || v_version;
