@@ -13,7 +13,7 @@ install: ## make .venv from the locked requirements, if they changed
 	@$(PYTHON) local/bootstrap.py
 
 # `exec`, so that a signal for make reaches the launcher itself.
-run: install ## start Amani and all it needs; PORT, PROMETHEUS_PORT, ALERTMANAGER_PORT and INBOX_PORT choose ports
+run: install ## start Amani and all it needs; PORT, PROMETHEUS_PORT, ALERTMANAGER_PORT, INBOX_PORT and BANK_PORT choose ports
 	@exec $(BIN)/python -m local.run
 
 # File by file, so that what the tests of a file share is started once; in their order, so that none of the long

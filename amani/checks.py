@@ -13,6 +13,7 @@ from django.core.checks import CheckMessage, Error, Tags, register
 from django.db import NotSupportedError, connections
 
 from core.pooling import FOUND, is_pooled_by_transaction
+from escrow.payments import registry as payment_providers
 from kyc.providers import registry as providers
 from observability import sentry
 from observability.notifiers import registry
@@ -222,3 +223,34 @@ def kyc_provider(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> Iter
             hint="Set all of them, or set KYC_PROVIDER=manual, so that reviewers decide without a provider.",
             id="amani.E008",
         )
+
+
+@register
+def payment_provider(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> Iterable[CheckMessage]:
+    provider = payment_providers.get(settings.PAYMENT_PROVIDER)
+    if provider.name != "sandbox" and not provider.is_configured():
+        yield Error(
+            f"PAYMENT_PROVIDER is {provider.name}, but {' or '.join(provider.variables)} is not set.",
+            hint="Set all of them. Until then nothing is collected and nothing is paid out.",
+            id="amani.E011",
+        )
+
+
+@register(deploy=True)
+def sandbox_in_production(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> Iterable[CheckMessage]:
+    """The sandbox itself refuses to work then (escrow/payments/sandbox/provider.py)."""
+    if settings.PAYMENT_PROVIDER != "sandbox" or settings.DEBUG:
+        return
+    if settings.PAYMENT_SANDBOX_IN_PRODUCTION:
+        yield checks.Warning(
+            "PAYMENT_SANDBOX_IN_PRODUCTION is on: payments and payouts are only played.",
+            hint="Set PAYMENT_PROVIDER=paystack and PAYSTACK_SECRET_KEY, unless this is a demonstration.",
+            id="amani.W017",
+        )
+        return
+    yield Error(
+        "PAYMENT_PROVIDER is sandbox, which is refused in production: nothing is collected or paid out.",
+        hint="Set PAYMENT_PROVIDER=paystack and PAYSTACK_SECRET_KEY. For a demonstration without real money "
+        "set PAYMENT_SANDBOX_IN_PRODUCTION=true.",
+        id="amani.E012",
+    )

@@ -334,6 +334,20 @@ SMILE_ID_API_KEY = env.str("SMILE_ID_API_KEY", "")
 SMILE_ID_BASE_URL = env.str("SMILE_ID_BASE_URL", "https://testapi.smileidentity.com/v1").rstrip("/")
 # An image of a passport must never be written to a temporary file unencrypted.
 FILE_UPLOAD_HANDLERS = ["kyc.documents.upload.BoundedUploadHandler"]
+
+# --- Payments ---
+
+PAYMENT_PROVIDERS = [
+    "sandbox",
+    "paystack",
+]  # those of escrow/payments/registry.py, which no settings can import
+PAYMENT_PROVIDER = env.str("PAYMENT_PROVIDER", "sandbox", validate=validate.OneOf(PAYMENT_PROVIDERS))
+PAYMENT_SANDBOX_URL = env.str("PAYMENT_SANDBOX_URL", "http://127.0.0.1:8026").rstrip("/")
+PAYMENT_SANDBOX_KEY = env.str("PAYMENT_SANDBOX_KEY", "")
+PAYMENT_SANDBOX_IN_PRODUCTION = env.bool("PAYMENT_SANDBOX_IN_PRODUCTION", False)
+PAYSTACK_SECRET_KEY = env.str("PAYSTACK_SECRET_KEY", "")
+PAYSTACK_SECRET_KEY_PREVIOUS = env.str("PAYSTACK_SECRET_KEY_PREVIOUS", "")
+PAYSTACK_BASE_URL = env.str("PAYSTACK_BASE_URL", "https://api.paystack.co").rstrip("/")
 FILE_UPLOAD_MAX_MEMORY_SIZE = 4 * KYC_MAX_FILE_BYTES  # of the routes in amani/frame.py that take files
 
 # --- Database: PostgreSQL, connections kept open ---

@@ -6,6 +6,10 @@ class EscrowConfig(AppConfig):
     verbose_name = "Escrow"
 
     def ready(self) -> None:
-        from escrow import constraints
+        from core import scrubbing
+        from escrow import constraints, metrics  # noqa: F401  (creates the metrics at zero)
+        from escrow.payments.registry import PROVIDERS
 
         constraints.register()
+        for provider in PROVIDERS.values():
+            scrubbing.learn(provider.secrets())

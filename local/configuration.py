@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 
-from local import inbox
+from local import bank, inbox
 from local.services import kept_secret
 from observability.notifiers import registry
 
@@ -45,6 +45,7 @@ class Configuration:
     prometheus_port: int
     alertmanager_port: int
     inbox_port: int
+    bank_port: int = 8026
 
     @classmethod
     def read(cls) -> "Configuration":
@@ -57,6 +58,7 @@ class Configuration:
             prometheus_port=port(given, "PROMETHEUS_PORT", 9090),
             alertmanager_port=port(given, "ALERTMANAGER_PORT", 9093),
             inbox_port=port(given, "INBOX_PORT", 8025),
+            bank_port=port(given, "BANK_PORT", 8026),
         )
 
     def is_given(self, name: str) -> bool:
@@ -92,6 +94,12 @@ class Configuration:
     def has_inbox(self) -> bool:
         return self.is_development and self.channel_given is None
 
+    @property
+    def has_bank(self) -> bool:
+        """Whether the sandbox bank plays the payment provider."""
+        is_sandbox = self.value("PAYMENT_PROVIDER") in {"", "sandbox"}
+        return self.is_development and is_sandbox and not self.is_given("PAYMENT_SANDBOX_URL")
+
     def defaults(self, services: Mapping[str, str]) -> dict[str, str]:
         """Values for what the developer did not set; `services` are the addresses of the private ones."""
         secrets = RUN / "secrets"
@@ -108,6 +116,7 @@ class Configuration:
             "PROMETHEUS_MULTIPROC_DIR": str(RUN / "metrics"),
             **services,
             **(inbox.settings(self.inbox_port) if self.has_inbox else {}),
+            **(bank.settings(self.bank_port, kept_secret(secrets / "bank_key")) if self.has_bank else {}),
         }
         return {name: value for name, value in values.items() if not self.is_given(name)}
 

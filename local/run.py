@@ -1,7 +1,8 @@
 """`make run`: starts Amani and all it needs, keeps it running, stops it without leaving anything behind.
 
-Order of start: PostgreSQL, Valkey, migrations and demo data, the inbox (where neither Slack nor PagerDuty is
-set up), Jaeger (where it is installed), web, worker, beat, Prometheus, Alertmanager.
+Order of start: PostgreSQL, Valkey, the sandbox bank (unless a real payment provider is set up), migrations
+and demo data, the inbox (where neither Slack nor PagerDuty is set up), Jaeger (where it is installed), web,
+worker, beat, Prometheus, Alertmanager.
 A child that dies is started again. Ctrl-C, SIGTERM or a closed terminal stop everything, the database last;
 a second Ctrl-C kills. On Linux the children also end when this process is killed with -9 (local/guard.py).
 """
@@ -88,6 +89,7 @@ class Launcher:
         started = time.monotonic()
         self.check_ports()
         environment = self.write_environment(self.start_services())
+        self.start_bank(environment)
         self.prepare_database(environment)
         self.start_inbox(environment)
         self.start_jaeger()
@@ -104,6 +106,8 @@ class Launcher:
             wanted.append(("ALERTMANAGER_PORT", self.configuration.alertmanager_port, ports.LOOPBACK))
         if self.configuration.has_inbox:
             wanted.append(("INBOX_PORT", self.configuration.inbox_port, ports.LOOPBACK))
+        if self.configuration.has_bank:
+            wanted.append(("BANK_PORT", self.configuration.bank_port, ports.LOOPBACK))
         for variable, port, host in wanted:
             if not ports.is_free(port, host):
                 raise StartFailedError(taken_message(variable, port))
@@ -141,6 +145,18 @@ class Launcher:
     def program(self, name: str, command: list[str], environment: dict[str, str], folder: Path) -> Program:
         output = self.supervisor.open_log(name)
         return Program(name, command, output=output, environment=environment, folder=folder)
+
+    def start_bank(self, environment: dict[str, str]) -> None:
+        """Before the demo data, whose escrows are funded through it."""
+        if self.configuration.has_bank:
+            command = [
+                sys.executable,
+                "-m",
+                "local.bank",
+                str(self.configuration.bank_port),
+                str(RUN / "bank.json"),
+            ]
+            self.supervisor.add_program(self.program("bank", command, environment, ROOT))
 
     def start_inbox(self, environment: dict[str, str]) -> None:
         if self.configuration.has_inbox:
@@ -211,6 +227,8 @@ class Launcher:
             shown["jaeger"] = jaeger.PAGE
         if self.configuration.is_development:
             shown["inbox"] = inbox_address(self.configuration)
+        if self.configuration.has_bank:
+            shown["bank"] = f"http://localhost:{self.configuration.bank_port}/  a sandbox: you play the bank"
         shown["logs"] = ".run/log/"
         if self.configuration.is_development:
             shown["demo login"] = f"{DEMO_LOGIN}  {demo_password()}"

@@ -9,7 +9,7 @@ import pytest
 from amani import settings
 
 ROOT = Path(__file__).resolve().parent.parent
-LAUNCHER = {"HOST", "PORT", "PROMETHEUS_PORT", "ALERTMANAGER_PORT", "INBOX_PORT"}
+LAUNCHER = {"HOST", "PORT", "PROMETHEUS_PORT", "ALERTMANAGER_PORT", "INBOX_PORT", "BANK_PORT"}
 READS_ENVIRONMENT = re.compile(r"""environ(?:\.get\(|\[)\s*"([A-Z0-9_]+)\"""")
 # What the launcher itself sets for its children, and Django's own.
 NOT_FOR_PEOPLE = {"AMANI_IGNORE_ENV_FILES", "DJANGO_SETTINGS_MODULE"}

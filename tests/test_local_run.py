@@ -135,7 +135,7 @@ def are_gone(pids: set[int]) -> Callable[[], bool]:
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Generator[Checkout]:
     folder = tmp_path_factory.mktemp("checkout") / "amani"
     shutil.copytree(ROOT, folder, ignore=NOT_COPIED, symlinks=True)
-    names = ("PORT", "PROMETHEUS_PORT", "ALERTMANAGER_PORT", "INBOX_PORT")
+    names = ("PORT", "PROMETHEUS_PORT", "ALERTMANAGER_PORT", "INBOX_PORT", "BANK_PORT")
     checkout = Checkout(folder, {name: str(find_free_port()) for name in names})
     yield checkout
     checkout.stop()
@@ -222,6 +222,7 @@ def test_whoever_is_killed_is_started_again(checkout: Checkout, running: subproc
         "celery --quiet -A amani worker",
         "beat",
         "local.inbox",
+        "local.bank",
         "valkey-server",
         "postgres -D",
     )

@@ -25,6 +25,7 @@ SECRETS = {
     "PAGERDUTY_API_KEY": "R0123456789ABCDEFGHIJKLMNOPQRSTU",
     "PROMETHEUS_MULTIPROC_DIR": "/dev/shm/amani-metrics",
     "METRICS_TOKEN": "a-token-of-prometheus-0123456789",
+    "PAYSTACK_SECRET_KEY": "sk_live_0123456789abcdef",
     "SENTRY_DSN": "https://0123456789abcdef@errors.invalid/1",
 }
 
@@ -59,6 +60,14 @@ def test_check_deploy_is_clean_with_the_production_example() -> None:
         0,
         "System check identified no issues (0 silenced).",
     )
+
+
+def test_check_deploy_names_the_variable_that_allows_the_sandbox_in_production() -> None:
+    refused = check_deploy(PAYMENT_PROVIDER="sandbox")
+    assert "amani.E012" in refused
+    assert "PAYMENT_SANDBOX_IN_PRODUCTION=true" in refused
+    assert "amani.W017" in check_deploy(PAYMENT_PROVIDER="sandbox", PAYMENT_SANDBOX_IN_PRODUCTION="true")
+    assert "amani.E011" in check_deploy(PAYSTACK_SECRET_KEY="")
 
 
 @pytest.mark.parametrize(

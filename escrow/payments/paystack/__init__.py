@@ -1,0 +1,1 @@
+"""Paystack (https://paystack.com/docs), by its REST API."""
