@@ -19,6 +19,7 @@ from pydantic import ConfigDict, Field
 from redis.exceptions import RedisError
 
 from core import constraints, errors, sqlstates
+from core.api.versions import etag
 from core.bodies import BodyNotAwaited, UnreadableBody
 from core.errors import RETRY_AFTER_SECONDS, AmaniError
 from core.request_id import current_request_id
@@ -80,6 +81,8 @@ STATUS_OF_KIND: tuple[tuple[type[AmaniError], HTTPStatus], ...] = (
     (errors.Forbidden, HTTPStatus.FORBIDDEN),
     (errors.NotFound, HTTPStatus.NOT_FOUND),
     (errors.Conflict, HTTPStatus.CONFLICT),
+    (errors.Stale, HTTPStatus.PRECONDITION_FAILED),
+    (errors.VersionMissing, HTTPStatus.PRECONDITION_REQUIRED),
     (errors.Unavailable, HTTPStatus.SERVICE_UNAVAILABLE),
     (TooManyRequests, HTTPStatus.TOO_MANY_REQUESTS),
 )
@@ -127,6 +130,8 @@ def answer_to(error: AmaniError) -> HttpResponse:
         headers["Retry-After"] = str(error.seconds)
     elif isinstance(error, errors.Unavailable):
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    elif isinstance(error, errors.Stale):
+        headers["ETag"] = etag(error.version)
     return problem(status_of(error), error.code, str(error), error.fields, headers)
 
 

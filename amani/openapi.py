@@ -15,6 +15,8 @@ from django.http.response import HttpResponseBase
 from amani import errors
 from amani.errors import MEDIA_TYPE, Problem
 from amani.parsing import FORMS, UnsupportedBody
+from core.api import once, versions
+from core.errors import Stale, VersionMissing
 
 DESCRIPTION = """\
 The API of buyers and sellers.
@@ -40,6 +42,7 @@ ALWAYS = (401, 403, 429, 500, 503)
 WITH_BODY = (400, 413, 415, 422)
 WITH_PARAMETERS = (404, 422)
 WITH_CHANGE = (409,)
+WITH_HEADER = {once.PARAMETER["name"]: (400,), versions.PARAMETER["name"]: (412, 428)}
 SAFE = ("get",)
 TOO_LONG = {"country": ["String should have at most 2 characters"]}
 EXAMPLES = {
@@ -48,9 +51,11 @@ EXAMPLES = {
     403: errors.answer_to(errors.EmailNotVerified()),
     404: errors.not_found(),
     409: errors.problem(409, "case_open", "You have an open case. Wait for its decision, or withdraw it."),
+    412: errors.answer_to(Stale(4)),
     413: errors.too_large(),
     415: errors.answer_to(UnsupportedBody("application/json")),
     422: errors.problem(422, "invalid_input", "Correct the fields named here.", TOO_LONG),
+    428: errors.answer_to(VersionMissing()),
     429: errors.answer_to(errors.TooManyRequests(300, 40)),
     500: errors.failure(None),
     503: errors.failure(OperationalError()),
@@ -107,11 +112,14 @@ def errors_of(method: str, operation: Document) -> set[int]:
     expected = set(ALWAYS)
     expected |= set(WITH_BODY if "requestBody" in operation else ())
     expected |= set(WITH_PARAMETERS if operation.get("parameters") else ())
+    expected |= {
+        status for one in operation.get("parameters", []) for status in WITH_HEADER.get(one["name"], ())
+    }
     return expected | set(() if method in SAFE else WITH_CHANGE)
 
 
 def every_status() -> set[int]:
-    return {*ALWAYS, *WITH_BODY, *WITH_PARAMETERS, *WITH_CHANGE}
+    return set(EXAMPLES)
 
 
 def described(status: int) -> Document:
@@ -123,6 +131,8 @@ def described(status: int) -> Document:
     }
     if status in {429, 503}:
         answer["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
+    if status == 412:
+        answer["headers"] = {"ETag": {"description": "The newest version.", "schema": {"type": "string"}}}
     if status == 401:
         answer["headers"] = {"WWW-Authenticate": {"schema": {"type": "string"}}}
     return answer

@@ -305,6 +305,8 @@ MFA_TOTP_TOLERANCE = 1  # a telephone's clock may be half a minute off
 API_REQUESTS_PER_MINUTE_PER_USER = env.int("API_REQUESTS_PER_MINUTE_PER_USER", 300)
 API_UPLOADS_PER_MINUTE_PER_USER = env.int("API_UPLOADS_PER_MINUTE_PER_USER", 10)
 API_REQUESTS_PER_MINUTE_PER_ADDRESS = env.int("API_REQUESTS_PER_MINUTE_PER_ADDRESS", 600)
+# How long the first answer to an Idempotency-Key is given again.
+IDEMPOTENCY_KEY_HOURS = env.int("IDEMPOTENCY_KEY_HOURS", 72, validate=validate.Range(24))
 
 # --- KYC ---
 
@@ -458,6 +460,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "kyc.tasks.forget_old_callbacks",
         "schedule": timedelta(hours=1),
         "options": {"expires": 3600},
+    },
+    "escrow-forget-idempotency-keys": {
+        "task": "escrow.tasks.forget_idempotency_keys",
+        "schedule": timedelta(minutes=10),
+        "options": {"expires": 600},
     },
     "kyc-lapse-claims": {
         "task": "kyc.tasks.lapse_claims",

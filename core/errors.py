@@ -60,6 +60,30 @@ class Conflict(AmaniError):
     code = "conflict"
 
 
+class Stale(AmaniError):
+    """The object has changed since the caller read it; `version` is what it is now."""
+
+    code = "version_changed"
+
+    def __init__(self, version: int) -> None:
+        super().__init__(
+            "It has changed since you read it. Read it again, then decide, with its new ETag in If-Match."
+        )
+        self.version = version
+
+
+class VersionMissing(AmaniError):
+    """The caller must say which version of the object the change is meant for."""
+
+    code = "version_missing"
+
+    def __init__(self) -> None:
+        super().__init__(
+            'Send the ETag of what you read as the header If-Match, for example If-Match: "3". '
+            "The change is made only if that is still the newest version."
+        )
+
+
 class Unavailable(AmaniError):
     """A service that Amani needs does not answer; the same request may succeed later."""
 

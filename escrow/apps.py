@@ -8,8 +8,10 @@ class EscrowConfig(AppConfig):
     def ready(self) -> None:
         from core import scrubbing
         from escrow import constraints, metrics  # noqa: F401  (creates the metrics at zero)
+        from escrow.api import keys
         from escrow.payments.registry import PROVIDERS
 
         constraints.register()
+        keys.register()
         for provider in PROVIDERS.values():
             scrubbing.learn(provider.secrets())

@@ -11,6 +11,7 @@ def register() -> None:
     constraints.register(ERRORS)
     constraints.register(
         {
+            "one_answer_per_idempotency_key": AGAIN,  # the second request waits for the first
             "ledger_account_kind_pkey": AGAIN,
             "ledger_transfer_public_id_key": AGAIN,
         }

@@ -103,3 +103,21 @@ def record_collection(provider: str, state: str) -> None:
 
 def record_payout(provider: str, state: str) -> None:
     payouts[provider, state].inc()
+
+
+# --- The API ---
+
+KEY_OUTCOMES = ("first", "repeated", "refused")
+idempotency_keys = children(
+    counter(
+        "amani_api_idempotency_keys_total",
+        "Requests with an Idempotency-Key that were done, answered again, or refused for their key.",
+        "outcome",
+    ),
+    KEY_OUTCOMES,
+)
+
+
+def record_idempotency_key(outcome: str) -> None:
+    """Counts a request. `outcome`: first (it was done), repeated (the first answer again), or refused."""
+    idempotency_keys[outcome].inc()
