@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test stack-test lint style types layers migrations containers format openapi dashboards kubernetes-rules slo lock lock-check audit bench mutants install clean
+.PHONY: help run test stack-test torture lint style types layers migrations containers format openapi dashboards kubernetes-rules slo lock lock-check audit bench mutants install clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -25,6 +25,10 @@ test: install ## run the whole suite; ARGS="-k words" chooses
 # Minutes, and Docker: not part of .ci/run. `docker` must reach an engine, and no other stack of Amani may run.
 stack-test: install ## start docker-compose.yml, break it, count what was lost; needs Docker
 	@AMANI_STACK_TEST=1 $(BIN)/python -m pytest $(or $(ARGS),-x -s tests/compose)
+
+# A quarter of an hour: not part of .ci/run, which runs a short one (tests/faults/test_ledger_torture.py).
+torture: install ## a million random postings while writers and PostgreSQL are killed; counts what was lost
+	@$(BIN)/python -m local.torture $(ARGS)
 
 lint: style types layers migrations containers lock-check audit ## all checks but the tests
 

@@ -1,0 +1,1 @@
+"""Posts to the ledger from several processes, kills them and PostgreSQL, and counts the lost."""
