@@ -1,4 +1,4 @@
-"""`python -m benchmarks [--quick] [--only ingest,history,latency,outages,storm,request,scrape,uploads]`."""
+"""`python -m benchmarks [--quick] [--only PART,PART]`."""
 
 import argparse
 import os
@@ -7,6 +7,7 @@ import time
 from datetime import UTC, datetime
 
 from benchmarks import history, ingest, latency, outages, peer, scrape, storm, uploads
+from benchmarks.ledger import measure as ledger
 from benchmarks.plan import FULL, QUICK
 from benchmarks.request import measure as request
 from benchmarks.servers import stage
@@ -22,6 +23,7 @@ PARTS = {
     "request": request.measure,
     "scrape": scrape.measure,
     "uploads": uploads.measure,
+    "ledger": ledger.measure,
 }
 
 

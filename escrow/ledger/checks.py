@@ -61,7 +61,7 @@ class Findings(NamedTuple):
 
 
 def check_all() -> Findings:
-    """Returns what is wrong in the whole ledger. Postings may go on meanwhile: each part is of one instant."""
+    """Returns what is wrong in the whole ledger. Postings may go on: each part is of one instant."""
     with connection.cursor() as cursor:
 
         def number(sql: str) -> int:
