@@ -10,8 +10,10 @@ from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import ExitStack
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import pytest
+from django.db import connection
 from hypothesis import HealthCheck, settings
 from pytest_django import DjangoDbBlocker
 from schemathesis.pytest.plugin import SchemathesisFunction
@@ -77,6 +79,15 @@ def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
         with django_db_blocker.unblock():
             stack.enter_context(quick_flushes())
         yield
+
+
+@pytest.fixture(scope="session")
+def application_url(django_db_setup: None) -> str:
+    """The address of the test database for the role of the application; the tests themselves own it."""
+    given = os.environ.get("APPLICATION_DATABASE_URL")
+    if given is None:
+        pytest.skip("DATABASE_URL is given without an APPLICATION_DATABASE_URL")
+    return urlunsplit(urlsplit(given)._replace(path=f"/{connection.settings_dict['NAME']}"))
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ class AmaniConfig(AppConfig):
     verbose_name = "Amani"
 
     def ready(self) -> None:
-        from amani import checks, metrics  # noqa: F401  (registers the checks; creates the metrics at zero)
+        from amani import checks, metrics, role_checks  # noqa: F401  (registers the checks; creates the metrics at zero)
         from core.roles import ensure_roles
 
         # After the last app with models, when django.contrib.auth has created all permissions.

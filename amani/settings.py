@@ -366,6 +366,8 @@ DATABASES = {
         "DISABLE_SERVER_SIDE_CURSORS": DATABASE_TRANSACTION_POOLING,
     }
 }
+# The role of web, worker, beat and commands, where migrate has another (core/database_roles.py).
+DATABASE_APPLICATION_ROLE = env.str("DATABASE_APPLICATION_ROLE", "")
 MIGRATE_WAIT_SECONDS = env.int("MIGRATE_WAIT_SECONDS", 600)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 

@@ -121,17 +121,25 @@ class Configuration:
         return {name: value for name, value in values.items() if not self.is_given(name)}
 
 
-def write_env_file(values: Mapping[str, str]) -> None:
-    """.run/env, which amani/settings.py reads: so `manage.py` talks to the running services."""
-    file = RUN / "env"
-    file.touch(mode=0o600)
-    file.write_text("".join(f"{name}={quoted(value)}\n" for name, value in values.items()))
+def write_env_file(values: Mapping[str, str], owner_url: str | None = None) -> None:
+    """.run/env, which amani/settings.py reads: so `manage.py` talks to the running services.
+
+    `owner_url` goes into a file of its own, for who names it: `DATABASE_URL_FILE=.run/owner_url`.
+    """
+    contents = {"env": "".join(f"{name}={quoted(value)}\n" for name, value in values.items())}
+    if owner_url:
+        contents["owner_url"] = owner_url
+    for name, content in contents.items():
+        file = RUN / name
+        file.touch(mode=0o600)
+        file.write_text(content)
 
 
 def forget_env_file() -> None:
     """What .run/env names has stopped. Whatever starts from this checkout next must find neither DEBUG nor a
     stand-in for PagerDuty there."""
-    (RUN / "env").unlink(missing_ok=True)
+    for name in ("env", "owner_url"):
+        (RUN / name).unlink(missing_ok=True)
 
 
 def quoted(value: str) -> str:

@@ -64,6 +64,7 @@ class Launcher:
         self.supervisor = Supervisor(RUN / "log", self.say, self.terminal)
         self.stop_requested_at: float | None = None
         self.jaeger = jaeger.find()
+        self.owner_url: str | None = None  # of the private PostgreSQL, for migrations
 
     def say(self, line: str = "") -> None:
         self.terminal.say("amani", line)
@@ -113,8 +114,8 @@ class Launcher:
                 raise StartFailedError(taken_message(variable, port))
 
     def start_services(self) -> dict[str, str]:
-        """Start what the developer's settings leave open; the addresses by variable."""
-        urls = {}
+        """Start what the developer's settings leave open; the settings that name it."""
+        settings: dict[str, str] = {}
         for variable, folder, kind in SERVICES:
             if self.configuration.is_given(variable):
                 self.say(f"{variable} is set, so there is no private {kind.name}.")
@@ -122,16 +123,23 @@ class Launcher:
             output = self.supervisor.open_log(folder, shown=False)
             service = kind(RUN / folder, ports.find_free_port(), output=output)
             self.supervisor.add_service(service)
-            urls[variable] = service.url
-        return urls
+            settings |= service.settings()
+            if isinstance(service, PrivatePostgres):
+                self.owner_url = service.url
+        return settings
 
-    def write_environment(self, urls: dict[str, str]) -> dict[str, str]:
-        values = self.configuration.defaults(urls | (jaeger.SETTINGS if self.jaeger else {}))
-        write_env_file(values)
+    def write_environment(self, services: dict[str, str]) -> dict[str, str]:
+        values = self.configuration.defaults(services | (jaeger.SETTINGS if self.jaeger else {}))
+        write_env_file(values, self.owner_url)
         empty_metrics_folder(values.get("PROMETHEUS_MULTIPROC_DIR"))
         return {**self.configuration.given, **values}
 
     def prepare_database(self, environment: dict[str, str]) -> None:
+        if self.owner_url:
+            environment = environment | {
+                "DATABASE_URL": self.owner_url,
+                "APPLICATION_DATABASE_URL": environment["DATABASE_URL"],
+            }
         step = self.program("prepare", [sys.executable, "-m", "local.prepare"], environment, ROOT)
         step.start()
         try:

@@ -2,7 +2,8 @@
 
     server = PrivatePostgres(Path(".run/postgres"), find_free_port())
     server.start()      # makes the cluster, the role and the database `amani` the first time
-    server.url          # postgresql://amani:…@127.0.0.1:…/amani
+    server.url          # postgresql://amani:…@127.0.0.1:…/amani, for migrations
+    server.settings()   # DATABASE_URL and DATABASE_APPLICATION_ROLE of the application
     server.kill()       # kill -9, as in an accident
     server.start()      # same port, same data
     server.stop()
@@ -22,11 +23,14 @@ from typing import IO, ClassVar
 
 import psycopg
 import redis
+from psycopg.sql import SQL, Composed, Identifier, Literal
 
 from local import placement, ports
 from local.processes import ChildFailedError, end, signal_group, spawn
 
 START_SECONDS = 60.0
+OWNER = "amani"
+APPLICATION = "amani_app"
 
 
 def kept_secret(path: Path, *, random_bytes: int = 24) -> str:
@@ -57,6 +61,10 @@ class PrivateService(ABC):
     @abstractmethod
     def url(self) -> str:
         """The address for clients, with the password."""
+
+    @abstractmethod
+    def settings(self) -> dict[str, str]:
+        """The settings of an application that uses this server."""
 
     @property
     def pid(self) -> int:
@@ -140,7 +148,8 @@ class PrivateService(ABC):
 class PrivatePostgres(PrivateService):
     """`durable=False` is for tests: a power cut loses data, a kill -9 does not.
 
-    `url` is the role `amani` (may create databases, no superuser); `superuser_url` is the role `postgres`.
+    `url` is the role `amani` (owns the tables, may create databases, no superuser), `superuser_url` the role
+    `postgres`. The application's role `amani_app` has a password of its own, and what `migrate` grants it.
     """
 
     name = "PostgreSQL"
@@ -156,13 +165,21 @@ class PrivatePostgres(PrivateService):
         self.user = placement.unprivileged_user()
         self.programs = placement.programs(self.user)
         self.data = placement.data_folder(self.folder, self.user)
+        self.application_password = kept_secret(self.folder / "application_password")
 
     def address(self, role: str, database: str) -> str:
-        return f"postgresql://{role}:{self.password}@{ports.LOOPBACK}:{self.port}/{database}"
+        password = self.application_password if role == APPLICATION else self.password
+        return f"postgresql://{role}:{password}@{ports.LOOPBACK}:{self.port}/{database}"
 
     @property
     def url(self) -> str:
-        return self.address("amani", "amani")
+        return self.address(OWNER, "amani")
+
+    def settings(self) -> dict[str, str]:
+        return {
+            "DATABASE_URL": self.address(APPLICATION, "amani"),
+            "DATABASE_APPLICATION_ROLE": APPLICATION,
+        }
 
     @property
     def superuser_url(self) -> str:
@@ -217,12 +234,13 @@ class PrivatePostgres(PrivateService):
         return (self.data / "postmaster.pid").exists()
 
     def finish_start(self) -> None:
+        """Also adds what an older version did not make."""
         with psycopg.connect(self.superuser_url, autocommit=True) as connection:
-            role = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = 'amani'").fetchone()
-            if role is None:
-                password = psycopg.sql.Literal(self.password)
-                statement = psycopg.sql.SQL("CREATE ROLE amani LOGIN CREATEDB PASSWORD {}").format(password)
-                connection.execute(statement)
+            there = {name for (name,) in connection.execute("SELECT rolname FROM pg_roles")}
+            if OWNER not in there:
+                connection.execute(make_role(OWNER, "LOGIN CREATEDB", self.password))
+            if APPLICATION not in there:
+                connection.execute(make_role(APPLICATION, "LOGIN", self.application_password))
             database = connection.execute("SELECT 1 FROM pg_database WHERE datname = 'amani'").fetchone()
             if database is None:
                 connection.execute("CREATE DATABASE amani OWNER amani")
@@ -230,6 +248,11 @@ class PrivatePostgres(PrivateService):
     def remove(self) -> None:
         super().remove()
         shutil.rmtree(self.data, ignore_errors=True)
+
+
+def make_role(name: str, may: str, password: str) -> Composed:
+    statement = SQL("CREATE ROLE {} {} PASSWORD {}")
+    return statement.format(Identifier(name), SQL(may), Literal(password))
 
 
 class PrivateValkey(PrivateService):
@@ -242,6 +265,9 @@ class PrivateValkey(PrivateService):
     @property
     def url(self) -> str:
         return f"redis://:{self.password}@{ports.LOOPBACK}:{self.port}/0"
+
+    def settings(self) -> dict[str, str]:
+        return {"REDIS_URL": self.url}
 
     @property
     def program(self) -> Path:

@@ -96,6 +96,13 @@ def running(variable: str, service: PrivateService) -> Generator[None]:
         service.remove()
 
 
+def name_application(postgres: PrivatePostgres) -> None:
+    """DATABASE_URL is the owner's, who makes the databases of tests; `migrate` lets this role use them."""
+    application = postgres.settings()
+    os.environ["APPLICATION_DATABASE_URL"] = application["DATABASE_URL"]
+    os.environ["DATABASE_APPLICATION_ROLE"] = application["DATABASE_APPLICATION_ROLE"]
+
+
 @contextmanager
 def temporary_services() -> Generator[None]:
     """DATABASE_URL and REDIS_URL name services that answer; those already set are left alone."""
@@ -106,6 +113,7 @@ def temporary_services() -> Generator[None]:
         if not os.environ.get("DATABASE_URL"):
             postgres = PrivatePostgres(folder / "postgres", find_free_port(), durable=False)
             stack.enter_context(running("DATABASE_URL", postgres))
+            name_application(postgres)
         if not os.environ.get("REDIS_URL"):
             stack.enter_context(running("REDIS_URL", PrivateValkey(folder / "valkey", find_free_port())))
         yield

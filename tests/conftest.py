@@ -19,7 +19,7 @@ from local.services import PrivatePostgres, PrivateValkey
 from observability.tests.vendors import PAGERDUTY_OK, SLACK_OK, Vendor
 from observability.tests.waiting import PATIENCE_SECONDS
 from tests.console_browser import QUIET
-from tests.installation import Installation, run_command
+from tests.installation import Installation
 
 
 @pytest.fixture(scope="session")
@@ -129,8 +129,7 @@ def running_installation(
         EMAIL_USE_TLS="false",
         EMAIL_TIMEOUT="30",
     )
-    migrated = run_command(installation, "migrate")
-    assert migrated.returncode == 0, migrated.stderr
+    installation.migrate()
     yield installation
     installation.stop()
 

@@ -1,5 +1,6 @@
 """A whole Amani of a test's own: web, worker and beat as real processes that the test may kill.
 
+They connect with the role of the application; `migrate` and what no application may do, with the owner's.
 PostgreSQL and Valkey are private too (local/services.py). Everything listens on free ports of 127.0.0.1.
 """
 
@@ -20,7 +21,7 @@ import requests
 from local.children import Program
 from local.ports import find_free_port
 from local.processes import signal_group
-from local.services import PrivatePostgres, PrivateValkey
+from local.services import APPLICATION, OWNER, PrivatePostgres, PrivateValkey
 from observability.tests.waiting import ANSWER_SECONDS, PATIENCE_SECONDS, wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -39,7 +40,8 @@ class Installation:
         self.folder = folder
         self.postgres = postgres
         self.valkey = valkey
-        self.database_url = postgres.address("amani", database)
+        self.database_url = postgres.address(OWNER, database)
+        self.application_url = postgres.address(APPLICATION, database)
         self.port = find_free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.connection: psycopg.Connection[tuple[Any, ...]] | None = None
@@ -65,7 +67,8 @@ class Installation:
             "ALLOWED_HOSTS": "127.0.0.1,localhost",
             "PUBLIC_URL": self.url,
             "PORT": str(self.port),
-            "DATABASE_URL": self.database_url,
+            "DATABASE_URL": self.application_url,
+            "DATABASE_APPLICATION_ROLE": APPLICATION,
             "REDIS_URL": self.valkey.url,
             "PROMETHEUS_MULTIPROC_DIR": str(self.folder / "metrics"),
             "ALERT_WEBHOOK_TOKEN": TOKEN,
@@ -85,6 +88,10 @@ class Installation:
         return Program(name, command, output=output, environment=self.environment, folder=ROOT)
 
     # --- life and death ---
+
+    def migrate(self) -> None:
+        done = run_migrate(self)
+        assert done.returncode == 0, done.stderr
 
     def start(self) -> None:
         """Starts whatever does not run; returns when a request is served and a heartbeat has gone round."""
@@ -132,7 +139,10 @@ class Installation:
     # --- what it holds ---
 
     def rows(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        """On a connection that is kept: tests ask often, and to connect costs more than most statements."""
+        """On a connection that is kept: tests ask often, and to connect costs more than most statements.
+
+        As the application, because the owner does not see what the application's sessions are doing.
+        """
         try:
             return self.connect().execute(query.encode(), parameters).fetchall()
         except psycopg.OperationalError:  # PostgreSQL was stopped, or ended this session
@@ -141,7 +151,7 @@ class Installation:
     def connect(self, *, anew: bool = False) -> psycopg.Connection[tuple[Any, ...]]:
         if self.connection is None or self.connection.closed or anew:
             self.disconnect()
-            self.connection = psycopg.connect(self.database_url, autocommit=True, connect_timeout=60)
+            self.connection = psycopg.connect(self.application_url, autocommit=True, connect_timeout=60)
         return self.connection
 
     def disconnect(self) -> None:
@@ -280,6 +290,10 @@ def run_command(
         timeout=PATIENCE_SECONDS,
         check=False,
     )
+
+
+def run_migrate(installation: Installation) -> subprocess.CompletedProcess[str]:
+    return run_command(installation, "migrate", DATABASE_URL=installation.database_url)
 
 
 def all_at_once(calls: Iterable[Callable[[], Any]]) -> list[Any]:

@@ -88,6 +88,10 @@ class Checkout:
         self.launcher.terminate()
         return self.launcher.wait(timeout=PATIENCE_SECONDS)
 
+    def owner_url(self) -> str:
+        """Of the database, for migrations; the processes connect with another role."""
+        return (self.folder / ".run" / "owner_url").read_text()
+
     def output(self) -> str:
         return (self.folder / "output").read_text()
 
@@ -191,7 +195,7 @@ def test_sigterm_stops_everything_and_leaves_no_process(
 
     assert are_gone(children)()
     assert checkout.left_over() == []
-    assert not (checkout.folder / ".run" / "env").exists()
+    assert not [name for name in ("env", "owner_url") if (checkout.folder / ".run" / name).exists()]
     assert "Stopped." in checkout.output()
 
 
@@ -199,14 +203,15 @@ def test_the_second_start_keeps_the_data_and_the_secrets(
     checkout: Checkout, running: subprocess.Popen[str]
 ) -> None:
     before = dotenv_values(checkout.folder / ".run" / "env")
-    with psycopg.connect(before["DATABASE_URL"] or "") as connection:
+    assert (before["DATABASE_URL"] or "").startswith("postgresql://amani_app:")
+    with psycopg.connect(checkout.owner_url()) as connection:
         connection.execute("CREATE TABLE kept (number integer)")
         connection.execute("INSERT INTO kept VALUES (42)")
     assert checkout.stop() == 0
 
     checkout.start()
     after = dotenv_values(checkout.folder / ".run" / "env")
-    with psycopg.connect(after["DATABASE_URL"] or "") as connection:
+    with psycopg.connect(checkout.owner_url()) as connection:
         assert connection.execute("SELECT number FROM kept").fetchall() == [(42,)]
         connection.execute("DROP TABLE kept")
 
@@ -261,7 +266,12 @@ def test_its_files_with_secrets_are_for_their_owner_only(
     checkout: Checkout, running: subprocess.Popen[str]
 ) -> None:
     run = checkout.folder / ".run"
-    secret_files = [run / "env", *(run / "secrets").iterdir(), run / "valkey" / "valkey.conf"]
+    secret_files = [
+        run / "env",
+        run / "owner_url",
+        *(run / "secrets").iterdir(),
+        run / "valkey" / "valkey.conf",
+    ]
     secret_files += (run / "alertmanager").glob("secrets/*")
     assert {file.name: oct(file.stat().st_mode & 0o777) for file in secret_files} == {
         file.name: "0o600" for file in secret_files

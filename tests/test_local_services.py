@@ -36,7 +36,19 @@ def test_postgresql_refuses_a_wrong_password(private_postgres: StartPostgres) ->
         psycopg.connect(server.url.replace(server.password, "guessed"))
 
 
-def test_the_role_of_the_application_is_no_superuser(private_postgres: StartPostgres) -> None:
+def test_a_start_adds_the_role_that_an_older_version_did_not_make(private_postgres: StartPostgres) -> None:
+    server = private_postgres()
+    with psycopg.connect(server.superuser_url) as connection:
+        connection.execute("DROP ROLE amani_app")
+    server.stop()
+    server.start()
+    with psycopg.connect(server.settings()["DATABASE_URL"]) as connection:
+        refused = pytest.raises(psycopg.errors.InsufficientPrivilege)
+        with refused:
+            connection.execute("CREATE TABLE own ()")
+
+
+def test_the_role_of_the_owner_is_no_superuser(private_postgres: StartPostgres) -> None:
     server = private_postgres()
     with psycopg.connect(server.url) as connection:
         row = connection.execute(

@@ -144,6 +144,7 @@ WOULD_HURT = [
         ({"SENTRY_DSN": "0123456789abcdef"}, "amani.E006"),
         ({"TRACING_EXPORTER": "otlp"}, "amani.E007"),
         ({"WATCHDOG_FIRST_TIMEOUT_SECONDS": "0"}, "amani.W014"),
+        ({"DATABASE_APPLICATION_ROLE": ""}, "amani.W017"),
     ],
     [
         ({"ALERT_ROUTES": "critical=slack+pigeon"}, "amani.E003"),

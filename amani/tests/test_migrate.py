@@ -96,3 +96,39 @@ def test_a_postgresql_that_is_too_old_is_refused_in_one_line(monkeypatch: pytest
     [found] = run_checks(tags=["database"], databases=["default"])
     assert found.id == "amani.E009"
     connection.close()
+
+
+# --- The role of the application (core/tests/test_database_roles.py has what it may do) ---
+
+
+def test_without_the_role_of_the_application_nothing_is_migrated(settings: Any) -> None:
+    settings.DATABASE_APPLICATION_ROLE = "missing_app"
+    out = StringIO()
+    with pytest.raises(CommandError, match=r'has no such role.*: CREATE ROLE "missing_app" LOGIN') as refused:
+        call_command("migrate", stdout=out)
+    assert (out.getvalue(), str(refused.value).count("\n")) == ("", 0)
+    call_command("migrate", check_unapplied=True, stdout=out)  # only looks
+
+
+def test_the_rights_are_given_again_when_there_is_nothing_to_migrate(
+    other: psycopg.Connection[Any], settings: Any
+) -> None:
+    role = settings.DATABASE_APPLICATION_ROLE
+    may_write = "SELECT has_table_privilege(%s, 'kyc_case', 'INSERT')"
+    other.execute(migrate.UNLOCK, migrate.LOCK)
+    other.execute(f"REVOKE ALL ON kyc_case FROM {role}".encode())
+    assert other.execute(may_write, [role]).fetchone() == (False,)
+    call_command("migrate", plan=True, verbosity=0)
+    assert other.execute(may_write, [role]).fetchone() == (False,)
+    call_command("migrate", verbosity=0)
+    assert other.execute(may_write, [role]).fetchone() == (True,)
+
+
+def test_the_check_names_what_the_owner_may_write_and_migrate_does_not(settings: Any) -> None:
+    def found(*, deploy: bool) -> list[str]:
+        checks = run_checks(tags=["database"], databases=["default"], include_deployment_checks=deploy)
+        return [str(each.id) for each in checks]
+
+    assert (found(deploy=True), found(deploy=False)) == (["amani.W018"], [])
+    settings.DATABASE_APPLICATION_ROLE = ""
+    assert found(deploy=True) == []

@@ -11,7 +11,7 @@ import pytest
 
 from local.services import PrivatePostgres, PrivateValkey
 from observability.tests.waiting import wait_until
-from tests.installation import Installation, all_at_once, run_command
+from tests.installation import Installation, all_at_once, run_migrate
 
 pytestmark = [pytest.mark.faults, pytest.mark.processes]
 
@@ -34,7 +34,7 @@ def test_both_migrate_and_both_serve(
         folder.mkdir()
         instances.append(Installation(folder, own_postgres, own_valkey, empty_database))
 
-    migrations = all_at_once(partial(run_command, one, "migrate") for one in instances)
+    migrations = all_at_once(partial(run_migrate, one) for one in instances)
     assert [done.returncode for done in migrations] == [0, 0], [done.stderr for done in migrations]
     applied = instances[0].rows("SELECT app, name FROM django_migrations")
     assert len(applied) == len(set(applied)) > 0

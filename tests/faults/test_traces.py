@@ -197,9 +197,7 @@ def database(
     own_postgres.start()
     with psycopg.connect(own_postgres.superuser_url, autocommit=True) as connection:
         connection.execute("CREATE DATABASE traced OWNER amani")
-    installation = Installation(tmp_path_factory.mktemp("migrations"), own_postgres, valkey, "traced")
-    migrated = run_command(installation, "migrate")
-    assert migrated.returncode == 0, migrated.stderr
+    Installation(tmp_path_factory.mktemp("migrations"), own_postgres, valkey, "traced").migrate()
     return "traced"
 
 

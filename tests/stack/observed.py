@@ -14,7 +14,7 @@ from local.services import PrivatePostgres, PrivateValkey
 from observability.tests.otlp import OtlpReceiver
 from observability.tests.vendors import Reply, Vendor
 from observability.tests.waiting import wait_until
-from tests.installation import Installation, run_command
+from tests.installation import Installation
 from tests.stack.bugsink import Bugsink, Project
 
 ROUTE = "/test/queues"
@@ -31,8 +31,7 @@ class Observed:
     def start(self) -> None:
         """Web and worker, without beat. Each request is sampled."""
         self.installation.valkey.start()
-        migrated = run_command(self.installation, "migrate")
-        assert migrated.returncode == 0, migrated.stderr
+        self.installation.migrate()
         for program in (self.installation.web, self.installation.worker):
             program.start()
         assert wait_until(self.installation.serves), self.installation.log("web")

@@ -37,6 +37,9 @@ class PgBouncer(PrivateService):
     def url(self) -> str:
         return self.url_of("session")
 
+    def settings(self) -> dict[str, str]:
+        return {"DATABASE_URL": self.url}
+
     def url_of(self, pool: str) -> str:
         return f"postgresql://{self.database['USER']}:{self.password}@{ports.LOOPBACK}:{self.port}/{pool}"
 

@@ -150,8 +150,7 @@ def outputs(
 
 def plant_and_collect(installation: Installation, around: Surroundings) -> Outputs:
     installation.valkey.start()
-    migrated = run_command(installation, "migrate")
-    assert migrated.returncode == 0, migrated.stderr
+    installation.migrate()
     installation.start()
     plant_in_requests(installation)
     plant_in_alerts(installation, around)

@@ -1,4 +1,7 @@
-"""Runs Django's migrate under a lock, because several instances may start on one database at once."""
+"""Runs Django's migrate under a lock, because several instances may start on one database at once.
+
+Afterwards the role of the application gets its rights (DATABASE_APPLICATION_ROLE, core/database_roles.py).
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from django.core.management.base import CommandError, CommandParser
 from django.core.management.commands import migrate
 from django.db import Error, NotSupportedError, connections
 
+from core.database_roles import UnusableRole, grant_rights, guard_functions, require_usable
 from core.pooling import NoSessions, require_sessions
 
 # "AM", as for the slots of channels in observability, whose numbers are made of the channel's name.
@@ -37,7 +41,10 @@ FROM pg_stat_activity AS activity RIGHT JOIN (SELECT held.pid {OURS}) AS held US
 
 
 class Command(migrate.Command):
-    help = f"{migrate.Command.help} Waits while another migrate works on the same database."
+    help = (
+        f"{migrate.Command.help} Waits while another migrate works on the same database. Afterwards gives "
+        "the role in DATABASE_APPLICATION_ROLE the rights of the application."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
@@ -55,8 +62,23 @@ class Command(migrate.Command):
             require_sessions("migrate", database)
         except (NoSessions, NotSupportedError) as problem:  # NotSupportedError: PostgreSQL is too old
             raise CommandError(str(problem)) from None
+        only_looks = options["plan"] or options["check_unapplied"]
+        role = "" if only_looks else settings.DATABASE_APPLICATION_ROLE
+        if role:
+            refuse_unusable(role, database)
         with only_one(database, options["wait"], self.stderr.write):
             super().handle(*args, **options)
+            if not only_looks:
+                guard_functions(database)
+            if role:
+                grant_rights(role, database)
+
+
+def refuse_unusable(role: str, database: str) -> None:
+    try:
+        require_usable(role, database)
+    except UnusableRole as problem:
+        raise CommandError(str(problem)) from None
 
 
 @contextmanager
