@@ -16,6 +16,7 @@ from amani.authentication import SessionCookie, SessionToken
 from amani.frame import framed
 from amani.parsing import StrictParser
 from core.errors import AmaniError
+from escrow.api.balances import router as balances_router
 from kyc.api import router as kyc_router
 
 
@@ -63,3 +64,4 @@ api.add_exception_handler(Http404, lambda _request, _error: errors.not_found())
 
 api.add_router("/me", accounts_router, tags=["account"])
 api.add_router("/kyc", kyc_router, tags=["kyc"])
+api.add_router("/balances", balances_router, tags=["money"])

@@ -35,6 +35,7 @@ and each IP address; uploads also have a limit of their own.
 """
 TAGS = [
     {"name": "account", "description": "The account of the signed-in user."},
+    {"name": "money", "description": "Balances, statements and payouts of the signed-in user."},
     {"name": "kyc", "description": "Identity verification: cases, their documents and their state."},
 ]
 # Statuses that are always possible, or possible with a body, with parameters, and for changes.
