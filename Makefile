@@ -3,6 +3,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
+# What Python compiled is kept beside its source, also where containers ask it not to: several workers import
+# the same tests, and hundreds of tests start a process.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help run test stack-test torture lint style types layers migrations containers format openapi dashboards kubernetes-rules slo lock lock-check audit bench mutants install clean
 

@@ -75,6 +75,7 @@ def install() -> None:
         "pip",
         "sync",
         "--quiet",
+        "--compile-bytecode",  # once, and not by each of several processes that start together
         "--python",
         python,
         "--require-hashes",

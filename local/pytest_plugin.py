@@ -6,11 +6,13 @@ Loaded by `-p local.pytest_plugin` (pyproject.toml), because settings are read b
 """
 
 import os
+import sys
 from collections.abc import Generator
 from contextlib import ExitStack
 
 import pytest
 
+from local.compiled_tests import compile_tests
 from local.temporary import temporary_services
 
 services = ExitStack()
@@ -23,6 +25,11 @@ def pytest_load_initial_conftests() -> Generator[None]:
         os.environ.pop("REDIS_URL", None)
     services.enter_context(temporary_services())
     return (yield)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("numprocesses", None) and not sys.dont_write_bytecode:
+        compile_tests(config)
 
 
 def pytest_unconfigure() -> None:
