@@ -1,4 +1,4 @@
-"""Declares and records the metrics of the API's limits, and declares those of apps to come."""
+"""Declares and records the metrics of the API's limits."""
 
 from observability.metrics import children, counter
 
@@ -10,10 +10,6 @@ throttled = children(
 )
 throttle_unavailable = counter(
     "amani_throttle_unavailable_total", "Requests that were not counted, because Redis did not answer."
-)
-# The app `escrow` will declare and record it; until then `/metrics` shows that there were none.
-escrow_transactions_total = counter(
-    "escrow_transactions_total", "Escrow transactions, by type and status.", "type", "status"
 )
 
 

@@ -352,6 +352,14 @@ PAYSTACK_SECRET_KEY_PREVIOUS = env.str("PAYSTACK_SECRET_KEY_PREVIOUS", "")
 PAYSTACK_BASE_URL = env.str("PAYSTACK_BASE_URL", "https://api.paystack.co").rstrip("/")
 FILE_UPLOAD_MAX_MEMORY_SIZE = 4 * KYC_MAX_FILE_BYTES  # of the routes in amani/frame.py that take files
 
+# --- Escrow ---
+
+ESCROW_PROPOSAL_DAYS = env.int("ESCROW_PROPOSAL_DAYS", 14)
+ESCROW_FUNDING_DAYS = env.int("ESCROW_FUNDING_DAYS", 7)
+ESCROW_INVITATION_DAYS = env.int("ESCROW_INVITATION_DAYS", 7)
+ESCROW_INVITATIONS_PER_DAY = env.int("ESCROW_INVITATIONS_PER_DAY", 20)
+ESCROW_RELEASE_RETRY_SECONDS = env.int("ESCROW_RELEASE_RETRY_SECONDS", 900)
+
 # --- Database: PostgreSQL, connections kept open ---
 
 DATABASE_URL = required_in_production("DATABASE_URL", env.str("DATABASE_URL", ""))
@@ -482,6 +490,16 @@ CELERY_BEAT_SCHEDULE = {
         "task": "kyc.tasks.sweep_document_files",
         "schedule": timedelta(hours=6),
         "options": {"expires": 3600},
+    },
+    "escrow-release-due": {
+        "task": "escrow.tasks.release_due",
+        "schedule": timedelta(seconds=10),
+        "options": {"expires": 10},
+    },
+    "escrow-expire": {
+        "task": "escrow.tasks.expire_escrows",
+        "schedule": timedelta(seconds=60),
+        "options": {"expires": 60},
     },
     "kyc-expire-approvals": {
         "task": "kyc.tasks.expire_approvals",

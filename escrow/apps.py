@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 
 
 class EscrowConfig(AppConfig):
@@ -7,13 +8,17 @@ class EscrowConfig(AppConfig):
 
     def ready(self) -> None:
         from core import scrubbing
-        from escrow import constraints, metrics  # noqa: F401  (creates the metrics at zero)
+        from escrow import constraints, erasure, metrics, roles  # noqa: F401  (creates the metrics at zero)
         from escrow.api import keys
+        from escrow.escrows.shipped import ensure_fees
         from escrow.ledger import rights
         from escrow.payments.registry import PROVIDERS
 
         constraints.register()
+        erasure.register()
         keys.register()
         rights.register()
+        roles.register()
         for provider in PROVIDERS.values():
             scrubbing.learn(provider.secrets())
+        post_migrate.connect(ensure_fees, sender=self, dispatch_uid="escrow.ensure_fees")

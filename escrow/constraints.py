@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from core import constraints
 from core.constraints import AGAIN
+from escrow.escrows.constraints import ERRORS as OF_ESCROWS
 from escrow.ledger.errors import ERRORS
 
 
 def register() -> None:
     constraints.register(ERRORS)
+    constraints.register(OF_ESCROWS)
     constraints.register(
         {
             "one_answer_per_idempotency_key": AGAIN,  # the second request waits for the first

@@ -5,8 +5,45 @@ Counters of changed rows are incremented after the commit. docs/metrics.md descr
 
 from __future__ import annotations
 
+from django.db import transaction
+
 from escrow.payments import registry
 from observability.metrics import children, counter, grid, histogram
+
+# --- What happened to the money of escrows ---
+
+STATUSES = {
+    "funding": ("completed", "partial", "excess", "reversed"),
+    "release": ("completed",),
+    "refund": ("completed",),
+    "cancel": ("completed", "expired"),
+    "payout": ("requested", "sent", "settled", "failed", "returned", "unknown"),
+}
+LATENESS_BUCKETS = (1, 2.5, 5, 10, 20, 30, 60, 120, 300, 900, 3600)
+
+escrow_transactions = counter(
+    "escrow_transactions_total", "Transactions of escrows, by type and status.", "type", "status"
+)
+transactions = {
+    (kind, status): escrow_transactions.labels(kind, status)
+    for kind, statuses in STATUSES.items()
+    for status in statuses
+}
+auto_release_lateness = histogram(
+    "amani_escrow_auto_release_lateness_seconds",
+    "Time from when a release was due to when it was posted, in seconds.",
+    buckets=LATENESS_BUCKETS,
+)
+
+
+def count_after_commit(kind: str, status: str) -> None:
+    """Counts a transaction (see STATUSES) when the caller's database transaction commits, and only then."""
+    transaction.on_commit(transactions[kind, status].inc)
+
+
+def record_auto_release(late_seconds: float) -> None:
+    auto_release_lateness.observe(max(late_seconds, 0.0))
+
 
 # --- Payments ---
 

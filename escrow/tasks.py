@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from celery import shared_task
 
+from escrow import escrows
 from escrow.api import keys
+
+
+@shared_task
+def release_due() -> None:
+    escrows.auto_release_due()
+
+
+@shared_task
+def expire_escrows() -> None:
+    escrows.expire_due()
 
 
 @shared_task

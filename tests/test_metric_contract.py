@@ -56,7 +56,8 @@ def exported(settings: Settings) -> dict[str, Family]:
     declared = {metric._name: metric._labelnames for metric in REGISTRY._collector_to_names}  # type: ignore[attr-defined]
     families = {}
     for family in OneProcess(dict.fromkeys(DEPENDENCIES, True)).collect():
-        labels = declared.get(family.name) or {name for sample in family.samples for name in sample.labels}
+        of_samples = {name for sample in family.samples for name in sample.labels}
+        labels = declared.get(family.name, of_samples)
         name = f"{family.name}_total" if family.type == "counter" else family.name
         families[name] = Family(family.type, frozenset(labels))
     return families

@@ -14,6 +14,11 @@ from observability.tests.samples import Change
 
 COUNTED = {
     "accounts.user",
+    "escrow.escrow",
+    "escrow.escrowevent",
+    "escrow.escrowterms",
+    "escrow.feerule",
+    "escrow.invitation",
     "kyc.case",
     "kyc.caseevent",
     "kyc.check",

@@ -34,8 +34,19 @@ TABLE["responder"] = TABLE["viewer"] | {
     "observability.reprocess_receipt",
     "observability.resend_delivery",
 }
-TABLE["finance"] = TABLE["viewer"] | {"kyc.view_limitrule", "kyc.view_limitusage"}
+SEE_ESCROWS = {
+    "escrow.view_escrow",
+    "escrow.view_escrowagreement",
+    "escrow.view_escrowevent",
+    "escrow.view_escrowterms",
+    "escrow.view_feerule",
+    "escrow.view_invitation",
+    "escrow.view_milestone",
+    "escrow.view_milestoneevent",
+}
+TABLE["finance"] = TABLE["viewer"] | SEE_ESCROWS | {"kyc.view_limitrule", "kyc.view_limitusage"}
 TABLE["approver"] = TABLE["finance"] | {
+    "escrow.freeze_escrow",
     "kyc.change_limits",
     "kyc.reprocess_providerevent",
     "kyc.revoke_case",
@@ -104,9 +115,10 @@ def test_the_page_that_assigns_roles_says_what_each_of_them_may_do() -> None:
     assert descriptions() == (
         "viewer: sees whether mails were sent, sees alerts; "
         "responder: sees whether mails were sent, sees alerts, acts on alerts; "
-        "finance: sees whether mails were sent, sees limits, sees alerts; "
+        "finance: sees whether mails were sent, sees limits, sees escrows, sees alerts; "
         "approver: sees whether mails were sent, sees cases, limits and callbacks, revokes approvals, "
-        "sets limits, processes callbacks again, sees alerts; "
+        "sets limits, processes callbacks again, sees escrows, "
+        "freezes escrows, sees alerts; "
         "kyc reviewer: sees cases and documents, decides on cases."
     )
 

@@ -1,13 +1,27 @@
-"""Models of escrow: the ledger."""
+"""Models of escrow: the ledger, escrows with their milestones, terms and invitations."""
 
+from escrow.models.escrows import Escrow, EscrowEvent, EscrowEventText, Role
 from escrow.models.keys import IdempotencyKey
 from escrow.models.ledger import LedgerAccount, LedgerAccountKind, LedgerBalance, LedgerEntry, LedgerTransfer
+from escrow.models.milestones import Milestone, MilestoneEvent, MilestoneEventText
+from escrow.models.terms import EscrowAgreement, EscrowTerms, FeeRule, Invitation
 
 __all__ = [
+    "Escrow",
+    "EscrowAgreement",
+    "EscrowEvent",
+    "EscrowEventText",
+    "EscrowTerms",
+    "FeeRule",
     "IdempotencyKey",
+    "Invitation",
     "LedgerAccount",
     "LedgerAccountKind",
     "LedgerBalance",
     "LedgerEntry",
     "LedgerTransfer",
+    "Milestone",
+    "MilestoneEvent",
+    "MilestoneEventText",
+    "Role",
 ]

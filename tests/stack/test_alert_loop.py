@@ -28,7 +28,6 @@ OWN_PATH = "/by-alertmanager"  # Alertmanager sends its own notifications to thi
 
 # What a healthy Amani may have no data about, and why.
 EMPTY_METRICS = {
-    "escrow_transactions_total": "escrow is not built",
     "node_": "no node exporter runs here",
     "pg_": "no postgres exporter runs here",
     "redis_": "no redis exporter runs here",

@@ -1,0 +1,27 @@
+"""Grants roles the permissions for escrows and the ledger."""
+
+from __future__ import annotations
+
+from core import roles
+
+VIEW_ESCROW = "escrow.view_escrow"
+FREEZE_ESCROW = "escrow.freeze_escrow"
+
+SEE_ESCROWS = frozenset(
+    {
+        VIEW_ESCROW,
+        "escrow.view_escrowagreement",
+        "escrow.view_escrowevent",
+        "escrow.view_escrowterms",
+        "escrow.view_feerule",
+        "escrow.view_invitation",
+        "escrow.view_milestone",
+        "escrow.view_milestoneevent",
+    }
+)
+
+
+def register() -> None:
+    roles.grant("finance", SEE_ESCROWS, "sees escrows")
+    roles.grant("approver", SEE_ESCROWS, "sees escrows")
+    roles.grant("approver", {FREEZE_ESCROW}, "freezes escrows")
