@@ -134,6 +134,7 @@ def rights(role: Identifier, database: str) -> Iterator[Composed]:
     yield from on([SQL(signature) for _, signature in functions], "REVOKE ALL ON FUNCTION {} FROM {}", role)
     yield from on(named(tables), "GRANT SELECT ON TABLE {} TO {}", role)
     yield from on(named(writable(tables)), "GRANT INSERT, UPDATE, DELETE ON TABLE {} TO {}", role)
+    yield from on(named(numbers), "GRANT SELECT ON SEQUENCE {} TO {}", role)
     yield from on(named(writable(numbers)), "GRANT USAGE ON SEQUENCE {} TO {}", role)
     called = [SQL(signature) for name, signature in functions if name in _executable]
     yield from on(called, "GRANT EXECUTE ON FUNCTION {} TO {}", role)

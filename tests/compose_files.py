@@ -30,9 +30,14 @@ def with_defaults(text: str) -> str:
 
 
 def prepare() -> ModuleType:
-    """The program of the service `secrets`, which is no part of a package."""
-    file = ROOT / "deploy" / "compose" / "prepare.py"
-    spec = importlib.util.spec_from_file_location("compose_prepare", file)
+    """The program of the service `secrets`."""
+    return compose_program("prepare")
+
+
+def compose_program(name: str) -> ModuleType:
+    """A program of deploy/compose, which is no package."""
+    file = ROOT / "deploy" / "compose" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"compose_{name}", file)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

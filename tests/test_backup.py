@@ -24,6 +24,7 @@ import pytest
 import requests
 import yaml
 from django.conf import settings as django_settings
+from django.core.management import call_command
 from django.db import connection
 
 from amani.demo import seed_demo
@@ -39,6 +40,10 @@ ROOT = Path(django_settings.BASE_DIR)
 CASTS = re.compile(r"::[a-z ]+(?:\[\])?|[()]")
 RESTORED = "restored_from_backup"
 USER = "amani"
+RIGHTS = """
+SELECT has_table_privilege(%s, 'ledger_entry', 'INSERT'), has_function_privilege(%s, oid, 'EXECUTE')
+FROM pg_proc WHERE proname = 'ledger_post'
+"""
 # Every row of a table as text, and what guards the rows.
 GUARDS = """
 SELECT conrelid::regclass || ': ' || conname || ' ' || pg_get_constraintdef(oid) FROM pg_constraint
@@ -157,6 +162,8 @@ def test_every_row_and_document_is_restored_with_what_guards_it(
     ):
         restored.execute("UPDATE kyc_limitrule SET amount_minor = 0")
 
+    assert rights_after_migrate(RESTORED) == (False, True)
+
     # A second restore would overwrite: it is refused, and forced it replaces what was changed meanwhile.
     with psycopg.connect(empty_database) as restored:
         restored.execute("CREATE TABLE of_a_newer_version (id int)")
@@ -171,6 +178,22 @@ def test_every_row_and_document_is_restored_with_what_guards_it(
     forced = backups.restore(backup, "--force", DATABASE_URL=empty_database)
     assert forced.returncode == 0, forced.stderr
     assert contents(empty_database) == before
+
+
+def rights_after_migrate(database: str) -> tuple[bool, bool]:
+    """Whether the application may write the ledger, and post: a restored database has no grants."""
+    role, usual = str(django_settings.DATABASE_APPLICATION_ROLE), connection.settings_dict["NAME"]
+    connection.close()
+    connection.settings_dict["NAME"] = database
+    try:
+        with connection.cursor() as cursor:
+            call_command("migrate", verbosity=0)
+            cursor.execute(RIGHTS, [role, role])
+            writes, posts = cursor.fetchone()
+    finally:
+        connection.close()
+        connection.settings_dict["NAME"] = usual
+    return writes, posts
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,10 @@ import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import bcrypt
+import psycopg
 import pytest
 import yaml
 from django.conf import settings
@@ -25,6 +27,7 @@ from tests.compose_files import (
     ONE_SHOTS,
     PRODUCTION,
     ROOT,
+    compose_program,
     prepare,
     services,
     with_defaults,
@@ -167,8 +170,20 @@ def test_every_variable_of_the_compose_files_is_documented() -> None:
 def test_what_compose_sets_for_amani_are_amanis_settings() -> None:
     own = {"WEB_BIND", "METRICS_BIND", "OTEL_EXPORTER_OTLP_ENDPOINT", *settings_names()}
     for name in ("app", "worker", "beat", "migrate"):
-        for variable in SERVICES[name]["environment"]:
-            assert variable.removesuffix("_FILE") in own
+        for variable, value in SERVICES[name]["environment"].items():
+            assert variable.removesuffix("_FILE") in own or value == ""
+
+
+def test_only_migrate_knows_the_owner_of_the_tables() -> None:
+    folders = {name: SERVICES[name]["volumes"][0]["volume"]["subpath"] for name in OF_AMANI - {"secrets"}}
+    assert folders == {"app": "amani", "worker": "amani", "beat": "amani", "migrate": "migrate"}
+    for name in folders:
+        for hidden in ("POSTGRES_PASSWORD", "MIGRATE_DATABASE_URL"):
+            assert SERVICES[name]["environment"][hidden] == "", "or .env would say it"
+    for command in (SERVICES["migrate"]["command"], services(PRODUCTION)["migrate"]["command"]):
+        assert command[2].startswith(
+            "python deploy/compose/application_role.py /run/secrets && python manage.py"
+        )
 
 
 def test_links_go_where_a_browser_reaches_prometheus_and_alertmanager() -> None:
@@ -249,7 +264,11 @@ def test_the_demo_generates_its_secrets_once(prepared: Callable[..., dict[str, s
     assert first == second
     assert first["grafana/admin_password"] == "admin"
     password = first["postgres/password"]
-    assert first["amani/database_url"] == f"postgresql://amani:{password}@postgres:5432/amani"
+    assert first["migrate/database_url"] == f"postgresql://amani:{password}@postgres:5432/amani"
+    password = first["migrate/application_password"]
+    assert first["amani/database_url"] == f"postgresql://amani_app:{password}@postgres:5432/amani"
+    assert first["migrate/application_database_url"] == first["amani/database_url"]
+    assert first["amani/database_application_role"] == "amani_app"
     assert len({first[f"amani/{name}"] for name in ("secret_key", "kyc_search_key", "metrics_token")}) == 3
     assert first["prometheus/metrics_token"] == first["amani/metrics_token"]
     assert "BEGIN CERTIFICATE" in first["edge/tls.crt"]
@@ -269,11 +288,42 @@ def test_in_production_the_given_secrets_arrive_where_they_are_read(
     prepared: Callable[..., dict[str, str]],
 ) -> None:
     files = prepared(**GIVEN | {"POSTGRES_PASSWORD": "p@ss/word:0123456789"})
-    assert files["amani/database_url"] == "postgresql://amani:p%40ss%2Fword%3A0123456789@postgres:5432/amani"
+    owner = "postgresql://amani:p%40ss%2Fword%3A0123456789@postgres:5432/amani"
+    assert files["migrate/database_url"] == owner
+    assert not [name for name, text in files.items() if name.startswith("amani/") and "p%40ss" in text]
     assert files["postgres/password"] == "p@ss/word:0123456789"
     assert files["alertmanager/secrets/slack_webhook_url"] == GIVEN["SLACK_WEBHOOK_URL"]
     assert "alertmanager/secrets/pagerduty_api_key" not in files
     assert not [name for name in files if name.startswith("generated/") or name.endswith("demo_password")]
+
+
+def test_a_postgresql_of_ones_own_has_the_roles_that_its_operator_names(
+    prepared: Callable[..., dict[str, str]],
+) -> None:
+    def given(**changes: str) -> tuple[str, ...]:
+        files = prepared(**GIVEN | changes)
+        names = ("amani/database_url", "migrate/database_url", "amani/database_application_role")
+        return (*(files[name] for name in names), files["migrate/application_password"])
+
+    one, other = "postgresql://one@db/amani", "postgresql://other@db/amani"
+    assert given(DATABASE_URL=one) == (one, one, "", "")
+    split = given(DATABASE_URL=one, MIGRATE_DATABASE_URL=other, DATABASE_APPLICATION_ROLE="one")
+    assert split == (one, other, "one", "")
+
+
+@pytest.mark.skipif("APPLICATION_DATABASE_URL" not in os.environ, reason="DATABASE_URL is given")
+def test_the_role_of_the_application_is_made_and_gets_its_password_anew() -> None:
+    address = urlsplit(os.environ["DATABASE_URL"])
+    superuser = address._replace(netloc=address.netloc.replace("amani:", "postgres:", 1)).geturl()
+    own = address._replace(netloc=f"compose_app:second@{address.netloc.rpartition('@')[2]}").geturl()
+    program = compose_program("application_role")
+    for password in ("first", "second"):
+        program.set_up(superuser, "compose_app", password)
+    with psycopg.connect(own) as session:
+        may = session.execute("SELECT rolsuper, rolcreaterole FROM pg_roles WHERE rolname = current_user")
+        assert may.fetchall() == [(False, False)]
+    with psycopg.connect(superuser) as session:
+        session.execute("DROP ROLE compose_app")
 
 
 @pytest.mark.parametrize(

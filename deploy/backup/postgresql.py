@@ -58,7 +58,8 @@ class PostgreSQL:
         return "" if answer == "0" else f"the database has {answer} tables, sequences and views"
 
     def restore(self, source: Path, *, over_existing: bool) -> str:
-        """Either all is restored or nothing has changed. Owner is the role that restores; no grants."""
+        """Either all is restored or nothing has changed. Owner is the role that restores; no grants, which
+        `manage.py migrate` makes: a dump would name a role that may be missing here."""
         pipe(
             self.command("pg_restore", "--file=-", "--no-owner", "--no-privileges"),
             source,
@@ -68,7 +69,7 @@ class PostgreSQL:
             after=COMMIT,
         )
         read(self.psql("--command=ANALYZE"), self.environment)
-        return "all tables restored; run manage.py migrate if this Amani is newer than the backup"
+        return "all tables restored; run manage.py migrate, which lets the application use them"
 
 
 def without_password(address: str) -> tuple[str, dict[str, str]]:

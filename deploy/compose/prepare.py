@@ -8,6 +8,8 @@ are printed, and no service starts. It runs as root, so that each folder can bel
 """
 
 import base64
+import hashlib
+import hmac
 import json
 import os
 import secrets
@@ -20,6 +22,7 @@ from urllib.parse import quote
 
 import bcrypt
 
+APPLICATION_ROLE = "amani_app"  # of PostgreSQL; application_role.py makes it
 PROMETHEUS_USER = "amani"  # as in docker-compose.yml and deploy/prometheus/compose/prometheus.yml
 LONGEST_FOR_BCRYPT = 72  # bytes
 BCRYPT_ROUNDS = 10  # as Prometheus's documentation suggests; it remembers what it has checked
@@ -98,8 +101,19 @@ def demo_password(root: Path) -> str:
     return file.read_text()
 
 
+def database_url(role: str, password: str) -> str:
+    return f"postgresql://{role}:{quote(password, safe='')}@postgres:5432/amani"
+
+
+def application_password(owners: str) -> str:
+    """Returns a password that follows from the owner's without revealing it, so that there is none to set."""
+    return hmac.new(owners.encode(), b"the application's role of PostgreSQL", hashlib.sha256).hexdigest()
+
+
 def for_amani(values: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
-    database = f"postgresql://amani:{quote(values['POSTGRES_PASSWORD'], safe='')}@postgres:5432/amani"
+    """Returns what every process may know. With a PostgreSQL of the operator's own, its roles are, too."""
+    database = database_url(APPLICATION_ROLE, application_password(values["POSTGRES_PASSWORD"]))
+    role = given.get("DATABASE_APPLICATION_ROLE", "") if given.get("DATABASE_URL") else APPLICATION_ROLE
     broker = f"redis://:{quote(values['REDIS_PASSWORD'], safe='')}@redis:6379/0"
     return {
         "secret_key": values["SECRET_KEY"],
@@ -109,7 +123,19 @@ def for_amani(values: Mapping[str, str], given: Mapping[str, str]) -> dict[str, 
         "metrics_token": values["METRICS_TOKEN"],
         "prometheus_password": values["PROMETHEUS_PASSWORD"],
         "database_url": given.get("DATABASE_URL") or database,
+        "database_application_role": role,
         "redis_url": given.get("REDIS_URL") or broker,
+    }
+
+
+def for_migrate(values: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
+    """Returns the same with the owner of the tables in `database_url`, and what it takes to make the role."""
+    of_amani = for_amani(values, given)
+    own = given.get("MIGRATE_DATABASE_URL") or given.get("DATABASE_URL")
+    return of_amani | {
+        "application_database_url": of_amani["database_url"],
+        "application_password": "" if own else application_password(values["POSTGRES_PASSWORD"]),
+        "database_url": own or database_url("amani", values["POSTGRES_PASSWORD"]),
     }
 
 
@@ -216,6 +242,7 @@ def prepare(root: Path, given: Mapping[str, str]) -> None:
 
     files: list[tuple[str, int, dict[str, str]]] = [
         ("amani", AMANI, for_amani(values, given)),
+        ("migrate", AMANI, for_migrate(values, given)),
         ("postgres", POSTGRES, {"password": values["POSTGRES_PASSWORD"]}),
         (
             "redis",
@@ -255,11 +282,11 @@ def prepare(root: Path, given: Mapping[str, str]) -> None:
             write(made / file, content, owner)
     write_alertmanager_secrets(root, values, given)
     write_certificate(root / "edge", given, production=production)
-    demo_login = root / "amani" / "demo_password"
-    if production:
-        demo_login.unlink(missing_ok=True)
-    else:
-        write(demo_login, demo_password(root), AMANI)
+    for demo_login in (root / "amani" / "demo_password", root / "migrate" / "demo_password"):
+        if production:
+            demo_login.unlink(missing_ok=True)
+        else:
+            write(demo_login, demo_password(root), AMANI)
 
 
 def write_alertmanager_secrets(root: Path, values: Mapping[str, str], given: Mapping[str, str]) -> None:

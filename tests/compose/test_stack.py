@@ -63,6 +63,12 @@ def test_every_target_is_up(stack: Stack) -> None:
     until(lambda: stack.targets() == expected, "all targets are up")
 
 
+def test_every_process_connects_as_the_role_that_owns_nothing(stack: Stack) -> None:
+    roles = "SELECT string_agg(DISTINCT usename, ',') FROM pg_stat_activity WHERE application_name = 'amani'"
+    assert stack.query(roles) == "amani_app"
+    assert "amani.W018" not in stack.manage("check", "--deploy", "--database", "default")
+
+
 def test_the_exporters_are_scraped_while_they_run(stack: Stack) -> None:
     stack.compose("up", "--detach", "--no-deps", *EXPORTERS)
     stack.wait_until_healthy()
