@@ -461,6 +461,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": timedelta(seconds=15),
         "options": {"expires": 15},
     },
+    "escrow-snapshot": {
+        "task": "escrow.tasks.take_snapshot",
+        "schedule": timedelta(seconds=15),
+        "options": {"expires": 15},
+    },
     "kyc-run-checks": {
         "task": "kyc.tasks.run_checks",
         "schedule": timedelta(seconds=10),

@@ -8,7 +8,7 @@ class EscrowConfig(AppConfig):
 
     def ready(self) -> None:
         from core import scrubbing
-        from escrow import constraints, erasure, metrics, roles  # noqa: F401  (creates the metrics at zero)
+        from escrow import constraints, erasure, metrics, roles, snapshot_metrics  # noqa: F401  (creates metrics)
         from escrow.api import keys
         from escrow.escrows.shipped import ensure_fees
         from escrow.ledger import rights

@@ -16,5 +16,9 @@ def register() -> None:
             "one_answer_per_idempotency_key": AGAIN,  # the second request waits for the first
             "ledger_account_kind_pkey": AGAIN,
             "ledger_transfer_public_id_key": AGAIN,
+            "one_open_stop_per_cause": AGAIN,
+            "one_checkpoint_per_kind_and_currency": AGAIN,
+            "escrow_ledgerwatch_pkey": AGAIN,
+            "a_finding_is_kept_once": AGAIN,
         }
     )

@@ -1,4 +1,4 @@
-"""Grants roles the permissions for escrows and the ledger."""
+"""Grants roles the permissions for escrows, the ledger and stops of the money."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from core import roles
 
 VIEW_ESCROW = "escrow.view_escrow"
 FREEZE_ESCROW = "escrow.freeze_escrow"
+VIEW_STOP = "escrow.view_moneystop"
+CLEAR_STOP = "escrow.clear_moneystop"
 
 SEE_ESCROWS = frozenset(
     {
@@ -25,3 +27,6 @@ def register() -> None:
     roles.grant("finance", SEE_ESCROWS, "sees escrows")
     roles.grant("approver", SEE_ESCROWS, "sees escrows")
     roles.grant("approver", {FREEZE_ESCROW}, "freezes escrows")
+    roles.grant("finance", {VIEW_STOP}, "sees stops of the money")
+    roles.grant("approver", {VIEW_STOP}, "sees stops of the money")
+    roles.grant("approver", {CLEAR_STOP}, "lets releases and payouts go on")

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from escrow import escrows
+from escrow import escrows, snapshot
 from escrow.api import keys
+
+
+@shared_task
+def take_snapshot() -> None:
+    snapshot.take_snapshot()
 
 
 @shared_task

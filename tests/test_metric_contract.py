@@ -137,7 +137,7 @@ def values_never_recorded(query: str, recorded: dict[tuple[str, str], set[str]])
 
 def is_closed(matcher: Matcher) -> bool:
     """Whether all values of the label are exported from the start. Tasks are known when they run."""
-    closed = ("amani_alert", "amani_kyc", "amani_limit", "kyc_submissions")
+    closed = ("amani_alert", "amani_escrow", "amani_kyc", "amani_ledger", "amani_limit", "kyc_submissions")
     return matcher.metric.startswith(closed) and matcher.label not in TARGET_LABELS
 
 

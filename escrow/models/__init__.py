@@ -1,9 +1,10 @@
-"""Models of escrow: the ledger, escrows with their milestones, terms and invitations."""
+"""Models of escrow: the ledger and what watches it, escrows with their milestones, terms and invitations."""
 
 from escrow.models.escrows import Escrow, EscrowEvent, EscrowEventText, Role
 from escrow.models.keys import IdempotencyKey
 from escrow.models.ledger import LedgerAccount, LedgerAccountKind, LedgerBalance, LedgerEntry, LedgerTransfer
 from escrow.models.milestones import Milestone, MilestoneEvent, MilestoneEventText
+from escrow.models.stops import LedgerCheckpoint, LedgerFinding, LedgerWatch, MoneyStop
 from escrow.models.terms import EscrowAgreement, EscrowTerms, FeeRule, Invitation
 
 __all__ = [
@@ -18,10 +19,14 @@ __all__ = [
     "LedgerAccount",
     "LedgerAccountKind",
     "LedgerBalance",
+    "LedgerCheckpoint",
     "LedgerEntry",
+    "LedgerFinding",
     "LedgerTransfer",
+    "LedgerWatch",
     "Milestone",
     "MilestoneEvent",
     "MilestoneEventText",
+    "MoneyStop",
     "Role",
 ]

@@ -1,0 +1,167 @@
+"""Compares balances with their entries: those that were touched, and some of all the others each time.
+
+The entries of a balance are a chain: versions without a gap, each one's balance before it is the balance
+after the one before, and the balance itself is what the last one says. So each link and each balance can be
+compared alone, however long the chain is. What was found wrong is kept as LedgerFinding, looked at again in
+each run, and forgotten when it is right.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import structlog
+
+from escrow.ledger.counting import RUNS_IN_HALF_A_DAY, Horizon, Span, asked
+from escrow.models.ledger import LedgerAccount
+from escrow.models.stops import LedgerFinding, LedgerWatch
+
+log = structlog.get_logger(__name__)
+
+Problem = LedgerFinding.Problem
+NEW_AT_ONCE = 20_000
+BALANCES_AT_ONCE = 500
+FOUND_AT_ONCE = 1_000
+NAMED = 3
+
+WHICH = """(
+    e.id > %(new_after)s AND e.id <= %(new_up_to)s OR e.id > %(old_after)s AND e.id <= %(old_up_to)s
+    OR e.id = ANY(%(entries)s)
+)"""
+# LATERAL, because one look into the index for each entry is always right, whatever the planner believes.
+LINKS = """
+    SELECT e.account_id, e.shard, e.id
+      FROM ledger_entry e
+      LEFT JOIN LATERAL (
+           SELECT p.balance_after_minor FROM ledger_entry p
+            WHERE p.account_id = e.account_id AND p.shard = e.shard AND p.version = e.version - 1 LIMIT 1
+           ) previous ON true
+     WHERE WHICH
+       AND (e.balance_after_minor <> e.balance_before_minor + e.amount_minor
+            OR e.balance_before_minor IS DISTINCT FROM
+               CASE WHEN e.version = 1 THEN 0 ELSE previous.balance_after_minor END)
+     ORDER BY e.id LIMIT %(at_most)s
+""".replace("WHICH", WHICH)
+BALANCES = """
+    WITH looked_at AS (
+        SELECT e.account_id, e.shard FROM ledger_entry e WHERE WHICH
+         UNION SELECT * FROM unnest(%(accounts)s::bigint[], %(shards)s::smallint[])
+    ), compared AS (
+        SELECT l.account_id, l.shard,
+               (b.version, b.posted_minor) IS DISTINCT FROM
+               (coalesce(last.version, 0), coalesce(last.balance_after_minor, 0)) AS has_drifted,
+               coalesce(b.posted_minor < 0 AND NOT a.is_house, false) AS is_negative
+          FROM looked_at l
+          LEFT JOIN LATERAL (
+               SELECT * FROM ledger_balance b WHERE b.account_id = l.account_id AND b.shard = l.shard LIMIT 1
+               ) b ON true
+          LEFT JOIN ledger_account a ON a.id = l.account_id
+          LEFT JOIN LATERAL (
+               SELECT e.version, e.balance_after_minor FROM ledger_entry e
+                WHERE e.account_id = l.account_id AND e.shard = l.shard ORDER BY e.version DESC LIMIT 1
+               ) last ON true
+    )
+    SELECT account_id, shard, has_drifted, is_negative FROM compared
+     WHERE has_drifted OR is_negative ORDER BY account_id, shard LIMIT %(at_most)s
+""".replace("WHICH", WHICH)
+SLICE = """
+    SELECT account_id, shard FROM ledger_balance WHERE (account_id, shard) > (%(account_id)s, %(shard)s)
+     ORDER BY account_id, shard LIMIT %(at_once)s
+"""
+
+
+class Finding(NamedTuple):
+    account_id: int
+    shard: int
+    entry_id: int
+    problem: str
+
+
+class Wrong(NamedTuple):
+    """How many accounts have drifted, by currency, and are below zero, by kind; and some of them by name."""
+
+    drifted: Counter[str]
+    negative: Counter[str]
+    drifted_names: list[str]
+    negative_names: list[str]
+
+
+def compare(watch: LedgerWatch, horizon: Horizon, recounted: Span) -> Wrong:
+    """Compares what is due with its entries, and moves the locked `watch` forward; the caller saves it."""
+    kept = {Finding(*row) for row in LedgerFinding.objects.values_list(*Finding._fields)}
+    new = new_entries(watch, horizon)
+    balances = [*next_slice(watch), *{(finding.account_id, finding.shard) for finding in kept}]
+    which = {
+        "new_after": new.after,
+        "new_up_to": new.up_to,
+        "old_after": recounted.after,
+        "old_up_to": recounted.up_to,
+        "entries": [finding.entry_id for finding in kept if finding.entry_id],
+        "at_most": FOUND_AT_ONCE,
+    }
+    found = set(wrong_links(which)) | set(wrong_balances(which, balances))
+    watch.checked_id = max(watch.checked_id, min(new.up_to, watch.counted_id))
+    keep(kept, found)
+    return summed_up(found)
+
+
+def new_entries(watch: LedgerWatch, horizon: Horizon) -> Span:
+    """Returns all entries that were not compared yet; a part of them when they are very many."""
+    if horizon.newest_id - watch.checked_id <= NEW_AT_ONCE:
+        return Span(watch.checked_id, horizon.newest_id)
+    return Span(watch.checked_id, min(watch.checked_id + NEW_AT_ONCE, watch.counted_id))
+
+
+def next_slice(watch: LedgerWatch) -> list[tuple[int, int]]:
+    """Returns the next balances of all, which begin anew after the last: each within half a day."""
+    at_once = max(BALANCES_AT_ONCE, watch.counted_id // RUNS_IN_HALF_A_DAY)
+    rows = asked(SLICE, account_id=watch.account_id, shard=watch.shard, at_once=at_once)
+    watch.account_id, watch.shard = rows[-1] if len(rows) == at_once else (0, 0)
+    return [(account_id, shard) for account_id, shard in rows]
+
+
+def wrong_links(which: dict[str, object]) -> Iterable[Finding]:
+    for account_id, shard, entry_id in asked(LINKS, **which):
+        yield Finding(account_id, shard, entry_id, Problem.DRIFT)
+
+
+def wrong_balances(which: dict[str, object], balances: list[tuple[int, int]]) -> Iterable[Finding]:
+    accounts, shards = [account for account, _ in balances], [shard for _, shard in balances]
+    for account_id, shard, has_drifted, is_negative in asked(
+        BALANCES, **which, accounts=accounts, shards=shards
+    ):
+        if has_drifted:
+            yield Finding(account_id, shard, 0, Problem.DRIFT)
+        if is_negative:
+            yield Finding(account_id, shard, 0, Problem.NEGATIVE)
+
+
+def keep(kept: set[Finding], found: set[Finding]) -> None:
+    new = sorted(found - kept)[:FOUND_AT_ONCE]
+    for finding in kept - found:
+        LedgerFinding.objects.filter(**finding._asdict()).delete()
+    LedgerFinding.objects.bulk_create(LedgerFinding(**finding._asdict()) for finding in new)
+    if new:
+        log.error("ledger_is_wrong", findings=len(new), first=new[0]._asdict())
+    if kept and not found:
+        log.info("ledger_is_right_again", findings=len(kept))
+
+
+def summed_up(found: set[Finding]) -> Wrong:
+    accounts = LedgerAccount.objects.in_bulk({finding.account_id for finding in found})
+    by_problem = {
+        problem: {finding.account_id for finding in found if finding.problem == problem}
+        for problem in (Problem.DRIFT, Problem.NEGATIVE)
+    }
+    drifted, negative = (
+        [accounts[number] for number in sorted(numbers) if number in accounts]
+        for numbers in by_problem.values()
+    )
+    return Wrong(
+        Counter(account.currency for account in drifted),
+        Counter(account.kind_id for account in negative),
+        [str(account) for account in drifted[:NAMED]],
+        [str(account) for account in negative[:NAMED]],
+    )

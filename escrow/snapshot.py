@@ -1,0 +1,86 @@
+"""Sets escrow's gauges periodically from the database, and stops the money when the books are wrong.
+
+A scrape needs no query, and a snapshot reads what is new, never the whole ledger (escrow/ledger/counting.py).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import NamedTuple
+
+from django.db import transaction
+from django.utils import timezone
+
+from core.money import format_amount
+from escrow import snapshot_metrics, stops
+from escrow.ledger import counting, drift
+from escrow.models import MoneyStop
+
+Cause = MoneyStop.Cause
+
+
+class Books(NamedTuple):
+    sums: counting.Sums
+    changed: counting.Sums
+    wrong: drift.Wrong
+
+
+def take_snapshot() -> None:
+    books = check_books()
+    if books is None:  # another worker is at it, and will record what it finds
+        return
+    snapshot_metrics.record_sums(books.sums)
+    snapshot_metrics.record_drift(drifted(books))
+    snapshot_metrics.record_negative(books.wrong.negative)
+    snapshot_metrics.record_stops(stops.open_causes())
+    snapshot_metrics.record_snapshot_taken()
+
+
+def check_books() -> Books | None:
+    """Counts and compares what is due, and opens a stop for what is wrong; None while another check runs."""
+    horizon = counting.read_horizon()
+    with transaction.atomic(durable=True):
+        watch = counting.lock_watch()
+        if watch is None:
+            return None
+        counted = counting.count(watch, horizon)
+        wrong = drift.compare(watch, horizon, counted.recounted)
+        books = Books(counted.sums, counted.changed, wrong)
+        stops.open_for(causes(books))
+        watch.taken_at = timezone.now()
+        watch.save()
+    return books
+
+
+def causes(books: Books) -> dict[str, str]:
+    """Returns why the money must not move, each with what was seen."""
+    found = {
+        Cause.IMBALANCE: ", ".join(format_amount(left, currency) for currency, left in imbalances(books)),
+        Cause.DRIFT: ", ".join([*named(books.wrong.drifted, books.wrong.drifted_names), *changes(books)]),
+        Cause.NEGATIVE: ", ".join(named(books.wrong.negative, books.wrong.negative_names)),
+    }
+    return {cause.value: detail for cause, detail in found.items() if detail}
+
+
+def imbalances(books: Books) -> list[tuple[str, int]]:
+    """Returns each currency whose entries do not add up to zero, with their sum in minor units."""
+    by_currency: Counter[str] = Counter()
+    for (_kind, currency), amount_minor in books.sums.items():
+        by_currency[currency] += amount_minor
+    return sorted((currency, left) for currency, left in by_currency.items() if left)
+
+
+def named(accounts: Counter[str], names: list[str]) -> list[str]:
+    return [f"{accounts.total()} accounts, among them {' '.join(names)}"] if accounts else []
+
+
+def changes(books: Books) -> list[str]:
+    return [
+        f"entries of {kind} changed by {format_amount(by_minor, currency)} after they were counted"
+        for (kind, currency), by_minor in sorted(books.changed.items())
+    ]
+
+
+def drifted(books: Books) -> Counter[str]:
+    """Returns how many accounts have drifted, by currency; a kind with changed entries counts as one."""
+    return books.wrong.drifted + Counter(currency for _kind, currency in books.changed)
