@@ -37,6 +37,8 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     groups: list[dict[str, Any]] = [{"items": [start, *filter(None, alerts), books]}]
     if kyc := kyc_pages(request):
         groups.append({"title": "KYC", "separator": True, "items": kyc})
+    if escrow := escrow_pages(request):
+        groups.append({"title": "Escrow", "separator": True, "items": escrow})
     if request.user.is_superuser:
         users = {"title": "Users", "icon": "group", "link": reverse("admin:accounts_user_changelist")}
         groups.append({"title": "Administration", "separator": True, "items": [users]})
@@ -52,6 +54,13 @@ def kyc_pages(request: HttpRequest) -> list[dict[str, Any]]:
     usage = page(request, "Limit usage", "speed", "limitusage", app="kyc")
     callbacks = page(request, "Callbacks", "webhook", "providerevent", app="kyc")
     return [found for found in (cases, limits, usage, callbacks) if found]
+
+
+def escrow_pages(request: HttpRequest) -> list[dict[str, Any]]:
+    """Returns the pages of escrow that the operator may see."""
+    transfers = page(request, "Transfers", "swap_horiz", "ledgertransfer", app="escrow")
+    accounts = page(request, "Accounts", "account_balance_wallet", "ledgeraccount", app="escrow")
+    return [found for found in (transfers, accounts) if found]
 
 
 def page(

@@ -8,6 +8,8 @@ VIEW_ESCROW = "escrow.view_escrow"
 FREEZE_ESCROW = "escrow.freeze_escrow"
 VIEW_STOP = "escrow.view_moneystop"
 CLEAR_STOP = "escrow.clear_moneystop"
+VIEW_TRANSFER = "escrow.view_ledgertransfer"
+VIEW_ACCOUNT = "escrow.view_ledgeraccount"
 
 SEE_ESCROWS = frozenset(
     {
@@ -21,6 +23,7 @@ SEE_ESCROWS = frozenset(
         "escrow.view_milestoneevent",
     }
 )
+SEE_LEDGER = frozenset({VIEW_TRANSFER, VIEW_ACCOUNT, "escrow.view_ledgerentry"})
 
 
 def register() -> None:
@@ -30,3 +33,5 @@ def register() -> None:
     roles.grant("finance", {VIEW_STOP}, "sees stops of the money")
     roles.grant("approver", {VIEW_STOP}, "sees stops of the money")
     roles.grant("approver", {CLEAR_STOP}, "lets releases and payouts go on")
+    for role in ("finance", "approver"):
+        roles.grant(role, SEE_LEDGER, "sees the ledger")

@@ -8,8 +8,11 @@ Requests, queries, tasks, cache and outgoing calls have spans by themselves, mad
 observability/telemetry/traces/. With TRACING_ENABLED off all of this does nothing, at no cost.
 """
 
+import json
 import os
 from collections.abc import Sequence
+from datetime import datetime, timedelta
+from urllib.parse import urlencode
 
 from django.conf import settings
 from opentelemetry import trace
@@ -25,6 +28,8 @@ from observability.telemetry.traces.exporting import make_exporter
 from observability.telemetry.traces.sampling import DecidedIds, Head, HeadSampler
 
 AttributeValue = str | bool | int | float | Sequence[str] | Sequence[bool] | Sequence[int] | Sequence[float]
+
+AROUND_A_REQUEST = timedelta(minutes=15)  # a task that it started may be retried
 
 
 class Running:
@@ -48,6 +53,21 @@ def add_span_attributes(**attributes: AttributeValue) -> None:
     span = trace.get_current_span()
     if span.is_recording():
         span.set_attributes(attributes)
+
+
+def request_search(request_id: str, at: datetime) -> str:
+    """Return the address of Jaeger's search for the traces of a request around `at`; "" with tracing off."""
+    if not settings.TRACING_ENABLED or not request_id:
+        return ""
+    start, end = at - AROUND_A_REQUEST, at + AROUND_A_REQUEST
+    query = {
+        "service": settings.SERVICE_NAME,
+        "lookback": "custom",
+        "start": int(start.timestamp() * 1_000_000),
+        "end": int(end.timestamp() * 1_000_000),
+        "tags": json.dumps({"amani.request_id": request_id}, separators=(",", ":")),
+    }
+    return f"{settings.JAEGER_URL}/search?{urlencode(query)}"
 
 
 def start(kind: str) -> None:

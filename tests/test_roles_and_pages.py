@@ -16,6 +16,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from accounts.models import Mail, User
+from escrow.ledger.tests.books import fund
 from kyc.models import Check, Document, LimitRule, LimitUsage, ProviderEvent
 from kyc.tests.people import submitted
 from observability.tests import history
@@ -48,6 +49,18 @@ accounts_mail_add                   403 403  403 403  403 403  403 403  403 403 
 accounts_mail_history               302 302  302 302  302 302  302 302  302 302  302 302  302 302
 accounts_mail_delete                403 403  403 403  403 403  403 403  403 403  403 403  403 403
 accounts_mail_change                403 403  200 405  200 405  403 403  200 405  200 405  200 405
+escrow_ledgeraccount_find           405 403  405 403  405 403  405 403  405 303  405 303  405 303
+escrow_ledgeraccount_changelist     403 403  403 403  403 403  403 403  200 200  200 200  200 200
+escrow_ledgeraccount_add            403 403  403 403  403 403  403 403  403 403  403 403  403 403
+escrow_ledgeraccount_history        302 302  302 302  302 302  302 302  302 302  302 302  302 302
+escrow_ledgeraccount_delete         403 403  403 403  403 403  403 403  403 403  403 403  403 403
+escrow_ledgeraccount_change         403 403  403 403  403 403  403 403  200 405  200 405  200 405
+escrow_ledgertransfer_find          405 403  405 403  405 403  405 403  405 303  405 303  405 303
+escrow_ledgertransfer_changelist    403 403  403 403  403 403  403 403  200 200  200 200  200 200
+escrow_ledgertransfer_add           403 403  403 403  403 403  403 403  403 403  403 403  403 403
+escrow_ledgertransfer_history       302 302  302 302  302 302  302 302  302 302  302 302  302 302
+escrow_ledgertransfer_delete        403 403  403 403  403 403  403 403  403 403  403 403  403 403
+escrow_ledgertransfer_change        403 403  403 403  403 403  403 403  200 405  200 405  200 405
 kyc_case_claim                      405 403  405 403  405 403  405 303  405 403  405 403  405 303
 kyc_case_approve                    405 403  405 403  405 403  405 303  405 403  405 403  405 303
 kyc_case_reject                     405 403  405 403  405 403  405 303  405 403  405 403  405 303
@@ -108,6 +121,7 @@ observability_receipt_history       302 302  302 302  302 302  302 302  302 302 
 observability_receipt_delete        403 403  403 403  403 403  403 403  403 403  403 403  403 403
 observability_receipt_change        403 403  200 405  200 405  403 403  200 405  200 405  200 405
 app_list:accounts                   404 404  200 200  200 200  404 404  200 200  200 200  200 200
+app_list:escrow                     404 404  404 404  404 404  404 404  200 200  200 200  200 200
 app_list:kyc                        404 404  404 404  404 404  200 200  200 200  200 200  200 200
 app_list:observability              404 404  200 200  200 200  404 404  200 200  200 200  200 200
 kyc-document                        403 405  403 405  403 405  200 405  403 405  403 405  200 405
@@ -151,6 +165,7 @@ def rows() -> dict[str, Any]:
         person=user, currency="XAF", kind="daily", window_start="2026-01-01", cap_minor=1
     )
     Mail.objects.create(kind="other", content=b"sealed", expires_at=timezone.now())
+    fund()
     models = {model._meta.label_lower.replace(".", "_"): model for model in apps.get_models()}
     found = {name: model._default_manager.first() for name, model in models.items()}
     return found | {"accounts_user": user, "auth_user": user}
@@ -171,7 +186,8 @@ def addresses(rows: dict[str, Any]) -> Iterator[Address]:
     for route, pattern in patterns(get_resolver().url_patterns):
         if pattern.name == "app_list":
             yield from (
-                Address(f"app_list:{app}", f"/admin/{app}/") for app in ("accounts", "kyc", "observability")
+                Address(f"app_list:{app}", f"/admin/{app}/")
+                for app in ("accounts", "escrow", "kyc", "observability")
             )
         elif pattern.name:
             row = rows.get("_".join(pattern.name.split("_")[:2]))

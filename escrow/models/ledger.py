@@ -79,6 +79,7 @@ class LedgerAccount(models.Model):
             # What the foreign keys of balances and entries refer to.
             models.UniqueConstraint(fields=["id", "currency"], name="an_account_has_one_currency"),
         ]
+        indexes = [models.Index(fields=["kind", "id"], name="account_of_kind")]
         triggers = [
             pgtrigger.Protect(name="an_account_is_kept", operation=pgtrigger.Update | pgtrigger.Delete),
             no_truncate("accounts_are_kept"),

@@ -40,9 +40,6 @@ class LimitUsageAdmin(HistoryAdmin):
     sortable_by = ()
     list_max_show_all = 0
 
-    class Media:
-        css = {"all": ["kyc/review.css"]}
-
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(require_POST(self.find))
         return [path("find/", view, name="kyc_limitusage_find"), *super().get_urls()]

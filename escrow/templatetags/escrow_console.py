@@ -1,0 +1,47 @@
+"""Template filters for amounts, badges and names of accounts."""
+
+from __future__ import annotations
+
+from django import template
+from django.utils.safestring import SafeString
+
+from core.console import display
+from core.console.display import Badge
+from core.money import format_amount
+from escrow.badges import account_words, transfer_badge
+from escrow.models import LedgerAccount
+
+register = template.Library()
+
+MINUS = "\N{MINUS SIGN}"  # as wide as the plus sign
+
+
+@register.filter
+def money(amount_minor: int, currency: str) -> str:
+    """Formats an amount, for example `NGN 1,250.50`; a negative one with a minus sign before the amount."""
+    return format_amount(amount_minor, currency).replace("-", MINUS)
+
+
+@register.filter
+def signed(amount_minor: int, currency: str) -> str:
+    """Formats an entry, for example `+NGN 1,250.50`."""
+    sign = MINUS if amount_minor < 0 else "+"
+    return f"{sign}{format_amount(abs(amount_minor), currency)}"
+
+
+@register.filter
+def mark(badge: Badge) -> SafeString:
+    """Renders a badge."""
+    return display.badge(badge.tone, badge.icon, badge.text)
+
+
+@register.filter
+def transfer_mark(kind: str) -> SafeString:
+    """Renders the badge of a kind of transfer."""
+    return mark(transfer_badge(kind))
+
+
+@register.filter
+def account_name(account: LedgerAccount) -> str:
+    """Returns for example `held for escrow 12`."""
+    return account_words(account.kind_id, account.owner)
