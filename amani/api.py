@@ -17,6 +17,11 @@ from amani.frame import framed
 from amani.parsing import StrictParser
 from core.errors import AmaniError
 from escrow.api.balances import router as balances_router
+from escrow.api.escrows import router as escrows_router
+from escrow.api.invitations import of_escrow as escrow_invitations_router
+from escrow.api.invitations import router as invitations_router
+from escrow.api.milestones import router as milestones_router
+from escrow.api.timelines import router as timelines_router
 from kyc.api import router as kyc_router
 
 
@@ -64,4 +69,8 @@ api.add_exception_handler(Http404, lambda _request, _error: errors.not_found())
 
 api.add_router("/me", accounts_router, tags=["account"])
 api.add_router("/kyc", kyc_router, tags=["kyc"])
+for router in (escrows_router, timelines_router, escrow_invitations_router):
+    api.add_router("/escrows", router, tags=["escrow"])
+api.add_router("/invitations", invitations_router, tags=["escrow"])
+api.add_router("/milestones", milestones_router, tags=["escrow"])
 api.add_router("/balances", balances_router, tags=["money"])

@@ -35,6 +35,12 @@ and each IP address; uploads also have a limit of their own.
 """
 TAGS = [
     {"name": "account", "description": "The account of the signed-in user."},
+    {
+        "name": "escrow",
+        "description": "Agreements of a buyer and a seller, their milestones, and the way of the money. "
+        "Whatever creates something or moves money takes an `Idempotency-Key`; a change names the version "
+        "that it is meant for (`If-Match`, the `ETag` of what you read).",
+    },
     {"name": "money", "description": "Balances, statements and payouts of the signed-in user."},
     {"name": "kyc", "description": "Identity verification: cases, their documents and their state."},
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from core.errors import AmaniError, Conflict, Forbidden, Invalid, NotFound
+from core.errors import AmaniError, Conflict, Forbidden, Invalid, NotFound, Stale
 
 
 class EscrowError(AmaniError):
@@ -41,14 +41,10 @@ class StepRefused(EscrowError, Conflict):
         self.event = event
 
 
-class VersionChanged(EscrowError, Conflict):
+class VersionChanged(EscrowError, Stale):
     """It was changed since the caller read it; `version` is the current one."""
 
     code = "version_changed"
-
-    def __init__(self, version: int) -> None:
-        super().__init__("It has changed since you read it. Read it again, then decide.")
-        self.version = version
 
 
 class NotAllowed(EscrowError, Forbidden):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -22,6 +22,7 @@ from core.money import exponent_of
 from escrow import ledger
 from escrow.api import statements
 from escrow.api.schemas import CURRENCY, Cursor, Limit, Money, Strict, money
+from escrow.api.statements import Names
 from escrow.ledger import Account, AccountKind, TransferKind
 from escrow.models import LedgerEntry
 
@@ -39,6 +40,9 @@ COLUMNS = (
     "amount_minor",
     "balance_minor",
     "currency",
+    "escrow",
+    "title",
+    "milestone",
     "transfer",
 )
 Currency = Annotated[str, Path(pattern=CURRENCY, description="ISO 4217.", examples=["NGN"])]
@@ -85,6 +89,8 @@ class EntryShown(Strict):
     balance: Money = Field(description="Of the account, after this entry.")
     happened_at: datetime = Field(description="When it happened, for example at the bank.")
     posted_at: datetime
+    escrow: UUID | None
+    milestone: UUID | None
     transfer: UUID = Field(description="The same for both sides. Include it when you ask for help.")
 
 
@@ -107,7 +113,13 @@ def balance_shown(currency: str, found: dict[AccountKind, int]) -> BalanceShown:
     )
 
 
-def entry_shown(entry: LedgerEntry) -> EntryShown:
+def entries_shown(entries: Sequence[LedgerEntry]) -> list[EntryShown]:
+    """Returns the entries with the escrows and milestones that they are about. Two queries."""
+    names = statements.names_of(entries)
+    return [entry_shown(entry, names) for entry in entries]
+
+
+def entry_shown(entry: LedgerEntry, names: Names) -> EntryShown:
     return EntryShown(
         number=entry.version,
         kind=TransferKind(entry.transfer.kind),
@@ -115,6 +127,8 @@ def entry_shown(entry: LedgerEntry) -> EntryShown:
         balance=money(entry.balance_after_minor, entry.currency),
         happened_at=entry.transfer.event_at,
         posted_at=entry.transfer.created_at,
+        escrow=names.escrows.get(entry.transfer.escrow_id),
+        milestone=names.milestones.get(entry.transfer.milestone_id),
         transfer=entry.transfer.public_id,
     )
 
@@ -154,7 +168,7 @@ def show_statement(
     return Statement(
         account=account,
         balance=money(ledger.balance_of(own), currency),
-        items=[entry_shown(entry) for entry in found[:limit]],
+        items=entries_shown(found[:limit]),
         next=next_cursor(CURSORS, found, limit, lambda entry: entry.version),
     )
 
@@ -194,11 +208,12 @@ def download_statement(
 
 def csv_rows(account: Account, before: int | None) -> Iterator[tuple[object, ...]]:
     for page in statements.every_entry(account, before=before, most=MOST_CSV_ROWS):
+        names = statements.names_of(page)
         for entry in page:
-            yield csv_row(entry)
+            yield csv_row(entry, names)
 
 
-def csv_row(entry: LedgerEntry) -> tuple[object, ...]:
+def csv_row(entry: LedgerEntry, names: Names) -> tuple[object, ...]:
     transfer, currency = entry.transfer, entry.currency
     return (
         entry.version,
@@ -210,6 +225,9 @@ def csv_row(entry: LedgerEntry) -> tuple[object, ...]:
         entry.amount_minor,
         entry.balance_after_minor,
         currency,
+        names.escrows.get(transfer.escrow_id),
+        names.titles.get(transfer.escrow_id),
+        names.milestones.get(transfer.milestone_id),
         transfer.public_id,
     )
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Annotated
 
 from ninja import Query, Schema
-from pydantic import ConfigDict, Field
+from pydantic import AwareDatetime, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from core.api.cursors import LONGEST_CURSOR
 from escrow.models.ledger import MOST_MINOR
+from escrow.states import Event, State
 
 MOST_ROWS = 100  # of a page
 CURRENCY = "^[A-Z]{3}$"
@@ -29,6 +30,19 @@ AmountMinor = Annotated[
         examples=[150_000],
     ),
 ]
+
+
+def refuse_number(text: object) -> object:
+    """Raises ValueError for `1767225600`, which pydantic would read as a Unix time."""
+    if not isinstance(text, str) or "T" not in text.upper():
+        raise ValueError("Use RFC 3339, for example 2026-01-31T12:00:00Z.")
+    return text
+
+
+# Without a name in the OpenAPI document, where KYC has a State and an Event, too.
+EscrowState = Annotated[State, WithJsonSchema({"type": "string", "enum": State.values})]
+EscrowStep = Annotated[Event, WithJsonSchema({"type": "string", "enum": [event.value for event in Event]})]
+Moment = Annotated[AwareDatetime, BeforeValidator(refuse_number)]
 
 
 class Strict(Schema):
