@@ -102,7 +102,7 @@ def mail_server(mail_stand_in: SmtpStandIn) -> Iterator[SmtpStandIn]:
 
 
 @pytest.fixture(scope="session")
-def running_installation(
+def only_installation(
     installation_folder: Path,
     own_postgres: PrivatePostgres,
     own_valkey: PrivateValkey,
@@ -132,6 +132,13 @@ def running_installation(
     installation.migrate()
     yield installation
     installation.stop()
+
+
+@pytest.fixture(scope="module")
+def running_installation(only_installation: Installation) -> Iterator[Installation]:
+    """Rests between the files that use it."""
+    yield only_installation
+    only_installation.rest()
 
 
 @pytest.fixture

@@ -100,7 +100,13 @@ class Installation:
         for program in (self.web, self.worker, self.beat):
             if not program.is_running:
                 program.start()
+        resume(self.beat)  # it may rest
         self.await_ready()
+
+    def rest(self) -> None:
+        """Until the next start: beat, and what it has the worker do each second, takes a tenth of a core."""
+        if self.beat.is_running:
+            pause(self.beat)
 
     def await_ready(self) -> None:
         assert wait_until(self.serves), self.log("web")
