@@ -35,7 +35,7 @@ class Query(NamedTuple):
 
 
 def load(path: Path) -> Any:
-    return yaml.safe_load(path.read_text())
+    return yaml.load(path.read_text(), yaml.CSafeLoader)  # ten times as quick as that in Python
 
 
 def rules() -> list[dict[str, Any]]:

@@ -141,7 +141,8 @@ def restricted_pdf(algorithm: str) -> bytes:
 
 
 def deflated_zeros(size: int) -> bytes:
-    """`size` zeros, packed a thousandfold."""
-    packer = zlib.compressobj(9)
-    block = bytes(2**20)
-    return b"".join(packer.compress(block) for _ in range(size // len(block))) + packer.flush()
+    """`size` zeros (whole MiB), packed a thousandfold: one packed MiB again and again, and their checksum."""
+    packer = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
+    block = packer.compress(bytes(2**20)) + packer.flush(zlib.Z_FULL_FLUSH)
+    checksum = (size % 65521 << 16 | 1).to_bytes(4, "big")
+    return b"\x78\xda" + block * (size // 2**20) + packer.flush() + checksum

@@ -172,7 +172,7 @@ def with_object_stream(packed: bytes) -> bytes:
 
 
 HUGE_TABLE = made.stream(
-    zlib.compress(bytes(50 * 2**20)),
+    made.deflated_zeros(50 * 2**20),
     b"/Type /XRef /Size 8000000 /W [1 4 1] /Root 1 0 R /Filter /FlateDecode",
 )
 BUILT_TO_TAKE_LONG = {
