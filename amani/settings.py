@@ -476,6 +476,16 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": timedelta(hours=1),
         "options": {"expires": 3600},
     },
+    "escrow-run-payouts": {
+        "task": "escrow.tasks.run_payouts",
+        "schedule": timedelta(seconds=10),
+        "options": {"expires": 10},
+    },
+    "escrow-forget-old-payment-events": {
+        "task": "escrow.tasks.forget_old_payment_events",
+        "schedule": timedelta(hours=1),
+        "options": {"expires": 3600},
+    },
     "escrow-forget-idempotency-keys": {
         "task": "escrow.tasks.forget_idempotency_keys",
         "schedule": timedelta(minutes=10),

@@ -21,6 +21,7 @@ urlpatterns = [
     # With and without slash: a redirect would turn Alertmanager's POST into a GET and lose the alert.
     path("api/v1/alerts/webhook", webhook, name="alert-webhook"),
     path("api/v1/alerts/webhook/", webhook),
+    path("", include("escrow.urls")),
     path("", include("kyc.urls")),
     path("", include("amani.runbooks")),
     path("", include("observability.urls")),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from core import constraints
-from core.constraints import AGAIN
+from core.constraints import AGAIN, taken
 from escrow.escrows.constraints import ERRORS as OF_ESCROWS
 from escrow.ledger.errors import ERRORS
 
@@ -20,5 +20,11 @@ def register() -> None:
             "one_checkpoint_per_kind_and_currency": AGAIN,
             "escrow_ledgerwatch_pkey": AGAIN,
             "a_finding_is_kept_once": AGAIN,
+            "a_user_uses_a_payout_key_once": taken("This key was just used for a payout. Look at it."),
+            "a_payment_event_is_stored_once": taken("This webhook is stored already."),
+            "a_contradiction_is_noted_once": AGAIN,
+            # Random numbers: the next try makes another one.
+            "escrow_payout_public_id_key": AGAIN,
+            "escrow_payout_reference_key": AGAIN,
         }
     )

@@ -53,7 +53,14 @@ PAYMENT_OUTCOMES = ("ok", "retry", "rejected", "unknown", "not_found")
 PAYMENT_REQUEST_BUCKETS = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 COLLECTION_RESULTS = ("started", "open", "received", "unpaid", "reversed")
 PAYOUT_RESULTS = ("requested", "sent", "settled", "failed", "returned", "unknown")
-CONTRADICTIONS = ("other_amount", "other_currency", "other_reference", "after_the_end", "taken_back")
+CONTRADICTIONS = (
+    "other_amount",
+    "other_currency",
+    "other_reference",
+    "after_the_end",
+    "not_known_there",
+    "taken_back",
+)
 
 payment_requests = counter(
     "amani_payment_provider_requests_total",

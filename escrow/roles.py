@@ -1,4 +1,4 @@
-"""Grants roles the permissions for escrows, the ledger and stops of the money."""
+"""Grants roles the permissions for escrows, payments, the ledger and stops of the money."""
 
 from __future__ import annotations
 
@@ -24,6 +24,17 @@ SEE_ESCROWS = frozenset(
     }
 )
 SEE_LEDGER = frozenset({VIEW_TRANSFER, VIEW_ACCOUNT, "escrow.view_ledgerentry"})
+REPROCESS_PAYMENT_EVENT = "escrow.reprocess_paymentevent"
+
+SEE_PAYMENTS = frozenset(
+    {
+        "escrow.view_contradiction",
+        "escrow.view_paymentevent",
+        "escrow.view_payout",
+        "escrow.view_payoutevent",
+        "escrow.view_providercall",
+    }
+)
 
 
 def register() -> None:
@@ -35,3 +46,6 @@ def register() -> None:
     roles.grant("approver", {CLEAR_STOP}, "lets releases and payouts go on")
     for role in ("finance", "approver"):
         roles.grant(role, SEE_LEDGER, "sees the ledger")
+    roles.grant("finance", SEE_PAYMENTS, "sees payments and payouts")
+    roles.grant("approver", SEE_PAYMENTS, "sees payments and payouts")
+    roles.grant("approver", {REPROCESS_PAYMENT_EVENT}, "processes webhooks of payment providers again")

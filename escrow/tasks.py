@@ -6,6 +6,7 @@ from celery import shared_task
 
 from escrow import escrows, snapshot
 from escrow.api import keys
+from escrow.payments import events, work
 
 
 @shared_task
@@ -26,3 +27,14 @@ def expire_escrows() -> None:
 @shared_task
 def forget_idempotency_keys() -> None:
     keys.forget_old()
+
+
+@shared_task
+def run_payouts() -> None:
+    """Sends the requests to payment providers that are due; enqueued by payouts, webhooks and beat."""
+    work.run_payouts()
+
+
+@shared_task
+def forget_old_payment_events() -> None:
+    events.forget_old()

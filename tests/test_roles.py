@@ -45,15 +45,24 @@ SEE_ESCROWS = {
     "escrow.view_milestoneevent",
 }
 SEE_LEDGER = {"escrow.view_ledgeraccount", "escrow.view_ledgerentry", "escrow.view_ledgertransfer"}
+SEE_PAYMENTS = {
+    "escrow.view_contradiction",
+    "escrow.view_paymentevent",
+    "escrow.view_payout",
+    "escrow.view_payoutevent",
+    "escrow.view_providercall",
+}
 TABLE["finance"] = (
     TABLE["viewer"]
     | SEE_ESCROWS
     | SEE_LEDGER
+    | SEE_PAYMENTS
     | {"escrow.view_moneystop", "kyc.view_limitrule", "kyc.view_limitusage"}
 )
 TABLE["approver"] = TABLE["finance"] | {
     "escrow.clear_moneystop",
     "escrow.freeze_escrow",
+    "escrow.reprocess_paymentevent",
     "kyc.change_limits",
     "kyc.reprocess_providerevent",
     "kyc.revoke_case",
@@ -124,11 +133,12 @@ def test_the_page_that_assigns_roles_says_what_each_of_them_may_do() -> None:
         "viewer: sees whether mails were sent, sees alerts; "
         "responder: sees whether mails were sent, sees alerts, acts on alerts; "
         "finance: sees whether mails were sent, sees limits, sees escrows, sees stops of the money, "
-        "sees the ledger, sees alerts; "
+        "sees the ledger, sees payments and payouts, sees alerts; "
         "approver: sees whether mails were sent, sees cases, limits and callbacks, revokes approvals, "
         "sets limits, processes callbacks again, sees escrows, "
         "freezes escrows, sees stops of the money, lets releases and payouts go on, "
-        "sees the ledger, sees alerts; "
+        "sees the ledger, sees payments and payouts, "
+        "processes webhooks of payment providers again, sees alerts; "
         "kyc reviewer: sees cases and documents, decides on cases."
     )
 

@@ -1,13 +1,15 @@
-"""Models of escrow: the ledger and what watches it, escrows with their milestones, terms and invitations."""
+"""Models of escrow: the ledger and what watches it, escrows with their terms, and payments."""
 
 from escrow.models.escrows import Escrow, EscrowEvent, EscrowEventText, Role
 from escrow.models.keys import IdempotencyKey
 from escrow.models.ledger import LedgerAccount, LedgerAccountKind, LedgerBalance, LedgerEntry, LedgerTransfer
 from escrow.models.milestones import Milestone, MilestoneEvent, MilestoneEventText
+from escrow.models.payments import Contradiction, PaymentEvent, Payout, PayoutEvent, ProviderCall, Source
 from escrow.models.stops import LedgerCheckpoint, LedgerFinding, LedgerWatch, MoneyStop
 from escrow.models.terms import EscrowAgreement, EscrowTerms, FeeRule, Invitation
 
 __all__ = [
+    "Contradiction",
     "Escrow",
     "EscrowAgreement",
     "EscrowEvent",
@@ -28,5 +30,10 @@ __all__ = [
     "MilestoneEvent",
     "MilestoneEventText",
     "MoneyStop",
+    "PaymentEvent",
+    "Payout",
+    "PayoutEvent",
+    "ProviderCall",
     "Role",
+    "Source",
 ]

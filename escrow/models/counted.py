@@ -19,9 +19,17 @@ if TYPE_CHECKING:  # mypy would allow every attribute on a model with a base tha
     CountedEscrowTerms = Counted
     CountedFeeRule = Counted
     CountedInvitation = Counted
+    CountedPaymentEvent = Counted
+    CountedPayout = Counted
+    CountedPayoutEvent = Counted
+    CountedProviderCall = Counted
 else:
     CountedEscrow = ExportModelOperationsMixin("escrow.escrow")
     CountedEscrowEvent = ExportModelOperationsMixin("escrow.escrowevent")
     CountedEscrowTerms = ExportModelOperationsMixin("escrow.escrowterms")
     CountedFeeRule = ExportModelOperationsMixin("escrow.feerule")
     CountedInvitation = ExportModelOperationsMixin("escrow.invitation")
+    CountedPaymentEvent = ExportModelOperationsMixin("escrow.paymentevent")
+    CountedPayout = ExportModelOperationsMixin("escrow.payout")
+    CountedPayoutEvent = ExportModelOperationsMixin("escrow.payoutevent")
+    CountedProviderCall = ExportModelOperationsMixin("escrow.providercall")

@@ -97,7 +97,7 @@ class Paystack(Provider):
             return None
         content = json_object(body)
         kind = text_of(content, "event")
-        if not kind:
+        if not REFERENCE.fullmatch(kind):
             raise Malformed("The body is not a JSON object with an event.")
         reference = wording.reference_in(content)
         known = reference if REFERENCE.fullmatch(reference) else ""

@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from core.registry import Registry
+from escrow.payments import registry
+from escrow.payments.tests.fake import FakeProvider
 from escrow.payments.tests.paystack_stand_in import PREVIOUS_KEY, SECRET_KEY, PaystackStandIn
 from local.bank.server import Bank
 
@@ -46,3 +49,20 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("escrow.payments.paystack.provider.ASK_SECONDS", 0.3)
     monkeypatch.setattr("escrow.payments.paystack.provider.PAY_SECONDS", 0.3)
     monkeypatch.setattr("escrow.payments.sandbox.provider.SECONDS", 0.3)
+
+
+@pytest.fixture(autouse=True)
+def rings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The doorbells' rings; no test needs a broker for them."""
+    rung: list[str] = []
+    monkeypatch.setattr("core.doorbell.Doorbell.ring", lambda self: rung.append(self.task_name))
+    return rung
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch, settings: Any) -> FakeProvider:
+    """The only provider."""
+    provider = FakeProvider()
+    settings.PAYMENT_PROVIDER = provider.name
+    monkeypatch.setattr(registry, "PROVIDERS", Registry("payment provider", (provider,)))
+    return provider

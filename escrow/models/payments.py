@@ -1,0 +1,269 @@
+"""Payouts, what providers reported and were asked, and what they said against what Amani knows."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import pgtrigger
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+from django.utils import timezone
+
+from core.leases import LeasedWork
+from core.states import StateEvent
+from core.webhooks import Evidence
+from escrow.models import rules
+from escrow.models.counted import (
+    CountedPaymentEvent,
+    CountedPayout,
+    CountedPayoutEvent,
+    CountedProviderCall,
+)
+from escrow.payments.states import PAYOUT_ENDS, PAYOUT_OPEN, PAYOUT_TRANSITIONS, PayoutState
+
+PROVIDER_LENGTH = 16
+REFERENCE_LENGTH = 64
+FINAL = [state.value for state in PAYOUT_ENDS]
+
+
+class Source(models.TextChoices):
+    """The account of the user that a payout takes from."""
+
+    PAYABLE = "payable", "earned as a seller"
+    REFUNDABLE = "refundable", "refunded as a buyer"
+
+
+class Payout(CountedPayout, LeasedWork):
+    """Money on its way to a user. Its state changes only along the table in escrow/payments/states.py.
+
+    It has one reference for ever: a payout whose outcome is unknown is asked about with it, never sent with
+    another one.
+    """
+
+    public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="payouts")
+    source = models.CharField(max_length=10, choices=Source)
+    amount_minor = models.BigIntegerField()
+    currency = models.CharField(max_length=3, help_text="ISO 4217.")
+    provider = models.CharField(max_length=PROVIDER_LENGTH)
+    reference = models.CharField(
+        max_length=REFERENCE_LENGTH, unique=True, help_text="Our id, stored before the first request."
+    )
+    provider_reference = models.CharField(max_length=100, blank=True, help_text="The provider's id.")
+    state = models.CharField(max_length=10, choices=PayoutState, default=PayoutState.REQUESTED)
+    version = models.PositiveIntegerField(default=0, help_text="Counts its changes of state.")
+    state_since = models.DateTimeField(default=timezone.now, help_text="When it entered its state.")
+    key = models.CharField(
+        max_length=255, blank=True, help_text="The caller's key: one payout for each of a user."
+    )
+    destination_encrypted = models.BinaryField(help_text="The bank account, by core/encryption.py.")
+    destination_last = models.CharField(max_length=4, help_text="Last digits, which may be shown.")
+    hold_id = models.BigIntegerField(null=True, help_text="The transfer that holds the money.")
+    first_sent_at = models.DateTimeField(
+        null=True, blank=True, help_text="When the first request began that may have reached the provider."
+    )
+    last_sent_at = models.DateTimeField(null=True, blank=True, help_text="When the last one began.")
+
+    if TYPE_CHECKING:
+        events: Any
+
+    class Meta:
+        default_permissions = ("view",)
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["user", "key"], condition=~Q(key=""), name="a_user_uses_a_payout_key_once"
+            ),
+            models.CheckConstraint(condition=Q(amount_minor__gt=0), name="a_payout_has_an_amount"),
+            models.CheckConstraint(
+                condition=Q(state__in=PayoutState.values), name="a_payout_has_a_state_of_the_table"
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=FINAL, next_attempt_at__isnull=True, finished_at__isnull=False)
+                | (~Q(state__in=FINAL) & Q(next_attempt_at__isnull=False, finished_at__isnull=True)),
+                name="an_ended_payout_is_not_worked_on",
+            ),
+            models.CheckConstraint(
+                condition=Q(state=PayoutState.REQUESTED) | Q(first_sent_at__isnull=False),
+                name="a_payout_was_sent_before_anything_came_of_it",
+            ),
+            models.CheckConstraint(
+                condition=Q(first_sent_at__isnull=True, last_sent_at__isnull=True)
+                | Q(first_sent_at__lte=F("last_sent_at")),
+                name="a_payout_was_first_sent_first",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["next_attempt_at"],
+                name="payout_due",
+                condition=Q(state__in=[state.value for state in PAYOUT_OPEN]),
+                include=["state"],
+            ),
+            models.Index(
+                fields=["lease_until"], name="payout_leased", condition=Q(lease_until__isnull=False)
+            ),
+        ]
+        triggers = [
+            rules.follows_the_table("payout_follows_the_table", PAYOUT_TRANSITIONS),
+            rules.begins_as("payout_begins_as_requested", PayoutState.REQUESTED),
+            pgtrigger.ReadOnly(
+                name="payout_stays_what_it_is",
+                fields=[
+                    "public_id",
+                    "user",
+                    "source",
+                    "amount_minor",
+                    "currency",
+                    "provider",
+                    "reference",
+                    "key",
+                    "created_at",
+                ],
+            ),
+            rules.fixed_once_set("payout_keeps_its_hold", "hold_id"),
+            pgtrigger.Protect(name="payout_row_stays", operation=pgtrigger.Delete),
+        ]
+
+    def __str__(self) -> str:
+        return f"Payout {self.public_id}"
+
+
+class PayoutEvent(CountedPayoutEvent, StateEvent):
+    """What happened to a payout. Appended, never changed."""
+
+    payout = models.ForeignKey(Payout, on_delete=models.PROTECT, related_name="events")
+    text = models.CharField(max_length=300, blank=True, help_text="The provider's status, or why.")
+
+    class Meta(StateEvent.Meta):
+        verbose_name = "event of a payout"
+        verbose_name_plural = "events of payouts"
+        triggers = [rules.append_only("payout_event_is_append_only")]
+
+
+class PaymentEvent(CountedPaymentEvent, Evidence):
+    """A webhook of a provider with its unchanged body, stored before it is processed.
+
+    Some with a wrong signature are stored too. The body has names and addresses, so it is encrypted.
+    """
+
+    class State(models.TextChoices):
+        PENDING = "pending", "to be processed"
+        DONE = "done"
+        UNMATCHED = "unmatched", "no reference of ours"
+        REFUSED = "refused", "wrong signature"
+        FAILED = "failed", "given up"
+
+    provider = models.CharField(max_length=PROVIDER_LENGTH)
+    event_id = models.CharField(max_length=128, help_text="The provider's id, or the hash of the body.")
+    kind = models.CharField(max_length=64, blank=True, help_text="What the provider calls it.")
+    reference = models.CharField(max_length=REFERENCE_LENGTH, blank=True)
+    body = models.BinaryField(help_text="As received, encrypted by core/encryption.py.")
+    signature_ok = models.BooleanField()
+    state = models.CharField(max_length=10, choices=State, default=State.PENDING)
+    reason = models.TextField(blank=True)
+    payout = models.ForeignKey(
+        Payout, null=True, blank=True, on_delete=models.PROTECT, related_name="payment_events"
+    )
+    attempt_count = models.PositiveIntegerField(default=0)
+    next_attempt_at = models.DateTimeField(default=timezone.now, null=True, blank=True)
+    processed_at = models.DateTimeField(null=True, blank=True)
+    asked_again_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_index=False,
+        help_text="The operator who last had it processed again.",
+    )
+    asked_again_because = models.TextField(blank=True)
+
+    class Meta:
+        verbose_name = "payment event"
+        default_permissions = ("view",)
+        permissions = [("reprocess_paymentevent", "Can process a payment provider's webhook again")]
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["provider", "event_id"],
+                condition=Q(signature_ok=True),
+                name="a_payment_event_is_stored_once",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["next_attempt_at"], name="payment_event_due", condition=Q(state="pending")),
+            models.Index(
+                fields=["provider", "received_at"],
+                name="payment_event_refused",
+                condition=Q(state="refused"),
+            ),
+            models.Index(fields=["received_at"], name="payment_event_by_age"),
+        ]
+        triggers = [
+            pgtrigger.ReadOnly(
+                name="payment_event_is_evidence",
+                fields=["provider", "event_id", "kind", "reference", "received_at", "body", "signature_ok"],
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind or 'webhook'} of {self.provider}"
+
+
+class ProviderCall(CountedProviderCall, models.Model):
+    """One request to a provider and its outcome, without secrets and accounts. Appended, never changed."""
+
+    at = models.DateTimeField(default=timezone.now)
+    provider = models.CharField(max_length=PROVIDER_LENGTH)
+    operation = models.CharField(max_length=16, help_text="collect, ask_collection, pay or ask_payout.")
+    outcome = models.CharField(max_length=10, help_text="ok, retry, rejected, unknown or not_found.")
+    text = models.CharField(max_length=300, blank=True, help_text="The provider's status, or why.")
+    seconds = models.FloatField(help_text="How long it took.")
+    payout = models.ForeignKey(Payout, null=True, blank=True, on_delete=models.PROTECT, related_name="calls")
+
+    class Meta:
+        verbose_name = "request to a provider"
+        verbose_name_plural = "requests to providers"
+        default_permissions = ("view",)
+        ordering = ["-id"]
+        triggers = [rules.append_only("provider_call_is_append_only")]
+
+    def __str__(self) -> str:
+        return f"{self.operation} at {self.provider}: {self.outcome}"
+
+
+class Contradiction(models.Model):
+    """What a provider says against what Amani has booked. It moves nothing: a person decides."""
+
+    class Kind(models.TextChoices):
+        OTHER_AMOUNT = "other_amount", "another amount"
+        OTHER_CURRENCY = "other_currency", "another currency"
+        OTHER_REFERENCE = "other_reference", "another reference"
+        AFTER_THE_END = "after_the_end", "another end than the one that is booked"
+        NOT_KNOWN_THERE = "not_known_there", "the provider no longer knows it"
+        TAKEN_BACK = "taken_back", "money that was received is taken back"
+
+    at = models.DateTimeField(default=timezone.now)
+    provider = models.CharField(max_length=PROVIDER_LENGTH)
+    kind = models.CharField(max_length=16, choices=Kind)
+    booked = models.CharField(max_length=100, help_text="What Amani knows.")
+    said = models.CharField(max_length=100, help_text="What the provider says.")
+    payout = models.ForeignKey(
+        Payout, null=True, blank=True, on_delete=models.PROTECT, related_name="contradictions"
+    )
+
+    class Meta:
+        default_permissions = ("view",)
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["payout", "kind", "booked", "said"], name="a_contradiction_is_noted_once"
+            ),
+        ]
+        triggers = [rules.append_only("contradiction_is_append_only")]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()}: {self.said}"

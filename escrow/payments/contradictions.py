@@ -1,0 +1,25 @@
+"""Notes what a provider says against what Amani has booked: a row, a metric and a log line; nothing moves."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import structlog
+from django.db import transaction
+
+from escrow import metrics
+from escrow.models.payments import Contradiction, Payout
+
+Kind = Contradiction.Kind
+LONGEST = 100
+
+log = structlog.get_logger(__name__)
+
+
+def note(payout: Payout, kind: Contradiction.Kind, *, booked: str, said: str) -> None:
+    """Notes it once for each payout, kind and pair of words, in the caller's transaction."""
+    facts = {"payout": payout, "kind": kind, "booked": booked[:LONGEST], "said": said[:LONGEST]}
+    _, is_new = Contradiction.objects.get_or_create(**facts, defaults={"provider": payout.provider})
+    if is_new:
+        log.error("payment_provider_contradicts", payout=payout.pk, kind=kind.value, booked=booked, said=said)
+        transaction.on_commit(partial(metrics.record_contradiction, payout.provider, kind.value))

@@ -1,0 +1,80 @@
+"""Errors of payments. Messages contain no bank account."""
+
+from __future__ import annotations
+
+from core.errors import AmaniError, Conflict, Forbidden, Invalid, NotFound, Unavailable
+
+
+class PaymentError(AmaniError):
+    """Base of the errors of payments."""
+
+    code = "payment_error"
+
+
+class PaymentsOff(PaymentError, Unavailable):
+    code = "payments_off"
+
+    def __init__(self) -> None:
+        super().__init__("No payment provider is set up, so no money can be moved. Try again later.")
+
+
+class WrongAmount(PaymentError, Invalid):
+    code = "wrong_amount"
+
+    def __init__(self) -> None:
+        message = "The amount must be a whole number above zero, in the smallest unit of the currency."
+        super().__init__(message, fields={"amount": [message]})
+
+
+class WrongDestination(PaymentError, Invalid):
+    code = "wrong_destination"
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message, fields={field: [message]})
+
+
+class PayoutNotFound(PaymentError, NotFound):
+    """There is none, or it is another person's."""
+
+    code = "payout_not_found"
+
+    def __init__(self) -> None:
+        super().__init__("The payout does not exist.")
+
+
+class PayoutKeyUsed(PaymentError, Conflict):
+    """The key was used for another payout, or its payout has ended without paying."""
+
+    code = "payout_key_used"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"This key was used before: {why} Use a new key for a new payout.")
+
+
+class StepRefused(PaymentError, Conflict):
+    """The table has no such step for this state."""
+
+    code = "not_in_this_state"
+
+    def __init__(self, what: str, state: str, step: str) -> None:
+        super().__init__(f"A {what} that is {state} has no step “{step.replace('_', ' ')}”.")
+        self.state = state
+        self.step = step
+
+
+class CannotReprocess(PaymentError, Conflict):
+    code = "cannot_reprocess"
+
+
+class MayNotReprocess(PaymentError, Forbidden):
+    code = "not_allowed"
+
+    def __init__(self) -> None:
+        super().__init__("You may not do this.")
+
+
+class ReprocessingNeedsReason(PaymentError, Invalid):
+    code = "reason_missing"
+
+    def __init__(self) -> None:
+        super().__init__("Processing again needs a reason.", fields={"reason": ["Write why."]})

@@ -1,0 +1,7 @@
+"""The doorbells of payments wake the worker after a commit. A lost ring costs until beat's next sweep."""
+
+from __future__ import annotations
+
+from core.doorbell import Doorbell
+
+payouts_doorbell = Doorbell("escrow.tasks.run_payouts")
