@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from core.states import By
-from escrow import ledger, metrics
+from escrow import ledger, metrics, stops
 from escrow.escrows import fees
 from escrow.escrows.transitions import change_milestone
 from escrow.ledger import Leg, TransferKind
@@ -49,7 +49,11 @@ def back_of(milestone: Milestone) -> int:
 def release(
     escrow: Escrow, milestone: Milestone, step: MilestoneStep, by: By, amount_minor: int, split: Split
 ) -> None:
-    """Posts the release and changes the milestone. The caller has used the seller's limit."""
+    """Posts the release and changes the milestone. The caller has used the seller's limit.
+
+    Raises MoneyStopped while the books are wrong.
+    """
+    stops.refuse_while_stopped()
     ledger.post(
         kind=TransferKind.RELEASE,
         key=key_of(milestone, "release"),
