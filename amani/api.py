@@ -21,6 +21,7 @@ from escrow.api.escrows import router as escrows_router
 from escrow.api.invitations import of_escrow as escrow_invitations_router
 from escrow.api.invitations import router as invitations_router
 from escrow.api.milestones import router as milestones_router
+from escrow.api.payouts import router as payouts_router
 from escrow.api.timelines import router as timelines_router
 from kyc.api import router as kyc_router
 
@@ -74,3 +75,4 @@ for router in (escrows_router, timelines_router, escrow_invitations_router):
 api.add_router("/invitations", invitations_router, tags=["escrow"])
 api.add_router("/milestones", milestones_router, tags=["escrow"])
 api.add_router("/balances", balances_router, tags=["money"])
+api.add_router("/payouts", payouts_router, tags=["money"])

@@ -149,6 +149,14 @@ def test_the_same_key_for_another_request_is_refused(app: Api, body: Any, path: 
     assert counted() == (1, 1)
 
 
+def test_a_new_secret_key_does_not_make_it_another_request(app: Api, settings: Any) -> None:
+    first = post(app, {"name": "a"})
+    settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
+    settings.SECRET_KEY = "another-secret-key-of-more-than-fifty-characters-" + "0" * 9
+    assert post(app, {"name": "a"}).content == first.content
+    assert counted() == (1, 1)
+
+
 def test_another_users_key_is_another_key(app: Api) -> None:
     post(app, {"name": "a"})
     assert post(Api(make_person()), {"name": "a"}).json()["name"] == "group a-1"

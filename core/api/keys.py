@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import re
 from datetime import datetime, timedelta
-from hashlib import sha256
 from typing import Any
 
 from django.conf import settings
@@ -18,6 +17,7 @@ from django.db import connection, models, transaction
 from django.db.models import Q
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
 
 from core.errors import AmaniError, Conflict
 
@@ -86,7 +86,7 @@ class KeptAnswer(models.Model):
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", db_index=False
     )
     key = models.CharField(max_length=LONGEST_KEY)
-    request_hash = models.BinaryField(help_text="SHA-256 of method, address and body.")
+    request_hash = models.BinaryField(help_text="Of method, address and body.")
     moves_money = models.BooleanField(help_text="The key stays spent when its answer is forgotten.")
     status = models.PositiveSmallIntegerField(null=True)
     body = models.BinaryField(default=b"")
@@ -167,11 +167,18 @@ def key_of(request: HttpRequest) -> str:
     return key
 
 
-def hash_of(request: HttpRequest) -> bytes:
+def hash_of(request: HttpRequest, secret: str = "") -> bytes:
     """Returns a hash of what the request asks for: method, address, and the body as JSON, in one form.
 
-    Order and spaces in JSON do not matter: a client may write its request anew when it sends it again.
+    Order and spaces in JSON do not matter: a client may write its request anew when it sends it again. Keyed
+    with SECRET_KEY, or an earlier `secret`, because a body may have a bank account, of which there are few.
     """
     body: Any = json.loads(request.body) if request.body else None
-    parts = [request.method, request.get_full_path(), body]
-    return sha256(json.dumps(parts, sort_keys=True, separators=(",", ":")).encode()).digest()
+    parts = json.dumps([request.method, request.get_full_path(), body], sort_keys=True, separators=(",", ":"))
+    return salted_hmac("core.api.keys", parts, secret or settings.SECRET_KEY, algorithm="sha256").digest()
+
+
+def is_same(request: HttpRequest, kept: KeptAnswer) -> bool:
+    """Returns whether the request asks for what the first one with its key did."""
+    secrets = (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
+    return any(hash_of(request, secret) == bytes(kept.request_hash) for secret in secrets)

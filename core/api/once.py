@@ -126,17 +126,16 @@ class OncePerKey:
     def answered(
         self, write: Write, *, moves_money: bool, still_true: Callable[[KeptAnswer], None] | None
     ) -> HttpResponse:
-        request_hash = keys.hash_of(write.request)
         row_id = keys.claim(
             self.model,
             principal_id=write.principal_id,
             key=write.key,
-            request_hash=request_hash,
+            request_hash=keys.hash_of(write.request),
             moves_money=moves_money,
             kept_for=timedelta(hours=self.hours()),
         )
         if row_id is None:
-            kept = self.kept_for(write, request_hash)
+            kept = self.kept_for(write)
             if still_true is not None:
                 still_true(kept)
             self.record("repeated")
@@ -151,14 +150,14 @@ class OncePerKey:
         transaction.on_commit(lambda: self.record("first"))
         return response_of(answer.status, body, headers)
 
-    def kept_for(self, write: Write, request_hash: bytes) -> KeptAnswer:
+    def kept_for(self, write: Write) -> KeptAnswer:
         """Returns the first answer to the same request. Raises KeyReused or KeySpent."""
         rows = self.model._default_manager.all()  # noqa: SLF001  (Django's documented way)
         kept = rows.filter(principal_id=write.principal_id, key=write.key).first()
         if kept is None or kept.status is None:  # forgotten a moment ago, or long ago
             self.record("refused")
             raise KeySpent
-        if bytes(kept.request_hash) != request_hash:
+        if not keys.is_same(write.request, kept):
             self.record("refused")
             raise KeyReused
         return kept

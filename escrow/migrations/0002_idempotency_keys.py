@@ -26,7 +26,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("key", models.CharField(max_length=255)),
-                ("request_hash", models.BinaryField(help_text="SHA-256 of method, address and body.")),
+                ("request_hash", models.BinaryField(help_text="Of method, address and body.")),
                 (
                     "moves_money",
                     models.BooleanField(help_text="The key stays spent when its answer is forgotten."),
