@@ -1,5 +1,6 @@
 """Configures gunicorn: `gunicorn -c deploy/gunicorn.conf.py`, from any folder."""
 
+import gc
 import logging.config
 import os
 import sys
@@ -54,9 +55,20 @@ class AmaniLogger(Logger):  # type: ignore[misc]  # gunicorn ships no types
 logger_class = AmaniLogger
 
 
+def on_starting(_server: object) -> None:
+    """Imports Amani once, before the workers are forked: they share its memory, and one that replaces another
+    serves its first request two seconds earlier."""
+    import django
+    from django.urls import get_resolver
+
+    django.setup(set_prefix=False)
+    get_resolver().url_patterns  # noqa: B018  (reads all addresses)
+    gc.freeze()  # else the first collection of each worker would copy what they share
+
+
 class AmaniWorker(WebWorker):
-    """Starts telemetry before the application is loaded, so that all metrics are in the worker's files, and
-    after the fork, so that the thread that sends spans belongs to the worker.
+    """Starts telemetry before the application takes requests, so that all metrics are in the worker's files,
+    and after the fork, so that the thread that sends spans belongs to the worker.
 
     gunicorn's `post_fork` is too early: it runs before a worker has its own signal handlers, so a SIGTERM at
     that time would be lost, and the stop would take `graceful_timeout`.

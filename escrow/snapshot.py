@@ -6,15 +6,20 @@ A scrape needs no query, and a snapshot reads what is new, never the whole ledge
 from __future__ import annotations
 
 from collections import Counter
-from typing import NamedTuple
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from django.db import transaction
+from django.db.models import Count, Min, QuerySet
 from django.utils import timezone
 
 from core.money import format_amount
 from escrow import snapshot_metrics, stops
+from escrow.escrows.auto_release import due
 from escrow.ledger import counting, drift
-from escrow.models import MoneyStop
+from escrow.models import Escrow, Milestone, MoneyStop, Payout
+from escrow.payments.states import PAYOUT_OPEN
+from escrow.states import ENDS, MILESTONE_ENDS
 
 Cause = MoneyStop.Cause
 
@@ -33,7 +38,29 @@ def take_snapshot() -> None:
     snapshot_metrics.record_drift(drifted(books))
     snapshot_metrics.record_negative(books.wrong.negative)
     snapshot_metrics.record_stops(stops.open_causes())
+    record_waiting(timezone.now())
     snapshot_metrics.record_snapshot_taken()
+
+
+def record_waiting(now: datetime) -> None:
+    """Counts what has not ended, by state, with the time since the oldest entered it; and late releases."""
+    open_escrows = Escrow.objects.exclude(state__in=ENDS)
+    open_milestones = Milestone.objects.exclude(state__in=MILESTONE_ENDS)
+    snapshot_metrics.record_states("escrow", by_state(open_escrows, now))
+    snapshot_metrics.record_states("milestone", by_state(open_milestones, now))
+    snapshot_metrics.record_states("payout", by_state(Payout.objects.filter(state__in=PAYOUT_OPEN), now))
+    late = due(now).order_by().aggregate(count=Count("*"), oldest=Min("auto_release_at"))
+    snapshot_metrics.record_auto_release(late["count"], age(late["oldest"], now))
+
+
+def by_state(rows: QuerySet[Any], now: datetime) -> dict[str, tuple[int, float]]:
+    """Returns state → (number of rows, seconds since the oldest entered it); asks an index alone."""
+    found = rows.order_by().values_list("state").annotate(count=Count("*"), oldest=Min("state_since"))
+    return {state: (count, age(oldest, now)) for state, count, oldest in found}
+
+
+def age(since: datetime | None, now: datetime) -> float:
+    return (now - since).total_seconds() if since else 0.0
 
 
 def check_books() -> Books | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 
+from escrow.payments.states import PAYOUT_OPEN
+from escrow.states import MILESTONE_ENDS, OPEN, MilestoneState
 from observability.metrics import children, snapshot_gauge
 
 # Currencies of the shipped limits. Others are shown from the first snapshot that finds an entry in them.
@@ -13,9 +15,9 @@ CUSTOMER_KINDS = ("escrow_held", "seller_payable", "buyer_refundable", "payout_i
 CAUSES = ("imbalance", "drift", "negative")
 # The states that end are left out: what has ended only grows, and the counters say how fast.
 OPEN_STATES = {
-    "escrow": ("draft", "proposed", "agreed", "awaiting_funds", "funded", "in_progress"),
-    "milestone": ("pending", "funded", "submitted", "release_requested", "disputed"),
-    "payout": ("requested", "sent", "unknown"),
+    "escrow": tuple(state.value for state in OPEN),
+    "milestone": tuple(state.value for state in MilestoneState if state not in MILESTONE_ENDS),
+    "payout": tuple(state.value for state in PAYOUT_OPEN),
 }
 
 imbalance = snapshot_gauge(

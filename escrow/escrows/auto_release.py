@@ -16,14 +16,13 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from core.states import By
-from escrow import metrics
+from escrow import metrics, stops
 from escrow.errors import EscrowNotFound
 from escrow.escrows.ends import follow
 from escrow.escrows.milestones import postpone, release_rest
 from escrow.escrows.transitions import SYSTEM, Locked, change_milestone, lock
 from escrow.models import Milestone
 from escrow.states import TIMED, MilestoneState, MilestoneStep
-from escrow.stops import MoneyStopped, open_causes
 from kyc.cases.selectors import is_revoked
 from observability.sentry import capture_exception
 
@@ -42,11 +41,11 @@ def due(now: datetime) -> QuerySet[Milestone]:
 def auto_release_due() -> int:
     """Releases what is due, batch by batch, and returns how many milestones were looked at.
 
-    None while the money is stopped: then all of them wait as they are.
+    While the money is stopped it does nothing, so that what is late is seen as late.
     """
     ends_at = time.monotonic() + SWEEP_SECONDS
     looked_at = 0
-    while time.monotonic() < ends_at and not open_causes():
+    while time.monotonic() < ends_at and not stops.open_causes():
         batch = list(due(timezone.now()).values_list("pk", "escrow_id")[:BATCH])
         done = sum(release_or_postpone(milestone_id, escrow_id) for milestone_id, escrow_id in batch)
         looked_at += done
@@ -61,8 +60,8 @@ def release_or_postpone(milestone_id: int, escrow_id: int) -> bool:
         return release_if_due(milestone_id, escrow_id)
     except OperationalError:
         raise  # the database is away: the next sweep tries all of them again
-    except MoneyStopped:
-        return False  # as it is, until a person lets the money go on
+    except stops.MoneyStopped:
+        return False  # since a moment ago: a later sweep releases it
     except Exception as error:
         capture_exception(error, context={"milestone_id": milestone_id})
         log.exception("auto_release_failed", milestone_id=milestone_id)

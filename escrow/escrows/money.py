@@ -14,13 +14,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from core.states import By
-from escrow import ledger, metrics
+from escrow import ledger, metrics, stops
 from escrow.escrows import fees
 from escrow.escrows.transitions import change_milestone
 from escrow.ledger import Leg, TransferKind
 from escrow.models import Escrow, Milestone
 from escrow.states import MilestoneStep
-from escrow.stops import refuse_while_stopped
 
 
 class Split(NamedTuple):
@@ -52,9 +51,9 @@ def release(
 ) -> None:
     """Posts the release and changes the milestone. The caller has used the seller's limit.
 
-    Raises MoneyStopped while the books are being checked.
+    Raises MoneyStopped while the books are wrong.
     """
-    refuse_while_stopped()
+    stops.refuse_while_stopped()
     ledger.post(
         kind=TransferKind.RELEASE,
         key=key_of(milestone, "release"),
@@ -97,7 +96,6 @@ def return_part_payment(escrow: Escrow, actor_id: int | None) -> None:
 def post_refund(
     escrow: Escrow, key: str, amount_minor: int, actor_id: int | None, *, milestone_id: int | None = None
 ) -> None:
-    refuse_while_stopped()
     ledger.post(
         kind=TransferKind.REFUND,
         key=key,

@@ -49,7 +49,6 @@ from escrow.escrows.transitions import (
 from escrow.models import Escrow, EscrowAgreement, EscrowTerms, Milestone, Role
 from escrow.roles import FREEZE_ESCROW
 from escrow.states import EXPIRING, HOLDS_ALL, NEGOTIATED, Event, State, Who
-from escrow.stops import MoneyStopped
 
 # --- Drafts and proposals ---
 
@@ -241,15 +240,7 @@ def expire_due() -> int:
     due = Escrow.objects.filter(
         state__in=EXPIRING, expires_at__lte=timezone.now(), frozen_at__isnull=True
     ).order_by("expires_at")
-    return sum(expire_or_wait(escrow_id) for escrow_id in due.values_list("pk", flat=True)[:SWEPT_AT_ONCE])
-
-
-def expire_or_wait(escrow_id: int) -> bool:
-    """Returns False for one that waits, because it has money to give back and the money is stopped."""
-    try:
-        return expire_if_due(escrow_id)
-    except MoneyStopped:
-        return False
+    return sum(expire_if_due(escrow_id) for escrow_id in due.values_list("pk", flat=True)[:SWEPT_AT_ONCE])
 
 
 @transaction.atomic

@@ -187,6 +187,8 @@ def change(
 ) -> EscrowEvent:
     """Applies the event to a locked escrow, in the caller's transaction. Raises StepRefused."""
     step = require(escrow, event, by)
+    if step.target != step.source:
+        fields["state_since"] = timezone.now()
     if step.target in ENDS:
         fields |= {"closed_at": timezone.now(), "cancel_asked_by_id": None}
     entry: EscrowEvent = move(escrow, step, by, fields, escrow.events, amount_minor=amount_minor)
@@ -206,6 +208,8 @@ def change_milestone(
 ) -> MilestoneEvent:
     """Applies the event to a locked milestone. Its time ends with the states that have one."""
     step = require_step(milestone, event, by)
+    if step.target != step.source:
+        fields["state_since"] = timezone.now()
     if step.target not in TIMED:
         fields["auto_release_at"] = None
     if step.target in MILESTONE_ENDS:

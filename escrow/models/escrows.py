@@ -9,6 +9,7 @@ import pgtrigger
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from core.states import EventText, StateEvent
@@ -65,6 +66,9 @@ class Escrow(CountedEscrow, models.Model):
     currency = models.CharField(max_length=3, help_text="ISO 4217.")
     state = models.CharField(max_length=STATE_LENGTH, choices=State, default=State.DRAFT)
     version = models.PositiveIntegerField(default=0, help_text="Counts its changes of state.")
+    state_since = models.DateTimeField(
+        default=timezone.now, db_default=Now(), help_text="When it entered its state."
+    )
     terms = models.ForeignKey(
         "escrow.EscrowTerms",
         null=True,
@@ -153,7 +157,7 @@ class Escrow(CountedEscrow, models.Model):
         indexes = [
             models.Index(fields=["expires_at"], name="escrow_expiring", condition=Q(state__in=EXPIRING)),
             models.Index(
-                fields=["state", "created_at"], name="escrow_open_by_state", condition=~Q(state__in=ENDS)
+                fields=["state", "state_since"], name="escrow_open_by_state", condition=~Q(state__in=ENDS)
             ),
         ]
         triggers = [

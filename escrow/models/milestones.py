@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pgtrigger
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from core.states import EventText, StateEvent
@@ -30,6 +31,9 @@ class Milestone(models.Model):
     refunded_minor = models.BigIntegerField(default=0, help_text="Of the amount.")
     state = models.CharField(max_length=STATE_LENGTH, choices=MilestoneState, default=MilestoneState.PENDING)
     version = models.PositiveIntegerField(default=0, help_text="Counts its changes.")
+    state_since = models.DateTimeField(
+        default=timezone.now, db_default=Now(), help_text="When it entered its state."
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     submitted_at = models.DateTimeField(null=True, blank=True)
     auto_release_at = models.DateTimeField(
@@ -95,6 +99,11 @@ class Milestone(models.Model):
                 fields=["auto_release_at"],
                 name="milestone_to_release",
                 condition=Q(auto_release_at__isnull=False),
+            ),
+            models.Index(
+                fields=["state", "state_since"],
+                name="milestone_open_by_state",
+                condition=~Q(state__in=MILESTONE_ENDS),
             ),
         ]
         triggers = [

@@ -105,6 +105,11 @@ class Payout(CountedPayout, LeasedWork):
             models.Index(
                 fields=["lease_until"], name="payout_leased", condition=Q(lease_until__isnull=False)
             ),
+            models.Index(
+                fields=["state", "state_since"],
+                name="payout_open_by_state",
+                condition=Q(state__in=[state.value for state in PAYOUT_OPEN]),
+            ),
         ]
         triggers = [
             rules.follows_the_table("payout_follows_the_table", PAYOUT_TRANSITIONS),

@@ -8,6 +8,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+import psutil
 import pytest
 import requests
 from kombu import Connection
@@ -87,6 +88,15 @@ def test_a_sent_file_and_a_client_that_leaves_are_counted_once_and_no_longer_in_
         assert scrape("http_requests_in_progress") == 0
         assert scrape("http_requests_total", endpoint="/file") == 1
         assert scrape("http_requests_total", endpoint="/endless") == 1
+
+
+def test_a_web_worker_shares_what_was_imported_before_it(
+    scrape: Scrape, free_port: Callable[[], int]
+) -> None:
+    with gunicorn(scrape, free_port(), WEB_CONCURRENCY="1") as web:
+        (worker,) = children_of(web.process.pid)
+        memory = psutil.Process(worker).memory_full_info()
+        assert memory.uss < memory.rss / 2
 
 
 def test_the_application_boots_and_answers_with_database_and_broker_down(
