@@ -481,6 +481,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": timedelta(seconds=10),
         "options": {"expires": 10},
     },
+    "escrow-run-collections": {
+        "task": "escrow.tasks.run_collections",
+        "schedule": timedelta(seconds=10),
+        "options": {"expires": 10},
+    },
     "escrow-forget-old-payment-events": {
         "task": "escrow.tasks.forget_old_payment_events",
         "schedule": timedelta(hours=1),

@@ -23,6 +23,10 @@ def register() -> None:
             "a_user_uses_a_payout_key_once": taken("This key was just used for a payout. Look at it."),
             "a_payment_event_is_stored_once": taken("This webhook is stored already."),
             "a_contradiction_is_noted_once": AGAIN,
+            "a_contradiction_of_a_collection_is_noted_once": AGAIN,
+            "one_open_collection_per_escrow": taken("A payment for this escrow was just begun. Look at it."),
+            "escrow_collection_public_id_key": AGAIN,
+            "escrow_collection_reference_key": AGAIN,
             # Random numbers: the next try makes another one.
             "escrow_payout_public_id_key": AGAIN,
             "escrow_payout_reference_key": AGAIN,

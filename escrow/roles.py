@@ -28,6 +28,8 @@ REPROCESS_PAYMENT_EVENT = "escrow.reprocess_paymentevent"
 
 SEE_PAYMENTS = frozenset(
     {
+        "escrow.view_collection",
+        "escrow.view_collectionevent",
         "escrow.view_contradiction",
         "escrow.view_paymentevent",
         "escrow.view_payout",

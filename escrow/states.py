@@ -63,7 +63,7 @@ class Who(StrEnum):
     BUYER = "buyer"
     SELLER = "seller"
     OPERATOR = "operator"  # with freeze_escrow, never a party
-    PROVIDER = "provider"  # money arrived
+    PROVIDER = "provider"  # money arrived, or was taken back
     SYSTEM = "system"  # a periodic task, or a step that follows from another one
 
 
@@ -122,7 +122,7 @@ TRANSITIONS = TransitionTable(
         row
         for state in FREEZABLE
         for row in (
-            allow(state, Event.FREEZE, state, Who.OPERATOR),
+            allow(state, Event.FREEZE, state, Who.OPERATOR, Who.PROVIDER),
             allow(state, Event.UNFREEZE, state, Who.OPERATOR),
         )
     ),

@@ -6,7 +6,7 @@ from celery import shared_task
 
 from escrow import escrows, snapshot
 from escrow.api import keys
-from escrow.payments import events, work
+from escrow.payments import collecting, events, work
 
 
 @shared_task
@@ -33,6 +33,12 @@ def forget_idempotency_keys() -> None:
 def run_payouts() -> None:
     """Sends the requests to payment providers that are due; enqueued by payouts, webhooks and beat."""
     work.run_payouts()
+
+
+@shared_task
+def run_collections() -> None:
+    """Asks payment providers about the collections that are due; enqueued likewise."""
+    collecting.run_collections()
 
 
 @shared_task

@@ -14,6 +14,8 @@ from observability.tests.samples import Change
 
 COUNTED = {
     "accounts.user",
+    "escrow.collection",
+    "escrow.collectionevent",
     "escrow.escrow",
     "escrow.escrowevent",
     "escrow.escrowterms",

@@ -46,6 +46,8 @@ SEE_ESCROWS = {
 }
 SEE_LEDGER = {"escrow.view_ledgeraccount", "escrow.view_ledgerentry", "escrow.view_ledgertransfer"}
 SEE_PAYMENTS = {
+    "escrow.view_collection",
+    "escrow.view_collectionevent",
     "escrow.view_contradiction",
     "escrow.view_paymentevent",
     "escrow.view_payout",

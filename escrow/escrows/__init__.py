@@ -21,6 +21,7 @@ from escrow.escrows.services import (
     save_draft,
     unfreeze,
 )
+from escrow.escrows.taken_back import money_taken_back
 from escrow.escrows.terms import Draft, MilestoneDraft
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "invite_again",
     "keep",
     "money_arrived",
+    "money_taken_back",
     "propose",
     "propose_draft",
     "refund",

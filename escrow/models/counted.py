@@ -14,6 +14,8 @@ if TYPE_CHECKING:  # mypy would allow every attribute on a model with a base tha
     class Counted:
         pass
 
+    CountedCollection = Counted
+    CountedCollectionEvent = Counted
     CountedEscrow = Counted
     CountedEscrowEvent = Counted
     CountedEscrowTerms = Counted
@@ -24,6 +26,8 @@ if TYPE_CHECKING:  # mypy would allow every attribute on a model with a base tha
     CountedPayoutEvent = Counted
     CountedProviderCall = Counted
 else:
+    CountedCollection = ExportModelOperationsMixin("escrow.collection")
+    CountedCollectionEvent = ExportModelOperationsMixin("escrow.collectionevent")
     CountedEscrow = ExportModelOperationsMixin("escrow.escrow")
     CountedEscrowEvent = ExportModelOperationsMixin("escrow.escrowevent")
     CountedEscrowTerms = ExportModelOperationsMixin("escrow.escrowterms")

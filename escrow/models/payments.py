@@ -1,4 +1,4 @@
-"""Payouts, what providers reported and were asked, and what they said against what Amani knows."""
+"""Collections and payouts, what providers reported and were asked, and where they contradict Amani."""
 
 from __future__ import annotations
 
@@ -16,16 +16,28 @@ from core.states import StateEvent
 from core.webhooks import Evidence
 from escrow.models import rules
 from escrow.models.counted import (
+    CountedCollection,
+    CountedCollectionEvent,
     CountedPaymentEvent,
     CountedPayout,
     CountedPayoutEvent,
     CountedProviderCall,
 )
-from escrow.payments.states import PAYOUT_ENDS, PAYOUT_OPEN, PAYOUT_TRANSITIONS, PayoutState
+from escrow.models.escrows import Escrow
+from escrow.payments.states import (
+    COLLECTION_OPEN,
+    COLLECTION_TRANSITIONS,
+    PAYOUT_ENDS,
+    PAYOUT_OPEN,
+    PAYOUT_TRANSITIONS,
+    CollectionState,
+    PayoutState,
+)
 
 PROVIDER_LENGTH = 16
 REFERENCE_LENGTH = 64
 FINAL = [state.value for state in PAYOUT_ENDS]
+MONEY_CAME = [CollectionState.RECEIVED.value, CollectionState.REVERSED.value]
 
 
 class Source(models.TextChoices):
@@ -148,6 +160,109 @@ class PayoutEvent(CountedPayoutEvent, StateEvent):
         triggers = [rules.append_only("payout_event_is_append_only")]
 
 
+class Collection(CountedCollection, LeasedWork):
+    """A payment of a buyer for an escrow, asked for at a provider. It has one reference for ever.
+
+    Its state changes only along the table in escrow/payments/states.py.
+    """
+
+    public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    escrow = models.ForeignKey(Escrow, on_delete=models.PROTECT, related_name="collections")
+    payer = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    amount_minor = models.BigIntegerField(help_text="What is asked for.")
+    currency = models.CharField(max_length=3, help_text="ISO 4217.")
+    provider = models.CharField(max_length=PROVIDER_LENGTH)
+    reference = models.CharField(
+        max_length=REFERENCE_LENGTH, unique=True, help_text="Our id, stored before the first request."
+    )
+    provider_reference = models.CharField(max_length=100, blank=True, help_text="The provider's id.")
+    state = models.CharField(max_length=10, choices=CollectionState, default=CollectionState.STARTED)
+    version = models.PositiveIntegerField(default=0, help_text="Counts its changes of state.")
+    state_since = models.DateTimeField(default=timezone.now, help_text="When it entered its state.")
+    checkout_url = models.CharField(max_length=500, blank=True, help_text="Where the buyer pays.")
+    received_minor = models.BigIntegerField(default=0, help_text="What came.")
+    received_currency = models.CharField(max_length=3, blank=True)
+
+    if TYPE_CHECKING:
+        events: Any
+
+    class Meta:
+        default_permissions = ("view",)
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["escrow"],
+                condition=Q(state__in=[state.value for state in COLLECTION_OPEN]),
+                name="one_open_collection_per_escrow",
+            ),
+            models.CheckConstraint(condition=Q(amount_minor__gt=0), name="a_collection_has_an_amount"),
+            models.CheckConstraint(
+                condition=Q(state__in=CollectionState.values), name="a_collection_has_a_state_of_the_table"
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=MONEY_CAME, received_minor__gt=0)
+                | (~Q(state__in=MONEY_CAME) & Q(received_minor=0, received_currency="")),
+                name="a_received_collection_says_what_came",
+            ),
+            models.CheckConstraint(
+                condition=Q(
+                    state__in=[state.value for state in COLLECTION_OPEN],
+                    next_attempt_at__isnull=False,
+                    finished_at__isnull=True,
+                )
+                | (
+                    ~Q(state__in=[state.value for state in COLLECTION_OPEN])
+                    & Q(next_attempt_at__isnull=True, finished_at__isnull=False)
+                ),
+                name="an_ended_collection_is_not_worked_on",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["next_attempt_at"],
+                name="collection_due",
+                condition=Q(state__in=[state.value for state in COLLECTION_OPEN]),
+                include=["state"],
+            ),
+            models.Index(
+                fields=["lease_until"], name="collection_leased", condition=Q(lease_until__isnull=False)
+            ),
+        ]
+        triggers = [
+            rules.follows_the_table("collection_follows_the_table", COLLECTION_TRANSITIONS),
+            rules.begins_as("collection_begins_as_started", CollectionState.STARTED),
+            pgtrigger.ReadOnly(
+                name="collection_stays_what_it_is",
+                fields=[
+                    "public_id",
+                    "escrow",
+                    "payer",
+                    "amount_minor",
+                    "currency",
+                    "provider",
+                    "reference",
+                    "created_at",
+                ],
+            ),
+            pgtrigger.Protect(name="collection_row_stays", operation=pgtrigger.Delete),
+        ]
+
+    def __str__(self) -> str:
+        return f"Collection {self.public_id}"
+
+
+class CollectionEvent(CountedCollectionEvent, StateEvent):
+    """What happened to a collection. Appended, never changed."""
+
+    collection = models.ForeignKey(Collection, on_delete=models.PROTECT, related_name="events")
+    text = models.CharField(max_length=300, blank=True, help_text="The provider's status, or why.")
+
+    class Meta(StateEvent.Meta):
+        verbose_name = "event of a collection"
+        verbose_name_plural = "events of collections"
+        triggers = [rules.append_only("collection_event_is_append_only")]
+
+
 class PaymentEvent(CountedPaymentEvent, Evidence):
     """A webhook of a provider with its unchanged body, stored before it is processed.
 
@@ -171,6 +286,9 @@ class PaymentEvent(CountedPaymentEvent, Evidence):
     reason = models.TextField(blank=True)
     payout = models.ForeignKey(
         Payout, null=True, blank=True, on_delete=models.PROTECT, related_name="payment_events"
+    )
+    collection = models.ForeignKey(
+        Collection, null=True, blank=True, on_delete=models.PROTECT, related_name="payment_events"
     )
     attempt_count = models.PositiveIntegerField(default=0)
     next_attempt_at = models.DateTimeField(default=timezone.now, null=True, blank=True)
@@ -228,6 +346,9 @@ class ProviderCall(CountedProviderCall, models.Model):
     text = models.CharField(max_length=300, blank=True, help_text="The provider's status, or why.")
     seconds = models.FloatField(help_text="How long it took.")
     payout = models.ForeignKey(Payout, null=True, blank=True, on_delete=models.PROTECT, related_name="calls")
+    collection = models.ForeignKey(
+        Collection, null=True, blank=True, on_delete=models.PROTECT, related_name="calls"
+    )
 
     class Meta:
         verbose_name = "request to a provider"
@@ -259,6 +380,9 @@ class Contradiction(models.Model):
     payout = models.ForeignKey(
         Payout, null=True, blank=True, on_delete=models.PROTECT, related_name="contradictions"
     )
+    collection = models.ForeignKey(
+        Collection, null=True, blank=True, on_delete=models.PROTECT, related_name="contradictions"
+    )
 
     class Meta:
         default_permissions = ("view",)
@@ -266,6 +390,10 @@ class Contradiction(models.Model):
         constraints = [
             models.UniqueConstraint(
                 fields=["payout", "kind", "booked", "said"], name="a_contradiction_is_noted_once"
+            ),
+            models.UniqueConstraint(
+                fields=["collection", "kind", "booked", "said"],
+                name="a_contradiction_of_a_collection_is_noted_once",
             ),
         ]
         triggers = [rules.append_only("contradiction_is_append_only")]

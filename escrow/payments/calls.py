@@ -13,7 +13,7 @@ from core.outcomes import Rejected, RetryLater
 from core.outgoing import redact
 from core.sqlstates import is_outage
 from escrow import metrics
-from escrow.models.payments import Payout, ProviderCall
+from escrow.models.payments import Collection, Payout, ProviderCall
 from escrow.payments.base import Checkout, CollectionSeen, NotFound, PayoutSeen, Provider, Unknown
 from observability.sentry import capture_exception
 
@@ -33,8 +33,8 @@ class Made(Generic[T]):
     text: str
     seconds: float
 
-    def row(self, provider: str, **about: Payout) -> ProviderCall:
-        """Returns the row, not yet saved. `about`: the payout."""
+    def row(self, provider: str, **about: Payout | Collection) -> ProviderCall:
+        """Returns the row, not yet saved. `about`: the payout or collection."""
         return ProviderCall(
             provider=provider,
             operation=self.operation,

@@ -1,9 +1,10 @@
-"""Claims the next payout that is due, and computes leases and retry times."""
+"""Claims the next payout or collection that is due, and computes leases and retry times."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
@@ -11,8 +12,8 @@ from django.utils import timezone
 
 from core import leases
 from core.leases import Backoff, claim_next
-from escrow.models.payments import PaymentEvent, Payout
-from escrow.payments.states import PAYOUT_OPEN
+from escrow.models.payments import Collection, PaymentEvent, Payout
+from escrow.payments.states import COLLECTION_OPEN, PAYOUT_OPEN
 
 # Longer than the requests of one attempt take together: 15 s to ask, 15 s for the recipient, 30 s to pay.
 LEASE = timedelta(seconds=120)
@@ -23,33 +24,54 @@ MOST_EVENTS_LOOKED_AT = 100
 FOREVER = timedelta(days=36_500)
 BACKOFF = Backoff(share=0.2, shortest_seconds=5.0, longest_seconds=1800.0)
 
+Work = TypeVar("Work", Payout, Collection)
+
 
 @dataclass(frozen=True, slots=True)
-class PayoutClaim(leases.Claim[Payout]):
+class WorkClaim(leases.Claim[Work]):
     event_ids: tuple[int, ...]  # the webhooks that this attempt processes
 
 
-@transaction.atomic
-def claim() -> PayoutClaim | None:
+def claim() -> WorkClaim[Payout] | None:
     """Claims the payout that has been due for longest; None if none is due or enough workers are busy."""
-    due_now = due(timezone.now())
-    leased = claim_next(due_now, among=Payout.objects.all(), lease=LEASE, most_at_once=MOST_AT_ONCE)
+    return claim_of(Payout, due(timezone.now()))
+
+
+def claim_collection() -> WorkClaim[Collection] | None:
+    """Claims the collection that has been due for longest, likewise."""
+    return claim_of(Collection, due_collections(timezone.now()))
+
+
+@transaction.atomic
+def claim_of(model: type[Work], due_now: QuerySet[Work]) -> WorkClaim[Work] | None:
+    leased = claim_next(due_now, among=model.objects.all(), lease=LEASE, most_at_once=MOST_AT_ONCE)
     if leased is None:
         return None
     pending = leased.row.payment_events.filter(state=PaymentEvent.State.PENDING)
-    return PayoutClaim(
-        leased.row, leased.number, leased.takes_over, tuple(pending.values_list("pk", flat=True))
-    )
+    event_ids = tuple(pending.values_list("pk", flat=True))
+    return WorkClaim(leased.row, leased.number, leased.takes_over, event_ids)
 
 
 def due(now: datetime) -> QuerySet[Payout]:
     """Selects open payouts that are due, and payouts of any state with a webhook that is due."""
-    reported = PaymentEvent.objects.filter(
-        state=PaymentEvent.State.PENDING, next_attempt_at__lte=now, payout__isnull=False
-    ).order_by("next_attempt_at")
-    ids = list(reported.values_list("payout_id", flat=True)[:MOST_EVENTS_LOOKED_AT])
     waiting = Q(state__in=PAYOUT_OPEN, next_attempt_at__lte=now)
-    return Payout.objects.filter(waiting | Q(pk__in=ids)).order_by("next_attempt_at", "pk")
+    chosen = Payout.objects.filter(waiting | Q(pk__in=reported("payout_id", now)))
+    return chosen.order_by("next_attempt_at", "pk")
+
+
+def due_collections(now: datetime) -> QuerySet[Collection]:
+    """Selects open collections that are due, and collections of any state with a webhook that is due."""
+    waiting = Q(state__in=COLLECTION_OPEN, next_attempt_at__lte=now)
+    chosen = Collection.objects.filter(waiting | Q(pk__in=reported("collection_id", now)))
+    return chosen.order_by("next_attempt_at", "pk")
+
+
+def reported(column: str, now: datetime) -> list[int]:
+    """Returns the ids that webhooks which are due name in this column."""
+    events = PaymentEvent.objects.filter(
+        state=PaymentEvent.State.PENDING, next_attempt_at__lte=now, **{f"{column}__isnull": False}
+    )
+    return list(events.order_by("next_attempt_at").values_list(column, flat=True)[:MOST_EVENTS_LOOKED_AT])
 
 
 def next_look(since: datetime, now: datetime, wish: float | None = None) -> datetime:

@@ -8,7 +8,7 @@ import structlog
 from django.db import transaction
 
 from escrow import metrics
-from escrow.models.payments import Contradiction, Payout
+from escrow.models.payments import Collection, Contradiction, Payout
 
 Kind = Contradiction.Kind
 LONGEST = 100
@@ -16,10 +16,12 @@ LONGEST = 100
 log = structlog.get_logger(__name__)
 
 
-def note(payout: Payout, kind: Contradiction.Kind, *, booked: str, said: str) -> None:
-    """Notes it once for each payout, kind and pair of words, in the caller's transaction."""
-    facts = {"payout": payout, "kind": kind, "booked": booked[:LONGEST], "said": said[:LONGEST]}
-    _, is_new = Contradiction.objects.get_or_create(**facts, defaults={"provider": payout.provider})
+def note(subject: Payout | Collection, kind: Contradiction.Kind, *, booked: str, said: str) -> None:
+    """Notes it once for each subject, kind and pair of words, in the caller's transaction."""
+    name = "payout" if isinstance(subject, Payout) else "collection"
+    facts = {name: subject, "kind": kind, "booked": booked[:LONGEST], "said": said[:LONGEST]}
+    _, is_new = Contradiction.objects.get_or_create(**facts, defaults={"provider": subject.provider})
     if is_new:
-        log.error("payment_provider_contradicts", payout=payout.pk, kind=kind.value, booked=booked, said=said)
-        transaction.on_commit(partial(metrics.record_contradiction, payout.provider, kind.value))
+        words = {name: subject.pk, "kind": kind.value, "booked": booked, "said": said}
+        log.error("payment_provider_contradicts", **words)
+        transaction.on_commit(partial(metrics.record_contradiction, subject.provider, kind.value))

@@ -78,3 +78,26 @@ class ReprocessingNeedsReason(PaymentError, Invalid):
 
     def __init__(self) -> None:
         super().__init__("Processing again needs a reason.", fields={"reason": ["Write why."]})
+
+
+class CollectionNotFound(PaymentError, NotFound):
+    """There is none, or it is another person's."""
+
+    code = "collection_not_found"
+
+    def __init__(self) -> None:
+        super().__init__("The payment does not exist.")
+
+
+class CollectionOpen(PaymentError, Conflict):
+    code = "collection_open"
+
+    def __init__(self) -> None:
+        super().__init__("A payment of another amount is open for this escrow. Pay it, or wait for its end.")
+
+
+class NotAwaitingFunds(PaymentError, Conflict):
+    code = "not_awaiting_funds"
+
+    def __init__(self, state: str) -> None:
+        super().__init__(f"This escrow is {state.replace('_', ' ')}: it does not wait for money.")

@@ -12,13 +12,14 @@ from django.utils import timezone
 
 from accounts.models import User
 from core.constraints import constraint_of
+from core.doorbell import Doorbell
 from core.encryption import encrypt
 from core.request_id import current_request_id
 from escrow import metrics
-from escrow.models.payments import PaymentEvent, Payout
+from escrow.models.payments import Collection, PaymentEvent, Payout
 from escrow.payments.base import Callback
 from escrow.payments.errors import CannotReprocess, MayNotReprocess, ReprocessingNeedsReason
-from escrow.payments.ringing import payouts_doorbell
+from escrow.payments.ringing import collections_doorbell, payouts_doorbell
 from escrow.roles import REPROCESS_PAYMENT_EVENT
 
 # Forged webhooks must not fill the disk: the first of each hour are stored, the others only counted.
@@ -44,7 +45,7 @@ def store(*, provider: str, callback: Callback, body: bytes) -> bool:
         if event.state == State.UNMATCHED:
             count_after_commit(provider, "unmatched")
         else:
-            transaction.on_commit(payouts_doorbell.ring)
+            transaction.on_commit(bell_for(event).ring)
     return True
 
 
@@ -71,11 +72,22 @@ def event_about(*, provider: str, callback: Callback, body: bytes) -> PaymentEve
         signature_ok=True,
         request_id=current_request_id(),
     )
-    event.payout = Payout.objects.filter(provider=provider, reference=callback.reference).first()
-    if event.payout is None:
+    if not name_subject(event):
         event.state, event.reason = State.UNMATCHED, "Nothing of ours has this reference."
         event.next_attempt_at, event.processed_at = None, timezone.now()
     return event
+
+
+def name_subject(event: PaymentEvent) -> bool:
+    """Sets the payout or collection that the event's reference names. Returns False for none."""
+    ours = {"provider": event.provider, "reference": event.reference}
+    event.payout = Payout.objects.filter(**ours).first()
+    event.collection = Collection.objects.filter(**ours).first()
+    return event.payout is not None or event.collection is not None
+
+
+def bell_for(event: PaymentEvent) -> Doorbell:
+    return payouts_doorbell if event.payout_id else collections_doorbell
 
 
 def store_refused(*, provider: str, body: bytes, result: str, reason: str) -> None:
@@ -111,8 +123,7 @@ def reprocess(*, event_id: int, actor: User, reason: str) -> PaymentEvent:
     event = PaymentEvent.objects.select_for_update().get(pk=event_id)
     if not event.signature_ok:
         raise CannotReprocess("Its signature is wrong, so its sender is unknown.")
-    event.payout = Payout.objects.filter(provider=event.provider, reference=event.reference).first()
-    if event.payout is None:
+    if not name_subject(event):
         raise CannotReprocess("Nothing of ours has its reference.")
     event.state, event.attempt_count = State.PENDING, 0
     event.next_attempt_at = timezone.now()
@@ -125,10 +136,11 @@ def reprocess(*, event_id: int, actor: User, reason: str) -> PaymentEvent:
             "asked_again_by",
             "asked_again_because",
             "payout",
+            "collection",
         ]
     )
     log.info("payment_event_reprocessed", event_id=event.pk, actor=actor.pk)
-    transaction.on_commit(payouts_doorbell.ring)
+    transaction.on_commit(bell_for(event).ring)
     return event
 
 

@@ -72,6 +72,7 @@ def begin(payout: Payout) -> Payout:
         at=timezone.now(),
     )
     transaction.on_commit(partial(metrics.record_payout, payout.provider, payout.state))
+    metrics.count_after_commit("payout", payout.state)
     transaction.on_commit(payouts_doorbell.ring)
     return payout
 

@@ -7,7 +7,7 @@ contradiction. The one exception is documented by providers: a settled payout wh
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import NamedTuple
 
@@ -17,12 +17,13 @@ from django.utils import timezone
 from core.outcomes import Rejected, RetryLater
 from core.states import By
 from escrow import metrics
-from escrow.models.payments import Contradiction, PaymentEvent, Payout
+from escrow.models.payments import Contradiction, Payout
 from escrow.payments import booking
 from escrow.payments.base import NotFound, PayoutSeen, PayoutStatus, Provider, Unknown
 from escrow.payments.calls import Made
-from escrow.payments.claim import PayoutClaim, next_look
+from escrow.payments.claim import WorkClaim, next_look
 from escrow.payments.contradictions import note
+from escrow.payments.reported import finish_events
 from escrow.payments.states import PAYOUT_ENDS, PayoutState, PayoutStep, Who
 from escrow.payments.transitions import change_payout, lock_claimed
 
@@ -57,7 +58,7 @@ AGREES = {
 }
 
 
-def record(claimed: PayoutClaim, provider: Provider, calls: Sequence[Made[Result]]) -> None:
+def record(claimed: WorkClaim[Payout], provider: Provider, calls: Sequence[Made[Result]]) -> None:
     """Records the calls and what follows from the last one; processes the webhooks of the claim with it."""
     by = By(Who.PROVIDER, provider=provider.name)
     with transaction.atomic():
@@ -70,7 +71,7 @@ def record(claimed: PayoutClaim, provider: Provider, calls: Sequence[Made[Result
         last = calls[-1]
         apply(payout, by, last)
         release_lease(payout, last)
-        finish_events(claimed, last.outcome)
+        finish_events(claimed.event_ids, last.outcome)
 
 
 def apply(payout: Payout, by: By, call: Made[Result]) -> None:
@@ -154,29 +155,3 @@ def release_lease(payout: Payout, call: Made[Result]) -> None:
     payout.save(
         update_fields=["lease_until", "next_attempt_at", "last_error", "first_sent_at", "last_sent_at"]
     )
-
-
-def finish_events(claimed: PayoutClaim, outcome: Result) -> None:
-    """The webhooks are processed once the provider has answered; without an answer they are tried again."""
-    now = timezone.now()
-    pending = PaymentEvent.objects.filter(pk__in=claimed.event_ids, state=PaymentEvent.State.PENDING)
-    for event in pending.select_for_update().order_by("pk"):
-        if isinstance(outcome, RetryLater):
-            try_event_again(event, now, outcome)
-        else:
-            finish_event(event, PaymentEvent.State.DONE, "", now)
-
-
-def try_event_again(event: PaymentEvent, now: datetime, outcome: RetryLater) -> None:
-    event.attempt_count += 1
-    event.reason = outcome.reason
-    event.next_attempt_at = next_look(event.received_at, now, outcome.after)
-    event.save(update_fields=["attempt_count", "reason", "next_attempt_at"])
-
-
-def finish_event(event: PaymentEvent, state: PaymentEvent.State, reason: str, now: datetime) -> None:
-    event.state, event.reason = state, reason
-    event.attempt_count += 1
-    event.next_attempt_at, event.processed_at = None, now
-    event.save(update_fields=["state", "reason", "attempt_count", "next_attempt_at", "processed_at"])
-    transaction.on_commit(partial(metrics.record_payment_event, event.provider, state.value))

@@ -4,4 +4,5 @@ from __future__ import annotations
 
 from core.doorbell import Doorbell
 
+collections_doorbell = Doorbell("escrow.tasks.run_collections")
 payouts_doorbell = Doorbell("escrow.tasks.run_payouts")

@@ -39,3 +39,4 @@ def change_payout(payout: Payout, step: PayoutStep, by: By, text: str = "", **fi
         changed |= {"next_attempt_at": None, "finished_at": now, "last_error": ""}
     move(payout, transition, by, changed, payout.events, text=text[:LONGEST_TEXT])
     transaction.on_commit(partial(metrics.record_payout, payout.provider, payout.state))
+    metrics.count_after_commit("payout", payout.state)

@@ -23,7 +23,7 @@ from escrow.payments import registry
 from escrow.payments.addresses import webhook_url
 from escrow.payments.base import NotFound, Paying, PayoutFacts, Provider, Unknown
 from escrow.payments.calls import Made, make
-from escrow.payments.claim import PayoutClaim, claim
+from escrow.payments.claim import WorkClaim, claim
 from escrow.payments.destinations import destination_of
 from escrow.payments.record import Result, record
 from escrow.payments.states import PayoutState, PayoutStep
@@ -46,7 +46,7 @@ def run_payouts() -> int:
     return attempts
 
 
-def attempt(claimed: PayoutClaim) -> None:
+def attempt(claimed: WorkClaim[Payout]) -> None:
     """Sends the payout or asks about it, and records the outcome."""
     provider = registry.get(claimed.row.provider)
     was_interrupted = claimed.row.first_sent_at is not None
@@ -58,7 +58,7 @@ def attempt(claimed: PayoutClaim) -> None:
         log.info("payout_attempt", payout=claimed.row.pk, outcome=type(calls[-1].outcome).__name__)
 
 
-def list_of_calls(claimed: PayoutClaim, provider: Provider) -> list[Made[Result]]:
+def list_of_calls(claimed: WorkClaim[Payout], provider: Provider) -> list[Made[Result]]:
     """Makes the requests of this attempt: one, or a question and then the same request again."""
     payout = claimed.row
     if not provider.is_configured():
@@ -84,7 +84,7 @@ def may_be_sent_again(payout: Payout, provider: Provider) -> bool:
     return payout.state == PayoutState.UNKNOWN and provider.pays_a_reference_once and is_quiet
 
 
-def send(claimed: PayoutClaim, provider: Provider) -> list[Made[Result]]:
+def send(claimed: WorkClaim[Payout], provider: Provider) -> list[Made[Result]]:
     """Stores that a request begins, then makes it. Sends nothing while the money is stopped, or if another
     worker has the payout by now.
     """
@@ -113,7 +113,7 @@ def facts_of(payout: Payout, provider: Provider) -> PayoutFacts:
     )
 
 
-def lose_track(claimed: PayoutClaim) -> bool:
+def lose_track(claimed: WorkClaim[Payout]) -> bool:
     """Marks a payout as unknown whose last attempt left no record. False if it is not ours any more."""
     with transaction.atomic():
         payout = lock_claimed(claimed)
