@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
+from escrow.admin import overview as escrow_overview
 from kyc.admin import overview as kyc_overview
 from observability.admin import overview
 
@@ -72,7 +73,7 @@ def page(
 
 
 def start_page(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """Returns the context of the start page: alerts, deliveries, the pipeline's health, the review queue."""
+    """Returns the context of the start page: alerts, the pipeline's health, money, the review queue."""
     sees_alerts, sees_cases = overview.may_see(request), kyc_overview.may_see(request)
     context |= {
         "title": "Start",
@@ -80,6 +81,8 @@ def start_page(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "refresh_seconds": REFRESH_SECONDS,
         "may_see": sees_alerts,
         "may_see_kyc": sees_cases,
+        "may_see_escrow": sees_alerts and escrow_overview.may_see(request),
     }
     context |= overview.overview() if sees_alerts else {}
+    context |= escrow_overview.overview() if context["may_see_escrow"] else {}
     return context | kyc_overview.overview() if sees_cases else context
