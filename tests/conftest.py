@@ -19,6 +19,7 @@ from local.services import PrivatePostgres, PrivateValkey
 from observability.tests.vendors import PAGERDUTY_OK, SLACK_OK, Vendor
 from observability.tests.waiting import PATIENCE_SECONDS
 from tests.console_browser import QUIET
+from tests.faults.bank import KEY, HeldBank, running_bank
 from tests.installation import Installation
 
 
@@ -102,6 +103,12 @@ def mail_server(mail_stand_in: SmtpStandIn) -> Iterator[SmtpStandIn]:
 
 
 @pytest.fixture(scope="session")
+def bank() -> Iterator[HeldBank]:
+    with running_bank() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
 def only_installation(
     installation_folder: Path,
     own_postgres: PrivatePostgres,
@@ -109,6 +116,7 @@ def only_installation(
     vendors: tuple[Vendor, Vendor],
     smile_id: SmileStandIn,
     mail_stand_in: SmtpStandIn,
+    bank: HeldBank,
 ) -> Iterator[Installation]:
     with psycopg.connect(own_postgres.superuser_url, autocommit=True) as connection:
         connection.execute("CREATE DATABASE installation OWNER amani")
@@ -124,6 +132,9 @@ def only_installation(
         SMILE_ID_PARTNER_ID=PARTNER_ID,
         SMILE_ID_API_KEY=API_KEY,
         SMILE_ID_BASE_URL=smile_id.url,
+        PAYMENT_SANDBOX_URL=bank.url,
+        PAYMENT_SANDBOX_KEY=KEY,
+        PAYMENT_SANDBOX_IN_PRODUCTION="true",
         EMAIL_HOST="127.0.0.1",
         EMAIL_PORT=str(mail_stand_in.port),
         EMAIL_USE_TLS="false",
