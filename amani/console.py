@@ -10,6 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from escrow.admin import overview as escrow_overview
+from escrow.admin import stops as money_stops
 from kyc.admin import overview as kyc_overview
 from observability.admin import overview
 
@@ -58,10 +59,14 @@ def kyc_pages(request: HttpRequest) -> list[dict[str, Any]]:
 
 
 def escrow_pages(request: HttpRequest) -> list[dict[str, Any]]:
-    """Returns the pages of escrow that the operator may see."""
+    """Returns the pages of escrow that the operator may see, with the number of open stops of the money."""
+    escrows = page(request, "Escrows", "handshake", "escrow", app="escrow")
     transfers = page(request, "Transfers", "swap_horiz", "ledgertransfer", app="escrow")
     accounts = page(request, "Accounts", "account_balance_wallet", "ledgeraccount", app="escrow")
-    return [found for found in (transfers, accounts) if found]
+    stopped = page(request, "Money stops", "front_hand", "moneystop", app="escrow")
+    if stopped and (causes := money_stops.open_causes(request)):
+        stopped["badge"] = str(len(causes))
+    return [found for found in (escrows, transfers, accounts, stopped) if found]
 
 
 def page(
@@ -85,4 +90,14 @@ def start_page(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     }
     context |= overview.overview() if sees_alerts else {}
     context |= escrow_overview.overview() if context["may_see_escrow"] else {}
+    context["banners"] = [*stop_banners(request), *context.get("banners", ())]
     return context | kyc_overview.overview() if sees_cases else context
+
+
+def stop_banners(request: HttpRequest) -> list[tuple[str, str, str, str, str]]:
+    """Returns the banner that money is stopped, as those of alerts are made; none while it is not."""
+    causes = money_stops.open_causes(request)
+    if not causes:
+        return []
+    text = f"Nothing is released or paid out: {', and '.join(causes)}."
+    return [("bad", "Money is stopped", text, "admin:escrow_moneystop_changelist", "")]

@@ -1,4 +1,4 @@
-"""Badges of transfers, and the names of accounts in words, for the admin's pages."""
+"""Badges of escrows, milestones, events and transfers, and names in words, for the admin's pages."""
 
 from __future__ import annotations
 
@@ -7,7 +7,58 @@ from collections.abc import Mapping
 from core.console.display import Badge
 from escrow.models.chart import AccountKind, TransferKind
 from escrow.payments.registry import PROVIDERS
+from escrow.states import Event, MilestoneState, MilestoneStep, State
 
+STATE_BADGES = {
+    State.DRAFT: Badge("quiet", "edit_document", "Draft"),
+    State.PROPOSED: Badge("waiting", "contract", "Proposed"),
+    State.AGREED: Badge("info", "handshake", "Agreed"),
+    State.AWAITING_FUNDS: Badge("waiting", "hourglass_top", "Awaiting funds"),
+    State.FUNDED: Badge("info", "savings", "Funded"),
+    State.IN_PROGRESS: Badge("info", "play_arrow", "In progress"),
+    State.COMPLETED: Badge("good", "check_circle", "Completed"),
+    State.CANCELLED: Badge("quiet", "cancel", "Cancelled"),
+    State.REFUNDED: Badge("quiet", "reply", "Refunded"),
+    State.CLOSED_MIXED: Badge("quiet", "call_split", "Closed, mixed"),
+}
+FROZEN = Badge("bad", "ac_unit", "Frozen")
+MILESTONE_BADGES = {
+    MilestoneState.PENDING: Badge("quiet", "schedule", "Not funded"),
+    MilestoneState.FUNDED: Badge("info", "savings", "Funded"),
+    MilestoneState.SUBMITTED: Badge("waiting", "inventory_2", "Submitted"),
+    MilestoneState.RELEASE_REQUESTED: Badge("warning", "pending", "Release waits"),
+    MilestoneState.DISPUTED: Badge("bad", "gavel", "Disputed"),
+    MilestoneState.RESOLVED: Badge("quiet", "balance", "Resolved"),
+    MilestoneState.RELEASED: Badge("good", "check_circle", "Released"),
+    MilestoneState.REFUNDED: Badge("quiet", "reply", "Refunded"),
+    MilestoneState.CANCELLED: Badge("quiet", "cancel", "Cancelled"),
+}
+# Of an escrow and of a milestone; what both have reads the same.
+EVENT_BADGES: dict[str, Badge] = {
+    Event.PROPOSE: Badge("info", "contract", "Proposed"),
+    Event.COUNTER_PROPOSE: Badge("info", "contract_edit", "Counter-proposed"),
+    Event.JOIN: Badge("info", "person_add", "Invitation accepted"),
+    Event.AGREE: Badge("good", "handshake", "Agreed"),
+    Event.AWAIT_FUNDS: Badge("waiting", "hourglass_top", "Awaits funds"),
+    Event.RECEIVE_PART: Badge("info", "call_received", "Part of the money arrived"),
+    Event.FUND: Badge("good", "savings", "Funded"),
+    Event.BEGIN: Badge("info", "play_arrow", "Begun"),
+    Event.ASK_CANCEL: Badge("warning", "contact_support", "Asked to cancel"),
+    Event.KEEP: Badge("info", "undo", "Cancelling withdrawn or declined"),
+    Event.FREEZE: Badge("bad", "ac_unit", "Frozen"),
+    Event.UNFREEZE: Badge("good", "sunny", "Unfrozen"),
+    Event.EXPIRE: Badge("quiet", "event_busy", "Expired"),
+    Event.COMPLETE: Badge("good", "check_circle", "Completed"),
+    Event.CANCEL: Badge("quiet", "cancel", "Cancelled"),
+    Event.REFUND: Badge("quiet", "reply", "Refunded"),
+    Event.CLOSE: Badge("quiet", "call_split", "Closed, mixed"),
+    MilestoneStep.SUBMIT: Badge("info", "inventory_2", "Submitted"),
+    MilestoneStep.REJECT: Badge("warning", "thumb_down", "Rejected"),
+    MilestoneStep.RELEASE_PART: Badge("good", "handshake", "Part released"),
+    MilestoneStep.APPROVE: Badge("good", "thumb_up", "Approved"),
+    MilestoneStep.FALL_DUE: Badge("info", "timer", "Inspection over"),
+    MilestoneStep.RELEASE: Badge("good", "check_circle", "Released"),
+}
 TRANSFER_BADGES = {
     TransferKind.FUNDING: Badge("good", "call_received", "Funding"),
     TransferKind.FUNDING_EXCESS: Badge("warning", "add_circle", "Excess funding"),
@@ -38,6 +89,10 @@ OF_PROVIDERS = (AccountKind.PROVIDER_CLEARING, AccountKind.PROVIDER_FEE, Account
 
 def transfer_badge(kind: str) -> Badge:
     return TRANSFER_BADGES[TransferKind(kind)]
+
+
+def event_badge(event: str) -> Badge:
+    return EVENT_BADGES.get(event) or Badge("quiet", "circle", event.replace("_", " ").capitalize())
 
 
 def payment_provider(name: str) -> str:

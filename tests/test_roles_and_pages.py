@@ -16,7 +16,8 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from accounts.models import Mail, User
-from escrow.ledger.tests.books import fund
+from escrow import stops
+from escrow.escrows.tests.deals import funded
 from kyc.models import Check, Document, LimitRule, LimitUsage, ProviderEvent
 from kyc.tests.people import submitted
 from observability.tests import history
@@ -49,6 +50,14 @@ accounts_mail_add                   403 403  403 403  403 403  403 403  403 403 
 accounts_mail_history               302 302  302 302  302 302  302 302  302 302  302 302  302 302
 accounts_mail_delete                403 403  403 403  403 403  403 403  403 403  403 403  403 403
 accounts_mail_change                403 403  200 405  200 405  403 403  200 405  200 405  200 405
+escrow_escrow_freeze                405 403  405 403  405 403  405 403  405 403  405 303  405 303
+escrow_escrow_unfreeze              405 403  405 403  405 403  405 403  405 403  405 303  405 303
+escrow_escrow_find                  405 403  405 403  405 403  405 403  405 303  405 303  405 303
+escrow_escrow_changelist            403 403  403 403  403 403  403 403  200 200  200 200  200 200
+escrow_escrow_add                   403 403  403 403  403 403  403 403  403 403  403 403  403 403
+escrow_escrow_history               302 302  302 302  302 302  302 302  302 302  302 302  302 302
+escrow_escrow_delete                403 403  403 403  403 403  403 403  403 403  403 403  403 403
+escrow_escrow_change                403 403  403 403  403 403  403 403  200 405  200 405  200 405
 escrow_ledgeraccount_find           405 403  405 403  405 403  405 403  405 303  405 303  405 303
 escrow_ledgeraccount_changelist     403 403  403 403  403 403  403 403  200 200  200 200  200 200
 escrow_ledgeraccount_add            403 403  403 403  403 403  403 403  403 403  403 403  403 403
@@ -61,6 +70,12 @@ escrow_ledgertransfer_add           403 403  403 403  403 403  403 403  403 403 
 escrow_ledgertransfer_history       302 302  302 302  302 302  302 302  302 302  302 302  302 302
 escrow_ledgertransfer_delete        403 403  403 403  403 403  403 403  403 403  403 403  403 403
 escrow_ledgertransfer_change        403 403  403 403  403 403  403 403  200 405  200 405  200 405
+escrow_moneystop_clear              405 403  405 403  405 403  405 403  405 403  405 303  405 303
+escrow_moneystop_changelist         403 403  403 403  403 403  403 403  200 200  200 200  200 200
+escrow_moneystop_add                403 403  403 403  403 403  403 403  403 403  403 403  403 403
+escrow_moneystop_history            302 302  302 302  302 302  302 302  302 302  302 302  302 302
+escrow_moneystop_delete             403 403  403 403  403 403  403 403  403 403  403 403  403 403
+escrow_moneystop_change             403 403  403 403  403 403  403 403  200 405  200 405  200 405
 kyc_case_claim                      405 403  405 403  405 403  405 303  405 403  405 403  405 303
 kyc_case_approve                    405 403  405 403  405 403  405 303  405 403  405 403  405 303
 kyc_case_reject                     405 403  405 403  405 403  405 303  405 403  405 403  405 303
@@ -165,7 +180,8 @@ def rows() -> dict[str, Any]:
         person=user, currency="XAF", kind="daily", window_start="2026-01-01", cap_minor=1
     )
     Mail.objects.create(kind="other", content=b"sealed", expires_at=timezone.now())
-    fund()
+    funded()
+    stops.open_for({"drift": "account 7"})
     models = {model._meta.label_lower.replace(".", "_"): model for model in apps.get_models()}
     found = {name: model._default_manager.first() for name, model in models.items()}
     return found | {"accounts_user": user, "auth_user": user}

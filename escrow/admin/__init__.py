@@ -1,5 +1,5 @@
-"""Admin pages of escrow: accounts of the ledger and transfers."""
+"""Admin pages of escrow: escrows, transfers, accounts of the ledger, and stops of the money."""
 
-from escrow.admin import accounts, transfers
+from escrow.admin import accounts, escrows, stops, transfers
 
-__all__ = ["accounts", "transfers"]
+__all__ = ["accounts", "escrows", "stops", "transfers"]

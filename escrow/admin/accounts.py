@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import urlencode
 
@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from django.views.decorators.http import require_POST
 
 from accounts.models import User
@@ -20,13 +21,13 @@ from core.console import display
 from core.console.history import CappedChangeList, HistoryAdmin, see_other
 from core.money import format_amount
 from escrow.admin.terms import posted_term, read_id
-from escrow.badges import account_words
+from escrow.badges import OF_PROVIDERS, account_words
 from escrow.ledger.balances import OF_USERS
 from escrow.ledger.statements import PAGE, entries_of
 from escrow.models import LedgerAccount, LedgerBalance
 from escrow.models.chart import AccountKind
 from escrow.payments.registry import PROVIDERS
-from escrow.roles import VIEW_TRANSFER
+from escrow.roles import VIEW_ESCROW, VIEW_TRANSFER
 from kyc.admin.filters import MOST_PEOPLE, people_by_email
 
 OWNER, KINDS = "owner__in", "kind__in"  # Django's own lookups in the URL
@@ -102,7 +103,7 @@ class AccountAdmin(HistoryAdmin):
     def account(self, account: LedgerAccount) -> SafeString:
         return format_html(
             '<span class="am-name">{}</span><span class="am-second">account {}</span>',
-            capitalised(account_words(account.kind_id, account.owner)),
+            capfirst(account_words(account.kind_id, account.owner)),
             account.pk,
         )
 
@@ -145,9 +146,10 @@ class AccountAdmin(HistoryAdmin):
         entries = list(entries_of(row.pk, before=before).defer("transfer__request_hash")[: PAGE + 1])
         return {
             "title": f"Account {row.pk}",
-            "name": capitalised(account_words(row.kind_id, row.owner)),
+            "name": capfirst(account_words(row.kind_id, row.owner)),
             "kind": AccountKind(row.kind_id),
             "person": owner_of(row),
+            "others": others_of_the_owner(row),
             "shards": shards,
             "balance_minor": sum(shard.posted_minor for shard in shards),
             "entry_count": sum(shard.version for shard in shards),
@@ -155,6 +157,7 @@ class AccountAdmin(HistoryAdmin):
             "before": before,
             "older": entries[PAGE - 1].pk if len(entries) > PAGE else None,
             "may_see_transfers": request.user.has_perm(VIEW_TRANSFER),
+            "may_see_escrows": request.user.has_perm(VIEW_ESCROW),
         }
 
 
@@ -171,8 +174,15 @@ def owner_of(account: LedgerAccount) -> User | None:
     return User.objects.filter(pk=account.owner).first()
 
 
-def capitalised(words: str) -> str:
-    return words[:1].upper() + words[1:]
+def others_of_the_owner(account: LedgerAccount) -> str:
+    """Returns the query string of the list of all accounts of a user or a provider; "" for other owners.
+
+    Without the kinds it would also find the escrow whose id is that of the user.
+    """
+    for kinds in (OF_USERS, OF_PROVIDERS):
+        if account.kind_id in kinds:
+            return query_of([account.owner], kinds)
+    return ""
 
 
 def list_of_owners(term: str) -> str | None:
@@ -182,8 +192,13 @@ def list_of_owners(term: str) -> str | None:
     wanted = wanted.filter(kind__in=kinds) if kinds else wanted
     if not owners or not wanted.exists():
         return None
-    values = {OWNER: ",".join(owners)} | ({KINDS: ",".join(kinds)} if kinds else {})
-    return urlencode(values, safe=",")
+    return query_of(owners, kinds)
+
+
+def query_of(owners: Iterable[str], kinds: Iterable[str]) -> str:
+    """Returns the query string of the list of these owners' accounts; no kinds: of all kinds."""
+    values = {OWNER: ",".join(owners), KINDS: ",".join(kinds)}
+    return urlencode({name: value for name, value in values.items() if value}, safe=",")
 
 
 def owners_named(term: str) -> tuple[list[str], list[str]]:

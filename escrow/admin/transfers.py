@@ -20,7 +20,7 @@ from escrow.admin.terms import is_public_id, posted_term, read_id
 from escrow.badges import account_words, transfer_badge
 from escrow.models import LedgerEntry, LedgerTransfer
 from escrow.models.chart import TransferKind
-from escrow.roles import VIEW_ACCOUNT
+from escrow.roles import VIEW_ACCOUNT, VIEW_ESCROW
 from observability.tracing import request_search
 
 OF_ESCROW = "escrow_id"
@@ -96,7 +96,9 @@ class TransferAdmin(HistoryAdmin):
 
     @admin.display(description="escrow")
     def about(self, transfer: LedgerTransfer) -> SafeString:
-        return format_html('<span class="am-second">{}</span>', transfer.escrow_id or "—")
+        return format_html(
+            '<span class="am-second">{}</span>', f"escrow {transfer.escrow_id}" if transfer.escrow_id else "—"
+        )
 
     @admin.display(description="asked by")
     def asked_by(self, transfer: LedgerTransfer) -> SafeString:
@@ -132,6 +134,7 @@ class TransferAdmin(HistoryAdmin):
             "resolved_by": LedgerTransfer.objects.filter(resolves=row).only("id", "kind").first(),
             "traces_url": request_search(row.request_id, row.created_at),
             "may_see_accounts": request.user.has_perm(VIEW_ACCOUNT),
+            "may_see_escrows": request.user.has_perm(VIEW_ESCROW),
         }
 
 

@@ -159,6 +159,8 @@ class Escrow(CountedEscrow, models.Model):
             models.Index(
                 fields=["state", "state_since"], name="escrow_open_by_state", condition=~Q(state__in=ENDS)
             ),
+            models.Index(fields=["state", "id"], name="escrow_ended_by_state", condition=Q(state__in=ENDS)),
+            models.Index(fields=["frozen_at"], name="escrow_frozen", condition=Q(frozen_at__isnull=False)),
         ]
         triggers = [
             rules.follows_the_table("escrow_follows_the_table", TRANSITIONS),
