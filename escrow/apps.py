@@ -12,6 +12,7 @@ class EscrowConfig(AppConfig):
         from escrow.api import keys
         from escrow.escrows.shipped import ensure_fees
         from escrow.ledger import rights
+        from escrow.payments import personal
         from escrow.payments.registry import PROVIDERS
 
         constraints.register()
@@ -19,6 +20,7 @@ class EscrowConfig(AppConfig):
         keys.register()
         rights.register()
         roles.register()
+        personal.register()
         for provider in PROVIDERS.values():
             scrubbing.learn(provider.secrets())
         post_migrate.connect(ensure_fees, sender=self, dispatch_uid="escrow.ensure_fees")

@@ -12,7 +12,7 @@ from accounts.models import User
 from core.request_id import current_request_id
 from escrow import metrics
 from escrow.errors import EscrowNotFound
-from escrow.escrows.transitions import lock, refuse_frozen
+from escrow.escrows.transitions import lock, lock_people, refuse_frozen
 from escrow.models import Escrow
 from escrow.models.payments import Collection
 from escrow.payments import registry
@@ -34,14 +34,15 @@ def start_collection(*, payer: User, escrow_id: uuid.UUID, amount_minor: int | N
     """Plans a collection from the escrow's buyer, which gets its reference now; returns it.
 
     `escrow_id`: the public id. `amount_minor`: what the buyer pays now, at most what is due and missing; all
-    of it without one. While one is open it is returned again. Raises EscrowNotFound, also for another
-    person's, NotAwaitingFunds, Frozen, WrongAmount, CollectionOpen for one with another amount, PaymentsOff,
-    LimitExceeded and NoLimitSet; then nothing is begun.
+    of it without one. While one is open it is returned again. Raises NotAllowed for a closed account,
+    EscrowNotFound, also for another person's, NotAwaitingFunds, Frozen, WrongAmount, CollectionOpen for one
+    with another amount, PaymentsOff, LimitExceeded and NoLimitSet; then nothing is begun.
     """
     provider = registry.get(settings.PAYMENT_PROVIDER)
     if not provider.is_configured():
         raise PaymentsOff
     with transaction.atomic():
+        lock_people(payer.pk)
         escrow = lock_as_buyer(payer, escrow_id)
         missing = escrow.due_minor - escrow.funded_minor
         amount = missing if amount_minor is None else amount_minor

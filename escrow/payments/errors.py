@@ -101,3 +101,10 @@ class NotAwaitingFunds(PaymentError, Conflict):
 
     def __init__(self, state: str) -> None:
         super().__init__(f"This escrow is {state.replace('_', ' ')}: it does not wait for money.")
+
+
+class PayoutEnded(PaymentError, Conflict):
+    code = "payout_ended"
+
+    def __init__(self) -> None:
+        super().__init__("This payout has ended: there is nothing left to ask.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from functools import partial
 
+import structlog
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
@@ -14,13 +15,24 @@ from core.constraints import constraint_of
 from core.money import CURRENCIES
 from core.request_id import current_request_id
 from escrow import metrics
+from escrow.escrows.transitions import lock_people
 from escrow.models.payments import Payout, Source
 from escrow.payments import booking, destinations, registry
 from escrow.payments.base import Destination
-from escrow.payments.errors import PaymentsOff, PayoutKeyUsed, PayoutNotFound, WrongAmount
+from escrow.payments.errors import (
+    MayNotReprocess,
+    PaymentsOff,
+    PayoutEnded,
+    PayoutKeyUsed,
+    PayoutNotFound,
+    WrongAmount,
+)
 from escrow.payments.ringing import payouts_doorbell
-from escrow.payments.states import PayoutState
+from escrow.payments.states import PAYOUT_OPEN, PayoutState
+from escrow.roles import REPROCESS_PAYMENT_EVENT
 from escrow.stops import refuse_while_stopped
+
+log = structlog.get_logger(__name__)
 
 MOST_MINOR = 10**15  # as the ledger
 ENDED_UNPAID = (PayoutState.FAILED, PayoutState.RETURNED)
@@ -32,9 +44,9 @@ def request_payout(
     """Holds the money and plans the payout, which gets its reference now; returns it.
 
     `key`: the caller's own, one payout for each; with the same content it returns the same payout. Raises
-    WrongAmount, WrongDestination, PaymentsOff, MoneyStopped, LimitExceeded, NoLimitSet, InsufficientFunds,
-    and PayoutKeyUsed for a key with another content, or whose payout ended without paying. Then nothing is
-    held.
+    WrongAmount, WrongDestination, PaymentsOff, NotAllowed for a closed account, MoneyStopped, LimitExceeded,
+    NoLimitSet, InsufficientFunds, and PayoutKeyUsed for a key with another content, or whose payout ended
+    without paying. Then nothing is held.
     """
     refuse_wrong_amount(amount_minor, currency)
     provider = registry.get(settings.PAYMENT_PROVIDER)
@@ -53,6 +65,7 @@ def request_payout(
     wanted.destination_encrypted = destinations.encrypted(where)
     wanted.destination_last = destinations.last_digits(where)
     with transaction.atomic():
+        lock_people(user.pk)
         refuse_while_stopped()
         known = known_by_key(wanted)
         if known is not None:
@@ -110,3 +123,18 @@ def payout_of(user: User, public_id: uuid.UUID) -> Payout:
     if found is None:
         raise PayoutNotFound
     return found
+
+
+@transaction.atomic
+def ask_again(*, payout_id: int, actor: User) -> Payout:
+    """Has the worker ask the provider about an open payout now. Raises MayNotReprocess or PayoutEnded."""
+    if not actor.has_perm(REPROCESS_PAYMENT_EVENT):
+        raise MayNotReprocess
+    payout = Payout.objects.select_for_update(no_key=True).get(pk=payout_id)
+    if payout.state not in PAYOUT_OPEN:
+        raise PayoutEnded
+    payout.next_attempt_at = timezone.now()
+    payout.save(update_fields=["next_attempt_at"])
+    log.info("payout_asked_again", payout=payout.pk, actor=actor.pk)
+    transaction.on_commit(payouts_doorbell.ring)
+    return payout

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from django.db import transaction
 from django.db.models import Model, QuerySet
@@ -28,12 +28,29 @@ Report = Callable[[str], None]
 Row = TypeVar("Row", bound=Model)
 
 
+class Column(NamedTuple):
+    """An encrypted column of an app above this one. `what`: names a row in a report, before its id."""
+
+    what: str
+    rows: QuerySet[Any]
+    name: str
+
+
+columns: list[Column] = []
+
+
+def register(what: str, rows: QuerySet[Any], name: str) -> None:
+    """Has `rotate_keys` re-encrypt this column too; to be called in the `ready()` of an app above."""
+    columns.append(Column(what, rows, name))
+
+
 class Rotated(NamedTuple):
     factors: int = 0
     numbers: int = 0
     texts: int = 0
     files: int = 0
     mails: int = 0
+    others: int = 0  # what apps above registered
     failed: int = 0  # key or file is missing, so that a retry would fail too
     swept: int = 0
 
@@ -49,13 +66,17 @@ def rotate_keys(*, report: Report) -> Rotated:
     texts = tally(CaseEventText.objects.all(), rotate_text, "What was written about event", report)
     files = tally(with_old_key(), rotate_file, "The file of document", report)
     mails = tally(with_content(), rotate_content, "The mail", report)
+    others: Counter[bool | None] = Counter()
+    for column in columns:
+        others += tally(column.rows.all(), partial(rotate_column, column.name), column.what, report)
     return Rotated(
         factors=factors[True],
         numbers=numbers[True],
         texts=texts[True],
         files=files[True],
         mails=mails[True],
-        failed=factors[None] + numbers[None] + texts[None] + files[None] + mails[None],
+        others=others[True],
+        failed=factors[None] + numbers[None] + texts[None] + files[None] + mails[None] + others[None],
         swept=sweep_orphans(everything=True),
     )
 
@@ -101,6 +122,15 @@ def rotate_text(row: CaseEventText) -> bool:
     if is_current(old):
         return False
     return CaseEventText.objects.filter(pk=row.pk).update(encrypted=rotate(old)) == 1
+
+
+def rotate_column(name: str, row: Model) -> bool:
+    """Re-encrypts one column, unless it was changed concurrently (then it has the first key already)."""
+    old = bytes(getattr(row, name))
+    if is_current(old):
+        return False
+    same = type(row)._default_manager.filter(pk=row.pk, **{name: old})  # noqa: SLF001  (Django's documented way)
+    return same.update(**{name: rotate(old)}) == 1
 
 
 def rotate_file(document: Document) -> bool:

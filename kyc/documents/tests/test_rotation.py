@@ -51,6 +51,7 @@ def test_the_command_reports_to_programs_too(db: None) -> None:
         "texts",
         "files",
         "mails",
+        "others",
         "failed",
         "swept",
     }
@@ -116,7 +117,9 @@ def test_after_a_rotation_the_old_key_can_go(settings: Any, folder: Path) -> Non
     out, err = rotate()
 
     done, only = out.splitlines()
-    assert done.startswith("Encrypted again: 0 second factors, 3 numbers, 1 texts, 6 files, 0 mails. ")
+    assert done.startswith(
+        "Encrypted again: 0 second factors, 3 numbers, 1 texts, 6 files, 0 mails, 0 others. "
+    )
     assert done.endswith("Deleted: 0 files without a row.")
     assert only == "Only the first key is needed now."
     assert err == ""

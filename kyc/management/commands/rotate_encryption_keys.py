@@ -13,7 +13,7 @@ from kyc.documents.rotation import rotate_keys
 
 class Command(ReportingCommand):
     help = (
-        "Re-encrypt second factors, numbers, texts, files and waiting mails "
+        "Re-encrypt second factors, numbers, texts, files, waiting mails and what other apps keep "
         "with the first of ENCRYPTION_KEYS, while Amani runs. "
         "If interrupted, run it again to continue. Afterwards the other keys can be removed."
     )
@@ -27,7 +27,7 @@ class Command(ReportingCommand):
             options,
             done._asdict(),
             f"Encrypted again: {done.factors} second factors, {done.numbers} numbers, {done.texts} texts, "
-            f"{done.files} files, {done.mails} mails. "
+            f"{done.files} files, {done.mails} mails, {done.others} others. "
             f"Deleted: {done.swept} files without a row.",
             *([] if done.failed else ["Only the first key is needed now."]),
         )
