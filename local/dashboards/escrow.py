@@ -72,7 +72,7 @@ BOOKS = Row(
         series(
             "Money is stopped",
             "1 while releases and payouts are stopped, by cause. An approver clears the stop in the console "
-            "(*Stops of the money*), with a reason.",
+            "(*Money stops*), with a reason.",
             "short",
             Query(f"max by (cause) ({newest('amani_escrow_money_stopped')})", "{{cause}}"),
             runbooks=["MoneyStopped"],
@@ -128,6 +128,18 @@ WAITING = Row(
             Query(f"max({newest('amani_escrow_auto_release_late_seconds')})", "oldest"),
             limit=Limit(300, "AutoReleaseOverdue"),
         ),
+        series(
+            "Lateness of automatic releases that were made, 99th percentile",
+            "From when a release was due to when it was posted. Above a minute: add workers, or see whether "
+            "the database is slow.",
+            "s",
+            Query(
+                "histogram_quantile(0.99, sum by (le) "
+                "(rate(amani_escrow_auto_release_lateness_seconds_bucket{amani}[1h])))",
+                "99 of 100 are faster",
+            ),
+            size=(24, 6),
+        ),
     ],
 )
 
@@ -156,10 +168,49 @@ MONEY = Row(
     ],
 )
 
+PROVIDERS = Row(
+    "Payment providers",
+    [
+        series(
+            "Requests that fail",
+            "Share of the requests to a provider. Half of them for minutes: see its status page; Amani asks "
+            "again and pays nothing twice.",
+            "percentunit",
+            Query(
+                "sum by (provider, operation) "
+                '(rate(amani_payment_provider_requests_total{amani, outcome!="ok"}[10m]))'
+                " / sum by (provider, operation) (rate(amani_payment_provider_requests_total{amani}[10m]))",
+                "{{provider}} {{operation}}",
+            ),
+        ),
+        series(
+            "Webhooks, each hour",
+            "By result. `bad_signature`: a wrong key, or a stranger. None while payments are open: see the "
+            "address at the provider.",
+            "short",
+            Query(
+                "sum by (provider, result) (increase(amani_payment_events_total{amani}[1h]))",
+                "{{provider}} {{result}}",
+            ),
+            runbooks=["PaymentSignaturesBad"],
+        ),
+        series(
+            "Contradictions, each day",
+            "What a provider says against what Amani has booked. Each needs a person: see the payout in the "
+            "console.",
+            "short",
+            Query(
+                "sum by (provider, kind) (increase(amani_payment_contradictions_total{amani}[1d]))",
+                "{{provider}} {{kind}}",
+            ),
+        ),
+    ],
+)
+
 DASHBOARD = dashboard(
     uid="amani-escrow",
     title="Amani escrow and money",
     description="Are the books right, does the money move, and who waits for it?",
-    rows=[BOOKS, WAITING, MONEY],
+    rows=[BOOKS, WAITING, MONEY, PROVIDERS],
     hours=24,
 )
