@@ -25,11 +25,10 @@ LOOK_ALIKE = ("LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "COPTIC", "CHEROKEE", "L
 # Letters that most fonts draw like a Latin one (from the confusables of Unicode TR 39).
 LIKE_LATIN = frozenset(
     "\u0410\u0412\u0415\u0405\u0406\u0408\u041a\u041c\u041d\u041e\u0420\u0421\u0422\u0423"  # Cyrillic
-    "\u0425\u042c\u0430\u0435\u0455\u0456\u0458\u043e\u0440\u0441\u0443\u0445\u0501\u051b"
-    "\u051d\u04bb\u0432\u043a\u043c\u043d\u0442\u0433\u0417\u0431\u0475\u0474\u050c\u04ba"
-    "\u04c0\u04cf"
+    "\u0425\u0430\u0435\u0455\u0456\u0458\u043e\u0440\u0441\u0443\u0445\u0501\u051b\u051d"
+    "\u04bb\u0475\u0474\u050c\u04c0\u04cf"
     "\u0391\u0392\u0395\u0396\u0397\u0399\u039a\u039c\u039d\u039f\u03a1\u03a4\u03a5\u03a7"  # Greek
-    "\u03b1\u03b9\u03ba\u03bd\u03bf\u03c1\u03c4\u03c5\u03c7\u03b3\u03f2\u03f3"
+    "\u03bf\u03bd\u03f2\u03f3"
     "\u0555\u054d\u054f\u0585\u057d\u0570\u0578\u0581\u0566"  # Armenian
     "\u13aa\u13f4\u13df\u13a0\u13ac\u13bb\u13ab\u13e6\u13de\u13b7\u13e2\u13a1\u13da\u13a2"  # Cherokee
     "\u13d9\u13b3\u13c3"
@@ -78,9 +77,12 @@ def is_unseen(character: str) -> bool:
 
 def refuse_imitations(title: str, field: str) -> None:
     """Raises WrongText for a word that mixes alphabets, or that imitates Latin beside Latin words."""
+    for character in title:
+        if is_dressed_up(character):
+            raise WrongText(f"“{character}” only looks like a plain letter. Type the plain one.", field)
     words = WORD.findall(title)
     for word in words:
-        if len(alphabets(word)) > 1 or any(is_dressed_up(character) for character in word):
+        if len(alphabets(word)) > 1:
             raise WrongText(
                 f"“{word}” mixes letters of several alphabets that look alike. Write it in one alphabet.",
                 field,
@@ -112,7 +114,8 @@ def is_imitation(word: str) -> bool:
 
 
 def is_dressed_up(character: str) -> bool:
-    """Returns whether a letter or digit is a Latin one in another dress: bold, circled, full width."""
+    """Returns whether it is a Latin letter or a digit in another dress: bold, circled, full width."""
     plain = unicodedata.normalize("NFKC", character)
-    is_superscript_or_unit = unicodedata.decomposition(character).startswith(("<super>", "<sub>", "<square>"))
-    return plain != character and plain.isascii() and plain.isalnum() and not is_superscript_or_unit
+    is_another = plain != character and len(plain) == 1 and plain.isascii()
+    is_raised = unicodedata.decomposition(character).startswith(("<super>", "<sub>"))
+    return is_another and not is_raised and (plain.isalpha() or unicodedata.category(character) == "Nd")

@@ -5,6 +5,7 @@ import pytest
 from django.utils import timezone
 
 from kyc import cases
+from kyc.cases.selectors import is_revoked
 from kyc.models import Case
 from kyc.tests.people import approved, make_approver, make_person, make_reviewer, submitted
 from kyc.tiers import HIGHEST, TIERS, next_tier, tier_from, tier_of
@@ -84,3 +85,22 @@ def test_a_revoked_approval_gives_no_tier() -> None:
     case = approved(make_reviewer(), person, document_type="nin", number="12345678901")
     cases.revoke(case_id=case.pk, actor=make_approver(), reason_code="suspected_fraud", reason="Forged.")
     assert tier_of(person_id=person.pk) == 0
+
+
+@pytest.mark.django_db
+def test_a_revoked_approval_counts_until_a_newer_one_of_its_type_stands() -> None:
+    person = make_person()
+    assert not is_revoked(person_id=person.pk)
+    for kind, state in (("nin", "approved"), ("passport", "expired")):
+        Case.objects.create(
+            person=person, document_type=kind, country="NG", state=state, expires_at=timezone.now()
+        )
+    assert not is_revoked(person_id=person.pk)
+    Case.objects.create(
+        person=person, document_type="passport", country="NG", state="revoked", reason_code="other"
+    )
+    assert is_revoked(person_id=person.pk)
+    Case.objects.create(
+        person=person, document_type="passport", country="NG", state="approved", expires_at=timezone.now()
+    )
+    assert not is_revoked(person_id=person.pk)
