@@ -24,9 +24,7 @@ from observability.tests.waiting import ANSWER_SECONDS, PATIENCE_SECONDS, wait_u
 pytestmark = pytest.mark.processes
 
 ROOT = Path(__file__).resolve().parent.parent
-NOT_COPIED = shutil.ignore_patterns(
-    ".git", ".venv*", ".run", ".env", ".*_cache", "__pycache__", "staticfiles", "docs"
-)
+NOT_COPIED = shutil.ignore_patterns(".git", ".venv*", ".run", ".env", ".*_cache", "staticfiles", "docs")
 LINUX_ONLY = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="only Linux has a parent-death signal"
 )
@@ -148,7 +146,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Generator[Checkout]:
 
 @pytest.fixture
 def running(checkout: Checkout) -> subprocess.Popen[str]:
-    """Shared by the tests that leave it alone, started anew after those that don't."""
+    """Shared by the tests that leave it alone, which come first; started anew after those that don't."""
     return checkout.start()
 
 
@@ -185,18 +183,29 @@ def test_a_newcomer_sees_in_the_inbox_what_slack_and_pagerduty_would_get(
     assert ["TEST" in title for title in titles] == [True, True]
 
 
-def test_sigterm_stops_everything_and_leaves_no_process(
+def test_a_second_start_in_one_checkout_is_refused(
     checkout: Checkout, running: subprocess.Popen[str]
 ) -> None:
-    children = descendants(running.pid)
-    assert len(children) >= 6  # PostgreSQL, Valkey, gunicorn with two workers, Celery's worker, beat
+    code, output = checkout.run_to_its_end()
+    assert code == 1
+    assert output == f"Amani runs from this checkout already (process {running.pid}).\n"
+    assert checkout.is_ready()
 
-    assert checkout.stop() == 0
 
-    assert are_gone(children)()
-    assert checkout.left_over() == []
-    assert not [name for name in ("env", "owner_url") if (checkout.folder / ".run" / name).exists()]
-    assert "Stopped." in checkout.output()
+def test_its_files_with_secrets_are_for_their_owner_only(
+    checkout: Checkout, running: subprocess.Popen[str]
+) -> None:
+    run = checkout.folder / ".run"
+    secret_files = [
+        run / "env",
+        run / "owner_url",
+        *(run / "secrets").iterdir(),
+        run / "valkey" / "valkey.conf",
+    ]
+    secret_files += (run / "alertmanager").glob("secrets/*")
+    assert {file.name: oct(file.stat().st_mode & 0o777) for file in secret_files} == {
+        file.name: "0o600" for file in secret_files
+    }
 
 
 def test_the_second_start_keeps_the_data_and_the_secrets(
@@ -244,6 +253,20 @@ def test_whoever_is_killed_is_started_again(checkout: Checkout, running: subproc
     assert checkout.output().count(said) == said_before + len(programs)
 
 
+def test_sigterm_stops_everything_and_leaves_no_process(
+    checkout: Checkout, running: subprocess.Popen[str]
+) -> None:
+    children = descendants(running.pid)
+    assert len(children) >= 6  # PostgreSQL, Valkey, gunicorn with two workers, Celery's worker, beat
+
+    assert checkout.stop() == 0
+
+    assert are_gone(children)()
+    assert checkout.left_over() == []
+    assert not [name for name in ("env", "owner_url") if (checkout.folder / ".run" / name).exists()]
+    assert "Stopped." in checkout.output()
+
+
 @LINUX_ONLY
 def test_kill_9_of_the_launcher_leaves_no_process(checkout: Checkout, running: subprocess.Popen[str]) -> None:
     children = descendants(running.pid)
@@ -251,31 +274,6 @@ def test_kill_9_of_the_launcher_leaves_no_process(checkout: Checkout, running: s
     running.wait(timeout=PATIENCE_SECONDS)
     assert wait_until(are_gone(children)), [line for pid, _, line in processes() if pid in children]
     assert checkout.left_over() == []
-
-
-def test_a_second_start_in_one_checkout_is_refused(
-    checkout: Checkout, running: subprocess.Popen[str]
-) -> None:
-    code, output = checkout.run_to_its_end()
-    assert code == 1
-    assert output == f"Amani runs from this checkout already (process {running.pid}).\n"
-    assert checkout.is_ready()
-
-
-def test_its_files_with_secrets_are_for_their_owner_only(
-    checkout: Checkout, running: subprocess.Popen[str]
-) -> None:
-    run = checkout.folder / ".run"
-    secret_files = [
-        run / "env",
-        run / "owner_url",
-        *(run / "secrets").iterdir(),
-        run / "valkey" / "valkey.conf",
-    ]
-    secret_files += (run / "alertmanager").glob("secrets/*")
-    assert {file.name: oct(file.stat().st_mode & 0o777) for file in secret_files} == {
-        file.name: "0o600" for file in secret_files
-    }
 
 
 @contextmanager
