@@ -1,4 +1,4 @@
-"""Creates the demo data of `make run`, in development only: operators, alerts, users and KYC cases."""
+"""Creates the demo data of `make run`, in development only: operators, alerts, users, cases and escrows."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from django.db import transaction
 from accounts.models import User
 from accounts.operators import verify_address
 from core.errors import Conflict
+from escrow.demo import seed_escrows
 from kyc.demo import Team, seed_cases
 from observability.demo import seed_alerts
 
@@ -36,7 +37,6 @@ class NotInDevelopment(Conflict):
     code = "not_in_development"
 
 
-@transaction.atomic
 def seed_demo(*, email: str, password: str = "") -> Seeded:
     """Creates the demo's users and rows, once.
 
@@ -45,6 +45,13 @@ def seed_demo(*, email: str, password: str = "") -> Seeded:
     """
     if not settings.DEBUG:
         raise NotInDevelopment("Demo logins exist in development only: DEBUG is off.")
+    seeded = seed_people(email, password)
+    seed_escrows()  # in no transaction, because it asks the sandbox bank
+    return seeded
+
+
+@transaction.atomic
+def seed_people(email: str, password: str) -> Seeded:
     is_new = not User.objects.filter(email=email).exists()
     new_password = secrets.token_urlsafe(12) if is_new and not password else ""
     team = ensure_operators(email, password or new_password)

@@ -11,10 +11,11 @@ from typing import Any
 
 COLLECTION, PAYOUT = "collection", "payout"
 FIRST_STATUS = {COLLECTION: "open", PAYOUT: "sent"}
-# What a person can do, and the status that follows. Everything at any time: a bank may contradict itself.
+# What a person can do, and the status that follows. Everything at any time: a bank may contradict
+# itself. To puzzle is to answer with a status that Amani does not know.
 ACTIONS: dict[str, dict[str, str]] = {
     COLLECTION: {"pay": "received", "decline": "unpaid", "reverse": "reversed"},
-    PAYOUT: {"confirm": "settled", "fail": "failed", "reverse": "reversed"},
+    PAYOUT: {"confirm": "settled", "fail": "failed", "reverse": "reversed", "puzzle": "under_review"},
 }
 KEPT = 500
 

@@ -15,13 +15,21 @@ from observability.notifiers.links import safe_url
 
 TEMPLATE = Path(__file__).with_name("page.html").read_text()
 EMPTY = '<p class="empty">No payment and no payout yet. Fund an escrow, or take money out, in Amani.</p>'
-TONES = {"received": "good", "settled": "good", "unpaid": "bad", "failed": "bad", "reversed": "odd"}
+TONES = {
+    "received": "good",
+    "settled": "good",
+    "unpaid": "bad",
+    "failed": "bad",
+    "reversed": "odd",
+    "under_review": "odd",
+}
 BUTTONS = {
     "pay": "Pay",
     "decline": "Decline",
     "confirm": "Confirm",
     "fail": "Fail",
     "reverse": "Reverse",
+    "puzzle": "Puzzle",
 }
 # What the bank does with the next payout that Amani sends.
 FAULTS = {

@@ -1,4 +1,4 @@
-"""`manage.py seed_demo`: creates demo operators, alerts, users and KYC cases, in development only."""
+"""`manage.py seed_demo`: creates demo operators, alerts, users, cases and escrows, in development only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from core.commands import ReportingCommand
 
 
 class Command(ReportingCommand):
-    help = "Create a demo operator of each role, alerts, users and cases, once. Requires DEBUG."
+    help = "Create a demo operator of each role, alerts, users, cases and escrows, once. Requires DEBUG."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--email", default="demo@amani.local", help="E-mail address of the responder.")
