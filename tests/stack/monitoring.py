@@ -24,10 +24,10 @@ from tests.installation import ROOT, TOKEN
 
 SPEED = 20
 SHORTEST_SECONDS = 1
-UNITS = {"s": 1, "m": 60, "h": 3600}
-DURATION = re.compile(r"(\d+)([smh])")
-WINDOW = re.compile(r"\[(\d+[smh])\]")
-OFFSET = re.compile(r"\boffset (\d+[smh])\b")
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+DURATION = re.compile(r"(\d+)([smhd])")
+WINDOW = re.compile(r"\[(\d+[smhd])\]")
+OFFSET = re.compile(r"\boffset (\d+[smhd])\b")
 SILENCE = re.compile(r"(time\(\) - [^>]*)> \d+")
 SCRAPES = ("scrape_interval", "scrape_timeout")
 WAITS = ("group_wait", "group_interval", "repeat_interval")
@@ -73,6 +73,7 @@ class Monitoring:
     """One Prometheus and one Alertmanager that watch the application on `port`.
 
     `silence_seconds`: how old a sign of life has to be until its rule misses it; as shipped unless given.
+    `ports`: of Prometheus and of Alertmanager, where others know them before; free ones unless given.
     """
 
     def __init__(
@@ -86,9 +87,11 @@ class Monitoring:
         silence_seconds: int | None = None,
         resend_delay: str = "5s",
         scrape_seconds: int = 1,
+        ports: tuple[int, int] | None = None,
     ) -> None:
         self.folder = folder
-        self.ports = {"8000": port, "9090": find_free_port(), "9093": find_free_port()}
+        of_prometheus, of_alertmanager = ports or (find_free_port(), find_free_port())
+        self.ports = {"8000": port, "9090": of_prometheus, "9093": of_alertmanager}
         self.prometheus_url = f"http://localhost:{self.ports['9090']}"
         self.alertmanager_url = f"http://localhost:{self.ports['9093']}"
         self.render("prometheus", "prometheus.yml", lambda found: faster_prometheus(found, scrape_seconds))

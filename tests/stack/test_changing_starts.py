@@ -12,6 +12,7 @@ import pytest
 import requests
 import yaml
 
+from local.ports import find_free_port
 from observability.tests.vendors import Vendor
 from observability.tests.waiting import ANSWER_SECONDS, wait_until
 from tests.installation import Installation, pause, resume
@@ -29,15 +30,38 @@ ALWAYS_FIRES = {
 }
 
 
+@pytest.fixture(scope="module")
+def ports(running_installation: Installation) -> Iterator[tuple[int, int]]:
+    """Of Prometheus and Alertmanager in each of these tests: web and worker read them once."""
+    found = (find_free_port(), find_free_port())
+    usual = dict(running_installation.environment)
+    running_installation.environment.update(
+        PROMETHEUS_URL=f"http://localhost:{found[0]}",
+        ALERTMANAGER_URL=f"http://localhost:{found[1]}",
+        **BELIEF,
+    )
+    stop_both(running_installation)  # `installation` starts them again
+    yield found
+    running_installation.environment.clear()
+    running_installation.environment.update(usual)
+    stop_both(running_installation)
+
+
+def stop_both(installation: Installation) -> None:
+    for program in (installation.web, installation.worker):
+        program.stop(60)
+
+
 @pytest.fixture
 def monitoring(
+    ports: tuple[int, int],
     installation: Installation,
     slack: Vendor,
     pagerduty: Vendor,
     tmp_path: Path,
     binary: Callable[[str], str],
 ) -> Iterator[Monitoring]:
-    """Prometheus and Alertmanager, with a worker that asks them and a rule that always fires."""
+    """Prometheus and Alertmanager, whom the worker asks, and a rule that always fires."""
     elsewhere = "/by-alertmanager"
     running = Monitoring(
         tmp_path,
@@ -45,20 +69,13 @@ def monitoring(
         binary,
         slack_url=slack.url + elsewhere,
         pagerduty_url=pagerduty.url + elsewhere,
+        ports=ports,
     )
     add_rule(tmp_path / "prometheus" / "rules" / "alert_rules.yml")
-    usual = dict(installation.environment)
-    installation.environment.update(
-        PROMETHEUS_URL=running.prometheus_url, ALERTMANAGER_URL=running.alertmanager_url, **BELIEF
-    )
-    restart_all(installation)
     running.start()
     yield running
     resume(running.prometheus)
     running.stop()
-    installation.environment.clear()
-    installation.environment.update(usual)
-    restart_all(installation)
     for name in ("prometheus", "alertmanager"):
         sys.stdout.write(f"--- {name}\n{running.log(name)}\n")
 
@@ -67,14 +84,6 @@ def add_rule(file: Path) -> None:
     rules = yaml.safe_load(file.read_text())
     rules["groups"].append({"name": "test", "rules": [ALWAYS_FIRES]})
     file.write_text(yaml.safe_dump(rules))
-
-
-def restart_all(installation: Installation) -> None:
-    """Web and worker read their settings anew."""
-    for program in (installation.web, installation.worker):
-        program.stop(60)
-        program.start()
-    installation.await_ready()
 
 
 def send(monitoring: Monitoring, start: datetime, end: datetime | None = None) -> None:
