@@ -17,6 +17,7 @@ from amani.frame import framed
 from amani.parsing import StrictParser
 from core.errors import AmaniError
 from escrow.api.balances import router as balances_router
+from escrow.api.collections import router as collections_router
 from escrow.api.escrows import router as escrows_router
 from escrow.api.invitations import of_escrow as escrow_invitations_router
 from escrow.api.invitations import router as invitations_router
@@ -70,7 +71,7 @@ api.add_exception_handler(Http404, lambda _request, _error: errors.not_found())
 
 api.add_router("/me", accounts_router, tags=["account"])
 api.add_router("/kyc", kyc_router, tags=["kyc"])
-for router in (escrows_router, timelines_router, escrow_invitations_router):
+for router in (escrows_router, collections_router, timelines_router, escrow_invitations_router):
     api.add_router("/escrows", router, tags=["escrow"])
 api.add_router("/invitations", invitations_router, tags=["escrow"])
 api.add_router("/milestones", milestones_router, tags=["escrow"])

@@ -6,8 +6,10 @@ is tested in amani/tests/test_api_authentication.py.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import schemathesis
@@ -23,6 +25,7 @@ from schemathesis.core.failures import FailureGroup
 from amani.api import AmaniAPI, raise_again
 from amani.tests.people import make_person, token_of
 from amani.wsgi import application
+from escrow.escrows.tests.deals import submitted
 from kyc.tests.people import picture
 
 DOCUMENT = "/api/v1/openapi.json"
@@ -98,6 +101,49 @@ def test_a_whole_story_keeps_to_the_document(token: str, django_capture_on_commi
     assert call("PATCH", "/api/v1/me", token, body={"country": "NG"}).status_code == 200
     assert call("GET", "/api/v1/me/export", token).status_code == 200
     assert call("DELETE", "/api/v1/me", token).status_code == 403
+
+
+def test_a_whole_escrow_keeps_to_the_document(db: None, kept_connection: None, mailoutbox: Any) -> None:
+    """Each write that succeeds, and a repeated, a stale and a refused one."""
+    deal = submitted()
+    buyer, seller = token_of(deal.buyer), token_of(deal.seller)
+    milestone = {"path_parameters": {"id": str(deal.first.public_id)}}
+
+    def send(path: str, token: str, version: int | None = None, key: str = "", **parts: Any) -> Any:
+        headers = {"Idempotency-Key": key or str(uuid4())}
+        if version is not None:
+            headers["If-Match"] = f'"{version}"'
+        json = {"media_type": "application/json"} if "body" in parts else {}
+        return call("POST", f"/api/v1/{path}", token, headers=headers, **json, **parts)
+
+    amount = {"amount_minor": 6_000_000, "currency": "NGN"}
+    draft = {"role": "seller", "currency": "NGN", "title": "A logo"}
+    created = send("escrows", seller, body={**draft, "milestones": [{"title": "All", "amount": amount}]})
+    escrow = {"path_parameters": {"id": created.json()["id"]}}
+    offered = send("escrows/{id}/propose", seller, 0, body={"other_email": "bola@example.com"}, **escrow)
+    invited = send("escrows/{id}/invitations", seller, body={"other_email": deal.buyer.email}, **escrow)
+    token = re.findall(r"/invitations/(\S+)", mailoutbox[-1].body)[0]
+    joined = send("invitations/accept", buyer, body={"token": token})
+    terms_hash = joined.json()["terms"]["hash"]
+    agreed = send("escrows/{id}/agree", buyer, 2, body={"terms_hash": terms_hash}, **escrow)
+    stale = send("escrows/{id}/cancel", buyer, 2, body={}, **escrow)
+    cancelled = send("escrows/{id}/cancel", buyer, 4, body={}, **escrow)
+    part = {"amount": {"amount_minor": 500, "currency": "NGN"}}
+    released = send("milestones/{id}/release", buyer, 2, "a-key-of-the-buyer", body=part, **milestone)
+    again = send("milestones/{id}/release", buyer, 2, "a-key-of-the-buyer", body=part, **milestone)
+    refunded = send("milestones/{id}/refund", seller, 3, body={}, **milestone)
+    over = send("milestones/{id}/approve", buyer, 4, **milestone)
+    done = (created, offered, invited, joined, agreed, cancelled, released, again, refunded)
+    assert [answer.status_code for answer in done] == [201, 200, 201, *[200] * 6]
+    assert (stale.status_code, over.status_code) == (412, 409)
+    assert again.content == released.content
+    for address in ("escrows/{id}", "escrows/{id}/events", "escrows/{id}/entries"):
+        assert call("GET", f"/api/v1/{address}", buyer, **escrow).status_code == 200
+    for address in ("escrows", "milestones", "payouts", "balances"):
+        assert call("GET", f"/api/v1/{address}", buyer).status_code == 200
+    for address in ("statement", "statement.csv"):
+        ngn = {"path_parameters": {"currency": "NGN"}}
+        assert call("GET", f"/api/v1/balances/{{currency}}/{address}", seller, **ngn).status_code == 200
 
 
 # --- It would be seen ---
