@@ -18,6 +18,7 @@ from escrow.payments.addresses import webhook_url
 from escrow.payments.base import Collecting, CollectionFacts, Provider, Unknown
 from escrow.payments.calls import Made, make
 from escrow.payments.claim import WorkClaim, claim_collection
+from escrow.payments.faults import set_aside_on_a_fault
 from escrow.payments.received import Result, record
 from escrow.payments.states import CollectionState
 
@@ -30,7 +31,8 @@ def run_collections() -> int:
     """Processes collections until none is due or the time is over; returns the number of attempts."""
     attempts = 0
     for claimed in claims_within(LONGEST_RUN_SECONDS, claim_collection):
-        attempt(claimed)
+        with set_aside_on_a_fault(claimed):
+            attempt(claimed)
         attempts += 1
     return attempts
 

@@ -44,6 +44,7 @@ LASTS = timedelta(days=7)  # how long a buyer may take
 # Handed over this often without an answer that says where to pay: the address is lost.
 MOST_HANDED_OVER = 5
 LONGEST_TEXT = 300
+MOST_MINOR = 10**15  # as the ledger
 LONGEST_ID = 100
 LONGEST_URL = 500
 
@@ -111,7 +112,7 @@ def received(collection: Collection, by: By, seen: CollectionSeen) -> None:
             contradicts(collection, seen)
         return
     note_differences(collection, seen)
-    if seen.amount_minor <= 0 or seen.currency not in CURRENCIES:
+    if not 0 < seen.amount_minor <= MOST_MINOR or seen.currency not in CURRENCIES:
         return  # what came cannot be read: nothing is booked, and it is asked about again
     correct_limit(collection, seen)
     came = {"received_minor": seen.amount_minor, "received_currency": seen.currency}

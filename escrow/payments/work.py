@@ -25,6 +25,7 @@ from escrow.payments.base import NotFound, Paying, PayoutFacts, Provider, Unknow
 from escrow.payments.calls import Made, make
 from escrow.payments.claim import WorkClaim, claim
 from escrow.payments.destinations import destination_of
+from escrow.payments.faults import set_aside_on_a_fault
 from escrow.payments.record import Result, record
 from escrow.payments.states import PayoutState, PayoutStep
 from escrow.payments.transitions import SYSTEM, change_payout, lock_claimed
@@ -41,7 +42,8 @@ def run_payouts() -> int:
     """Processes payouts until none is due or the time is over; returns the number of attempts."""
     attempts = 0
     for claimed in claims_within(LONGEST_RUN_SECONDS, claim):
-        attempt(claimed)
+        with set_aside_on_a_fault(claimed):
+            attempt(claimed)
         attempts += 1
     return attempts
 

@@ -192,7 +192,7 @@ def test_a_new_key_encrypts_the_mails_that_wait_and_they_are_sent_with_it(
     settings.ENCRYPTION_KEYS = [NEW, OLD]
     out = StringIO()
     call_command("rotate_encryption_keys", stdout=out, stderr=StringIO())
-    assert "0 files, 1 mails." in out.getvalue()
+    assert "0 files, 1 mails, " in out.getvalue()
     mail.refresh_from_db()
     assert is_current(bytes(mail.content or b""))
     assert outbox.rotate_content(mail) is False

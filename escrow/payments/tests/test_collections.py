@@ -197,7 +197,9 @@ def test_another_currency_goes_to_suspense_and_the_escrow_still_waits(deal: Deal
     assert (state_of(collection), suspense("USD")) == (State.REVERSED, 0)
 
 
-@pytest.mark.parametrize(("amount", "currency"), [(-1, "NGN"), (0, "NGN"), (5, "XXQ"), (5, "")])
+@pytest.mark.parametrize(
+    ("amount", "currency"), [(-1, "NGN"), (0, "NGN"), (10**16, "NGN"), (5, "XXQ"), (5, "")]
+)
 def test_what_cannot_be_read_is_not_booked(
     deal: Deal, fake: FakeProvider, amount: int, currency: str
 ) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.db import transaction
 from django.test import TestCase
+from django.utils import timezone
 
 from core.errors import AmaniError
 from escrow import ledger
@@ -312,6 +313,28 @@ def test_a_fault_of_ours_while_sending_is_unknown(
     run()
     assert state_of(payout) == State.UNKNOWN
     assert "ZeroDivisionError" in payout.last_error
+
+
+def test_a_payout_that_cannot_be_processed_does_not_stop_the_others(
+    fake: FakeProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken, sound = asked(rich()), asked(rich())
+    Payout.objects.filter(pk=broken.pk).update(destination_encrypted=b"none of our keys made this")
+    run()
+    assert (state_of(broken), state_of(sound)) == (State.REQUESTED, State.SENT)
+    assert (broken.lease_until, broken.last_error) == (None, "Internal error: CannotDecrypt.")
+    assert broken.next_attempt_at is not None
+    assert broken.next_attempt_at > timezone.now()
+    report(sound)
+    fake.transfers[sound.reference].status = PayoutStatus.SETTLED
+    monkeypatch.setitem(record.ENDS, PayoutStatus.SETTLED, {"sent": record.SETTLE._replace(book=breaks)})
+    run()
+    assert (state_of(sound), money_of(sound.user).transit) == (State.SENT, 4_000)
+    assert sound.payment_events.get().reason == "Internal error: ZeroDivisionError."
+
+
+def breaks(payout: Payout) -> None:
+    raise ZeroDivisionError
 
 
 # --- each answer in each state ---
