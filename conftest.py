@@ -19,6 +19,7 @@ from pytest_django import DjangoDbBlocker
 from schemathesis.pytest.plugin import SchemathesisFunction
 
 from core.request_id import request_id
+from local import migrated
 from local.flushing import quick_flushes
 from local.ports import find_free_port
 from local.services import PrivatePostgres, PrivateService, PrivateValkey
@@ -71,6 +72,17 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if os.environ.get("CI"):
         pytest.fail(f"{reason}; under CI this test may not be skipped", pytrace=False)
     pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb(
+    django_db_keepdb: bool,  # noqa: FBT001  (pytest gives it by name)
+    django_db_modify_db_settings: None,
+    django_db_blocker: DjangoDbBlocker,
+) -> bool:
+    """Of several workers each copies a database that has all migrations, so it must not be made anew."""
+    with django_db_blocker.unblock():
+        return django_db_keepdb or migrated.copy(connection.settings_dict["TEST"]["NAME"])
 
 
 @pytest.fixture(scope="session")

@@ -7,11 +7,14 @@ Loaded by `-p local.pytest_plugin` (pyproject.toml), because settings are read b
 
 import os
 import sys
+import tempfile
 from collections.abc import Generator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
+from local import migrated
 from local.compiled_tests import compile_tests
 from local.temporary import temporary_services
 
@@ -28,7 +31,15 @@ def pytest_load_initial_conftests() -> Generator[None]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if config.getoption("numprocesses", None) and not sys.dont_write_bytecode:
+    """Does once what several workers need."""
+    if not config.getoption("numprocesses", None):
+        return
+    if "APPLICATION_DATABASE_URL" in os.environ:  # the PostgreSQL is this run's own
+        folder = Path(services.enter_context(tempfile.TemporaryDirectory(prefix="amani-migrated-")))
+        process = migrated.begin(folder)
+        services.callback(process.wait)
+        services.callback(process.terminate)
+    if not sys.dont_write_bytecode:
         compile_tests(config)
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import psycopg
 import requests
 
+from local import migrated
 from local.children import Program
 from local.ports import find_free_port
 from local.processes import signal_group
@@ -90,6 +91,8 @@ class Installation:
     # --- life and death ---
 
     def migrate(self) -> None:
+        if migrated.restore(self.database_url):
+            return
         done = run_migrate(self)
         assert done.returncode == 0, done.stderr
 
