@@ -60,13 +60,18 @@ def kyc_pages(request: HttpRequest) -> list[dict[str, Any]]:
 
 def escrow_pages(request: HttpRequest) -> list[dict[str, Any]]:
     """Returns the pages of escrow that the operator may see, with the number of open stops of the money."""
-    escrows = page(request, "Escrows", "handshake", "escrow", app="escrow")
-    transfers = page(request, "Transfers", "swap_horiz", "ledgertransfer", app="escrow")
-    accounts = page(request, "Accounts", "account_balance_wallet", "ledgeraccount", app="escrow")
+    pages = [
+        page(request, "Escrows", "handshake", "escrow", app="escrow"),
+        page(request, "Collections", "call_received", "collection", app="escrow"),
+        page(request, "Payouts", "call_made", "payout", app="escrow"),
+        page(request, "Webhooks", "webhook", "paymentevent", app="escrow"),
+        page(request, "Transfers", "swap_horiz", "ledgertransfer", app="escrow"),
+        page(request, "Accounts", "account_balance_wallet", "ledgeraccount", app="escrow"),
+    ]
     stopped = page(request, "Money stops", "front_hand", "moneystop", app="escrow")
     if stopped and (causes := money_stops.open_causes(request)):
         stopped["badge"] = str(len(causes))
-    return [found for found in (escrows, transfers, accounts, stopped) if found]
+    return [found for found in (*pages, stopped) if found]
 
 
 def page(

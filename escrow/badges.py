@@ -6,7 +6,9 @@ from collections.abc import Mapping
 
 from core.console.display import Badge
 from escrow.models.chart import AccountKind, TransferKind
+from escrow.models.payments import PaymentEvent
 from escrow.payments.registry import PROVIDERS
+from escrow.payments.states import CollectionState, CollectionStep, PayoutState, PayoutStep
 from escrow.states import Event, MilestoneState, MilestoneStep, State
 
 STATE_BADGES = {
@@ -59,6 +61,41 @@ EVENT_BADGES: dict[str, Badge] = {
     MilestoneStep.FALL_DUE: Badge("info", "timer", "Inspection over"),
     MilestoneStep.RELEASE: Badge("good", "check_circle", "Released"),
 }
+PAYOUT_BADGES = {
+    PayoutState.REQUESTED: Badge("waiting", "hourglass_top", "Requested"),
+    PayoutState.SENT: Badge("waiting", "send", "Sent"),
+    PayoutState.UNKNOWN: Badge("warning", "help", "Unknown"),
+    PayoutState.SETTLED: Badge("good", "check_circle", "Settled"),
+    PayoutState.FAILED: Badge("bad", "error", "Failed"),
+    PayoutState.RETURNED: Badge("warning", "undo", "Returned"),
+}
+COLLECTION_BADGES = {
+    CollectionState.STARTED: Badge("waiting", "hourglass_top", "Started"),
+    CollectionState.OPEN: Badge("waiting", "shopping_cart_checkout", "Open"),
+    CollectionState.RECEIVED: Badge("good", "check_circle", "Received"),
+    CollectionState.UNPAID: Badge("quiet", "event_busy", "Unpaid"),
+    CollectionState.REVERSED: Badge("bad", "undo", "Taken back"),
+}
+STEP_BADGES: dict[str, Badge] = {
+    PayoutStep.ACCEPT: Badge("waiting", "send", "Sent"),
+    PayoutStep.LOSE_TRACK: Badge("warning", "help", "Outcome unknown"),
+    PayoutStep.SETTLE: Badge("good", "check_circle", "Settled"),
+    PayoutStep.FAIL: Badge("bad", "error", "Failed"),
+    PayoutStep.RETURN: Badge("warning", "undo", "Returned"),
+    CollectionStep.OPEN: Badge("waiting", "shopping_cart_checkout", "Opened"),
+    CollectionStep.RECEIVE: Badge("good", "check_circle", "Received"),
+    CollectionStep.END: Badge("quiet", "event_busy", "Ended without money"),
+    CollectionStep.TAKE_BACK: Badge("bad", "undo", "Taken back"),
+}
+CONTRADICTED = Badge("bad", "warning", "Contradicted")
+PAYMENT_EVENT_BADGES = {
+    PaymentEvent.State.PENDING: Badge("waiting", "hourglass_top", "To be processed"),
+    PaymentEvent.State.DONE: Badge("good", "check", "Done"),
+    PaymentEvent.State.UNMATCHED: Badge("warning", "link_off", "Not of ours"),
+    PaymentEvent.State.REFUSED: Badge("warning", "gpp_bad", "Refused"),
+    PaymentEvent.State.FAILED: Badge("bad", "error", "Given up"),
+}
+OUTCOME_TONES = {"ok": "good", "rejected": "bad", "unknown": "warning", "retry": "waiting"}
 TRANSFER_BADGES = {
     TransferKind.FUNDING: Badge("good", "call_received", "Funding"),
     TransferKind.FUNDING_EXCESS: Badge("warning", "add_circle", "Excess funding"),
@@ -93,6 +130,23 @@ def transfer_badge(kind: str) -> Badge:
 
 def event_badge(event: str) -> Badge:
     return EVENT_BADGES.get(event) or Badge("quiet", "circle", event.replace("_", " ").capitalize())
+
+
+def payout_badge(state: str) -> Badge:
+    return PAYOUT_BADGES[PayoutState(state)]
+
+
+def collection_badge(state: str) -> Badge:
+    return COLLECTION_BADGES[CollectionState(state)]
+
+
+def step_badge(event: str) -> Badge:
+    """Returns the badge of an event of a payout or a collection."""
+    return STEP_BADGES.get(event) or Badge("quiet", "circle", event.replace("_", " ").capitalize())
+
+
+def payment_event_badge(state: str) -> Badge:
+    return PAYMENT_EVENT_BADGES[PaymentEvent.State(state)]
 
 
 def payment_provider(name: str) -> str:

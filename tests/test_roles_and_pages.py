@@ -17,7 +17,7 @@ from pytest_django import Settings
 
 from accounts.models import Mail, User
 from escrow import stops
-from escrow.escrows.tests.deals import funded
+from escrow.admin.tests.payments import whole_payments
 from kyc.models import Check, Document, LimitRule, LimitUsage, ProviderEvent
 from kyc.tests.people import submitted
 from observability.tests import history
@@ -50,6 +50,12 @@ accounts_mail_add                   403 403  403 403  403 403  403 403  403 403 
 accounts_mail_history               302 302  302 302  302 302  302 302  302 302  302 302  302 302
 accounts_mail_delete                403 403  403 403  403 403  403 403  403 403  403 403  403 403
 accounts_mail_change                403 403  200 405  200 405  403 403  200 405  200 405  200 405
+escrow_collection_find              405 403  405 403  405 403  405 403  405 303  405 303  405 303
+escrow_collection_changelist        403 403  403 403  403 403  403 403  200 200  200 200  200 200
+escrow_collection_add               403 403  403 403  403 403  403 403  403 403  403 403  403 403
+escrow_collection_history           302 302  302 302  302 302  302 302  302 302  302 302  302 302
+escrow_collection_delete            403 403  403 403  403 403  403 403  403 403  403 403  403 403
+escrow_collection_change            403 403  403 403  403 403  403 403  200 405  200 405  200 405
 escrow_escrow_freeze                405 403  405 403  405 403  405 403  405 403  405 303  405 303
 escrow_escrow_unfreeze              405 403  405 403  405 403  405 403  405 403  405 303  405 303
 escrow_escrow_find                  405 403  405 403  405 403  405 403  405 303  405 303  405 303
@@ -76,6 +82,18 @@ escrow_moneystop_add                403 403  403 403  403 403  403 403  403 403 
 escrow_moneystop_history            302 302  302 302  302 302  302 302  302 302  302 302  302 302
 escrow_moneystop_delete             403 403  403 403  403 403  403 403  403 403  403 403  403 403
 escrow_moneystop_change             403 403  403 403  403 403  403 403  200 405  200 405  200 405
+escrow_paymentevent_again           405 403  405 403  405 403  405 403  405 403  405 303  405 303
+escrow_paymentevent_changelist      403 403  403 403  403 403  403 403  200 200  200 200  200 200
+escrow_paymentevent_add             403 403  403 403  403 403  403 403  403 403  403 403  403 403
+escrow_paymentevent_history         302 302  302 302  302 302  302 302  302 302  302 302  302 302
+escrow_paymentevent_delete          403 403  403 403  403 403  403 403  403 403  403 403  403 403
+escrow_paymentevent_change          403 403  403 403  403 403  403 403  200 405  200 405  200 405
+escrow_payout_find                  405 403  405 403  405 403  405 403  405 303  405 303  405 303
+escrow_payout_changelist            403 403  403 403  403 403  403 403  200 200  200 200  200 200
+escrow_payout_add                   403 403  403 403  403 403  403 403  403 403  403 403  403 403
+escrow_payout_history               302 302  302 302  302 302  302 302  302 302  302 302  302 302
+escrow_payout_delete                403 403  403 403  403 403  403 403  403 403  403 403  403 403
+escrow_payout_change                403 403  403 403  403 403  403 403  200 405  200 405  200 405
 kyc_case_claim                      405 403  405 403  405 403  405 303  405 403  405 403  405 303
 kyc_case_approve                    405 403  405 403  405 403  405 303  405 403  405 403  405 303
 kyc_case_reject                     405 403  405 403  405 403  405 303  405 403  405 403  405 303
@@ -180,7 +198,7 @@ def rows() -> dict[str, Any]:
         person=user, currency="XAF", kind="daily", window_start="2026-01-01", cap_minor=1
     )
     Mail.objects.create(kind="other", content=b"sealed", expires_at=timezone.now())
-    funded()
+    whole_payments()
     stops.open_for({"drift": "account 7"})
     models = {model._meta.label_lower.replace(".", "_"): model for model in apps.get_models()}
     found = {name: model._default_manager.first() for name, model in models.items()}

@@ -1,5 +1,5 @@
-"""Admin pages of escrow: escrows, transfers, accounts of the ledger, and stops of the money."""
+"""Admin pages of escrow: escrows, payments, transfers, accounts of the ledger, and stops of the money."""
 
-from escrow.admin import accounts, escrows, stops, transfers
+from escrow.admin import accounts, escrows, payment_events, payments, stops, transfers
 
-__all__ = ["accounts", "escrows", "stops", "transfers"]
+__all__ = ["accounts", "escrows", "payment_events", "payments", "stops", "transfers"]

@@ -10,7 +10,7 @@ from django.db.models import Prefetch
 from accounts.models import User
 from core.console.display import Badge
 from escrow import ledger
-from escrow.badges import MILESTONE_BADGES, STATE_BADGES, event_badge, payment_provider
+from escrow.badges import MILESTONE_BADGES, STATE_BADGES, collection_badge, event_badge, payment_provider
 from escrow.models import (
     Escrow,
     EscrowEvent,
@@ -20,15 +20,18 @@ from escrow.models import (
     LedgerTransfer,
     Milestone,
     MilestoneEvent,
+    ProviderCall,
 )
 from escrow.models.chart import AccountKind
-from escrow.roles import FREEZE_ESCROW, VIEW_ACCOUNT, VIEW_TRANSFER
+from escrow.roles import FREEZE_ESCROW, SEE_PAYMENTS, VIEW_ACCOUNT, VIEW_TRANSFER
 from escrow.states import TRANSITIONS, Event, MilestoneState, State, Who
 
 MOST_EVENTS = 200
 MOST_TRANSFERS = 30
 MOST_VERSIONS = 20
 MOST_INVITATIONS = 10
+MOST_COLLECTIONS = 20
+MOST_CALLS = 20
 
 
 class Line(NamedTuple):
@@ -66,6 +69,7 @@ def page_context(escrow: Escrow, user: User) -> dict[str, Any]:
         "may": offered(escrow, user, is_party=is_party),
         "timeline": timeline(escrow),
         **money_context(escrow, user),
+        **payments_context(escrow, user),
     }
 
 
@@ -144,4 +148,16 @@ def money_context(escrow: Escrow, user: User) -> dict[str, Any]:
         "transfers": found[:MOST_TRANSFERS] if found is not None else None,
         "has_more_transfers": found is not None and len(found) > MOST_TRANSFERS,
         "may_see_accounts": user.has_perm(VIEW_ACCOUNT),
+    }
+
+
+def payments_context(escrow: Escrow, user: User) -> dict[str, Any]:
+    """Returns the collections and what their providers were asked, for operators who may see them."""
+    if not user.has_perms(SEE_PAYMENTS):
+        return {"collections": None}
+    collections = list(escrow.collections.order_by("-id")[:MOST_COLLECTIONS])
+    calls = ProviderCall.objects.filter(collection__in=[row.pk for row in collections])
+    return {
+        "collections": [(row, collection_badge(row.state)) for row in collections],
+        "calls": list(calls.order_by("-id")[:MOST_CALLS]),
     }

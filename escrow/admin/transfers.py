@@ -16,11 +16,12 @@ from django.views.decorators.http import require_POST
 from core.console import display
 from core.console.history import CappedChangeList, HistoryAdmin, see_other
 from core.money import format_amount
+from escrow.admin.payments import page_of_payment
 from escrow.admin.terms import is_public_id, posted_term, read_id
 from escrow.badges import account_words, transfer_badge
 from escrow.models import LedgerEntry, LedgerTransfer
 from escrow.models.chart import TransferKind
-from escrow.roles import VIEW_ACCOUNT, VIEW_ESCROW
+from escrow.roles import SEE_PAYMENTS, VIEW_ACCOUNT, VIEW_ESCROW
 from observability.tracing import request_search
 
 OF_ESCROW = "escrow_id"
@@ -133,6 +134,7 @@ class TransferAdmin(HistoryAdmin):
             "reversed_by": LedgerTransfer.objects.filter(reverses=row).only("id", "kind").first(),
             "resolved_by": LedgerTransfer.objects.filter(resolves=row).only("id", "kind").first(),
             "traces_url": request_search(row.request_id, row.created_at),
+            "payment": page_of_payment(row.key) if request.user.has_perms(SEE_PAYMENTS) else None,
             "may_see_accounts": request.user.has_perm(VIEW_ACCOUNT),
             "may_see_escrows": request.user.has_perm(VIEW_ESCROW),
         }

@@ -117,6 +117,7 @@ class Payout(CountedPayout, LeasedWork):
             models.Index(
                 fields=["lease_until"], name="payout_leased", condition=Q(lease_until__isnull=False)
             ),
+            models.Index(fields=["state", "id"], name="payout_ended_by_state", condition=Q(state__in=FINAL)),
             models.Index(
                 fields=["state", "state_since"],
                 name="payout_open_by_state",
@@ -227,6 +228,11 @@ class Collection(CountedCollection, LeasedWork):
             models.Index(
                 fields=["lease_until"], name="collection_leased", condition=Q(lease_until__isnull=False)
             ),
+            models.Index(
+                fields=["state", "id"],
+                name="collection_ended_by_state",
+                condition=Q(state__in=["received", "unpaid", "reversed"]),
+            ),
         ]
         triggers = [
             rules.follows_the_table("collection_follows_the_table", COLLECTION_TRANSITIONS),
@@ -324,6 +330,11 @@ class PaymentEvent(CountedPaymentEvent, Evidence):
                 condition=Q(state="refused"),
             ),
             models.Index(fields=["received_at"], name="payment_event_by_age"),
+            models.Index(
+                fields=["state", "id"],
+                name="payment_event_not_done",
+                condition=Q(state__in=["unmatched", "refused", "failed"]),
+            ),
         ]
         triggers = [
             pgtrigger.ReadOnly(

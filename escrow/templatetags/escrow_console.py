@@ -8,7 +8,13 @@ from django.utils.safestring import SafeString
 from core.console import display
 from core.console.display import Badge
 from core.money import format_amount
-from escrow.badges import account_words, transfer_badge
+from escrow.badges import (
+    OUTCOME_TONES,
+    account_words,
+    payment_event_badge,
+    payment_provider,
+    transfer_badge,
+)
 from escrow.models import LedgerAccount
 
 register = template.Library()
@@ -45,3 +51,26 @@ def transfer_mark(kind: str) -> SafeString:
 def account_name(account: LedgerAccount) -> str:
     """Returns for example `held for escrow 12`."""
     return account_words(account.kind_id, account.owner)
+
+
+@register.filter
+def webhook_mark(state: str) -> SafeString:
+    """Renders the badge of a payment provider's webhook."""
+    return mark(payment_event_badge(state))
+
+
+@register.filter
+def outcome_tone(outcome: str) -> str:
+    """Returns the tone of the outcome of a request to a provider."""
+    return OUTCOME_TONES.get(outcome, "quiet")
+
+
+@register.filter
+def took(amount: float) -> str:
+    """Formats a duration in seconds, for example `42 ms`."""
+    return display.seconds(amount)
+
+
+@register.filter
+def provider_label(name: str) -> str:
+    return payment_provider(name)
