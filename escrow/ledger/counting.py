@@ -27,7 +27,7 @@ from escrow.models.stops import LedgerCheckpoint, LedgerWatch
 log = structlog.get_logger(__name__)
 
 RUNS_IN_HALF_A_DAY = 2_880  # of a snapshot every 15 seconds
-RECOUNTED_AT_ONCE = 1_000
+RECOUNTED_AT_ONCE = 250
 
 HORIZON = (
     "SELECT coalesce(max(id), 0), pg_snapshot_xmin(pg_current_snapshot())::text::bigint FROM ledger_entry"

@@ -21,51 +21,56 @@ from escrow.models.stops import LedgerFinding, LedgerWatch
 log = structlog.get_logger(__name__)
 
 Problem = LedgerFinding.Problem
-NEW_AT_ONCE = 20_000
-BALANCES_AT_ONCE = 500
+NEW_AT_ONCE = 10_000
+BALANCES_AT_ONCE = 250
 FOUND_AT_ONCE = 1_000
 NAMED = 3
 
-WHICH = """(
-    e.id > %(new_after)s AND e.id <= %(new_up_to)s OR e.id > %(old_after)s AND e.id <= %(old_up_to)s
-    OR e.id = ANY(%(entries)s)
-)"""
+# Three parts, because PostgreSQL would look for an OR of them in the whole table.
+ENTRIES = """
+    WITH entries AS MATERIALIZED (
+        SELECT * FROM ledger_entry WHERE id > %(new_after)s AND id <= %(new_up_to)s
+         UNION ALL SELECT * FROM ledger_entry WHERE id > %(old_after)s AND id <= %(old_up_to)s
+         UNION ALL SELECT * FROM ledger_entry WHERE id = ANY(%(entries)s)
+    )
+"""
 # LATERAL, because one look into the index for each entry is always right, whatever the planner believes.
 LINKS = """
+    ENTRIES
     SELECT e.account_id, e.shard, e.id
-      FROM ledger_entry e
+      FROM entries e
       LEFT JOIN LATERAL (
            SELECT p.balance_after_minor FROM ledger_entry p
             WHERE p.account_id = e.account_id AND p.shard = e.shard AND p.version = e.version - 1 LIMIT 1
            ) previous ON true
-     WHERE WHICH
-       AND (e.balance_after_minor <> e.balance_before_minor + e.amount_minor
-            OR e.balance_before_minor IS DISTINCT FROM
-               CASE WHEN e.version = 1 THEN 0 ELSE previous.balance_after_minor END)
-     ORDER BY e.id LIMIT %(at_most)s
-""".replace("WHICH", WHICH)
+     WHERE e.balance_after_minor <> e.balance_before_minor + e.amount_minor
+        OR e.balance_before_minor IS DISTINCT FROM
+           CASE WHEN e.version = 1 THEN 0 ELSE previous.balance_after_minor END
+     LIMIT %(at_most)s
+""".replace("ENTRIES", ENTRIES)
 BALANCES = """
-    WITH looked_at AS (
-        SELECT e.account_id, e.shard FROM ledger_entry e WHERE WHICH
+    ENTRIES, looked_at AS MATERIALIZED (
+        SELECT e.account_id, e.shard FROM entries e
          UNION SELECT * FROM unnest(%(accounts)s::bigint[], %(shards)s::smallint[])
-    ), compared AS (
-        SELECT l.account_id, l.shard,
+    ), compared AS MATERIALIZED (
+        SELECT l.account_id, l.shard, b.posted_minor < 0 AS is_below,
                (b.version, b.posted_minor) IS DISTINCT FROM
-               (coalesce(last.version, 0), coalesce(last.balance_after_minor, 0)) AS has_drifted,
-               coalesce(b.posted_minor < 0 AND NOT a.is_house, false) AS is_negative
+               (coalesce(last.version, 0), coalesce(last.balance_after_minor, 0)) AS has_drifted
           FROM looked_at l
           LEFT JOIN LATERAL (
                SELECT * FROM ledger_balance b WHERE b.account_id = l.account_id AND b.shard = l.shard LIMIT 1
                ) b ON true
-          LEFT JOIN ledger_account a ON a.id = l.account_id
           LEFT JOIN LATERAL (
                SELECT e.version, e.balance_after_minor FROM ledger_entry e
                 WHERE e.account_id = l.account_id AND e.shard = l.shard ORDER BY e.version DESC LIMIT 1
                ) last ON true
     )
-    SELECT account_id, shard, has_drifted, is_negative FROM compared
-     WHERE has_drifted OR is_negative ORDER BY account_id, shard LIMIT %(at_most)s
-""".replace("WHICH", WHICH)
+    SELECT c.account_id, c.shard, c.has_drifted, coalesce(c.is_below AND NOT a.is_house, false)
+      FROM compared c LEFT JOIN LATERAL (
+           SELECT a.is_house FROM ledger_account a WHERE a.id = c.account_id AND c.is_below LIMIT 1
+           ) a ON true
+     WHERE c.has_drifted OR c.is_below AND NOT a.is_house LIMIT %(at_most)s
+""".replace("ENTRIES", ENTRIES)
 SLICE = """
     SELECT account_id, shard FROM ledger_balance WHERE (account_id, shard) > (%(account_id)s, %(shard)s)
      ORDER BY account_id, shard LIMIT %(at_once)s
