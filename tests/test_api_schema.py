@@ -25,7 +25,10 @@ from schemathesis.core.failures import FailureGroup
 from amani.api import AmaniAPI, raise_again
 from amani.tests.people import make_person, token_of
 from amani.wsgi import application
+from core.registry import Registry
 from escrow.escrows.tests.deals import submitted
+from escrow.payments import registry
+from escrow.payments.tests.fake import FakeProvider
 from kyc.tests.people import picture
 
 DOCUMENT = "/api/v1/openapi.json"
@@ -51,6 +54,20 @@ def kept_connection() -> Iterator[None]:
     yield
     for signal in signals:
         signal.connect(close_old_connections)
+
+
+@pytest.fixture(autouse=True)
+def no_limits(settings: Any) -> None:
+    """A refusal for too many requests is in the document too, so it would hide what a route answers."""
+    settings.API_REQUESTS_PER_MINUTE_PER_USER = 0
+    settings.API_REQUESTS_PER_MINUTE_PER_ADDRESS = 0
+    settings.API_UPLOADS_PER_MINUTE_PER_USER = 0
+
+
+@pytest.fixture(autouse=True)
+def payments(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a payment provider, payments are answered with 503."""
+    monkeypatch.setattr(registry, "PROVIDERS", Registry("payment provider", (FakeProvider(),)))
 
 
 @pytest.fixture
