@@ -77,6 +77,8 @@ COLLECTION_BADGES = {
     CollectionState.REVERSED: Badge("bad", "undo", "Taken back"),
 }
 STEP_BADGES: dict[str, Badge] = {
+    "request": Badge("info", "hourglass_top", "Requested"),  # how a payout begins …
+    "start": Badge("info", "hourglass_top", "Started"),  # … and a collection
     PayoutStep.ACCEPT: Badge("waiting", "send", "Sent"),
     PayoutStep.LOSE_TRACK: Badge("warning", "help", "Outcome unknown"),
     PayoutStep.SETTLE: Badge("good", "check_circle", "Settled"),
