@@ -53,6 +53,17 @@ WHERE relnamespace = quote_ident(current_schema())::regnamespace AND relname = A
          OR has_any_column_privilege(oid, 'INSERT, UPDATE') OR pg_has_role(relowner, 'MEMBER'))
 ORDER BY relname
 """
+CLOSE_FUNCTIONS = "REVOKE ALL ON FUNCTION {} FROM PUBLIC"
+OPEN_SCHEMA = "GRANT USAGE ON SCHEMA {} TO {}"
+TAKE_TABLES = "REVOKE ALL ON TABLE {} FROM {}"
+TAKE_SEQUENCES = "REVOKE ALL ON SEQUENCE {} FROM {}"
+TAKE_FUNCTIONS = "REVOKE ALL ON FUNCTION {} FROM {}"
+READ_TABLES = "GRANT SELECT ON TABLE {} TO {}"
+READ_SEQUENCES = "GRANT SELECT ON SEQUENCE {} TO {}"
+WRITE_TABLES = "GRANT INSERT, UPDATE, DELETE ON TABLE {} TO {}"
+USE_SEQUENCES = "GRANT USAGE ON SEQUENCE {} TO {}"
+CALL_FUNCTIONS = "GRANT EXECUTE ON FUNCTION {} TO {}"
+CURRENT_SCHEMA = "SELECT current_schema()"
 
 _read_only = {"django_migrations"}
 _executable: set[str] = set()
@@ -108,7 +119,7 @@ def require_usable(role: str, database: str) -> None:
 def guard_functions(database: str) -> None:
     """Takes from PUBLIC what PostgreSQL gives it for every new function, a restored one among them."""
     functions = [SQL(signature) for _name, signature in ask(database, GUARDED_FUNCTIONS)]
-    execute(database, on(functions, "REVOKE ALL ON FUNCTION {} FROM PUBLIC"))
+    execute(database, on(functions, CLOSE_FUNCTIONS))
 
 
 def grant_rights(role: str, database: str) -> None:
@@ -126,18 +137,16 @@ def rights(role: Identifier, database: str) -> Iterator[Composed]:
     tables = [one for one in relations if one.kind != "S"]
     numbers = [one for one in relations if one.kind == "S"]
     functions = ask(database, GUARDED_FUNCTIONS)
-    yield from on(
-        map(Identifier, *ask(database, "SELECT current_schema()")), "GRANT USAGE ON SCHEMA {} TO {}", role
-    )
-    yield from on(named(tables), "REVOKE ALL ON TABLE {} FROM {}", role)
-    yield from on(named(numbers), "REVOKE ALL ON SEQUENCE {} FROM {}", role)
-    yield from on([SQL(signature) for _, signature in functions], "REVOKE ALL ON FUNCTION {} FROM {}", role)
-    yield from on(named(tables), "GRANT SELECT ON TABLE {} TO {}", role)
-    yield from on(named(writable(tables)), "GRANT INSERT, UPDATE, DELETE ON TABLE {} TO {}", role)
-    yield from on(named(numbers), "GRANT SELECT ON SEQUENCE {} TO {}", role)
-    yield from on(named(writable(numbers)), "GRANT USAGE ON SEQUENCE {} TO {}", role)
+    yield from on(map(Identifier, *ask(database, CURRENT_SCHEMA)), OPEN_SCHEMA, role)
+    yield from on(named(tables), TAKE_TABLES, role)
+    yield from on(named(numbers), TAKE_SEQUENCES, role)
+    yield from on([SQL(signature) for _, signature in functions], TAKE_FUNCTIONS, role)
+    yield from on(named(tables), READ_TABLES, role)
+    yield from on(named(writable(tables)), WRITE_TABLES, role)
+    yield from on(named(numbers), READ_SEQUENCES, role)
+    yield from on(named(writable(numbers)), USE_SEQUENCES, role)
     called = [SQL(signature) for name, signature in functions if name in _executable]
-    yield from on(called, "GRANT EXECUTE ON FUNCTION {} TO {}", role)
+    yield from on(called, CALL_FUNCTIONS, role)
 
 
 def writable_by_connection(database: str) -> list[str]:

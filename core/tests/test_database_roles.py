@@ -69,8 +69,10 @@ def tables(
     django_db_blocker: DjangoDbBlocker,
 ) -> Iterator[None]:
     """Granted as after a migrate in which an app registered one table and one function."""
-    monkeypatch.setattr(database_roles, "_read_only", database_roles._read_only | {"roles_Book"})
-    monkeypatch.setattr(database_roles, "_executable", database_roles._executable | {"roles_write"})
+    monkeypatch.setattr(database_roles, "_read_only", set(database_roles._read_only))
+    monkeypatch.setattr(database_roles, "_executable", set(database_roles._executable))
+    database_roles.read_only("roles_Book")
+    database_roles.may_execute("roles_write")
     with django_db_blocker.unblock():
         guard_functions("default")
         grant_rights(role, "default")
@@ -93,6 +95,16 @@ def connected_as_application(application_url: str) -> Iterator[None]:
     yield
     connection.close()
     connection.settings_dict.update(usual)
+
+
+@pytest.fixture
+def member_of_the_owner(owner: psycopg.Connection[Any]) -> Iterator[str]:
+    """Made by the superuser, whose password is the owner's in the private PostgreSQL (local/services.py)."""
+    parameters = connection.get_connection_params() | {"user": "postgres", "autocommit": True}
+    with psycopg.connect(**parameters) as superuser:
+        superuser.execute(f"CREATE ROLE roles_member IN ROLE {owner.info.user}".encode())
+        yield "roles_member"
+        superuser.execute("DROP ROLE roles_member")
 
 
 def refused(session: psycopg.Connection[Any], *statements: str) -> None:
@@ -208,9 +220,15 @@ def test_a_role_that_is_missing_comes_with_the_statement_that_makes_it() -> None
         require_usable("no one", "default")
 
 
-def test_a_role_that_could_do_everything_is_refused(owner: psycopg.Connection[Any], role: str) -> None:
+def test_a_role_that_could_do_everything_is_refused(
+    owner: psycopg.Connection[Any], role: str, member_of_the_owner: str
+) -> None:
     with pytest.raises(UnusableRole, match="The role postgres is a superuser"):
         require_usable("postgres", "default")
+    with pytest.raises(
+        UnusableRole, match=f"{member_of_the_owner} is a member of the role that owns the tables"
+    ):
+        require_usable(member_of_the_owner, "default")
     with pytest.raises(
         UnusableRole, match=r"migrate is connected as amani.*DATABASE_URL of the role that owns"
     ):
