@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from benchmarks import history, ingest, latency, outages, peer, scrape, storm, uploads
 from benchmarks.ledger import measure as ledger
+from benchmarks.ledger import snapshot
 from benchmarks.plan import FULL, QUICK
 from benchmarks.request import measure as request
 from benchmarks.servers import stage
@@ -24,6 +25,7 @@ PARTS = {
     "scrape": scrape.measure,
     "uploads": uploads.measure,
     "ledger": ledger.measure,
+    "snapshot": snapshot.measure,
 }
 
 
