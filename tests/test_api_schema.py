@@ -124,7 +124,7 @@ def test_a_whole_escrow_keeps_to_the_document(db: None, kept_connection: None, m
     """Each write that succeeds, and a repeated, a stale and a refused one."""
     deal = submitted()
     buyer, seller = token_of(deal.buyer), token_of(deal.seller)
-    milestone = {"path_parameters": {"id": str(deal.first.public_id)}}
+    milestone: dict[str, Any] = {"path_parameters": {"id": str(deal.first.public_id)}}
 
     def send(path: str, token: str, version: int | None = None, key: str = "", **parts: Any) -> Any:
         headers = {"Idempotency-Key": key or str(uuid4())}
@@ -136,7 +136,7 @@ def test_a_whole_escrow_keeps_to_the_document(db: None, kept_connection: None, m
     amount = {"amount_minor": 6_000_000, "currency": "NGN"}
     draft = {"role": "seller", "currency": "NGN", "title": "A logo"}
     created = send("escrows", seller, body={**draft, "milestones": [{"title": "All", "amount": amount}]})
-    escrow = {"path_parameters": {"id": created.json()["id"]}}
+    escrow: dict[str, Any] = {"path_parameters": {"id": created.json()["id"]}}
     offered = send("escrows/{id}/propose", seller, 0, body={"other_email": "bola@example.com"}, **escrow)
     invited = send("escrows/{id}/invitations", seller, body={"other_email": deal.buyer.email}, **escrow)
     token = re.findall(r"/invitations/(\S+)", mailoutbox[-1].body)[0]
