@@ -41,6 +41,7 @@ TESTS = {
     ),
     "alerts counted": (INSTALLED, PAUSED),
     "KYC queue counted": (INSTALLED, PAUSED),
+    "ledger checked, escrows counted": (INSTALLED, PAUSED),
     'gauges "from the snapshot"': (INSTALLED, PAUSED),
     "tasks of beat's schedule": (
         "test_every_task_is_exported_at_zero_from_the_start_of_the_worker",
@@ -88,6 +89,7 @@ def test_every_rule_about_the_age_of_a_sign_waits_until_amani_has_run_for_a_whil
         "AlertWorkerGone",
         "AlertBeatGone",
         "AlertSnapshotStale",
+        "EscrowSnapshotStale",
         "KycSnapshotStale",
     }
     assert [a["alert"] for a in about_age if 'job:amani_up:earlier{job="amani"} == 1' not in a["expr"]] == []

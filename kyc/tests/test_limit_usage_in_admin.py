@@ -102,7 +102,7 @@ def test_the_list_takes_the_same_queries_for_one_row_and_for_fifty(
     for names in (["one"], [f"person-{number}" for number in range(49)]):
         for name in names:
             used_by_somebody(name, 1, LimitKind.DAILY)
-        with django_assert_num_queries(7):
+        with django_assert_num_queries(8):
             assert client.get(reverse(USAGE)).status_code == HTTPStatus.OK
 
 

@@ -1,0 +1,21 @@
+"""Fixtures of escrow's tests."""
+
+from __future__ import annotations
+
+import pytest
+
+from escrow.ledger import counting
+
+# As HORIZON, but of this database only. PostgreSQL's snapshot knows of the open transactions of all databases
+# of a server, and those of the other processes of a test run would hold the check of the ledger up.
+HORIZON = """
+    SELECT (SELECT coalesce(max(id), 0) FROM ledger_entry), coalesce(
+        (SELECT min(backend_xid::text::bigint) FROM pg_stat_activity WHERE datname = current_database()),
+        pg_snapshot_xmax(pg_current_snapshot())::text::bigint
+    )
+"""
+
+
+@pytest.fixture(autouse=True)
+def _other_databases_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counting, "HORIZON", HORIZON)
