@@ -245,7 +245,7 @@ def sandbox_in_production(app_configs: Sequence[AppConfig] | None, **kwargs: Any
         yield checks.Warning(
             "PAYMENT_SANDBOX_IN_PRODUCTION is on: payments and payouts are only played.",
             hint="Set PAYMENT_PROVIDER=paystack and PAYSTACK_SECRET_KEY, unless this is a demonstration.",
-            id="amani.W017",
+            id="amani.W019",
         )
         return
     yield Error(

@@ -30,7 +30,7 @@ class MilestoneNotFound(EscrowError, NotFound):
 
 
 class StepRefused(EscrowError, Conflict):
-    """The table has no such step for this state and part. `what`: "escrow" or "milestone"."""
+    """The table has no such step for this state and part. `what`: for example "escrow"."""
 
     code = "not_in_this_state"
 

@@ -6,7 +6,6 @@ Loaded by `-p local.pytest_plugin` (pyproject.toml), because settings are read b
 """
 
 import os
-import sys
 import tempfile
 from collections.abc import Generator
 from contextlib import ExitStack
@@ -15,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from local import migrated
-from local.compiled_tests import compile_tests
 from local.temporary import temporary_services
 
 services = ExitStack()
@@ -39,8 +37,6 @@ def pytest_configure(config: pytest.Config) -> None:
         process = migrated.begin(folder)
         services.callback(process.wait)
         services.callback(process.terminate)
-    if not sys.dont_write_bytecode:
-        compile_tests(config)
 
 
 def pytest_unconfigure() -> None:

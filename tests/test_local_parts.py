@@ -3,13 +3,11 @@
 from pathlib import Path
 
 import pytest
-from _pytest.assertion import rewrite
 from dotenv import dotenv_values
 
 from local import bootstrap, configuration, jaeger, lock, monitoring
 from local.audit import report
 from local.children import Backoff
-from local.compiled_tests import rewrite_asserts
 from local.configuration import Configuration, ConfigurationError
 
 PORTS = {"8000": 9090, "9090": 18001, "9093": 18002}
@@ -168,16 +166,3 @@ def test_a_missing_venv_module_says_what_to_install(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(SystemExit, match="apt-get install python3-venv"):
         bootstrap.require_venv_module()
-
-
-def test_a_test_module_is_compiled_as_pytest_keeps_it_and_again_when_it_changed(
-    tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
-    module = tmp_path / "test_one.py"
-    for text in ("assert 1 + 1 == 2", "assert 1 + 1 == 3"):
-        module.write_text(text)
-        rewrite_asserts(module, request.config)
-        (kept,) = (tmp_path / "__pycache__").iterdir()
-        code = rewrite._read_pyc(module, kept)
-        assert code is not None
-        assert kept.name.endswith(rewrite.PYC_TAIL)

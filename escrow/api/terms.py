@@ -83,7 +83,7 @@ class MilestoneTerms(Strict):
 class TermsShown(Strict):
     number: int = Field(description="Counts the versions of the terms, from 1.")
     hash: str = Field(description="Agree to it: SHA-256 of all that is agreed.", pattern="^[0-9a-f]{64}$")
-    proposed_by: str = Field(description="`buyer` or `seller`: whoever proposed has agreed.")
+    proposed_by: str = Field(description="`buyer` or `seller`, who has agreed by proposing.")
     title: str
     terms: str
     fee_payer: FeePayer

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from escrow.models import Escrow
 from kyc.cases.selectors import is_revoked
-from kyc.limits import LimitExceeded, use
-from kyc.limits.errors import NoLimitSet
+from kyc.limits import use_if_possible
 from kyc.models import LimitKind
 
 
@@ -18,13 +17,9 @@ def may_receive(escrow: Escrow, amount_minor: int) -> bool:
         return False
     if amount_minor == 0:
         return True  # all of it is the fee
-    try:
-        use(
-            person_id=escrow.seller_id,
-            currency=escrow.currency,
-            amount_minor=amount_minor,
-            kinds=(LimitKind.BALANCE,),
-        )
-    except (LimitExceeded, NoLimitSet):
-        return False
-    return True
+    return use_if_possible(
+        person_id=escrow.seller_id,
+        currency=escrow.currency,
+        amount_minor=amount_minor,
+        kinds=(LimitKind.BALANCE,),
+    )

@@ -25,7 +25,7 @@ from escrow.ledger.errors import (
     WrongTransfer,
 )
 from escrow.ledger.posting import Leg, Posted, post, reverse
-from escrow.ledger.statements import account_row, entries_of, statement
+from escrow.ledger.statements import account_row, entries_of
 from escrow.models.chart import AccountKind, TransferKind
 
 __all__ = [
@@ -54,6 +54,5 @@ __all__ = [
     "provider_fee",
     "refundable",
     "reverse",
-    "statement",
     "suspense",
 ]

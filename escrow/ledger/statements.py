@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from django.db.models import QuerySet
 
 from escrow.ledger.accounts import Account
@@ -23,8 +21,3 @@ def entries_of(account_id: int, *, before: int | None = None) -> QuerySet[Ledger
     """Selects the entries of an account with their transfers, the newest first; those older than `before`."""
     entries = LedgerEntry.objects.filter(account_id=account_id).select_related("transfer").order_by("-id")
     return entries if before is None else entries.filter(pk__lt=before)
-
-
-def statement(account_id: int, *, before: int | None = None, limit: int = PAGE) -> Sequence[LedgerEntry]:
-    """Returns one page. `before`: the id of the last entry of the page before."""
-    return list(entries_of(account_id, before=before)[:limit])

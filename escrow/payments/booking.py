@@ -12,14 +12,12 @@ the limit of what is held at one time, which a release of a milestone had used.
 
 from __future__ import annotations
 
-from django.db import transaction
 from django.utils import timezone
 
 from escrow import ledger
 from escrow.ledger import Account, Leg, TransferKind
 from escrow.models.payments import Payout, Source
-from kyc.limits import LimitExceeded, give_back, use
-from kyc.limits.errors import NoLimitSet
+from kyc.limits import give_back, use, use_if_possible
 from kyc.limits.usage import PAYMENT
 from kyc.models import LimitKind
 
@@ -116,15 +114,10 @@ def give_back_balance(payout: Payout) -> None:
 
 def use_balance(payout: Payout) -> None:
     """Uses the limit again for money that came back. It is here already, so a full limit refuses nothing."""
-    if payout.source != Source.PAYABLE:
-        return
-    try:
-        with transaction.atomic():
-            use(
-                person_id=payout.user_id,
-                currency=payout.currency,
-                amount_minor=payout.amount_minor,
-                kinds=(LimitKind.BALANCE,),
-            )
-    except (LimitExceeded, NoLimitSet):
-        return
+    if payout.source == Source.PAYABLE:
+        use_if_possible(
+            person_id=payout.user_id,
+            currency=payout.currency,
+            amount_minor=payout.amount_minor,
+            kinds=(LimitKind.BALANCE,),
+        )

@@ -51,17 +51,6 @@ class PayoutKeyUsed(PaymentError, Conflict):
         super().__init__(f"This key was used before: {why} Use a new key for a new payout.")
 
 
-class StepRefused(PaymentError, Conflict):
-    """The table has no such step for this state."""
-
-    code = "not_in_this_state"
-
-    def __init__(self, what: str, state: str, step: str) -> None:
-        super().__init__(f"A {what} that is {state} has no step “{step.replace('_', ' ')}”.")
-        self.state = state
-        self.step = step
-
-
 class CannotReprocess(PaymentError, Conflict):
     code = "cannot_reprocess"
 

@@ -16,6 +16,7 @@ from core.money import CURRENCIES
 from core.request_id import current_request_id
 from escrow import metrics
 from escrow.escrows.transitions import lock_people
+from escrow.models.ledger import MOST_MINOR
 from escrow.models.payments import Payout, Source
 from escrow.payments import booking, destinations, registry
 from escrow.payments.base import Destination
@@ -34,7 +35,6 @@ from escrow.stops import refuse_while_stopped
 
 log = structlog.get_logger(__name__)
 
-MOST_MINOR = 10**15  # as the ledger
 ENDED_UNPAID = (PayoutState.FAILED, PayoutState.RETURNED)
 
 

@@ -18,14 +18,15 @@ from core.money import CURRENCIES
 from core.outcomes import Rejected, RetryLater
 from core.states import By, move
 from escrow import escrows, ledger, metrics
+from escrow.errors import StepRefused
 from escrow.escrows.transitions import lock as lock_escrow
 from escrow.ledger import Leg, TransferKind
+from escrow.models.ledger import MOST_MINOR
 from escrow.models.payments import Collection, Contradiction
 from escrow.payments.base import Checkout, CollectionSeen, CollectionStatus, NotFound, Provider, Unknown
 from escrow.payments.calls import Made
 from escrow.payments.claim import WorkClaim, next_look
 from escrow.payments.contradictions import note
-from escrow.payments.errors import StepRefused
 from escrow.payments.reported import finish_events
 from escrow.payments.states import (
     COLLECTION_OPEN,
@@ -34,8 +35,7 @@ from escrow.payments.states import (
     CollectionStep,
     Who,
 )
-from kyc.limits import LimitExceeded, give_back, use
-from kyc.limits.errors import NoLimitSet
+from kyc.limits import give_back, use_if_possible
 from kyc.limits.usage import PAYMENT
 
 Result = Checkout | CollectionSeen | NotFound | RetryLater | Rejected | Unknown
@@ -44,7 +44,6 @@ LASTS = timedelta(days=7)  # how long a buyer may take
 # Handed over this often without an answer that says where to pay: the address is lost.
 MOST_HANDED_OVER = 5
 LONGEST_TEXT = 300
-MOST_MINOR = 10**15  # as the ledger
 LONGEST_ID = 100
 LONGEST_URL = 500
 
@@ -216,19 +215,14 @@ def give_back_limit(collection: Collection, amount_minor: int) -> None:
 
 
 def use_limit(collection: Collection, amount_minor: int) -> None:
-    if not amount_minor:
-        return
-    try:
-        with transaction.atomic():
-            use(
-                person_id=collection.payer_id,
-                currency=collection.currency,
-                amount_minor=amount_minor,
-                kinds=PAYMENT,
-                at=collection.created_at,
-            )
-    except (LimitExceeded, NoLimitSet):
-        return
+    if amount_minor:
+        use_if_possible(
+            person_id=collection.payer_id,
+            currency=collection.currency,
+            amount_minor=amount_minor,
+            kinds=PAYMENT,
+            at=collection.created_at,
+        )
 
 
 def change(collection: Collection, step: CollectionStep, by: By, text: str = "", **fields: Any) -> None:

@@ -15,8 +15,8 @@ from django.utils import timezone
 from core.leases import Claim
 from core.states import By, move
 from escrow import metrics
+from escrow.errors import StepRefused
 from escrow.models.payments import Payout
-from escrow.payments.errors import StepRefused
 from escrow.payments.states import PAYOUT_ENDS, PAYOUT_TRANSITIONS, PayoutStep, Who
 
 SYSTEM = By(Who.SYSTEM)

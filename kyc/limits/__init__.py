@@ -6,7 +6,7 @@ Code that moves money calls `use`, and `give_back` if the move fails.
 from kyc.limits.errors import LimitExceeded
 from kyc.limits.personal import PersonalLimit, limits_of
 from kyc.limits.rules import rule_at, set_limit
-from kyc.limits.usage import PAYMENT, give_back, use
+from kyc.limits.usage import PAYMENT, give_back, use, use_if_possible
 
 __all__ = [
     "PAYMENT",
@@ -17,4 +17,5 @@ __all__ = [
     "rule_at",
     "set_limit",
     "use",
+    "use_if_possible",
 ]

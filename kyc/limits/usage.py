@@ -69,6 +69,22 @@ def use(
         raise
 
 
+def use_if_possible(
+    *,
+    person_id: int,
+    currency: str,
+    amount_minor: int,
+    kinds: Collection[LimitKind] = PAYMENT,
+    at: datetime | None = None,
+) -> bool:
+    """Does what `use` does and returns True; returns False if a limit does not allow it: nothing is used."""
+    try:
+        use(person_id=person_id, currency=currency, amount_minor=amount_minor, kinds=kinds, at=at)
+    except (LimitExceeded, NoLimitSet):
+        return False
+    return True
+
+
 def give_back(
     *,
     person_id: int,

@@ -1,4 +1,4 @@
-"""What the ledger posts, and what it refuses: by the function, whoever calls it."""
+"""What the posting function posts, and what it refuses."""
 
 from __future__ import annotations
 
@@ -246,7 +246,7 @@ def test_a_statement_goes_from_the_newest_entry_to_the_oldest_in_pages() -> None
     assert account is not None
     seen: list[int] = []
     last = None
-    while page := ledger.statement(account.pk, before=last, limit=3):
+    while page := list(ledger.entries_of(account.pk, before=last)[:3]):
         seen += [entry.amount_minor for entry in page]
         last = page[-1].pk
     assert seen == [7, 6, 5, 4, 3, 2, 1]

@@ -14,7 +14,7 @@ from django.utils import timezone
 from core.errors import AmaniError
 from core.states import By
 from escrow import escrows, ledger
-from escrow.errors import EscrowNotFound
+from escrow.errors import EscrowNotFound, StepRefused
 from escrow.escrows.tests.deals import Deal, agreed, make_party
 from escrow.ledger.tests.books import books
 from escrow.models import Collection, Contradiction, Escrow, PaymentEvent, ProviderCall
@@ -26,7 +26,6 @@ from escrow.payments.errors import (
     CollectionOpen,
     NotAwaitingFunds,
     PaymentsOff,
-    StepRefused,
     WrongAmount,
 )
 from escrow.payments.states import COLLECTION_TRANSITIONS, CollectionState, CollectionStep, Who

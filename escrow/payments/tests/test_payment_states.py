@@ -9,9 +9,9 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 
 from core.states import By
+from escrow.errors import StepRefused
 from escrow.ledger.tests.books import books
 from escrow.models import Contradiction, PaymentEvent, Payout, PayoutEvent, ProviderCall
-from escrow.payments.errors import StepRefused
 from escrow.payments.states import (
     COLLECTION_TRANSITIONS,
     PAYOUT_TRANSITIONS,
