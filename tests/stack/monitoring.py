@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +151,23 @@ class Monitoring:
     def log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text(errors="replace")[-4000:]
 
+    @contextmanager
+    def without_prometheus(self) -> Iterator[None]:
+        """Prometheus stands still (SIGSTOP), so it sees nothing and sends nothing."""
+        process = self.prometheus.process
+        assert process is not None
+        process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            process.send_signal(signal.SIGCONT)
+
     # --- what Prometheus thinks ---
+
+    def knows_alertmanager(self) -> bool:
+        """Before that, some seconds after the start, Prometheus sends its alerts nowhere."""
+        answer = requests.get(f"{self.prometheus_url}/api/v1/alertmanagers", timeout=ANSWER_SECONDS).json()
+        return bool(answer["data"]["activeAlertmanagers"])
 
     def alerts(self) -> dict[str, str]:
         """State by alert name."""
