@@ -37,6 +37,7 @@ MILESTONE_BADGES = {
 }
 # Of an escrow and of a milestone; what both have reads the same.
 EVENT_BADGES: dict[str, Badge] = {
+    Event.REWRITE: Badge("quiet", "edit_document", "Draft rewritten"),
     Event.PROPOSE: Badge("info", "contract", "Proposed"),
     Event.COUNTER_PROPOSE: Badge("info", "contract_edit", "Counter-proposed"),
     Event.JOIN: Badge("info", "person_add", "Invitation accepted"),

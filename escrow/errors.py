@@ -148,6 +148,13 @@ class TermsChanged(EscrowError, Conflict):
         )
 
 
+class TooManyVersions(EscrowError, Conflict):
+    code = "too_many_versions"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"These terms were written {most} times. Go on with them, or begin a new escrow.")
+
+
 class OwnTerms(EscrowError, Conflict):
     code = "own_terms"
 

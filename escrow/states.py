@@ -68,6 +68,7 @@ class Who(StrEnum):
 
 
 class Event(StrEnum):
+    REWRITE = "rewrite"
     PROPOSE = "propose"
     COUNTER_PROPOSE = "counter_propose"
     JOIN = "join"
@@ -105,6 +106,7 @@ PARTIES = (Who.BUYER, Who.SELLER)
 
 TRANSITIONS = TransitionTable(
     State,
+    allow(State.DRAFT, Event.REWRITE, State.DRAFT, Who.PROPOSER),
     allow(State.DRAFT, Event.PROPOSE, State.PROPOSED, Who.PROPOSER),
     allow(State.DRAFT, Event.CANCEL, State.CANCELLED, Who.PROPOSER),
     allow(State.DRAFT, Event.EXPIRE, State.CANCELLED, Who.SYSTEM),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 from uuid import UUID
 
@@ -74,6 +75,17 @@ class FeeShown(Strict):
 def answer(request: HttpRequest, escrow: Escrow, status: int = 200) -> Answer:
     location = f"{request.path}/{escrow.public_id}" if status == 201 else ""
     return Answer(status, escrow_shown(escrow, person_of(request)), location=location, version=escrow.version)
+
+
+def new_terms(
+    request: HttpRequest, public_id: UUID, wanted: TermsWanted, replace: Callable[..., Escrow]
+) -> Answer:
+    """Answers with the escrow after the service `replace` gave it the wanted terms."""
+    person = person_of(request)
+    draft = wanted.draft(escrow_of(person, public_id).currency)
+    with amounts_as_sent():
+        escrow = replace(actor=person, public_id=public_id, draft=draft, if_version=wanted_version(request))
+    return answer(request, escrow)
 
 
 @router.post(
@@ -156,6 +168,19 @@ def show_escrow(
 
 
 @router.post(
+    "/{uuid:id}/rewrite",
+    response=EscrowShown,
+    operation_id="rewrite_escrow",
+    summary="Write a draft anew",
+    description="Replaces its terms, with the fee of now. What is not sent is not kept.",
+)
+@changes_a_version
+@once(moves_money=False)
+def rewrite_escrow(request: HttpRequest, id: UUID, wanted: TermsWanted) -> Answer:  # noqa: A002
+    return new_terms(request, id, wanted, escrows.rewrite_draft)
+
+
+@router.post(
     "/{uuid:id}/propose",
     response=EscrowShown,
     operation_id="propose_escrow",
@@ -184,15 +209,7 @@ def propose_escrow(request: HttpRequest, id: UUID, proposal: Proposal) -> Answer
 @changes_a_version
 @once(moves_money=False)
 def counter_escrow(request: HttpRequest, id: UUID, wanted: TermsWanted) -> Answer:  # noqa: A002
-    currency = escrow_of(person_of(request), id).currency
-    with amounts_as_sent():
-        escrow = escrows.counter_propose(
-            actor=person_of(request),
-            public_id=id,
-            draft=wanted.draft(currency),
-            if_version=wanted_version(request),
-        )
-    return answer(request, escrow)
+    return new_terms(request, id, wanted, escrows.counter_propose)
 
 
 @router.post(

@@ -26,6 +26,7 @@ from escrow.errors import (
     SameParty,
     StepRefused,
     TermsChanged,
+    TooManyVersions,
     WrongInput,
     WrongParty,
 )
@@ -63,12 +64,13 @@ def save_draft(*, creator: User, role: str, currency: str, draft: Draft) -> Escr
 
 
 def rewrite_draft(*, actor: User, public_id: UUID, draft: Draft, if_version: int | None = None) -> Escrow:
-    """Stores another version of a draft's terms."""
+    """Replaces the terms of a draft; its time begins anew. Raises TooManyVersions."""
     with constraints_named(), transaction.atomic():
         escrow = lock_for_party(actor, public_id, if_version=if_version).escrow
-        if escrow.state != State.DRAFT:
-            raise StepRefused("escrow", escrow.state, "rewrite", "Propose other terms instead.")
+        by = by_party(escrow, actor, Event.REWRITE)
+        refuse_many_versions(escrow)
         write_terms(escrow, actor, draft)
+        change(escrow, Event.REWRITE, by, expires_at=in_days(settings.ESCROW_PROPOSAL_DAYS))
         return escrow
 
 
@@ -113,11 +115,15 @@ def propose_draft(
 
 
 def counter_propose(*, actor: User, public_id: UUID, draft: Draft, if_version: int | None = None) -> Escrow:
-    """Replaces the proposed terms. The other party has to agree to these; earlier agreements are void."""
+    """Replaces the proposed terms. The other party has to agree to these; earlier agreements are void.
+
+    Raises TooManyVersions.
+    """
     with constraints_named(), transaction.atomic():
         escrow = lock_for_party(actor, public_id, if_version=if_version).escrow
         by = by_party(escrow, actor, Event.COUNTER_PROPOSE)
         refuse_expired(escrow)
+        refuse_many_versions(escrow)
         write_terms(escrow, actor, draft)
         change(escrow, Event.COUNTER_PROPOSE, by, expires_at=in_days(settings.ESCROW_PROPOSAL_DAYS))
         agreed(escrow, actor)
@@ -279,6 +285,12 @@ def new_escrow(creator: User, role: str, currency: str) -> Escrow:
         currency=terms.currency_from(currency),
         expires_at=in_days(settings.ESCROW_PROPOSAL_DAYS),
     )
+
+
+def refuse_many_versions(escrow: Escrow) -> None:
+    """Raises TooManyVersions. A draft with that many can still be proposed, and agreed to."""
+    if current_terms(escrow).number >= terms.MOST_VERSIONS:
+        raise TooManyVersions(terms.MOST_VERSIONS)
 
 
 def write_terms(escrow: Escrow, author: User, draft: Draft) -> None:

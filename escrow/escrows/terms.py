@@ -25,6 +25,7 @@ from escrow.models import FeeRule
 from escrow.models.ledger import MOST_MINOR
 
 MOST_MILESTONES = 50
+MOST_VERSIONS = 200  # each is kept for ever
 LONGEST_INSPECTION_DAYS = 90
 LONGEST_CRITERIA = 4_000
 

@@ -167,6 +167,43 @@ def test_a_cancellation_after_the_funding_needs_both() -> None:
     assert buyer.get("/balances")["items"][0]["refundable"] == ngn(deal.escrow.due_minor)
 
 
+def test_a_draft_is_rewritten_and_not_proposed_by_who_read_the_old_one() -> None:
+    deal = drafted()
+    buyer = App(deal.buyer)
+    milestones = [{"title": "All of it", "amount": ngn(5_000_000)}]
+    written = buyer.send(f"{at(deal)}/rewrite", terms(milestones=milestones), version=0)
+    draft = written.json()
+    assert (written.status_code, written["ETag"], draft["version"]) == (200, '"1"', 1)
+    assert (draft["state"], draft["terms"]["number"], draft["due"]) == ("draft", 2, ngn(5_075_000))
+    assert draft["steps"] == ["rewrite", "propose", "cancel"]
+    (event,) = buyer.get(f"{at(deal)}/events")["items"]
+    assert (event["event"], event["by"], event["to_state"]) == ("rewrite", "buyer", "draft")
+    email = {"other_email": "bola@example.com"}
+    stale = buyer.post(f"{at(deal)}/propose", email, 412, version=0)
+    assert stale["code"] == "version_changed"
+    offer = buyer.post(f"{at(deal)}/propose", email, version=1)
+    assert (offer["due"], offer["terms"]["number"]) == (ngn(5_075_000), 3)
+    late = buyer.post(f"{at(deal)}/rewrite", terms(), 409, version=offer["version"])
+    assert late["code"] == "not_in_this_state"
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"milestones": [{"title": "a", "amount": ngn(5_000_000, "USD")}]}, "milestones.0.amount.currency"),
+        ({"milestones": [{"title": "a", "amount": ngn(10_000)}]}, "milestones"),
+        ({"title": "a\u202eb"}, "title"),
+        ({"currency": "USD"}, "currency"),
+    ],
+)
+def test_a_draft_that_is_rewritten_wrongly_stays_as_it_was(changes: Any, field: str) -> None:
+    deal = drafted()
+    before = everything()
+    body = {**terms(), **changes}
+    assert list(App(deal.buyer).post(f"{at(deal)}/rewrite", body, 422, version=0)["fields"]) == [field]
+    assert everything() == before
+
+
 def test_another_address_is_invited_instead(mailoutbox: list[Any]) -> None:
     deal = drafted()
     buyer = App(deal.buyer)
@@ -194,6 +231,7 @@ def test_a_release_that_is_repeated_pays_once_and_answers_the_same() -> None:
 
 
 WRITES: tuple[tuple[str, Any, str, str, Any], ...] = (
+    ("buyer", drafted, "escrow", "rewrite", terms()),
     ("buyer", drafted, "escrow", "propose", {"other_email": "bola@example.com"}),
     ("seller", proposed, "escrow", "counter", terms()),
     ("seller", proposed, "escrow", "agree", None),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -16,10 +17,12 @@ from escrow.errors import (
     SameParty,
     StepRefused,
     TermsChanged,
+    TooManyVersions,
     VersionChanged,
     WrongInput,
     WrongParty,
 )
+from escrow.escrows import terms
 from escrow.escrows.terms import hash_of
 from escrow.escrows.tests.deals import (
     NAIRA,
@@ -121,6 +124,31 @@ def test_a_draft_is_the_creators_alone_until_it_is_proposed() -> None:
     assert (escrow.state, escrow.due_minor) == (State.PROPOSED, 5_100 * NAIRA)
     with pytest.raises(StepRefused):
         escrows.rewrite_draft(actor=deal.buyer, public_id=escrow.public_id, draft=draft())
+    assert agree(deal._replace(escrow=escrow)).state == State.AWAITING_FUNDS
+
+
+def test_the_time_of_a_draft_begins_anew_when_it_is_rewritten() -> None:
+    deal = drafted()
+    soon = timezone.now() + timedelta(hours=1)
+    Escrow.objects.filter(pk=deal.escrow.pk).update(expires_at=soon)
+    escrow = escrows.rewrite_draft(actor=deal.buyer, public_id=deal.escrow.public_id, draft=draft())
+    assert escrow.expires_at is not None
+    assert escrow.expires_at > soon
+
+
+def test_terms_have_only_so_many_versions_and_are_agreed_to_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(terms, "MOST_VERSIONS", 2)
+    deal = drafted()
+    words: dict[str, Any] = {"actor": deal.buyer, "public_id": deal.escrow.public_id}
+    escrows.rewrite_draft(**words, draft=draft())
+    with pytest.raises(TooManyVersions):
+        escrows.rewrite_draft(**words, draft=draft())
+    escrow = escrows.propose_draft(**words, other_id=deal.seller.pk)
+    with pytest.raises(TooManyVersions):
+        escrows.counter_propose(**words, draft=draft())
+    assert EscrowTerms.objects.count() == 3
     assert agree(deal._replace(escrow=escrow)).state == State.AWAITING_FUNDS
 
 

@@ -94,6 +94,7 @@ def propose(cast: Cast, actor: User) -> object:
 
 
 ATTEMPTS: dict[Event, Attempt] = {
+    Event.REWRITE: by_party(escrows.rewrite_draft, draft=draft(1_000_000)),
     Event.PROPOSE: propose,
     Event.COUNTER_PROPOSE: by_party(escrows.counter_propose, draft=draft(1_000_000)),
     Event.AGREE: agree,
