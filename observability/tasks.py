@@ -6,7 +6,7 @@ from celery import shared_task
 
 from observability.alerts import pipeline, pruning
 from observability.alerts.delivery import drain
-from observability.alerts.delivery.due import is_anything_due
+from observability.alerts.delivery.claim import is_anything_due
 from observability.alerts.delivery.sender import free_abandoned
 from observability.notifiers import registry
 

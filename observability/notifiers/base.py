@@ -1,7 +1,6 @@
 """Defines the interface of notifiers. A notifier builds a message for one vendor and interprets its response.
 
-It never sends, loops, sleeps, logs or reads the database: `alerts.delivery` does that for all notifiers, with
-`notifiers.http`.
+It never sends, loops, sleeps, logs or reads the database: `alerts.delivery` does that for all notifiers.
 """
 
 from __future__ import annotations

@@ -8,8 +8,7 @@ from django.utils import timezone
 
 from observability.alerts import episodes, send_alert
 from observability.alerts.delivery import drain
-from observability.alerts.delivery.claim import claim
-from observability.alerts.delivery.due import is_anything_due
+from observability.alerts.delivery.claim import claim, is_anything_due
 from observability.models import Attempt, Channel, Delivery, Episode
 from observability.notifiers import registry
 from observability.tests.payloads import alert

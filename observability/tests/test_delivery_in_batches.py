@@ -12,8 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from observability.alerts.delivery import drain
-from observability.alerts.delivery.claim import Batch, begin, claim, claim_batch
-from observability.alerts.delivery.due import is_anything_due
+from observability.alerts.delivery.claim import Batch, begin, claim, claim_batch, is_anything_due
 from observability.alerts.delivery.record import record
 from observability.alerts.delivery.send import send
 from observability.alerts.delivery.sender import MOST_IN_ONE_BATCH, free_abandoned, held_slot, send_batch

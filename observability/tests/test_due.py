@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from observability.alerts.delivery.due import Due, is_anything_due, lock_alike, lock_next_due
+from observability.alerts.delivery.claim import Due, is_anything_due, lock_alike, lock_next_due
 from observability.models import Delivery, Episode
 
 pytestmark = pytest.mark.django_db

@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 from django.db import OperationalError
 
+from core import outgoing
+from core.outgoing import Answer, ConnectFailed, OutcomeUnknown
 from observability.alerts.delivery import send as sending
 from observability.alerts.delivery.facts import facts_of
 from observability.alerts.delivery.send import AttemptResult, NotSent, send
 from observability.models import Attempt, Delivery, Episode
-from observability.notifiers import http, registry
-from observability.notifiers.base import Delivered, Kind, Message, Rejected, RetryLater, VendorResponse
+from observability.notifiers import registry
+from observability.notifiers.base import Delivered, Kind, Message, Rejected, RetryLater
 from observability.tests.vendors import Reply, Vendor
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("channels")]
@@ -70,8 +72,8 @@ def test_answer_of_the_vendor_is_the_outcome(slack: Vendor, reply: Reply, outcom
 @pytest.mark.parametrize(
     ("problem", "reason", "unknown"),
     [
-        (http.ConnectFailed("refused"), "No connection: refused", False),
-        (http.OutcomeUnknown("cut off"), "No answer: cut off", True),
+        (ConnectFailed("refused"), "No connection: refused", False),
+        (OutcomeUnknown("cut off"), "No answer: cut off", True),
     ],
 )
 def test_failure_of_the_network_is_tried_again_and_says_whether_the_message_may_have_arrived(
@@ -80,7 +82,7 @@ def test_failure_of_the_network_is_tried_again_and_says_whether_the_message_may_
     def fail(*_: object, **__: object) -> None:
         raise problem
 
-    monkeypatch.setattr(http, "post", fail)
+    monkeypatch.setattr(sending, "post", fail)
     failure = RetryLater(after=None, reason=reason)
     assert sent(planned(episode())) == AttemptResult(failure, None, 1.0, unknown=unknown, text=reason)
 
@@ -91,13 +93,13 @@ def test_attempt_is_bounded_by_the_timeouts_of_the_settings(
     settings.NOTIFIER_CONNECT_TIMEOUT, settings.NOTIFIER_READ_TIMEOUT = 3.0, 10.0
     bounds: dict[str, float] = {}
 
-    def post(request: object, **timeouts: float) -> VendorResponse:
-        bounds.update(timeouts)
-        return VendorResponse(200, "ok")
+    def answer(*_: object, **options: Any) -> Answer:
+        bounds.update({name: value for name, value in options.items() if "seconds" in name})
+        return Answer(200, b"ok")
 
-    monkeypatch.setattr(http, "post", post)
+    monkeypatch.setattr(outgoing, "send", answer)
     sent(planned(episode()))
-    assert bounds == {"connect_timeout": 3.0, "read_timeout": 10.0, "total_timeout": 13.0}
+    assert bounds == {"connect_seconds": 3.0, "read_seconds": 10.0, "seconds": 13.0}
 
 
 def test_alert_for_which_no_message_can_be_made_is_reported_and_tried_again(

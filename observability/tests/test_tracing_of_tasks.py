@@ -17,8 +17,8 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from core.doorbell import Doorbell
 from core.request_id import request_id
+from observability.alerts.delivery.send import post
 from observability.notifiers.base import OutgoingRequest
-from observability.notifiers.http import post
 from observability.tasks import deliver_channel
 from observability.telemetry import celery_signals  # noqa: F401  (connects its handlers)
 from observability.telemetry.metrics.exposition import OPENMETRICS, write_metrics
@@ -163,16 +163,12 @@ def test_an_outgoing_call_is_a_span_and_carries_the_trace(recorded: Recording) -
     )
 
 
-def test_a_message_to_a_vendor_is_a_span_and_carries_the_trace(recorded: Recording) -> None:
+def test_a_message_to_a_vendor_is_a_span_and_carries_the_trace(recorded: Recording, settings: Any) -> None:
+    settings.NOTIFIER_READ_TIMEOUT = ANSWER_SECONDS
     outgoing.instrument(trace.get_tracer_provider())  # type: ignore[arg-type]
     vendor = Vendor(SLACK_OK)
     with get_tracer("test").start_as_current_span("deliver to slack"):
-        post(
-            OutgoingRequest(vendor.url, {"text": "hello"}),
-            connect_timeout=ANSWER_SECONDS,
-            read_timeout=ANSWER_SECONDS,
-            total_timeout=ANSWER_SECONDS,
-        )
+        post(OutgoingRequest(vendor.url, {"text": "hello"}))
     vendor.close()
     RequestsInstrumentor().uninstrument()
 

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 from django.conf import settings
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from observability.alerts.delivery.due import lock_alike
 from observability.alerts.delivery.facts import facts_of, history_url
 from observability.models import Delivery
 from observability.notifiers.base import Kind, Message, Notifier
@@ -36,12 +34,11 @@ def bundles(notifier: Notifier, kind: str) -> bool:
     return kind in DIGEST_KINDS and Kind.DIGEST in notifier.handles
 
 
-def gather_digest(first: Delivery, notifier: Notifier, now: datetime) -> Delivery:
-    """`first`, or a new digest of it and what waits with it, when that is over the threshold.
+def gather_digest(first: Delivery, alike: list[int], notifier: Notifier) -> Delivery:
+    """`first`, or a new digest of the deliveries `alike` (their ids), when these are over the threshold.
 
-    Runs inside the claim's transaction, under the channel's row lock.
+    Runs inside the claim's transaction, which has locked `alike`, under the channel's row lock.
     """
-    alike = lock_alike(first, most=MOST_IN_ONE_DIGEST, now=now)
     if len(alike) <= settings.ALERT_DIGEST_THRESHOLD:
         return first
     members = compose(with_alerts(Delivery.objects.filter(pk__in=alike)), notifier).named

@@ -13,6 +13,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
+from core.outgoing import redact
 from observability import metrics
 from observability.alerts import pipeline
 from observability.alerts.delivery.claim import (
@@ -26,7 +27,6 @@ from observability.alerts.delivery.claim import (
 from observability.alerts.delivery.send import AttemptResult, NotSent
 from observability.alerts.prepared import preparing_cursor
 from observability.models import Attempt, Channel, Delivery
-from observability.notifiers import http
 from observability.notifiers.base import Delivered, Notifier, Rejected, RetryLater
 from observability.telemetry.traces.current import current_exemplar
 
@@ -145,7 +145,7 @@ def write(
         "duration_ms": round(result.seconds * 1000),
         "outcome": attempt_outcome(result),
         "http_status": result.response.status if result.response else None,
-        "response": http.redact(result.text, notifier.secrets()),
+        "response": redact(result.text, notifier.secrets()),
         "next_attempt_at": next_attempt_at,
     }
     with preparing_cursor() as cursor:

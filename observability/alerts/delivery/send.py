@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass
 
@@ -9,21 +10,23 @@ import structlog
 from django.conf import settings
 from django.db.models import Q
 
+from core import outgoing
 from core.sqlstates import is_outage
 from observability.alerts.delivery import digest
 from observability.alerts.delivery.facts import facts_of, history_url
 from observability.models import Delivery, Episode
-from observability.notifiers import http
 from observability.notifiers.base import (
     Kind,
     Message,
     Notifier,
     Outcome,
+    OutgoingRequest,
     RetryLater,
     VendorResponse,
 )
 from observability.sentry import capture_exception
 
+BODY_LIMIT_BYTES = 64 * 1024  # of an answer; no more is read
 log = structlog.get_logger(__name__)
 
 
@@ -73,21 +76,40 @@ def attempt(message: Message, notifier: Notifier) -> AttemptResult:
     """Sends `message` once. Only the vendor's answer and the network's failures decide the outcome."""
     began = time.monotonic()
     try:
-        response = http.post(
-            notifier.request_for(message),
-            connect_timeout=settings.NOTIFIER_CONNECT_TIMEOUT,
-            read_timeout=settings.NOTIFIER_READ_TIMEOUT,
-            total_timeout=settings.NOTIFIER_CONNECT_TIMEOUT + settings.NOTIFIER_READ_TIMEOUT,
-        )
-    except http.ConnectFailed as problem:
+        response = post(notifier.request_for(message))
+    except outgoing.ConnectFailed as problem:
         failure = RetryLater(after=None, reason=f"No connection: {problem}")
         return AttemptResult(failure, None, time.monotonic() - began, text=failure.reason)
-    except http.OutcomeUnknown as problem:
+    except outgoing.OutcomeUnknown as problem:
         failure = RetryLater(after=None, reason=f"No answer: {problem}")
         return AttemptResult(failure, None, time.monotonic() - began, unknown=True, text=failure.reason)
     return AttemptResult(
         notifier.meaning_of(response), response, time.monotonic() - began, text=response.body
     )
+
+
+def post(request: OutgoingRequest) -> VendorResponse:
+    """Sends `request` as JSON and returns the answer, whatever its status; a redirect is an answer too.
+
+    Takes NOTIFIER_CONNECT_TIMEOUT and NOTIFIER_READ_TIMEOUT seconds together at most. An answer that is cut
+    short after its status is returned as far as it came. Raises ConnectFailed or OutcomeUnknown.
+    """
+    try:
+        body = json.dumps(request.json, ensure_ascii=False, allow_nan=False).encode()
+    except UnicodeError as error:
+        raise outgoing.ConnectFailed(f"not sent: {type(error).__name__}") from None
+    answer = outgoing.send(
+        "POST",
+        request.url,
+        body=body,
+        headers={"Content-Type": "application/json; charset=utf-8", **request.headers},
+        seconds=settings.NOTIFIER_CONNECT_TIMEOUT + settings.NOTIFIER_READ_TIMEOUT,
+        connect_seconds=settings.NOTIFIER_CONNECT_TIMEOUT,
+        read_seconds=settings.NOTIFIER_READ_TIMEOUT,
+        limit_bytes=BODY_LIMIT_BYTES,
+        beginning_is_enough=True,
+    )
+    return VendorResponse(answer.status, answer.text, answer.headers)
 
 
 def reason_not_to_send(delivery: Delivery, notifier: Notifier) -> str:

@@ -12,14 +12,8 @@ import structlog
 from django.db import connection
 
 from core.pooling import require_sessions
-from observability.alerts.delivery.claim import (
-    Batch,
-    Wait,
-    claim_batch,
-    release_abandoned,
-    release_reserved,
-)
-from observability.alerts.delivery.due import is_anything_due
+from observability.alerts.delivery.abandoned import release_abandoned, release_reserved
+from observability.alerts.delivery.claim import Batch, Wait, claim_batch, is_anything_due
 from observability.alerts.delivery.record import record
 from observability.alerts.delivery.send import send
 from observability.models import Delivery

@@ -8,18 +8,22 @@ from typing import Any
 
 import pytest
 
+from core.outgoing import ConnectFailed
 from core.tests.vendor import Visit, vendor
+from observability.alerts.delivery.send import post
 from observability.notifiers.base import OutgoingRequest, VendorResponse
-from observability.notifiers.http import ConnectFailed, post
 from observability.telemetry.errors.trail import trail
 
-# A guard against a test that would never end, not an expectation.
-AGES = 60.0
+
+@pytest.fixture(autouse=True)
+def ages(settings: Any) -> None:
+    """A guard against a test that would never end, not an expectation."""
+    settings.NOTIFIER_CONNECT_TIMEOUT = settings.NOTIFIER_READ_TIMEOUT = 60.0
 
 
 def send(url: str, body: Any = None) -> VendorResponse:
     request = OutgoingRequest(url, {"text": "hello"} if body is None else body, {"X-Request-ID": "abcdefgh"})
-    return post(request, connect_timeout=AGES, read_timeout=AGES, total_timeout=AGES)
+    return post(request)
 
 
 def ok(visit: Visit) -> None:
