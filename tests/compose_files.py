@@ -16,6 +16,7 @@ PRODUCTION = ROOT / "deploy" / "compose.production.yml"
 FILES = (COMPOSE, PRODUCTION, ROOT / "deploy" / "compose.scaled.yml")
 ONE_SHOTS = {"secrets", "migrate"}
 OF_AMANI = {"app", "worker", "beat", *ONE_SHOTS}
+WITH_AMANIS_IMAGE = {*OF_AMANI, "bank"}
 INTERPOLATION = re.compile(r"(?<!\$)\$\{([A-Z][A-Z0-9_]*)(:?[-?+])?")
 
 

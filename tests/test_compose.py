@@ -27,6 +27,7 @@ from tests.compose_files import (
     ONE_SHOTS,
     PRODUCTION,
     ROOT,
+    WITH_AMANIS_IMAGE,
     compose_program,
     prepare,
     services,
@@ -41,6 +42,7 @@ EXPECTED = {
     "beat",
     "migrate",
     "secrets",
+    "bank",
     "postgres",
     "redis",
     "prometheus",
@@ -69,7 +71,7 @@ def test_the_services_are_those_of_the_documents() -> None:
 @pytest.mark.parametrize("name", SERVICES)
 def test_a_service_is_pinned_confined_and_limited(name: str) -> None:
     service = SERVICES[name]
-    if name not in OF_AMANI:
+    if name not in WITH_AMANIS_IMAGE:
         assert re.search(r":v?\d+\.\d+\.?\d*(-[a-z]+)?$", service["image"]), "a version, not a moving tag"
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
@@ -85,7 +87,7 @@ def test_a_lasting_service_is_restarted_stopped_in_time_and_has_a_number_for_its
     service = LASTING[name]
     assert service["restart"] == "unless-stopped"
     assert service["stop_grace_period"]
-    if name not in OF_AMANI:  # those run as the user of the Dockerfile
+    if name not in WITH_AMANIS_IMAGE:  # those run as the user of the Dockerfile
         assert re.fullmatch(r"[1-9]\d*:\d+", service["user"])
         assert "cap_add" not in service
 
@@ -111,7 +113,7 @@ def test_ports_are_this_machines_only(name: str) -> None:
 def test_no_service_waits_for_grafana_or_jaeger() -> None:
     waited_for = {other for service in SERVICES.values() for other in service.get("depends_on", {})}
     assert not waited_for & {"grafana", "jaeger"}
-    assert waited_for <= {"secrets", "migrate", "postgres", "redis", "app"}
+    assert waited_for <= {"secrets", "migrate", "postgres", "redis", "app", "bank"}
 
 
 def test_the_addresses_and_containers_are_those_of_the_runbook() -> None:
@@ -135,7 +137,7 @@ def test_scaling_takes_the_name_and_the_single_port_away() -> None:
 
 
 def test_amanis_services_share_an_image_and_no_metrics() -> None:
-    assert len({SERVICES[name]["image"] for name in OF_AMANI}) == 1
+    assert len({SERVICES[name]["image"] for name in WITH_AMANIS_IMAGE}) == 1
     for name in ("app", "worker", "beat"):
         tmpfs = [mount.partition(":")[0] for mount in SERVICES[name]["tmpfs"]]
         assert SERVICES[name]["environment"]["PROMETHEUS_MULTIPROC_DIR"] in tmpfs
@@ -181,9 +183,27 @@ def test_only_migrate_knows_the_owner_of_the_tables() -> None:
         for hidden in ("POSTGRES_PASSWORD", "MIGRATE_DATABASE_URL"):
             assert SERVICES[name]["environment"][hidden] == "", "or .env would say it"
     for command in (SERVICES["migrate"]["command"], services(PRODUCTION)["migrate"]["command"]):
-        assert command[2].startswith(
-            "python deploy/compose/application_role.py /run/secrets && python manage.py"
-        )
+        assert command[2].startswith("python deploy/compose/roles.py /run/secrets && python manage.py")
+    exporter = SERVICES["postgres-exporter"]["environment"]
+    assert exporter["DATA_SOURCE_USER"] == compose_program("roles").EXPORTER_ROLE
+
+
+def test_a_bank_plays_the_payment_provider_in_the_demo_and_is_no_part_of_production() -> None:
+    bank = SERVICES["bank"]
+    amani = SERVICES["worker"]["environment"]
+    host = urlsplit(amani["PAYMENT_SANDBOX_URL"]).netloc
+    assert (with_defaults(amani["PAYMENT_PROVIDER"]), host) == ("sandbox", "bank:8026")
+    hosts = [with_defaults(word) for word in bank["command"] if word.startswith("--host=")]
+    assert hosts == ["--host=localhost:8026", "--host=127.0.0.1:8026", f"--host={host}"]
+    assert [with_defaults(port) for port in bank["ports"]] == ["127.0.0.1:8026:8026"]
+    assert bank["env_file"] == [], "it needs none of Amani's secrets"
+    changed = services(PRODUCTION)
+    assert changed["bank"] == {"profiles": ["demo"]}
+    assert SERVICES["migrate"]["depends_on"]["bank"]["required"] is False
+    for name in ("app", "worker", "beat", "migrate"):
+        environment = changed[name]["environment"]
+        assert with_defaults(environment["PAYMENT_SANDBOX_IN_PRODUCTION"]) == "false"
+        assert with_defaults(environment["PAYMENT_SANDBOX_URL"]) == ""
 
 
 def test_links_go_where_a_browser_reaches_prometheus_and_alertmanager() -> None:
@@ -271,6 +291,9 @@ def test_the_demo_generates_its_secrets_once(prepared: Callable[..., dict[str, s
     assert first["amani/database_application_role"] == "amani_app"
     assert len({first[f"amani/{name}"] for name in ("secret_key", "kyc_search_key", "metrics_token")}) == 3
     assert first["prometheus/metrics_token"] == first["amani/metrics_token"]
+    assert first["postgres-exporter/password"] == first["migrate/exporter_password"] != password
+    assert len(first["bank/key"]) > 32
+    assert first["bank/key"] == first["amani/payment_sandbox_key"] == first["migrate/payment_sandbox_key"]
     assert "BEGIN CERTIFICATE" in first["edge/tls.crt"]
 
 
@@ -295,6 +318,30 @@ def test_in_production_the_given_secrets_arrive_where_they_are_read(
     assert files["alertmanager/secrets/slack_webhook_url"] == GIVEN["SLACK_WEBHOOK_URL"]
     assert "alertmanager/secrets/pagerduty_api_key" not in files
     assert not [name for name in files if name.startswith("generated/") or name.endswith("demo_password")]
+    optional = ("payment_sandbox_key", "paystack_secret_key", "paystack_secret_key_previous")
+    assert [files[f"amani/{name}"] for name in optional] == ["", "", ""], "the files are there, and empty"
+
+
+@pytest.mark.parametrize("mode", ["demo", "production"])
+def test_the_keys_of_paystack_are_files_that_amanis_processes_read(
+    prepared: Callable[..., dict[str, str]], mode: str
+) -> None:
+    keys = {"PAYSTACK_SECRET_KEY": "sk_live_0123456789abcdef", "PAYSTACK_SECRET_KEY_PREVIOUS": "sk_live_old"}
+    files = prepared(**GIVEN | {"AMANI_MODE": mode, "PAYMENT_PROVIDER": "paystack", **keys})
+    passed_on = services(PRODUCTION)["secrets"]["environment"]
+    for name, value in keys.items():
+        assert passed_on[name] == f"${{{name}-}}"
+        for service in ("app", "worker", "beat", "migrate"):
+            mounted = SERVICES[service]["environment"][f"{name}_FILE"]
+            folder = SERVICES[service]["volumes"][0]["volume"]["subpath"]
+            assert files[mounted.replace("/run/secrets", folder)] == value
+
+
+def test_production_with_paystack_names_its_key_when_it_is_missing(
+    prepared: Callable[..., dict[str, str]],
+) -> None:
+    with pytest.raises(Exception, match=r"^PAYSTACK_SECRET_KEY is not set\. Set it in \.env"):
+        prepared(**GIVEN | {"PAYMENT_PROVIDER": "paystack"})
 
 
 def test_a_postgresql_of_ones_own_has_the_roles_that_its_operator_names(
@@ -303,27 +350,40 @@ def test_a_postgresql_of_ones_own_has_the_roles_that_its_operator_names(
     def given(**changes: str) -> tuple[str, ...]:
         files = prepared(**GIVEN | changes)
         names = ("amani/database_url", "migrate/database_url", "amani/database_application_role")
-        return (*(files[name] for name in names), files["migrate/application_password"])
+        made = ("migrate/application_password", "migrate/exporter_password")
+        return (*(files[name] for name in names), *(files[name] for name in made))
 
     one, other = "postgresql://one@db/amani", "postgresql://other@db/amani"
-    assert given(DATABASE_URL=one) == (one, one, "", "")
+    assert given(DATABASE_URL=one) == (one, one, "", "", "")
     split = given(DATABASE_URL=one, MIGRATE_DATABASE_URL=other, DATABASE_APPLICATION_ROLE="one")
-    assert split == (one, other, "one", "")
+    assert split == (one, other, "one", "", "")
 
 
 @pytest.mark.skipif("APPLICATION_DATABASE_URL" not in os.environ, reason="DATABASE_URL is given")
-def test_the_role_of_the_application_is_made_and_gets_its_password_anew() -> None:
+def test_the_roles_that_own_nothing_are_made_and_get_their_passwords_anew() -> None:
     address = urlsplit(os.environ["DATABASE_URL"])
     superuser = address._replace(netloc=address.netloc.replace("amani:", "postgres:", 1)).geturl()
-    own = address._replace(netloc=f"compose_app:second@{address.netloc.rpartition('@')[2]}").geturl()
-    program = compose_program("application_role")
-    for password in ("first", "second"):
-        program.set_up(superuser, "compose_app", password)
-    with psycopg.connect(own) as session:
-        may = session.execute("SELECT rolsuper, rolcreaterole FROM pg_roles WHERE rolname = current_user")
-        assert may.fetchall() == [(False, False)]
+    program = compose_program("roles")
+
+    def connect(role: str) -> psycopg.Connection[Any]:
+        own = address._replace(netloc=f"{role}:second@{address.netloc.rpartition('@')[2]}")
+        return psycopg.connect(own.geturl(), autocommit=True)
+
     with psycopg.connect(superuser) as session:
-        session.execute("DROP ROLE compose_app")
+        session.execute("CREATE TABLE compose_table ()")
+    for password in ("first", "second"):
+        program.set_up_all(superuser, ("compose_app", password), ("compose_exporter", password))
+    may = "SELECT rolsuper, rolcreaterole, pg_has_role('pg_monitor', 'MEMBER') FROM pg_roles"
+    with connect("compose_app") as application, connect("compose_exporter") as exporter:
+        for session, watches in ((application, False), (exporter, True)):
+            [found] = session.execute(f"{may} WHERE rolname = current_user".encode()).fetchall()
+            assert found == (False, False, watches)
+        of_another = "SELECT query FROM pg_stat_activity WHERE usename = 'compose_app'"
+        assert exporter.execute(of_another).fetchone() != ("<insufficient privilege>",)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            exporter.execute("SELECT FROM compose_table")
+    with psycopg.connect(superuser) as session:
+        session.execute("DROP TABLE compose_table; DROP ROLE compose_app, compose_exporter")
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ class Amani(StandIn):
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
+        self.hosts: list[str] = []
         self.statuses: list[int] = []
         super().__init__()
 
@@ -37,6 +38,7 @@ class Amani(StandIn):
         body = handler.rfile.read(int(handler.headers["Content-Length"]))
         assert is_signed(body, handler.headers[SIGNATURE], KEY)
         self.bodies.append(body)
+        self.hosts.append(handler.headers["Host"])
         handler.send_response(self.statuses.pop(0) if self.statuses else 200)
         handler.send_header("Content-Length", "0")
         handler.end_headers()
@@ -242,6 +244,28 @@ def test_the_page_runs_only_its_own_style_and_script(url: str) -> None:
     assert "unsafe" not in policy
     assert "form-action 'self'" in policy
     assert requests.get(f"{url}/pay/unknown", timeout=ANSWER_SECONDS).status_code == 404
+
+
+def test_in_a_container_it_is_called_and_calls_by_other_names(amani: Amani) -> None:
+    names = ("localhost:8126", "bank:8026")
+    with Bank(0, key=KEY, hosts=names, amani=f"http://{amani.address}/") as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
+        url, headers = f"http://127.0.0.1:{server.server_port}", {"Authorization": f"Bearer {KEY}"}
+        content = facts() | {"webhook_url": "http://localhost:8000/hook"}
+        made = requests.post(
+            f"{url}/api/collections",
+            json=content,
+            headers=headers | {"Host": names[1]},
+            timeout=ANSWER_SECONDS,
+        )
+        assert made.json()["checkout_url"] == "http://localhost:8126/pay/r-1"
+        pay(url)
+        assert amani.told(1) == ["collection.received"]
+        assert amani.hosts == ["localhost:8000"]
+        for host, status in (("localhost:8126", 200), ("bank:8027", 403)):
+            answer = requests.get(url, headers={"Host": host}, timeout=ANSWER_SECONDS)
+            assert answer.status_code == status
+        server.shutdown()
 
 
 def test_it_still_knows_after_the_next_start(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import json
 import os
 import secrets
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address, ip_network
 from pathlib import Path
@@ -22,7 +22,7 @@ from urllib.parse import quote
 
 import bcrypt
 
-APPLICATION_ROLE = "amani_app"  # of PostgreSQL; application_role.py makes it
+APPLICATION_ROLE = "amani_app"  # of PostgreSQL; roles.py makes it
 PROMETHEUS_USER = "amani"  # as in docker-compose.yml and deploy/prometheus/compose/prometheus.yml
 LONGEST_FOR_BCRYPT = 72  # bytes
 BCRYPT_ROUNDS = 10  # as Prometheus's documentation suggests; it remembers what it has checked
@@ -44,6 +44,10 @@ def token() -> str:
     return secrets.token_urlsafe(36)
 
 
+def demo_password() -> str:
+    return secrets.token_urlsafe(9)
+
+
 GENERATED: dict[str, Callable[[], str]] = {
     "SECRET_KEY": token,
     "ENCRYPTION_KEYS": fernet_key,
@@ -55,6 +59,10 @@ GENERATED: dict[str, Callable[[], str]] = {
     "PROMETHEUS_PASSWORD": token,
     "GRAFANA_ADMIN_PASSWORD": lambda: "admin",  # as the runbook says
 }
+# For the service `bank`.
+FOR_THE_DEMO_ONLY: dict[str, Callable[[], str]] = {"PAYMENT_SANDBOX_KEY": token}
+# Production starts without, unless PAYMENT_PROVIDER needs it.
+OPTIONAL = ("PAYMENT_SANDBOX_KEY", "PAYSTACK_SECRET_KEY", "PAYSTACK_SECRET_KEY_PREVIOUS")
 
 
 def write(file: Path, content: str, owner: int) -> None:
@@ -76,28 +84,33 @@ def folder(root: Path, name: str, owner: int) -> Path:
 
 def read_secrets(root: Path, given: Mapping[str, str], *, production: bool) -> dict[str, str]:
     """Returns every secret, given or (in demo mode) generated once."""
-    values = {name: given.get(name, "").strip() for name in GENERATED}
-    missing = [name for name, value in values.items() if not value]
+    values = {name: given.get(name, "").strip() for name in (*GENERATED, *OPTIONAL)}
     if production:
-        short = [name for name, value in values.items() if value and len(value) < SHORTEST]
-        problems = [f"{name} is not set. Set it in .env; production has no default." for name in missing]
-        problems += [f"{name} is shorter than {SHORTEST} characters: it could be guessed." for name in short]
-        if problems:
-            raise NotPreparedError("\n".join(problems))
+        uses_paystack = given.get("PAYMENT_PROVIDER", "") == "paystack"
+        refuse_unusable(values, [*GENERATED, *(["PAYSTACK_SECRET_KEY"] if uses_paystack else [])])
         return values
-    kept = folder(root, "generated", 0)
-    for name in missing:
-        file = kept / name.lower()
-        if not file.exists():
-            write(file, GENERATED[name](), 0)
-        values[name] = file.read_text()
+    for name, generate in (GENERATED | FOR_THE_DEMO_ONLY).items():
+        values[name] = values[name] or generated_once(root, name.lower(), generate)
     return values
 
 
-def demo_password(root: Path) -> str:
-    file = folder(root, "generated", 0) / "demo_password"
+def refuse_unusable(values: Mapping[str, str], required: Sequence[str]) -> None:
+    """Raises NotPreparedError, which names every secret that is missing or could be guessed."""
+    problems = [
+        f"{name} is not set. Set it in .env; production has no default."
+        if not values[name]
+        else f"{name} is shorter than {SHORTEST} characters: it could be guessed."
+        for name in required
+        if len(values[name]) < SHORTEST
+    ]
+    if problems:
+        raise NotPreparedError("\n".join(problems))
+
+
+def generated_once(root: Path, name: str, generate: Callable[[], str]) -> str:
+    file = folder(root, "generated", 0) / name
     if not file.exists():
-        write(file, secrets.token_urlsafe(9), 0)
+        write(file, generate(), 0)
     return file.read_text()
 
 
@@ -105,9 +118,17 @@ def database_url(role: str, password: str) -> str:
     return f"postgresql://{role}:{quote(password, safe='')}@postgres:5432/amani"
 
 
-def application_password(owners: str) -> str:
+def derived_password(owners: str, who: str) -> str:
     """Returns a password that follows from the owner's without revealing it, so that there is none to set."""
-    return hmac.new(owners.encode(), b"the application's role of PostgreSQL", hashlib.sha256).hexdigest()
+    return hmac.new(owners.encode(), f"the {who}'s role of PostgreSQL".encode(), hashlib.sha256).hexdigest()
+
+
+def application_password(owners: str) -> str:
+    return derived_password(owners, "application")
+
+
+def exporter_password(owners: str) -> str:
+    return derived_password(owners, "exporter")
 
 
 def for_amani(values: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
@@ -125,17 +146,20 @@ def for_amani(values: Mapping[str, str], given: Mapping[str, str]) -> dict[str, 
         "database_url": given.get("DATABASE_URL") or database,
         "database_application_role": role,
         "redis_url": given.get("REDIS_URL") or broker,
+        **{name.lower(): values[name] for name in OPTIONAL},
     }
 
 
 def for_migrate(values: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
-    """Returns the same with the owner of the tables in `database_url`, and what it takes to make the role."""
+    """Returns the same, the owner of the tables in `database_url`, and what it takes to make the roles."""
     of_amani = for_amani(values, given)
     own = given.get("MIGRATE_DATABASE_URL") or given.get("DATABASE_URL")
+    owners = values["POSTGRES_PASSWORD"]
     return of_amani | {
         "application_database_url": of_amani["database_url"],
-        "application_password": "" if own else application_password(values["POSTGRES_PASSWORD"]),
-        "database_url": own or database_url("amani", values["POSTGRES_PASSWORD"]),
+        "application_password": "" if own else application_password(owners),
+        "exporter_password": "" if own else exporter_password(owners),
+        "database_url": own or database_url("amani", owners),
     }
 
 
@@ -243,6 +267,7 @@ def prepare(root: Path, given: Mapping[str, str]) -> None:
     files: list[tuple[str, int, dict[str, str]]] = [
         ("amani", AMANI, for_amani(values, given)),
         ("migrate", AMANI, for_migrate(values, given)),
+        ("bank", AMANI, {"key": values["PAYMENT_SANDBOX_KEY"]}),
         ("postgres", POSTGRES, {"password": values["POSTGRES_PASSWORD"]}),
         (
             "redis",
@@ -259,7 +284,7 @@ def prepare(root: Path, given: Mapping[str, str]) -> None:
             {"alertmanager.yml": alertmanager_configuration(given.get("PAGERDUTY_EVENTS_URL", ""))},
         ),
         ("grafana", GRAFANA, {"admin_password": values["GRAFANA_ADMIN_PASSWORD"]}),
-        ("postgres-exporter", NOBODY, {"password": values["POSTGRES_PASSWORD"]}),
+        ("postgres-exporter", NOBODY, {"password": exporter_password(values["POSTGRES_PASSWORD"])}),
         (
             "redis-exporter",
             REDIS_EXPORTER,
@@ -286,7 +311,7 @@ def prepare(root: Path, given: Mapping[str, str]) -> None:
         if production:
             demo_login.unlink(missing_ok=True)
         else:
-            write(demo_login, demo_password(root), AMANI)
+            write(demo_login, generated_once(root, "demo_password", demo_password), AMANI)
 
 
 def write_alertmanager_secrets(root: Path, values: Mapping[str, str], given: Mapping[str, str]) -> None:

@@ -1,10 +1,12 @@
-"""Stands in for a bank in `make run`: takes payments and payouts over HTTP; a person plays it on a page.
+"""Stands in for a bank in `make run` and in the demo of docker compose: takes payments and payouts over HTTP;
+a person plays it on a page.
 
     PAYMENT_SANDBOX_KEY=... python -m local.bank 8026 .run/bank.json
 
 Keeps what it knows in one file, so that a payment still waits after the next start; listens on 127.0.0.1
-only. `book` is what happened, `webhooks` tells Amani about it, `page` is how it looks, `server` the HTTP
-around them. The contract is in escrow/payments/sandbox/format.py.
+only, unless it is told otherwise (`--help`), as in a container. `book` is what happened, `webhooks` tells
+Amani about it, `page` is how it looks, `server` the HTTP around them. The contract is in
+escrow/payments/sandbox/format.py.
 """
 
 from local.ports import LOOPBACK

@@ -3,6 +3,7 @@
 import hmac
 import json
 import threading
+from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -46,14 +47,24 @@ def error(status: int, code: str, message: str) -> Answer:
 class Bank(ThreadingHTTPServer):
     daemon_threads = True  # one that hangs on purpose does not keep the bank from stopping
 
-    def __init__(self, port: int, *, key: str, file: Path | None = None) -> None:
-        super().__init__((LOOPBACK, port), Handler)
+    def __init__(
+        self,
+        port: int,
+        *,
+        key: str,
+        file: Path | None = None,
+        listen: str = LOOPBACK,
+        hosts: Sequence[str] = (),
+        amani: str = "",
+    ) -> None:
+        """`hosts`: further names, as `host:port`; the first is in buyers' links. `amani`: as for Webhooks."""
+        super().__init__((listen, port), Handler)
         self.key = key
         self.book = Book(file)
-        self.webhooks = Webhooks(key, say)
+        self.webhooks = Webhooks(key, say, amani)
         self.fault = ""  # of FAULTS, for the next payout
         self.stopping = threading.Event()
-        self.hosts = {f"{name}:{self.server_port}" for name in (LOOPBACK, "localhost")}
+        self.hosts = (*hosts, *(f"{name}:{self.server_port}" for name in ("localhost", LOOPBACK)))
 
     def server_close(self) -> None:
         self.stopping.set()
@@ -146,8 +157,7 @@ class Handler(BaseHTTPRequestHandler):
         say(f"{kind} {printable(entry.reference)}: {'new' if is_new else 'known'}")
         content = entry.content()
         if kind == COLLECTION:
-            host = next(iter(sorted(self.server.hosts, reverse=True)))
-            content["checkout_url"] = f"http://{host}{address_of(entry.reference)}"
+            content["checkout_url"] = f"http://{self.server.hosts[0]}{address_of(entry.reference)}"
         return json_answer(201 if is_new else 200, content)
 
     # --- what a person does ---
@@ -196,7 +206,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def refuse(self) -> None:
         self.close_connection = True  # its body is not read
-        hosts = " or ".join(sorted(self.server.hosts))
+        hosts = " or ".join(self.server.hosts)
         self.reply(plain(403, f"Only for {hosts}, and not for pages of another origin.\n"))
 
     def body(self) -> bytes | None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from secrets import token_hex
+from urllib.parse import urlsplit
 
 from core import outgoing
 from escrow.payments.sandbox.format import SIGNATURE, signature_of
@@ -35,8 +36,10 @@ class Webhook:
 
 
 class Webhooks:
-    def __init__(self, key: str, say: Callable[[str], None]) -> None:
+    def __init__(self, key: str, say: Callable[[str], None], amani: str = "") -> None:
+        """`amani`: where webhooks go, if the address that Amani gives leads elsewhere from here."""
         self.key = key
+        self.amani = amani
         self.say = say
         self.waiting: list[Webhook] = []
         self.changed = threading.Condition()
@@ -90,14 +93,16 @@ class Webhooks:
         return max(min(dues) - time.monotonic(), 0.0) if dues else None
 
     def _send(self, webhook: Webhook) -> None:
+        url, host = reached_by(webhook.url, self.amani)
         headers = {
+            "Host": host,
             "Content-Type": "application/json",
             SIGNATURE: signature_of(webhook.body, self.key, int(time.time())),
         }
         try:
             answer = outgoing.send(
                 "POST",
-                webhook.url,
+                url,
                 body=webhook.body,
                 headers=headers,
                 seconds=SECONDS,
@@ -119,6 +124,12 @@ class Webhooks:
         with self.changed:
             self.waiting.append(webhook)
             self.changed.notify()
+
+
+def reached_by(url: str, amani: str) -> tuple[str, str]:
+    """Returns where `url` is reached from here, and the host to name there: the one that Amani gave."""
+    host, path = urlsplit(url).netloc, urlsplit(url).path
+    return (f"{amani.rstrip('/')}{path}" if amani else url), host
 
 
 def is_due(webhook: Webhook) -> bool:
