@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Tags, register
 
-from core.database_roles import writable_by_connection
+from core.database_roles import schema_to_make_objects_in, writable_by_connection
 
 
 @register(deploy=True)
@@ -29,7 +29,7 @@ def two_roles(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> Iterabl
 def right_role(
     app_configs: Sequence[AppConfig] | None, *, databases: Sequence[str] | None = None, **kwargs: Any
 ) -> Iterable[CheckMessage]:
-    """Asks PostgreSQL, with one statement. `migrate` does not run it, because it is not `--deploy`."""
+    """Asks PostgreSQL, with two statements. `migrate` does not run it, because it is not `--deploy`."""
     if not settings.DATABASE_APPLICATION_ROLE:
         return
     for database in databases or ():
@@ -41,4 +41,13 @@ def right_role(
                 "(DATABASE_APPLICATION_ROLE); only migrate needs the owner's. If it is already that role, "
                 "run migrate, which takes from it what it should not have.",
                 id="amani.W018",
+            )
+        elif schema := schema_to_make_objects_in(database):
+            yield checks.Warning(
+                f"The role in DATABASE_URL may make tables and functions in the schema {schema}. PostgreSQL "
+                "14 and older allow that to everyone, and an upgraded database keeps it.",
+                hint=f"As the owner of the schema: GRANT CREATE ON SCHEMA {schema} TO the role of migrate, "
+                f"then REVOKE CREATE ON SCHEMA {schema} FROM PUBLIC. migrate does it where its role owns the "
+                "schema. The role of the application must own neither schema nor database.",
+                id="amani.W020",
             )

@@ -7,7 +7,8 @@ written, except those that an app protects in its AppConfig.ready():
     database_roles.may_execute("ledger_post")  # a SECURITY DEFINER function, which writes them as the owner
 
 A SECURITY DEFINER function that no app names may be executed by the owner only. What an owner can do, the
-role cannot, also where it may write: switch off a trigger, empty a table at once, change it.
+role cannot, also where it may write: switch off a trigger, empty a table at once, change it. Nor does it make
+objects of its own, which other roles' statements could find in place of Amani's.
 """
 
 from __future__ import annotations
@@ -53,6 +54,16 @@ WHERE relnamespace = quote_ident(current_schema())::regnamespace AND relname = A
          OR has_any_column_privilege(oid, 'INSERT, UPDATE') OR pg_has_role(relowner, 'MEMBER'))
 ORDER BY relname
 """
+# PostgreSQL 14 and older let everyone make objects in the schema `public`, and an upgrade keeps that.
+MAKES_OBJECTS = """
+SELECT nspname FROM pg_namespace
+WHERE oid = quote_ident(current_schema())::regnamespace AND has_schema_privilege(oid, 'CREATE')
+"""
+OWN_SCHEMA = """
+SELECT nspname FROM pg_namespace
+WHERE oid = quote_ident(current_schema())::regnamespace AND pg_has_role(nspowner, 'USAGE')
+"""
+CLOSE_SCHEMA = "REVOKE CREATE ON SCHEMA {} FROM PUBLIC, {}"
 CLOSE_FUNCTIONS = "REVOKE ALL ON FUNCTION {} FROM PUBLIC"
 OPEN_SCHEMA = "GRANT USAGE ON SCHEMA {} TO {}"
 TAKE_TABLES = "REVOKE ALL ON TABLE {} FROM {}"
@@ -137,6 +148,7 @@ def rights(role: Identifier, database: str) -> Iterator[Composed]:
     tables = [one for one in relations if one.kind != "S"]
     numbers = [one for one in relations if one.kind == "S"]
     functions = ask(database, GUARDED_FUNCTIONS)
+    yield from on([Identifier(name) for (name,) in ask(database, OWN_SCHEMA)], CLOSE_SCHEMA, role)
     yield from on(map(Identifier, *ask(database, CURRENT_SCHEMA)), OPEN_SCHEMA, role)
     yield from on(named(tables), TAKE_TABLES, role)
     yield from on(named(numbers), TAKE_SEQUENCES, role)
@@ -152,6 +164,11 @@ def rights(role: Identifier, database: str) -> Iterator[Composed]:
 def writable_by_connection(database: str) -> list[str]:
     """Returns the protected tables that the connected role may write, or may give itself the right to."""
     return [name for (name,) in ask(database, WRITABLE, [sorted(_read_only)])]
+
+
+def schema_to_make_objects_in(database: str) -> str:
+    """Returns the schema of the tables if the connected role may make objects in it, else ""."""
+    return next((str(name) for (name,) in ask(database, MAKES_OBJECTS)), "")
 
 
 def writable(relations: Iterable[Relation]) -> Iterator[Relation]:

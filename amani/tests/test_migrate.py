@@ -12,6 +12,7 @@ from django.core.checks import run_checks
 from django.core.management import CommandError, call_command
 from django.db import connection
 
+from amani import role_checks
 from amani.management.commands import migrate
 from amani.management.commands.migrate import only_one
 from observability.tests.waiting import wait_until
@@ -122,6 +123,14 @@ def test_the_rights_are_given_again_when_there_is_nothing_to_migrate(
     assert other.execute(may_write, [role]).fetchone() == (False,)
     call_command("migrate", verbosity=0)
     assert other.execute(may_write, [role]).fetchone() == (True,)
+
+
+def test_the_check_names_the_schema_that_the_role_may_make_objects_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(role_checks, "writable_by_connection", lambda _database: [])
+    [found] = run_checks(tags=["database"], databases=["default"], include_deployment_checks=True)
+    assert (found.id, "REVOKE CREATE ON SCHEMA public FROM PUBLIC" in str(found.hint)) == ("amani.W020", True)
 
 
 def test_the_check_names_what_the_owner_may_write_and_migrate_does_not(settings: Any) -> None:

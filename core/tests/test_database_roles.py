@@ -18,6 +18,7 @@ from core.database_roles import (
     grant_rights,
     guard_functions,
     require_usable,
+    schema_to_make_objects_in,
     writable_by_connection,
 )
 
@@ -98,13 +99,22 @@ def connected_as_application(application_url: str) -> Iterator[None]:
 
 
 @pytest.fixture
-def member_of_the_owner(owner: psycopg.Connection[Any]) -> Iterator[str]:
-    """Made by the superuser, whose password is the owner's in the private PostgreSQL (local/services.py)."""
+def superuser() -> Iterator[psycopg.Connection[Any]]:
+    """Its password is the owner's in the private PostgreSQL (local/services.py)."""
     parameters = connection.get_connection_params() | {"user": "postgres", "autocommit": True}
-    with psycopg.connect(**parameters) as superuser:
-        superuser.execute(f"CREATE ROLE roles_member IN ROLE {owner.info.user}".encode())
-        yield "roles_member"
-        superuser.execute("DROP ROLE roles_member")
+    with psycopg.connect(**parameters) as session:
+        owner = "SELECT nspowner::regrole::text FROM pg_namespace WHERE nspname = 'public'"
+        [(owner_of_public,)] = session.execute(owner).fetchall()
+        yield session
+        session.execute(f"ALTER SCHEMA public OWNER TO {owner_of_public}".encode())
+        session.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+
+
+@pytest.fixture
+def member_of_the_owner(owner: psycopg.Connection[Any], superuser: psycopg.Connection[Any]) -> Iterator[str]:
+    superuser.execute(f"CREATE ROLE roles_member IN ROLE {owner.info.user}".encode())
+    yield "roles_member"
+    superuser.execute("DROP ROLE roles_member")
 
 
 def refused(session: psycopg.Connection[Any], *statements: str) -> None:
@@ -193,8 +203,34 @@ def test_what_was_granted_by_hand_is_taken_back_and_a_new_table_is_not_forgotten
     refused(application, "UPDATE \"roles_Book\" SET text = 'forged'", "SELECT roles_secret()")
 
 
+def test_a_schema_of_an_upgraded_database_is_closed_to_everyone(
+    owner: psycopg.Connection[Any], application: psycopg.Connection[Any], role: str
+) -> None:
+    for receiver in ("PUBLIC", role):
+        owner.execute(f"GRANT CREATE ON SCHEMA public TO {receiver}".encode())
+        application.execute("CREATE TABLE roles_forged (); DROP TABLE roles_forged")
+        grant_rights(role, "default")
+        refused(application, "CREATE TABLE roles_forged ()")
+    application.execute("SELECT FROM roles_note")
+
+
+def test_a_schema_of_another_owner_is_left_and_reported(
+    superuser: psycopg.Connection[Any], role: str, request: pytest.FixtureRequest
+) -> None:
+    superuser.execute("GRANT CREATE ON SCHEMA public TO PUBLIC")
+    superuser.execute("ALTER SCHEMA public OWNER TO postgres")
+    grant_rights(role, "default")
+    request.getfixturevalue("connected_as_application")
+    assert schema_to_make_objects_in("default") == "public"
+    superuser.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+    assert schema_to_make_objects_in("default") == ""
+
+
 def test_to_grant_again_changes_nothing(owner: psycopg.Connection[Any], role: str) -> None:
-    rights = "SELECT oid, relacl::text FROM pg_class WHERE relnamespace = 'public'::regnamespace ORDER BY 1"
+    rights = (
+        "SELECT oid, relacl::text FROM pg_class WHERE relnamespace = 'public'::regnamespace UNION ALL "
+        "SELECT oid, nspacl::text FROM pg_namespace ORDER BY 1"
+    )
     before = owner.execute(rights.encode()).fetchall()
     grant_rights(role, "default")
     assert owner.execute(rights.encode()).fetchall() == before
