@@ -13,11 +13,17 @@ from escrow.ledger import counting, drift
 from escrow.ledger.tests.books import fund
 from escrow.models import LedgerCheckpoint, LedgerEntry, LedgerWatch
 from escrow.snapshot import check_books
+from observability.tests.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 HELD = ("escrow_held", "NGN")
-DEADLINE_SECONDS = 30
+
+
+@pytest.fixture(autouse=True)
+def _a_check_reaches_the_newest_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many ids earlier tests of this process have used."""
+    monkeypatch.setattr(drift, "NEW_AT_ONCE", 10**9)
 
 
 @contextmanager
@@ -30,18 +36,18 @@ def posted_and_not_committed(amount_minor: int) -> Iterator[None]:
             with transaction.atomic():
                 fund(99, amount_minor)
                 posted.set()
-                may_commit.wait(DEADLINE_SECONDS)
+                may_commit.wait(PATIENCE_SECONDS)
         finally:
             connection.close()
 
     session = Thread(target=run)
     session.start()
-    assert posted.wait(DEADLINE_SECONDS)
+    assert posted.wait(PATIENCE_SECONDS)
     try:
         yield
     finally:
         may_commit.set()
-        session.join(DEADLINE_SECONDS)
+        session.join(PATIENCE_SECONDS)
 
 
 def held() -> int:
@@ -109,7 +115,7 @@ def test_of_two_checks_at_once_one_does_nothing() -> None:
         LedgerWatch.objects.select_for_update().get()
         session = Thread(target=run)
         session.start()
-        session.join(DEADLINE_SECONDS)
+        session.join(PATIENCE_SECONDS)
     assert done == [None]
 
 

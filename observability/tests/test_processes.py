@@ -19,6 +19,7 @@ from observability.telemetry.metrics.storage import store
 from observability.telemetry.processes import take_metrics_slot
 from observability.tests.log_events import names_of
 from observability.tests.samples import Change
+from observability.tests.waiting import PATIENCE_SECONDS
 
 
 @pytest.fixture(autouse=True)
@@ -95,7 +96,7 @@ def test_two_threads_that_count_at_once_count_each_time_once(monkeypatch: pytest
     own = ProcessClock()
     with ThreadPoolExecutor(2) as threads:
         first = threads.submit(own.count)
-        assert has_read.wait(60)
+        assert has_read.wait(PATIENCE_SECONDS)
         second = threads.submit(own.count)
         second.add_done_callback(lambda _: second_is_done.set())
         first.result(), second.result()

@@ -25,6 +25,7 @@ from observability.tests.processes import (
     task_samples,
     wait_until,
 )
+from observability.tests.waiting import ANSWER_SECONDS
 from tests.installation import children_of
 
 pytestmark = pytest.mark.processes
@@ -143,7 +144,8 @@ def test_a_killed_celery_child_leaves_no_connection_behind(
     with celery(scrape, redis_url, "--concurrency=1", METRICS_BIND=own), Connection(redis_url) as broker:
         send(sample_celery.hold_connection, broker)
         wait_until(lambda: scrape("db_connections_active") == 1, "the task holds a connection")
-        assert "\ndb_connections_active 1.0\n" in requests.get(f"http://{own}/metrics", timeout=9).text
+        shown = requests.get(f"http://{own}/metrics", timeout=ANSWER_SECONDS).text
+        assert "\ndb_connections_active 1.0\n" in shown
         (victim,) = (pid for name, pid in live_slots(scrape.directory).items() if name == "worker-0")
         os.kill(victim, signal.SIGKILL)
         wait_until(lambda: victim not in scrape.processes("worker"), "the child is dead")

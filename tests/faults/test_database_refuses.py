@@ -19,7 +19,7 @@ import pytest
 import requests
 
 from observability.tests.vendors import Vendor
-from observability.tests.waiting import wait_until
+from observability.tests.waiting import ANSWER_SECONDS, wait_until
 from tests.faults.applicants import Person, make_people
 from tests.faults.notifications import duplicates, firing, lost, notifications, triggers
 from tests.installation import TOKEN, Installation, all_at_once, run_command
@@ -119,7 +119,7 @@ class Clients:
         self.url = installation.url
         self.person = person
         self.console = requests.Session()
-        self.console.get(f"{self.url}/accounts/login/", timeout=30)
+        self.console.get(f"{self.url}/accounts/login/", timeout=ANSWER_SECONDS)
         assert self.sign_in_to_console(self.console).status_code == 302
         assert installation.post(firing([900], severity="info")) == 200
         self.episode = installation.rows("SELECT id FROM observability_episode")[0][0]
@@ -131,11 +131,11 @@ class Clients:
     def change_profile(self, name: str) -> requests.Response:
         headers = {"X-Session-Token": self.person.token}
         address = f"{self.url}/api/v1/me"
-        return requests.patch(address, json={"full_name": name}, headers=headers, timeout=30)
+        return requests.patch(address, json={"full_name": name}, headers=headers, timeout=ANSWER_SECONDS)
 
     def profile(self) -> requests.Response:
         return requests.get(
-            f"{self.url}/api/v1/me", headers={"X-Session-Token": self.person.token}, timeout=30
+            f"{self.url}/api/v1/me", headers={"X-Session-Token": self.person.token}, timeout=ANSWER_SECONDS
         )
 
     def sign_in_by_app(self) -> requests.Response:
@@ -146,7 +146,7 @@ class Clients:
     def sign_in_to_console(self, session: requests.Session | None = None) -> requests.Response:
         if session is None:
             session = requests.Session()
-            session.get(f"{self.url}/accounts/login/", timeout=30)
+            session.get(f"{self.url}/accounts/login/", timeout=ANSWER_SECONDS)
         fields = {"login": OPERATOR, "password": PASSWORD}
         return self.post(session, "/accounts/login/", data=fields, headers=self.csrf(session))
 
@@ -159,7 +159,7 @@ class Clients:
 
     def post(self, session: Any, path: str, **options: Any) -> requests.Response:
         answer: requests.Response = session.post(
-            self.url + path, timeout=30, allow_redirects=False, **options
+            self.url + path, timeout=ANSWER_SECONDS, allow_redirects=False, **options
         )
         return answer
 
@@ -169,12 +169,12 @@ def is_outage(answer: requests.Response) -> bool:
 
 
 def outages_of_tasks(installation: Installation) -> float:
-    text = requests.get(f"{installation.url}/metrics", timeout=30).text
+    text = requests.get(f"{installation.url}/metrics", timeout=ANSWER_SECONDS).text
     return sum(float(value) for value in OUTAGES_OF_TASKS.findall(text))
 
 
 def health(installation: Installation) -> tuple[int, str]:
-    answer = requests.get(f"{installation.url}/api/v1/health", timeout=30)
+    answer = requests.get(f"{installation.url}/api/v1/health", timeout=ANSWER_SECONDS)
     return answer.status_code, answer.json()["checks"]["database"]["detail"]
 
 
@@ -229,7 +229,7 @@ def test_all_that_writes_answers_503_and_works_again_by_itself(
         )
         seen = health(installation)
         assert wait_until(lambda: outages_of_tasks(installation) >= before + TASKS)
-        counted = requests.get(f"{installation.url}/metrics", timeout=30).text
+        counted = requests.get(f"{installation.url}/metrics", timeout=ANSWER_SECONDS).text
     assert [is_outage(answer) for answer in refused[:WEB_THREADS]] == [True] * WEB_THREADS
     assert {answer.status_code for answer in refused[WEB_THREADS:]} <= {200, 503}
     assert [is_outage(answer) for answer in writers] == [True] * len(writers), [

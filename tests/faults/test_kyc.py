@@ -136,7 +136,7 @@ class Storm:
     def send(self, people: list[Person]) -> None:
         for place, person in enumerate(people):
             if place == len(people) * 2 // 3:
-                assert self.go_on.wait(60)
+                assert self.go_on.wait(PATIENCE_SECONDS)
             self.answers.append((person, submit(self.installation, person, LICENCE)))
 
     @contextmanager

@@ -18,6 +18,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from observability.tests.waiting import PATIENCE_SECONDS
+
 USER, PASSWORD = "amani", "mail-password-0123456789"
 Encryption = Literal["none", "starttls", "implicit"]
 Hang = Literal["", "greeting", "trickle", "content"]
@@ -126,7 +128,7 @@ class SmtpStandIn:
             while not released.wait(0.05):
                 connection.sendall(b"-")
         else:
-            released.wait(60)
+            released.wait(PATIENCE_SECONDS)
 
     def step(self, connection: socket.socket, state: Conversation) -> bool:
         """Reads a command and answers it; False at the end."""

@@ -15,6 +15,7 @@ from accounts.mail.tests.conftest import use
 from accounts.mail.tests.smtp_stand_in import PASSWORD, USER, Encryption, SmtpStandIn
 from accounts.mail.transport import ServerUnavailable, hand_over
 from core.outcomes import Delivered, Rejected, RetryLater
+from observability.tests.waiting import PATIENCE_SECONDS
 
 LETTER = Letter("Amani <no-reply@amani.example>", "ada@example.com", b"Subject: Hello\r\n\r\n.Code\r\n")
 Start = Callable[..., SmtpStandIn]
@@ -180,5 +181,5 @@ def test_nothing_watches_an_attempt_that_is_over(start: Start) -> None:
     assert hand_over(LETTER) == Delivered()
     for thread in threading.enumerate():
         if thread.name == "mail-deadline":
-            thread.join(10)
+            thread.join(PATIENCE_SECONDS)
             assert not thread.is_alive()

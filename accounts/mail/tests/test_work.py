@@ -21,6 +21,7 @@ from accounts.mail.transport import Outcome, hand_over
 from accounts.models import Mail
 from observability.telemetry.logs.formatting import Formatter
 from observability.tests.samples import Change, sample
+from observability.tests.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.django_db
 
@@ -204,7 +205,7 @@ def test_many_workers_send_each_mail_once(server: SmtpStandIn) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(PATIENCE_SECONDS)
     assert {state_of(mail) for mail in mails} == {("sent", "", 1)}
     assert sorted(one.recipients[0] for one in server.received) == sorted(
         f"{number}@example.com" for number in range(12)
