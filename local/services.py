@@ -31,6 +31,9 @@ from local.processes import ChildFailedError, end, signal_group, spawn
 START_SECONDS = 60.0
 OWNER = "amani"
 APPLICATION = "amani_app"
+# What PostgreSQL writes about an error quotes rows and statements, and with them what people entered: its log
+# leaves that out. Amani's own lines about the error have it without the values (docs/operations.md).
+WITHOUT_VALUES = {"log_error_verbosity": "terse", "log_min_error_statement": "panic"}
 
 
 def kept_secret(path: Path, *, random_bytes: int = 24) -> str:
@@ -212,6 +215,7 @@ class PrivatePostgres(PrivateService):
             "unix_socket_directories": "",  # their path length is limited, a checkout's is not
             "max_connections": "200",
             "log_timezone": "UTC",
+            **WITHOUT_VALUES,
         }
         if not self.durable:
             chosen |= {"fsync": "off", "full_page_writes": "off"}

@@ -19,6 +19,7 @@ import pytest
 import yaml
 from django.conf import settings
 
+from local.services import WITHOUT_VALUES
 from tests.compose_files import (
     COMPOSE,
     FILES,
@@ -204,6 +205,11 @@ def test_a_bank_plays_the_payment_provider_in_the_demo_and_is_no_part_of_product
         environment = changed[name]["environment"]
         assert with_defaults(environment["PAYMENT_SANDBOX_IN_PRODUCTION"]) == "false"
         assert with_defaults(environment["PAYMENT_SANDBOX_URL"]) == ""
+
+
+def test_the_log_of_postgresql_quotes_neither_rows_nor_statements() -> None:
+    options = [option for option in SERVICES["postgres"]["command"][1:] if option != "-c"]
+    assert options == [f"{name}={value}" for name, value in WITHOUT_VALUES.items()]
 
 
 def test_links_go_where_a_browser_reaches_prometheus_and_alertmanager() -> None:

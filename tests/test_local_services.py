@@ -57,6 +57,22 @@ def test_the_role_of_the_owner_is_no_superuser(private_postgres: StartPostgres) 
     assert row == (False, True, "amani")
 
 
+def test_the_log_of_postgresql_quotes_neither_rows_nor_statements(private_postgres: StartPostgres) -> None:
+    server = private_postgres()
+    with psycopg.connect(server.url, autocommit=True) as connection:
+        connection.execute("CREATE TABLE person (address text PRIMARY KEY, CHECK (address <> 'planted-row'))")
+        connection.execute("INSERT INTO person VALUES ('planted-key')")
+        with pytest.raises(psycopg.errors.UniqueViolation, match="planted-key"):
+            connection.execute("INSERT INTO person VALUES ('planted-key')")
+        with pytest.raises(psycopg.errors.CheckViolation, match="planted-row"):
+            connection.execute("INSERT INTO person VALUES ('planted-row')")
+
+    log = server.log_file.read_text()
+    assert "duplicate key value" in log
+    assert "violates check constraint" in log
+    assert "planted" not in log
+
+
 def test_a_removed_postgresql_leaves_no_file(private_postgres: StartPostgres) -> None:
     server = private_postgres()
     server.remove()

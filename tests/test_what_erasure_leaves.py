@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import logging
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +25,12 @@ from accounts.tests.devices import CODE, App
 from kyc import cases
 from kyc.models import Case, Check, ProviderEvent
 from kyc.tests.people import make_approver, make_reviewer, submission
+from observability import sentry
+from observability.telemetry.logs.formatting import AccessHandler, Formatter, access_logger
+from observability.telemetry.traces.scrubbing import scrubbed
+from observability.tests.fake_sentry import FakeSentry
+from observability.tests.recorded import Recording, recording
+from observability.tests.waiting import PATIENCE_SECONDS, wait_until
 
 PASSWORD = "correct horse battery"
 EMAIL, NAME, PHONE, NUMBER = "adaeze.okonkwo@example.com", "Adaeze Okonkwo", "+2348031234567", "B98765432"
@@ -46,6 +55,49 @@ def person() -> User:
     person = User.objects.create_user(EMAIL, PASSWORD, full_name=NAME, phone_number=PHONE, country="NG")
     EmailAddress.objects.create(user=person, email=EMAIL, verified=True, primary=True)
     return person
+
+
+# --- What else writes of a request ---
+
+
+@pytest.fixture
+def log_file(tmp_path: Path) -> Iterator[Path]:
+    """The lines of all loggers from DEBUG on and the access lines, as production writes them."""
+    path = tmp_path / "amani.log"
+    with path.open("w") as stream:
+        handlers = {
+            logging.getLogger(): logging.StreamHandler(stream),
+            access_logger: AccessHandler(stream),
+        }
+        levels = {logger: logger.level for logger in handlers}
+        for logger, handler in handlers.items():
+            handler.setFormatter(Formatter("json"))
+            logger.addHandler(handler)
+            logger.setLevel(logging.DEBUG)
+        yield path
+        for logger, handler in handlers.items():
+            logger.removeHandler(handler)
+            logger.setLevel(levels[logger])
+
+
+@pytest.fixture
+def sentry_server(settings: Any) -> Iterator[FakeSentry]:
+    server = FakeSentry()
+    settings.SENTRY_DSN, settings.SENTRY_SEND_EMAIL = server.dsn, False
+    sentry.start("web")
+    yield server
+    sentry.stop(PATIENCE_SECONDS)
+    server.close()
+
+
+@pytest.fixture
+def traced(settings: Any) -> Iterator[Recording]:
+    """All requests and statements are traced: a new client and a new connection ask whether they are."""
+    settings.TRACING_ENABLED = True
+    with recording() as found:
+        connection.close()
+        yield found
+    connection.close()
 
 
 # --- Planting ---
@@ -98,6 +150,22 @@ def plant_sessions(person: User) -> None:
     assert App().sign_up(EMAIL, PASSWORD).status == 401
 
 
+def fail_in_a_request(person: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sends what is known of the person to a route that fails, with an error that quotes the whole row."""
+
+    def store(**_: object) -> None:
+        User.objects.filter(pk=person.pk).update(email=person.email.upper())
+
+    app = App()
+    assert app.sign_in(EMAIL, PASSWORD).status == 200
+    profile = {"full_name": person.full_name, "phone_number": person.phone_number}
+    with monkeypatch.context() as patched:
+        patched.setattr("accounts.api.update_profile", store)
+        answer = app.request("PATCH", f"/api/v1/me?email={EMAIL}&phone={PHONE}", profile)
+    assert answer.status_code == 500
+    assert found_in(iter([answer.content.decode()])) == []
+
+
 def erase(person: User) -> None:
     app = App()
     assert app.sign_in(EMAIL, PASSWORD).status == 200
@@ -118,22 +186,36 @@ def dump() -> Iterator[str]:
 
 
 def in_redis() -> Iterator[str]:
-    client = redis.Redis.from_url(settings.REDIS_URL, decode_responses=False)
-    for key in client.scan_iter():
-        match client.type(key):
-            case b"string":
-                value: Any = client.get(key)
-            case b"list":
-                value = client.lrange(key, 0, -1)
-            case b"hash":
-                value = client.hgetall(key)
-            case b"set":
-                value = client.smembers(key)
-            case b"zset":
-                value = client.zrange(key, 0, -1)
-            case _:
-                value = b""
-        yield f"{key!r}: {value!r}"
+    """Yields every key of every database of Redis with its value, and the arguments of waiting tasks."""
+    for database in range(16):
+        client = redis.Redis.from_url(settings.REDIS_URL, db=database)
+        for key in client.scan_iter():
+            yield f"{key!r}: {value_of(client, key)!r}"
+            if client.type(key) == b"list":
+                yield from (arguments_of(message) for message in client.lrange(key, 0, -1))
+
+
+def value_of(client: redis.Redis, key: bytes) -> Any:
+    match client.type(key):
+        case b"string":
+            return client.get(key)
+        case b"list":
+            return client.lrange(key, 0, -1)
+        case b"hash":
+            return client.hgetall(key)
+        case b"set":
+            return client.smembers(key)
+        case b"zset":
+            return client.zrange(key, 0, -1)
+        case kind:
+            raise AssertionError(f"{key!r} is a {kind!r}, which this does not read")
+
+
+def arguments_of(message: bytes | str) -> str:
+    """What a task is called with; Celery encodes it in its message."""
+    content = json.loads(message)
+    assert content["properties"]["body_encoding"] == "base64"
+    return f"{content['headers']['task']}: {base64.b64decode(content['body']).decode()}"
 
 
 def found_in(lines: Iterator[str]) -> list[str]:
@@ -142,21 +224,35 @@ def found_in(lines: Iterator[str]) -> list[str]:
 
 @pytest.mark.parametrize("approve", [False, True], ids=["rejected", "approved-and-revoked"])
 def test_nothing_that_was_planted_is_left(
-    person: User, approve: bool, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+    person: User,
+    approve: bool,
+    log_file: Path,
+    sentry_server: FakeSentry,
+    traced: Recording,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    caplog.set_level(logging.DEBUG)
     plant_texts(person, approve=approve)
     plant_reset(person)
     plant_sessions(person)
+    fail_in_a_request(person, monkeypatch)
     assert found_in(dump())  # the search finds what is there
+    assert wait_until(lambda: any("accounts.tasks." in line for line in in_redis())), "tasks wait in Redis"
 
     erase(person)
 
     assert found_in(dump()) == []
     assert found_in(in_redis()) == []
-    logs = [*caplog.text.splitlines(), *"".join(capfd.readouterr()).splitlines()]
-    assert logs
-    assert found_in(iter(logs)) == []
+    lines = log_file.read_text().splitlines()
+    events = {json.loads(line)["event"] for line in lines}
+    assert {"request", "account_erased"} <= events
+    assert any("Failing row contains" in line for line in lines)
+    assert found_in(iter(lines)) == []
+    (event,) = sentry_server.events()
+    assert event["exception"]["values"][-1]["type"] == "IntegrityError"
+    assert found_in(iter([body.decode() for body in sentry_server.bodies])) == []
+    spans = [scrubbed(span).to_json() for span in traced.spans()]
+    assert {"DELETE /api/v1/me", "UPDATE accounts_user"} <= {span.name for span in traced.spans()}
+    assert found_in(iter(spans)) == []
 
 
 def test_texts_of_an_approval_are_kept_as_long_as_its_documents_and_encrypted(person: User) -> None:
