@@ -65,6 +65,7 @@ def escrow_pages(request: HttpRequest) -> list[dict[str, Any]]:
         page(request, "Collections", "call_received", "collection", app="escrow"),
         page(request, "Payouts", "call_made", "payout", app="escrow"),
         page(request, "Webhooks", "webhook", "paymentevent", app="escrow"),
+        page(request, "Contradictions", "warning", "contradiction", app="escrow"),
         page(request, "Transfers", "swap_horiz", "ledgertransfer", app="escrow"),
         page(request, "Accounts", "account_balance_wallet", "ledgeraccount", app="escrow"),
     ]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from core.console.display import Badge
 from escrow.models.chart import AccountKind, TransferKind
-from escrow.models.payments import PaymentEvent
+from escrow.models.payments import Contradiction, PaymentEvent
 from escrow.payments.registry import PROVIDERS
 from escrow.payments.states import CollectionState, CollectionStep, PayoutState, PayoutStep
 from escrow.states import Event, MilestoneState, MilestoneStep, State
@@ -91,6 +91,8 @@ STEP_BADGES: dict[str, Badge] = {
     CollectionStep.TAKE_BACK: Badge("bad", "undo", "Taken back"),
 }
 CONTRADICTED = Badge("bad", "warning", "Contradicted")
+CONTRADICTION_OPEN = Badge("bad", "warning", "Open")
+CONTRADICTION_CLOSED = Badge("quiet", "check", "Closed")
 PAYMENT_EVENT_BADGES = {
     PaymentEvent.State.PENDING: Badge("waiting", "hourglass_top", "To be processed"),
     PaymentEvent.State.DONE: Badge("good", "check", "Done"),
@@ -150,6 +152,10 @@ def step_badge(event: str) -> Badge:
 
 def payment_event_badge(state: str) -> Badge:
     return PAYMENT_EVENT_BADGES[PaymentEvent.State(state)]
+
+
+def contradiction_badge(row: Contradiction) -> Badge:
+    return CONTRADICTION_OPEN if row.closed_at is None else CONTRADICTION_CLOSED
 
 
 def payment_provider(name: str) -> str:

@@ -25,12 +25,14 @@ SEE_ESCROWS = frozenset(
 )
 SEE_LEDGER = frozenset({VIEW_TRANSFER, VIEW_ACCOUNT, "escrow.view_ledgerentry"})
 REPROCESS_PAYMENT_EVENT = "escrow.reprocess_paymentevent"
+VIEW_CONTRADICTION = "escrow.view_contradiction"
+CLOSE_CONTRADICTION = "escrow.close_contradiction"
 
 SEE_PAYMENTS = frozenset(
     {
         "escrow.view_collection",
         "escrow.view_collectionevent",
-        "escrow.view_contradiction",
+        VIEW_CONTRADICTION,
         "escrow.view_paymentevent",
         "escrow.view_payout",
         "escrow.view_payoutevent",
@@ -51,3 +53,4 @@ def register() -> None:
     roles.grant("finance", SEE_PAYMENTS, "sees payments and payouts")
     roles.grant("approver", SEE_PAYMENTS, "sees payments and payouts")
     roles.grant("approver", {REPROCESS_PAYMENT_EVENT}, "processes webhooks of payment providers again")
+    roles.grant("approver", {CLOSE_CONTRADICTION}, "closes contradictions of payment providers")

@@ -18,6 +18,7 @@ from escrow import snapshot_metrics, stops
 from escrow.escrows.auto_release import due
 from escrow.ledger import counting, drift
 from escrow.models import Escrow, Milestone, MoneyStop, Payout
+from escrow.payments import contradictions
 from escrow.payments.states import PAYOUT_OPEN
 from escrow.states import ENDS, MILESTONE_ENDS
 
@@ -43,7 +44,9 @@ def take_snapshot() -> None:
 
 
 def record_waiting(now: datetime) -> None:
-    """Counts what has not ended, by state, with the time since the oldest entered it; and late releases."""
+    """Counts what has not ended, by state, with the time since the oldest entered it; late releases; and
+    contradictions that are open.
+    """
     open_escrows = Escrow.objects.exclude(state__in=ENDS)
     open_milestones = Milestone.objects.exclude(state__in=MILESTONE_ENDS)
     snapshot_metrics.record_states("escrow", by_state(open_escrows, now))
@@ -51,6 +54,10 @@ def record_waiting(now: datetime) -> None:
     snapshot_metrics.record_states("payout", by_state(Payout.objects.filter(state__in=PAYOUT_OPEN), now))
     late = due(now).order_by().aggregate(count=Count("*"), oldest=Min("auto_release_at"))
     snapshot_metrics.record_auto_release(late["count"], age(late["oldest"], now))
+    contradicted = contradictions.open_ones().items()
+    snapshot_metrics.record_contradictions(
+        {pair: (count, age(oldest, now)) for pair, (count, oldest) in contradicted}
+    )
 
 
 def by_state(rows: QuerySet[Any], now: datetime) -> dict[str, tuple[int, float]]:

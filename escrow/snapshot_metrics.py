@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 
+from escrow.metrics import CONTRADICTIONS, PAYMENT_PROVIDERS
 from escrow.payments.states import PAYOUT_OPEN
 from escrow.states import MILESTONE_ENDS, OPEN, MilestoneState
-from observability.metrics import children, snapshot_gauge
+from observability.metrics import children, grid, snapshot_gauge
 
 # Currencies of the shipped limits. Others are shown from the first snapshot that finds an entry in them.
 CURRENCIES = ("NGN", "USD")
@@ -65,6 +66,26 @@ stopped = children(
         "amani_escrow_money_stopped", "1 while releases and payouts are stopped for this cause.", "cause"
     ),
     CAUSES,
+)
+contradictions_open = grid(
+    snapshot_gauge(
+        "amani_payment_contradictions_open",
+        "What payment providers say against what Amani has booked, and no approver has closed.",
+        "provider",
+        "kind",
+    ),
+    PAYMENT_PROVIDERS,
+    CONTRADICTIONS,
+)
+contradictions_oldest = grid(
+    snapshot_gauge(
+        "amani_payment_contradictions_oldest_seconds",
+        "Time since the oldest of them was noted, in seconds; 0 when there is none.",
+        "provider",
+        "kind",
+    ),
+    PAYMENT_PROVIDERS,
+    CONTRADICTIONS,
 )
 snapshot_timestamp = snapshot_gauge(
     "amani_escrow_snapshot_timestamp_seconds", "When escrow's gauges were taken, Unix time; 0 when never."
@@ -131,6 +152,14 @@ def record_stops(causes: Iterable[str]) -> None:
     open_causes = set(causes)
     for cause, gauge in stopped.items():
         gauge.set(cause in open_causes)
+
+
+def record_contradictions(found: Mapping[tuple[str, str], tuple[int, float]]) -> None:
+    """Sets count and oldest age in seconds by (provider, kind); 0 for a pair that is missing."""
+    for pair, counted in contradictions_open.items():
+        count, age_seconds = found.get(pair, (0, 0.0))
+        counted.set(count)
+        contradictions_oldest[pair].set(max(age_seconds, 0.0))
 
 
 def record_snapshot_taken() -> None:

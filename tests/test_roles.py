@@ -63,6 +63,7 @@ TABLE["finance"] = (
 )
 TABLE["approver"] = TABLE["finance"] | {
     "escrow.clear_moneystop",
+    "escrow.close_contradiction",
     "escrow.freeze_escrow",
     "escrow.reprocess_paymentevent",
     "kyc.change_limits",
@@ -140,7 +141,8 @@ def test_the_page_that_assigns_roles_says_what_each_of_them_may_do() -> None:
         "sets limits, processes callbacks again, sees escrows, "
         "freezes escrows, sees stops of the money, lets releases and payouts go on, "
         "sees the ledger, sees payments and payouts, "
-        "processes webhooks of payment providers again, sees alerts; "
+        "processes webhooks of payment providers again, "
+        "closes contradictions of payment providers, sees alerts; "
         "kyc reviewer: sees cases and documents, decides on cases."
     )
 

@@ -1,4 +1,4 @@
-"""Filters of the list of escrows. Each is supported by an index."""
+"""Filters of the lists of escrows and payments."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from django.http import HttpRequest
 
 from escrow.admin.terms import read_id
 from escrow.models import Escrow
+from escrow.payments.registry import PROVIDERS
 from escrow.states import OPEN, State
 
 PARTY = "party"
@@ -52,6 +53,19 @@ class PartyFilter(admin.SimpleListFilter):
         read = [read_id(part) for part in (self.value() or "").split(",")[:MOST_PARTIES]]
         ids = [party for party in read if party is not None]
         return queryset.filter(Q(buyer_id__in=ids) | Q(seller_id__in=ids)) if self.value() else queryset
+
+
+class ProviderFilter(admin.SimpleListFilter):
+    """Offers the providers that there are. Django's own filter would search the table for its values."""
+
+    title = "provider"
+    parameter_name = "provider"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(name, provider.label) for name, provider in PROVIDERS.items()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(provider=self.value()) if self.value() else queryset
 
 
 def is_of_an_open_state(request: HttpRequest) -> bool:

@@ -12,7 +12,7 @@ from django.utils import timezone
 from core.console import display
 from core.money import format_amount
 from escrow.escrows.auto_release import due
-from escrow.models import Escrow, LedgerCheckpoint, LedgerWatch, Milestone, Payout
+from escrow.models import Contradiction, Escrow, LedgerCheckpoint, LedgerWatch, Milestone, Payout
 from escrow.models.chart import AccountKind
 from escrow.payments.states import PayoutState
 from escrow.roles import SEE_ESCROWS, SEE_LEDGER, SEE_PAYMENTS
@@ -21,6 +21,7 @@ from escrow.states import ENDS, MilestoneState
 COUNT_AT_MOST = 1_000
 STALE_AFTER = timedelta(minutes=3)  # as the rule EscrowSnapshotStale
 TRANSFERS = "admin:escrow_ledgertransfer_changelist"
+CONTRADICTIONS = "admin:escrow_contradiction_changelist"
 LATE_AFTER = timedelta(minutes=5)  # as AutoReleaseOverdue
 UNKNOWN_AFTER = timedelta(minutes=15)  # as PayoutUnknown
 
@@ -47,7 +48,7 @@ def overview() -> dict[str, Any]:
     taken_at = LedgerWatch.objects.values_list("taken_at", flat=True).first()
     sums = {(row.kind, row.currency): row.seen_minor for row in LedgerCheckpoint.objects.order_by("currency")}
     signs = [held(sums), checked(taken_at, now), releases(now), requested(), payouts(now)]
-    return {"escrow_signs": [*signs, *suspense(sums), *frozen()]}
+    return {"escrow_signs": [*signs, *contradicted(now), *suspense(sums), *frozen()]}
 
 
 def amounts(sums: dict[tuple[str, str], int], kind: AccountKind) -> list[str]:
@@ -104,6 +105,20 @@ def payouts(now: datetime) -> Sign:
         "",
         "PayoutUnknown" if is_late else "",
     )
+
+
+def contradicted(now: datetime) -> list[Sign]:
+    """Says how many contradictions no approver has closed."""
+    rows = Contradiction.objects.filter(closed_at__isnull=True).order_by("id")
+    count, oldest = counted(rows, "at")
+    if oldest is None:
+        return []
+    detail = f"a provider says otherwise, the oldest since {display.ago(oldest, now)}."
+    return [
+        Sign(
+            "Contradictions", "bad", "warning", f"{count} open", detail, CONTRADICTIONS, "PaymentContradicted"
+        )
+    ]
 
 
 def suspense(sums: dict[tuple[str, str], int]) -> list[Sign]:

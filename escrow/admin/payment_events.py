@@ -16,6 +16,7 @@ from django.utils.safestring import SafeString
 
 from core.console import display
 from core.console.history import HistoryAdmin, posted_reason, see_other
+from escrow.admin.filters import ProviderFilter
 from escrow.admin.terms import read_id
 from escrow.badges import payment_event_badge, payment_provider
 from escrow.models import PaymentEvent
@@ -29,7 +30,7 @@ class PaymentEventAdmin(HistoryAdmin):
     page_template = "escrow/console/payment_event.html"
     list_display = ("received", "standing", "why", "kind_of", "about")
     list_display_links = ("received",)
-    list_filter = ("state", "provider")
+    list_filter = ("state", ProviderFilter)
     ordering = ("-id",)
     sortable_by = ()
     list_max_show_all = 0

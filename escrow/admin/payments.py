@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
@@ -18,8 +18,16 @@ from core.console import display
 from core.console.display import Badge
 from core.console.history import HistoryAdmin, see_other
 from core.money import format_amount
+from escrow.admin.filters import ProviderFilter
 from escrow.admin.terms import is_public_id, posted_term, read_id
-from escrow.badges import CONTRADICTED, collection_badge, payment_provider, payout_badge, step_badge
+from escrow.badges import (
+    CONTRADICTED,
+    collection_badge,
+    contradiction_badge,
+    payment_provider,
+    payout_badge,
+    step_badge,
+)
 from escrow.models import Collection, Contradiction, LedgerTransfer, Payout
 from escrow.models.chart import TransferKind
 from escrow.roles import VIEW_ESCROW, VIEW_TRANSFER
@@ -44,7 +52,7 @@ class ContradictedFilter(admin.SimpleListFilter):
     parameter_name = "flag"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("contradicted", "contradicted by the provider")]
+        return [("contradicted", "contradicted, not closed")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return queryset.filter(is_contradicted=True) if self.value() == "contradicted" else queryset
@@ -56,7 +64,7 @@ class PaymentAdmin(HistoryAdmin):
     page_template = "escrow/console/payment.html"
     list_display = ("payment", "standing", "amount", "about", "since")
     list_display_links = ("payment",)
-    list_filter = ("state", "provider", ContradictedFilter)
+    list_filter = ("state", ProviderFilter, ContradictedFilter)
     ordering = ("-id",)
     sortable_by = ()
     list_max_show_all = 0
@@ -78,7 +86,7 @@ class PaymentAdmin(HistoryAdmin):
         return (f"{self.of_user}__in",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        said = Contradiction.objects.filter(**{self.of_contradiction: OuterRef("pk")})
+        said = Contradiction.objects.filter(**{self.of_contradiction: OuterRef("pk")}, closed_at__isnull=True)
         return self.model.objects.annotate(is_contradicted=Exists(said))
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
@@ -158,12 +166,15 @@ class PaymentAdmin(HistoryAdmin):
     def page_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         events = row.events.select_related("actor").order_by("-id")[:MOST_ROWS]
         sees_transfers = request.user.has_perm(VIEW_TRANSFER)
+        noted = row.contradictions.order_by(F("closed_at").desc(nulls_first=True), "-id")[:MOST_ROWS]
+        said = [(found, contradiction_badge(found)) for found in noted]
         return {
             "title": f"{self.opts.verbose_name.capitalize()} {row.pk}",
             "badge": self.badge_of(row),
             "provider": payment_provider(row.provider),
             "person": getattr(row, self.of_user),
-            "contradictions": list(row.contradictions.order_by("-id")[:MOST_ROWS]),
+            "contradictions": said,
+            "is_contradicted": any(found.closed_at is None for found, _badge in said),
             "calls": list(row.calls.order_by("-id")[:MOST_ROWS]),
             "webhooks": list(row.payment_events.defer("body").order_by("-id")[:MOST_ROWS]),
             "timeline": [(event, step_badge(event.event)) for event in events],

@@ -373,7 +373,10 @@ class ProviderCall(CountedProviderCall, models.Model):
 
 
 class Contradiction(models.Model):
-    """What a provider says against what Amani has booked. It moves nothing: a person decides."""
+    """What a provider says against what Amani has booked. It moves nothing; an approver closes it.
+
+    Its rows are kept, with who closed them, when, and why.
+    """
 
     class Kind(models.TextChoices):
         OTHER_AMOUNT = "other_amount", "another amount"
@@ -394,9 +397,22 @@ class Contradiction(models.Model):
     collection = models.ForeignKey(
         Collection, null=True, blank=True, on_delete=models.PROTECT, related_name="contradictions"
     )
+    closed_at = models.DateTimeField(null=True, blank=True)
+    closed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_index=False,
+    )
+    closed_because = models.TextField(
+        blank=True, default="", db_default="", help_text="Emptied when the account it is about is deleted."
+    )
 
     class Meta:
         default_permissions = ("view",)
+        permissions = [("close_contradiction", "Can close what a payment provider contradicts")]
         ordering = ["-id"]
         constraints = [
             models.UniqueConstraint(
@@ -406,8 +422,49 @@ class Contradiction(models.Model):
                 fields=["collection", "kind", "booked", "said"],
                 name="a_contradiction_of_a_collection_is_noted_once",
             ),
+            models.CheckConstraint(
+                condition=Q(closed_at__isnull=True, closed_by__isnull=True, closed_because="")
+                | Q(closed_at__isnull=False, closed_by__isnull=False),
+                name="a_contradiction_is_closed_by_an_operator",
+            ),
         ]
-        triggers = [rules.append_only("contradiction_is_append_only")]
+        indexes = [
+            models.Index(
+                fields=["id"],
+                name="contradiction_open",
+                condition=Q(closed_at__isnull=True),
+                include=["provider", "kind", "at"],
+            ),
+        ]
+        triggers = [
+            pgtrigger.Protect(name="a_contradiction_is_kept", operation=pgtrigger.Delete),
+            pgtrigger.ReadOnly(
+                name="a_contradiction_stays_what_it_is",
+                fields=["at", "provider", "kind", "booked", "said", "payout", "collection"],
+            ),
+            pgtrigger.Protect(
+                name="a_contradiction_begins_open",
+                operation=pgtrigger.Insert,
+                condition=pgtrigger.Q(new__closed_at__isnull=False),
+            ),
+            pgtrigger.Protect(
+                name="a_contradiction_is_closed_with_a_reason",
+                operation=pgtrigger.Update,
+                condition=pgtrigger.Q(
+                    old__closed_at__isnull=True, new__closed_at__isnull=False, new__closed_because=""
+                ),
+            ),
+            pgtrigger.Protect(
+                name="a_closed_contradiction_stays_closed",
+                operation=pgtrigger.Update,
+                condition=pgtrigger.Q(old__closed_at__isnull=False)
+                & (
+                    rules.changed("closed_at")
+                    | rules.changed("closed_by")
+                    | (rules.changed("closed_because") & ~pgtrigger.Q(new__closed_because=""))
+                ),
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()}: {self.said}"

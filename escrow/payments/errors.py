@@ -97,3 +97,33 @@ class PayoutEnded(PaymentError, Conflict):
 
     def __init__(self) -> None:
         super().__init__("This payout has ended: there is nothing left to ask.")
+
+
+class MayNotClose(PaymentError, Forbidden):
+    code = "not_allowed"
+
+    def __init__(self) -> None:
+        super().__init__("Only an approver may close what a provider contradicts.")
+
+
+class OwnPayment(PaymentError, Forbidden):
+    """The money is the operator's own, or of an escrow of which they are a party."""
+
+    code = "own_payment"
+
+    def __init__(self) -> None:
+        super().__init__("This is about your own money: another operator has to do this.")
+
+
+class ClosingNeedsReason(PaymentError, Invalid):
+    code = "reason_missing"
+
+    def __init__(self) -> None:
+        super().__init__("Write what you found and what was done.", fields={"reason": ["Write why."]})
+
+
+class ContradictionClosed(PaymentError, Conflict):
+    code = "contradiction_closed"
+
+    def __init__(self) -> None:
+        super().__init__("This contradiction was closed already. Look at who did it, and why.")

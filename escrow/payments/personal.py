@@ -9,7 +9,7 @@ from django.db.models import Q
 from accounts import erasure, export
 from accounts.models import User
 from escrow.models import EscrowEventText, MilestoneEventText
-from escrow.models.payments import Collection, PaymentEvent, Payout
+from escrow.models.payments import Collection, Contradiction, PaymentEvent, Payout
 from escrow.payments.states import PAYOUT_OPEN
 from kyc.documents import rotation
 
@@ -42,7 +42,10 @@ def refuse(person: User) -> str | None:
 
 
 def erase(person: User) -> None:
-    """Deletes the bank accounts, and the webhooks about the person, whose bodies name them."""
+    """Deletes the bank accounts, the webhooks about the person, whose bodies name them, and the reasons that
+    operators wrote about their payments.
+    """
     mine = Q(payout__user=person) | Q(collection__payer=person)
     PaymentEvent.objects.filter(mine).delete()
+    Contradiction.objects.filter(mine, closed_at__isnull=False).update(closed_because="")
     Payout.objects.filter(user=person).update(destination_encrypted=b"", destination_last="")

@@ -195,14 +195,27 @@ PROVIDERS = Row(
             runbooks=["PaymentSignaturesBad"],
         ),
         series(
-            "Contradictions, each day",
-            "What a provider says against what Amani has booked. Each needs a person: see the payout in the "
-            "console.",
+            "Open contradictions",
+            "What a provider says against what Amani has booked, and no approver has closed. Each needs a "
+            "person: *Contradictions* in the console.",
             "short",
             Query(
-                "sum by (provider, kind) (increase(amani_payment_contradictions_total{amani}[1d]))",
+                f"sum by (provider, kind) ({newest('amani_payment_contradictions_open')})",
                 "{{provider}} {{kind}}",
             ),
+            runbooks=["PaymentContradicted"],
+            stacked=True,
+        ),
+        series(
+            "Unknown statuses, each hour",
+            "Answers with a status that the provider's documentation does not name. They decide nothing: the "
+            "money waits until Amani knows the word.",
+            "short",
+            Query(
+                "sum by (provider) (increase(amani_payment_unknown_statuses_total{amani}[1h]))",
+                "{{provider}}",
+            ),
+            runbooks=["PaymentStatusUnknown"],
         ),
     ],
 )

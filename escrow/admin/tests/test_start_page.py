@@ -16,6 +16,7 @@ from escrow.admin.tests.operators import signed_in, words
 from escrow.escrows.tests import deals
 from escrow.ledger.tests.books import fund
 from escrow.models import LedgerWatch, Milestone, Payout, Source
+from escrow.payments.contradictions import Kind, note
 from escrow.snapshot import take_snapshot
 
 pytestmark = pytest.mark.django_db
@@ -72,8 +73,10 @@ def test_what_is_stuck_is_named_with_its_runbook() -> None:
     ]
     ledger.post(kind=ledger.TransferKind.FUNDING_EXCESS, key="excess", legs=excess)
     escrows.freeze(escrow_id=deals.funded().escrow.pk, operator=deals.make_freezer(), reason="A complaint.")
+    note(Payout.objects.get(), Kind.OTHER_AMOUNT, booked="1", said="2")
     take_snapshot()
     found = signs()
+    assert found["Contradictions"] == ("bad", "1 open", "PaymentContradicted")
     assert found["Automatic releases"] == ("bad", "1 late", "AutoReleaseOverdue")
     assert found["Approved milestones"] == ("warning", "1 wait", "")
     assert found["Payouts"] == ("bad", "1 unknown", "PayoutUnknown")
@@ -106,4 +109,4 @@ def test_the_card_costs_the_same_however_much_waits(monkeypatch: pytest.MonkeyPa
         unknown_since(minutes=1)
     with CaptureQueriesContext(connection) as queries:
         assert signs()["Payouts"][1] == "2+ unknown"
-    assert len(queries) == 6
+    assert len(queries) == 7
