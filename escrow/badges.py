@@ -24,6 +24,7 @@ STATE_BADGES = {
     State.CLOSED_MIXED: Badge("quiet", "call_split", "Closed, mixed"),
 }
 FROZEN = Badge("bad", "ac_unit", "Frozen")
+SHORT = Badge("bad", "money_off", "Short")
 MILESTONE_BADGES = {
     MilestoneState.PENDING: Badge("quiet", "schedule", "Not funded"),
     MilestoneState.FUNDED: Badge("info", "savings", "Funded"),
@@ -50,6 +51,9 @@ EVENT_BADGES: dict[str, Badge] = {
     Event.KEEP: Badge("info", "undo", "Cancelling withdrawn or declined"),
     Event.FREEZE: Badge("bad", "ac_unit", "Frozen"),
     Event.UNFREEZE: Badge("good", "sunny", "Unfrozen"),
+    Event.TAKE_BACK: Badge("bad", "undo", "Payment taken back, frozen"),
+    Event.MAKE_GOOD: Badge("good", "savings", "What was missing arrived"),
+    Event.END_SHORT: Badge("warning", "money_off", "Ended with what it held"),
     Event.EXPIRE: Badge("quiet", "event_busy", "Expired"),
     Event.COMPLETE: Badge("good", "check_circle", "Completed"),
     Event.CANCEL: Badge("quiet", "cancel", "Cancelled"),
@@ -59,6 +63,7 @@ EVENT_BADGES: dict[str, Badge] = {
     MilestoneStep.REJECT: Badge("warning", "thumb_down", "Rejected"),
     MilestoneStep.RELEASE_PART: Badge("good", "handshake", "Part released"),
     MilestoneStep.APPROVE: Badge("good", "thumb_up", "Approved"),
+    MilestoneStep.AWARD: Badge("good", "thumb_up", "Awarded to the seller"),
     MilestoneStep.FALL_DUE: Badge("info", "timer", "Inspection over"),
     MilestoneStep.RELEASE: Badge("good", "check_circle", "Released"),
 }

@@ -70,6 +70,25 @@ class Frozen(EscrowError, Conflict):
         super().__init__("This escrow is frozen while we look into it. No money leaves it until then.")
 
 
+class Short(EscrowError, Conflict):
+    """A payment was taken back: the escrow holds less than its milestones say. `short`: by how much."""
+
+    code = "escrow_short"
+
+    def __init__(self, short: str) -> None:
+        super().__init__(
+            f"{short} of its money was taken back and is missing. It goes on when the buyer has paid that in;"
+            " or end it with what it holds."
+        )
+
+
+class NotShort(EscrowError, Conflict):
+    code = "escrow_not_short"
+
+    def __init__(self) -> None:
+        super().__init__("Nothing of its money is missing. Unfreeze it, and let the parties end it.")
+
+
 class CannotReceive(EscrowError, Conflict):
     """The other party cannot receive this money at the moment; why is not told."""
 

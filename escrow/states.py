@@ -81,6 +81,9 @@ class Event(StrEnum):
     KEEP = "keep"
     FREEZE = "freeze"
     UNFREEZE = "unfreeze"
+    TAKE_BACK = "take_back"  # a payment that had arrived; freezes it
+    MAKE_GOOD = "make_good"  # what was taken back is paid in again
+    END_SHORT = "end_short"  # it is not: what is held is divided, and the milestones end
     EXPIRE = "expire"
     COMPLETE = "complete"
     CANCEL = "cancel"
@@ -96,10 +99,12 @@ class MilestoneStep(StrEnum):
     REJECT = "reject"
     RELEASE_PART = "release_part"
     APPROVE = "approve"
+    AWARD = "award"  # an operator ends a short escrow, and this one can be released whole
     FALL_DUE = "fall_due"
     RELEASE = "release"
     REFUND = "refund"
     CANCEL = "cancel"
+    END_SHORT = "end_short"  # as far as the money of a short escrow goes
 
 
 PARTIES = (Who.BUYER, Who.SELLER)
@@ -124,8 +129,9 @@ TRANSITIONS = TransitionTable(
         row
         for state in FREEZABLE
         for row in (
-            allow(state, Event.FREEZE, state, Who.OPERATOR, Who.PROVIDER),
+            allow(state, Event.FREEZE, state, Who.OPERATOR),
             allow(state, Event.UNFREEZE, state, Who.OPERATOR),
+            allow(state, Event.TAKE_BACK, state, Who.PROVIDER),
         )
     ),
     *(
@@ -134,6 +140,8 @@ TRANSITIONS = TransitionTable(
         for row in (
             allow(state, Event.ASK_CANCEL, state, *PARTIES),
             allow(state, Event.KEEP, state, *PARTIES),
+            allow(state, Event.MAKE_GOOD, state, Who.PROVIDER),
+            allow(state, Event.END_SHORT, state, Who.OPERATOR),
         )
     ),
     # What the milestones lead to; no person and no task causes these by itself.
@@ -150,7 +158,7 @@ TRANSITIONS = TransitionTable(
     ),
 )
 
-HELD = (MilestoneState.FUNDED, MilestoneState.SUBMITTED)
+HELD = (MilestoneState.FUNDED, MilestoneState.SUBMITTED, MilestoneState.RELEASE_REQUESTED)
 
 MILESTONE_TRANSITIONS = TransitionTable(
     MilestoneState,
@@ -169,4 +177,7 @@ MILESTONE_TRANSITIONS = TransitionTable(
     allow(MilestoneState.RELEASE_REQUESTED, MilestoneStep.REFUND, MilestoneState.REFUNDED, Who.SELLER),
     allow(MilestoneState.FUNDED, MilestoneStep.CANCEL, MilestoneState.CANCELLED, *PARTIES),
     allow(MilestoneState.SUBMITTED, MilestoneStep.CANCEL, MilestoneState.CANCELLED, *PARTIES),
+    allow(MilestoneState.FUNDED, MilestoneStep.AWARD, MilestoneState.RELEASE_REQUESTED, Who.OPERATOR),
+    allow(MilestoneState.SUBMITTED, MilestoneStep.AWARD, MilestoneState.RELEASE_REQUESTED, Who.OPERATOR),
+    *(allow(state, MilestoneStep.END_SHORT, MilestoneState.CANCELLED, Who.OPERATOR) for state in HELD),
 )

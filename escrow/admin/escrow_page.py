@@ -92,10 +92,11 @@ def rows_of(escrow: Escrow, document: dict[str, Any]) -> list[Row]:
 
 
 def offered(escrow: Escrow, user: User, *, is_party: bool) -> Event | None:
-    """Returns the action that the operator can take now: to freeze it, to unfreeze it, or none."""
+    """Returns what the operator can do now: freeze it, unfreeze it, end it while it is short, or nothing."""
     if is_party or not user.has_perm(FREEZE_ESCROW):
         return None
     event = Event.UNFREEZE if escrow.frozen_at else Event.FREEZE
+    event = Event.END_SHORT if escrow.short_minor else event
     return event if event in TRANSITIONS.events_for(escrow.state, Who.OPERATOR) else None
 
 

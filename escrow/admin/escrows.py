@@ -1,7 +1,8 @@
-"""Admin pages of escrows, the newest first, and of one escrow, which an approver may freeze."""
+"""Admin pages of escrows, the newest first, and of one, which an approver may freeze or, short, end."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -22,8 +23,8 @@ from escrow import escrows
 from escrow.admin import escrow_page
 from escrow.admin.filters import PARTY, FrozenFilter, PartyFilter, StateFilter, is_of_an_open_state
 from escrow.admin.terms import is_public_id, posted_term, read_id
-from escrow.badges import FROZEN, STATE_BADGES
-from escrow.models import Escrow
+from escrow.badges import FROZEN, SHORT, STATE_BADGES
+from escrow.models import Escrow, Role
 from escrow.roles import FREEZE_ESCROW
 from escrow.states import State
 from kyc.admin.filters import MOST_PEOPLE, people_by_email
@@ -76,7 +77,8 @@ class EscrowAdmin(HistoryAdmin):
     def standing(self, escrow: Escrow) -> SafeString:
         badge = STATE_BADGES[State(escrow.state)]
         frozen = display.badge(FROZEN.tone, FROZEN.icon, FROZEN.text) if escrow.frozen_at else ""
-        return format_html("{}{}", display.badge(badge.tone, badge.icon, badge.text), frozen)
+        short = display.badge(SHORT.tone, SHORT.icon, SHORT.text) if escrow.short_minor else ""
+        return format_html("{}{}{}", display.badge(badge.tone, badge.icon, badge.text), frozen, short)
 
     @admin.display(description="buyer → seller")
     def parties(self, escrow: Escrow) -> SafeString:
@@ -106,6 +108,8 @@ class EscrowAdmin(HistoryAdmin):
         return [
             self.action_path("freeze", FREEZE_ESCROW, self.freeze),
             self.action_path("unfreeze", FREEZE_ESCROW, self.unfreeze),
+            self.action_path("end_for_buyer", FREEZE_ESCROW, partial(self.end_short, to=Role.BUYER)),
+            self.action_path("end_for_seller", FREEZE_ESCROW, partial(self.end_short, to=Role.SELLER)),
             path("find/", find, name="escrow_escrow_find"),
             *super().get_urls(),
         ]
@@ -123,6 +127,16 @@ class EscrowAdmin(HistoryAdmin):
             request,
             "Unfrozen. Inspections go on with the time that was left.",
             lambda: escrows.unfreeze(escrow_id=pk, operator=operator(request), reason=posted_reason(request)),
+        )
+        return see_other(self.page_url(pk))
+
+    def end_short(self, request: HttpRequest, pk: int, *, to: Role) -> HttpResponse:
+        self.perform(
+            request,
+            f"Ended. What it held went to the {to.label.lower()}.",
+            lambda: escrows.end_short(
+                escrow_id=pk, operator=operator(request), reason=posted_reason(request), to=to
+            ),
         )
         return see_other(self.page_url(pk))
 

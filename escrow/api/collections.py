@@ -63,7 +63,7 @@ def collection_shown(collection: Collection, escrow_id: UUID) -> CollectionShown
     operation_id="fund_escrow",
     summary="Begin to pay (buyer)",
     description="The escrow is funded when the money has arrived, not before. While a payment is open, it is "
-    "answered again.",
+    "answered again. An escrow that is `short` takes what is missing.",
 )
 @once(moves_money=True)
 def fund_escrow(request: HttpRequest, id: UUID, funding: Funding) -> Answer:  # noqa: A002  (the path's own name)

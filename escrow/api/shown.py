@@ -41,6 +41,11 @@ class EscrowShown(Strict):
     terms: TermsShown | None = Field(description="The current version.")
     due: Money = Field(description="What the buyer pays.")
     funded: Money = Field(description="What arrived of it.")
+    short: Money = Field(
+        description="What it holds less than its milestones say, because a payment was taken back. It is "
+        "frozen until the buyer has paid this in (`fund`), or Amani ends it with what it holds; then this is "
+        "what was still missing."
+    )
     created_at: datetime
     agreed_at: datetime | None
     expires_at: datetime | None = Field(description="When the draft, the proposal or the time to pay ends.")
@@ -99,6 +104,7 @@ def escrow_shown(escrow: Escrow, user: User) -> EscrowShown:
         terms=terms_of(escrow),
         due=money(escrow.due_minor, escrow.currency),
         funded=money(escrow.funded_minor, escrow.currency),
+        short=money(escrow.short_minor, escrow.currency),
         created_at=escrow.created_at,
         agreed_at=escrow.agreed_at,
         expires_at=escrow.expires_at,

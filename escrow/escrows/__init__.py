@@ -21,6 +21,7 @@ from escrow.escrows.services import (
     save_draft,
     unfreeze,
 )
+from escrow.escrows.short import end_short
 from escrow.escrows.taken_back import money_taken_back
 from escrow.escrows.terms import Draft, MilestoneDraft
 
@@ -34,6 +35,7 @@ __all__ = [
     "auto_release_due",
     "cancel",
     "counter_propose",
+    "end_short",
     "expire_due",
     "freeze",
     "invite_again",

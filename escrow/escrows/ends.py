@@ -26,8 +26,8 @@ def event_for(milestones: list[Milestone]) -> Event | None:
     if not any(milestone.released_minor for milestone in milestones):
         cancelled = all(milestone.state == MilestoneState.CANCELLED for milestone in milestones)
         return Event.CANCEL if cancelled else Event.REFUND
-    returned = any(milestone.refunded_minor for milestone in milestones)
-    return Event.CLOSE if returned else Event.COMPLETE
+    released = all(milestone.state == MilestoneState.RELEASED for milestone in milestones)
+    return Event.COMPLETE if released else Event.CLOSE
 
 
 def has_begun(milestone: Milestone) -> bool:

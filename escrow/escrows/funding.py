@@ -13,7 +13,7 @@ from escrow import ledger, metrics
 from escrow.escrows.transitions import Locked, change, change_milestone, lock
 from escrow.ledger import KeyReused, Leg, TransferKind
 from escrow.models import Escrow, LedgerEntry
-from escrow.states import Event, MilestoneStep, State, Who
+from escrow.states import HOLDS_ALL, Event, MilestoneStep, State, Who
 
 ARRIVALS = (TransferKind.FUNDING, TransferKind.FUNDING_EXCESS)
 
@@ -77,9 +77,14 @@ def known_arrival(escrow: Escrow, key: str, amount_minor: int) -> Arrived | None
 
 
 def still_due(escrow: Escrow, amount_minor: int) -> int:
-    if escrow.state != State.AWAITING_FUNDS:
-        return 0
-    return min(amount_minor, escrow.due_minor - escrow.funded_minor)
+    return min(amount_minor, missing_from(escrow))
+
+
+def missing_from(escrow: Escrow) -> int:
+    """Returns what the escrow waits for: the rest of what is due, or what was taken back since all came."""
+    if escrow.state == State.AWAITING_FUNDS:
+        return escrow.due_minor - escrow.funded_minor
+    return escrow.short_minor if escrow.state in HOLDS_ALL else 0
 
 
 def post_arrival(arrived: Arrived, key: str, provider: str, event_at: datetime | None) -> None:
@@ -103,6 +108,9 @@ def post_arrival(arrived: Arrived, key: str, provider: str, event_at: datetime |
 
 def fund(locked: Locked, amount_minor: int, by: By) -> None:
     escrow, milestones = locked
+    if escrow.state in HOLDS_ALL:
+        make_good(escrow, amount_minor, by)
+        return
     funded = escrow.funded_minor + amount_minor
     if funded < escrow.due_minor:
         change(escrow, Event.RECEIVE_PART, by, amount_minor=amount_minor, funded_minor=funded)
@@ -112,3 +120,10 @@ def fund(locked: Locked, amount_minor: int, by: By) -> None:
         change_milestone(milestone, MilestoneStep.FUND, by)
     change(escrow, Event.FUND, by, amount_minor=amount_minor, funded_minor=funded, expires_at=None)
     metrics.count_after_commit("funding", "completed")
+
+
+def make_good(escrow: Escrow, amount_minor: int, by: By) -> None:
+    """Makes an escrow less short. It stays frozen: an operator judges why a payment was taken back."""
+    short = escrow.short_minor - amount_minor
+    change(escrow, Event.MAKE_GOOD, by, amount_minor=amount_minor, short_minor=short)
+    metrics.count_after_commit("funding", "partial" if short else "completed")

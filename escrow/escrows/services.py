@@ -15,6 +15,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import User
+from core.money import format_amount
 from core.request_id import current_request_id
 from core.states import By
 from escrow.errors import (
@@ -24,6 +25,7 @@ from escrow.errors import (
     OwnTerms,
     ReasonMissing,
     SameParty,
+    Short,
     StepRefused,
     TermsChanged,
     TooManyVersions,
@@ -210,11 +212,13 @@ def freeze(*, escrow_id: int, operator: User, reason: str) -> Escrow:
 
 @transaction.atomic
 def unfreeze(*, escrow_id: int, operator: User, reason: str) -> Escrow:
-    """Lets it go on. Inspections get back the time for which it was frozen."""
+    """Lets it go on. Inspections get back the time for which it was frozen. Raises Short."""
     locked = lock_for_operator(escrow_id, operator, reason)
     escrow = locked.escrow
     if escrow.frozen_at is None:
         raise StepRefused("escrow", escrow.state, Event.UNFREEZE, "It is not frozen.")
+    if escrow.short_minor:
+        raise Short(format_amount(escrow.short_minor, escrow.currency))
     stood = timezone.now() - escrow.frozen_at
     change(escrow, Event.UNFREEZE, By(Who.OPERATOR, operator.pk), reason=reason.strip(), frozen_at=None)
     for milestone in locked.milestones:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db import transaction
 from django.utils import timezone
 
@@ -10,8 +12,8 @@ from escrow import ledger, metrics
 from escrow.escrows.funding import Arrived, known_arrival
 from escrow.escrows.transitions import change, lock
 from escrow.ledger import Leg, TransferKind
-from escrow.models import Escrow
-from escrow.states import FREEZABLE, Event, Who
+from escrow.models import Escrow, LedgerTransfer
+from escrow.states import FREEZABLE, HOLDS_ALL, Event, Who
 
 WHY = "The payment was taken back after it had arrived."
 
@@ -21,34 +23,44 @@ def money_taken_back(
 ) -> Escrow:
     """Posts the opposite of what `money_arrived` posted for this receipt, once, and freezes the escrow.
 
-    What the escrow no longer holds, because it was released, is a loss of the house: the seller keeps it. An
-    operator decides how the escrow goes on. Raises EscrowNotFound, or RuntimeError if nothing had arrived.
+    What the escrow no longer holds, because it was released, is a loss of the house: the seller keeps it.
+    What it held is missing from now on (`short_minor`), or is due again if not all of the money had come.
+    An operator decides how the escrow goes on. Raises EscrowNotFound, or RuntimeError if nothing had arrived.
     """
     with transaction.atomic():
         escrow = lock(escrow_id).escrow
-        arrived = known_arrival(escrow, f"collection:{collection_id}:{receipt}", amount_minor)
+        key = f"collection:{collection_id}:{receipt}"
+        arrived = known_arrival(escrow, key, amount_minor)
         if arrived is None:
             raise RuntimeError("Only what arrived is taken back.")
-        posted = ledger.post(
-            kind=TransferKind.FUNDING_REVERSED,
-            key=f"collection:{collection_id}:{receipt}",
-            legs=legs_of(arrived, provider),
-            escrow_id=escrow.pk,
-            reason=WHY,
-        )
-        if not posted.was_known:
-            metrics.count_after_commit("funding", "reversed")
-            freeze(escrow, provider)
+        if not LedgerTransfer.objects.filter(kind=TransferKind.FUNDING_REVERSED, key=key).exists():
+            take_back(arrived, key, provider)
         return escrow
 
 
-def legs_of(arrived: Arrived, provider: str) -> list[Leg]:
-    """Takes the excess from suspense, the rest from the escrow as far as it goes, and then from the house."""
+def take_back(arrived: Arrived, key: str, provider: str) -> None:
     escrow = arrived.escrow
     held_account = ledger.held(escrow.pk, escrow.currency)
     from_escrow = min(arrived.held_minor, ledger.balance_of(held_account))
+    ledger.post(
+        kind=TransferKind.FUNDING_REVERSED,
+        key=key,
+        legs=legs_of(arrived, from_escrow, provider),
+        escrow_id=escrow.pk,
+        reason=WHY,
+    )
+    metrics.count_after_commit("funding", "reversed")
+    if escrow.state in FREEZABLE:
+        by = By(Who.PROVIDER, provider=provider)
+        missing = missing_after(escrow, from_escrow)
+        change(escrow, Event.TAKE_BACK, by, reason=WHY, amount_minor=from_escrow or None, **missing)
+
+
+def legs_of(arrived: Arrived, from_escrow: int, provider: str) -> list[Leg]:
+    """Takes the excess from suspense, `from_escrow` from the escrow, and the rest from the house."""
+    escrow = arrived.escrow
     legs = [
-        Leg(held_account, -from_escrow),
+        Leg(ledger.held(escrow.pk, escrow.currency), -from_escrow),
         Leg(ledger.suspense(provider, escrow.currency), -arrived.excess_minor),
         Leg(ledger.chargeback_loss(escrow.currency), from_escrow - arrived.held_minor),
         Leg(ledger.clearing(provider, escrow.currency), arrived.held_minor + arrived.excess_minor),
@@ -56,7 +68,9 @@ def legs_of(arrived: Arrived, provider: str) -> list[Leg]:
     return [leg for leg in legs if leg.amount_minor]
 
 
-def freeze(escrow: Escrow, provider: str) -> None:
-    if escrow.state in FREEZABLE and escrow.frozen_at is None:
-        by = By(Who.PROVIDER, provider=provider)
-        change(escrow, Event.FREEZE, by, reason=WHY, frozen_at=timezone.now())
+def missing_after(escrow: Escrow, amount_minor: int) -> dict[str, Any]:
+    """Returns the columns of an open escrow that lost this money; it is frozen since then, or was before."""
+    frozen = {"frozen_at": escrow.frozen_at or timezone.now()}
+    if escrow.state in HOLDS_ALL:
+        return frozen | {"short_minor": escrow.short_minor + amount_minor}
+    return frozen | {"funded_minor": escrow.funded_minor - amount_minor}

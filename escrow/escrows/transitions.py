@@ -190,7 +190,7 @@ def change(
     if step.target != step.source:
         fields["state_since"] = timezone.now()
     if step.target in ENDS:
-        fields |= {"closed_at": timezone.now(), "cancel_asked_by_id": None}
+        fields |= {"closed_at": timezone.now(), "cancel_asked_by_id": None, "frozen_at": None}
     entry: EscrowEvent = move(escrow, step, by, fields, escrow.events, amount_minor=amount_minor)
     if reason:
         EscrowEventText.objects.create(event=entry, encrypted=encrypt(reason[:LONGEST_REASON].encode()))

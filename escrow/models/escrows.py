@@ -15,7 +15,7 @@ from django.utils import timezone
 from core.states import EventText, StateEvent
 from escrow.models import rules
 from escrow.models.counted import CountedEscrow, CountedEscrowEvent
-from escrow.states import ENDS, EXPIRING, NEGOTIATED, TRANSITIONS, State
+from escrow.states import ENDS, EXPIRING, HOLDS_ALL, NEGOTIATED, TRANSITIONS, State
 
 STATE_LENGTH = 17
 
@@ -82,6 +82,11 @@ class Escrow(CountedEscrow, models.Model):
         default=0, help_text="What the buyer pays by the current terms: amounts and the buyer's fee."
     )
     funded_minor = models.BigIntegerField(default=0, help_text="What arrived of it.")
+    short_minor = models.BigIntegerField(
+        default=0,
+        db_default=0,
+        help_text="What it holds less than its milestones say, because a payment was taken back.",
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     agreed_at = models.DateTimeField(null=True, blank=True, help_text="When both had agreed.")
     expires_at = models.DateTimeField(
@@ -139,6 +144,16 @@ class Escrow(CountedEscrow, models.Model):
                 name="a_funded_escrow_got_all_that_is_due",
             ),
             models.CheckConstraint(
+                condition=Q(short_minor__gte=0, short_minor__lte=F("due_minor")),
+                name="an_escrow_is_short_of_at_most_what_is_due",
+            ),
+            models.CheckConstraint(
+                condition=Q(short_minor=0)
+                | Q(state__in=HOLDS_ALL, frozen_at__isnull=False)
+                | Q(state__in=ENDS),
+                name="a_short_escrow_is_frozen_until_it_ends",
+            ),
+            models.CheckConstraint(
                 condition=~Q(state__in=EXPIRING) | Q(expires_at__isnull=False),
                 name="what_waits_for_a_party_expires",
             ),
@@ -183,7 +198,13 @@ class Escrow(CountedEscrow, models.Model):
                 condition=pgtrigger.Q(old__agreed_at__isnull=True, new__agreed_at__isnull=False),
                 func=BOTH_AGREED,
             ),
-            rules.never_less("what_arrived_stays_counted", "funded_minor"),
+            pgtrigger.Protect(
+                name="what_arrived_stays_counted",
+                operation=pgtrigger.Update,
+                # Until all of it is there a payment that is taken back is missing again.
+                condition=pgtrigger.Q(new__funded_minor__lt=pgtrigger.F("old__funded_minor"))
+                & ~pgtrigger.Q(new__state=State.AWAITING_FUNDS),
+            ),
             pgtrigger.Protect(name="escrow_row_stays", operation=pgtrigger.Delete),
         ]
 

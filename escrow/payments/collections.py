@@ -12,6 +12,7 @@ from accounts.models import User
 from core.request_id import current_request_id
 from escrow import metrics
 from escrow.errors import EscrowNotFound
+from escrow.escrows.funding import missing_from
 from escrow.escrows.transitions import lock, lock_people, refuse_frozen
 from escrow.models import Escrow
 from escrow.models.payments import Collection
@@ -33,10 +34,11 @@ from kyc.limits.usage import PAYMENT
 def start_collection(*, payer: User, escrow_id: uuid.UUID, amount_minor: int | None = None) -> Collection:
     """Plans a collection from the escrow's buyer, which gets its reference now; returns it.
 
-    `escrow_id`: the public id. `amount_minor`: what the buyer pays now, at most what is due and missing; all
-    of it without one. While one is open it is returned again. Raises NotAllowed for a closed account,
-    EscrowNotFound, also for another person's, NotAwaitingFunds, Frozen, WrongAmount, CollectionOpen for one
-    with another amount, PaymentsOff, LimitExceeded and NoLimitSet; then nothing is begun.
+    `escrow_id`: the public id. `amount_minor`: what the buyer pays now, at most what is missing (of what is
+    due, or because a payment was taken back); all of it without one. While one is open it is returned again.
+    Raises NotAllowed for a closed account, EscrowNotFound, also for another person's, NotAwaitingFunds,
+    Frozen, WrongAmount, CollectionOpen for one with another amount, PaymentsOff, LimitExceeded and
+    NoLimitSet; then nothing is begun.
     """
     provider = registry.get(settings.PAYMENT_PROVIDER)
     if not provider.is_configured():
@@ -44,7 +46,7 @@ def start_collection(*, payer: User, escrow_id: uuid.UUID, amount_minor: int | N
     with transaction.atomic():
         lock_people(payer.pk)
         escrow = lock_as_buyer(payer, escrow_id)
-        missing = escrow.due_minor - escrow.funded_minor
+        missing = missing_from(escrow)
         amount = missing if amount_minor is None else amount_minor
         known = Collection.objects.filter(escrow=escrow, state__in=COLLECTION_OPEN).first()
         if known is not None:
@@ -59,9 +61,10 @@ def lock_as_buyer(payer: User, public_id: uuid.UUID) -> Escrow:
     if found is None:
         raise EscrowNotFound
     escrow = lock(found).escrow
-    if escrow.state != State.AWAITING_FUNDS:
+    if not missing_from(escrow):
         raise NotAwaitingFunds(escrow.state)
-    refuse_frozen(escrow)
+    if escrow.state == State.AWAITING_FUNDS:  # a short escrow is frozen because this money is missing
+        refuse_frozen(escrow)
     return escrow
 
 

@@ -168,6 +168,47 @@ def test_finance_sees_no_button_and_a_party_neither_sees_nor_uses_one(finance: C
     assert deal.escrow.frozen_at is None
 
 
+# --- Ending what is short ---
+
+
+def short_deal() -> deals.Deal:
+    deal = deals.agreed()
+    came = {"escrow_id": deal.escrow.pk, "collection_id": deal.escrow.pk, "provider": "sandbox"}
+    deals.pay(deal.escrow, 500_000, "kept")
+    deals.pay(deal.escrow, deal.escrow.due_minor - 500_000, "taken")
+    amount = deal.escrow.due_minor - 500_000
+    escrows.money_taken_back(**came, receipt="taken", amount_minor=amount)  # type: ignore[arg-type]
+    deal.escrow.refresh_from_db()
+    return deal
+
+
+def test_a_short_escrow_says_by_how_much_and_is_not_unfrozen(approver: Client) -> None:
+    escrow = short_deal().escrow
+    assert f"Escrow {escrow.pk} A website Funded Frozen Short" in words(approver, ESCROWS)
+    text = words(approver, page_of(escrow))
+    for part in ("Is NGN 96,500 short", "NGN 96,500 is missing", "ends with the NGN 5,000", "taken back"):
+        assert part in text
+    assert "Let it go on" not in text
+    refused = approver.post(action(escrow, "unfreeze"), {"reason": "It is fine."})
+    assert said(refused)[0].startswith("NGN 96,500 of its money was taken back")
+    assert "End it for the" not in words(signed_in("finance"), page_of(escrow))
+
+
+@pytest.mark.parametrize("to", ["buyer", "seller"])
+def test_an_approver_ends_a_short_escrow_for_a_party_with_a_reason(approver: Client, to: str) -> None:
+    deal = short_deal()
+    assert "End it for the" in words(approver, page_of(deal.escrow))
+    assert said(approver.post(action(deal.escrow, f"end_for_{to}"), {"reason": " "})) == ["Write a reason."]
+    assert deal.held == 500_000
+    answer = approver.post(action(deal.escrow, f"end_for_{to}"), {"reason": "No answer for weeks."})
+    assert (answer.status_code, said(answer)[-1]) == (303, f"Ended. What it held went to the {to}.")
+    text = words(approver, page_of(deal.escrow))
+    assert "Ended NGN 96,500 short" in text
+    assert "No answer for weeks." in text
+    assert "End it for the" not in text
+    assert (deal.held, deal.buyers > 0, deal.sellers > 0) == (0, to == "buyer", to == "seller")
+
+
 # --- Stops of the money ---
 
 

@@ -8,8 +8,9 @@ from uuid import uuid4
 import pytest
 
 from core.registry import Registry
+from escrow import escrows
 from escrow.api.tests.app import API, App
-from escrow.escrows.tests.deals import Deal, agreed, drafted
+from escrow.escrows.tests.deals import Deal, agreed, drafted, pay
 from escrow.ledger.tests.books import books
 from escrow.models import Collection, IdempotencyKey
 from escrow.payments import collecting, registry
@@ -41,6 +42,24 @@ def ngn(amount_minor: Any, currency: str = "NGN") -> dict[str, Any]:
 
 def everything() -> tuple[Any, ...]:
     return books(), Collection.objects.count(), IdempotencyKey.objects.count()
+
+
+def test_a_short_escrow_says_how_much_is_missing_and_takes_that(deal: Deal) -> None:
+    app, escrow = App(deal.buyer), deal.escrow
+    pay(escrow, escrow.due_minor, "r")
+    assert app.get(at(deal))["short"] == ngn(0)
+    escrows.money_taken_back(
+        escrow_id=escrow.pk,
+        collection_id=escrow.pk,
+        amount_minor=escrow.due_minor,
+        provider="sandbox",
+        receipt="r",
+    )
+    shown = app.get(at(deal))
+    assert (shown["short"], shown["frozen"], shown["state"]) == (ngn(escrow.due_minor), True, "funded")
+    more = app.post(f"{at(deal)}/fund", {"amount": ngn(escrow.due_minor + 1)}, 422)
+    assert more["code"] == "wrong_amount"
+    assert app.post(f"{at(deal)}/fund", {}, 201)["amount"] == ngn(escrow.due_minor)
 
 
 def test_a_payment_is_begun_once_and_says_where_to_pay(deal: Deal) -> None:

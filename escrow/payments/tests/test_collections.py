@@ -263,6 +263,30 @@ def test_what_was_released_before_is_a_loss_of_the_house(deal: Deal, fake: FakeP
     assert ledger.balance_of(ledger.clearing(BANK, "NGN")) == 0
 
 
+def test_the_buyer_pays_in_what_was_taken_back_and_no_more(deal: Deal, fake: FakeProvider) -> None:
+    first = opened(deal, amount_minor=1_000)
+    pays(fake, first)
+    run()
+    second = opened(deal)
+    pays(fake, second)
+    run()
+    with pytest.raises(NotAwaitingFunds):
+        begun(deal)
+    says(fake, first, CollectionStatus.REVERSED)
+    run()
+    with pytest.raises(WrongAmount):
+        begun(deal, amount_minor=1_001)
+    third = opened(deal)
+    assert third.amount_minor == 1_000
+    assert used(deal.buyer.pk, "NGN")["daily"] == deal.escrow.due_minor
+    pays(fake, third)
+    run()
+    deal.escrow.refresh_from_db()
+    assert (deal.escrow.short_minor, deal.held) == (0, deal.escrow.due_minor)
+    with pytest.raises(NotAwaitingFunds):
+        begun(deal)
+
+
 @pytest.mark.parametrize(
     ("then", "kind"),
     [
