@@ -50,6 +50,12 @@ def required_in_production(name: str, value: str) -> str:
     return value
 
 
+def hours_within_a_year(values: list[float]) -> None:
+    """Raises ValidationError for a number of hours that is not above zero, or is more than a year."""
+    for hours in values:
+        validate.Range(0, 366 * 24, min_inclusive=False)(hours)
+
+
 def long_enough(name: str, value: str, shortest: int) -> str:
     """Returns `value`. Raises ImproperlyConfigured, naming the variable, for a secret that can be guessed.
 
@@ -347,6 +353,10 @@ PAYMENT_PROVIDER = env.str("PAYMENT_PROVIDER", "sandbox", validate=validate.OneO
 PAYMENT_SANDBOX_URL = env.str("PAYMENT_SANDBOX_URL", "http://127.0.0.1:8026").rstrip("/")
 PAYMENT_SANDBOX_KEY = env.str("PAYMENT_SANDBOX_KEY", "")
 PAYMENT_SANDBOX_IN_PRODUCTION = env.bool("PAYMENT_SANDBOX_IN_PRODUCTION", False)
+# A provider that settled a payout may still report later that its money came back.
+PAYOUT_RECHECK_HOURS: list[float] = env.list(
+    "PAYOUT_RECHECK_HOURS", [1.0, 24.0, 72.0], subcast=float, validate=hours_within_a_year
+)
 PAYSTACK_SECRET_KEY = env.str("PAYSTACK_SECRET_KEY", "")
 PAYSTACK_SECRET_KEY_PREVIOUS = env.str("PAYSTACK_SECRET_KEY_PREVIOUS", "")
 PAYSTACK_BASE_URL = env.str("PAYSTACK_BASE_URL", "https://api.paystack.co").rstrip("/")
@@ -480,6 +490,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "escrow.tasks.run_payouts",
         "schedule": timedelta(seconds=10),
         "options": {"expires": 10},
+    },
+    "escrow-run-settled": {
+        "task": "escrow.tasks.run_settled",
+        "schedule": timedelta(seconds=60),
+        "options": {"expires": 60},
     },
     "escrow-run-collections": {
         "task": "escrow.tasks.run_collections",

@@ -6,7 +6,7 @@ from celery import shared_task
 
 from escrow import escrows, snapshot
 from escrow.api import keys
-from escrow.payments import collecting, events, work
+from escrow.payments import collecting, events, settled, work
 
 
 @shared_task
@@ -33,6 +33,12 @@ def forget_idempotency_keys() -> None:
 def run_payouts() -> None:
     """Sends the requests to payment providers that are due; enqueued by payouts, webhooks and beat."""
     work.run_payouts()
+
+
+@shared_task
+def run_settled() -> None:
+    """Asks payment providers about settled payouts whose money could have come back."""
+    settled.run_settled()
 
 
 @shared_task

@@ -77,6 +77,9 @@ class Payout(CountedPayout, LeasedWork):
         null=True, blank=True, help_text="When the first request began that may have reached the provider."
     )
     last_sent_at = models.DateTimeField(null=True, blank=True, help_text="When the last one began.")
+    recheck_at = models.DateTimeField(
+        null=True, blank=True, help_text="When a settled payout is asked about next: its money may come back."
+    )
 
     if TYPE_CHECKING:
         events: Any
@@ -106,6 +109,10 @@ class Payout(CountedPayout, LeasedWork):
                 | Q(first_sent_at__lte=F("last_sent_at")),
                 name="a_payout_was_first_sent_first",
             ),
+            models.CheckConstraint(
+                condition=Q(recheck_at__isnull=True) | Q(state=PayoutState.SETTLED),
+                name="only_a_settled_payout_is_asked_about_after_its_end",
+            ),
         ]
         indexes = [
             models.Index(
@@ -116,6 +123,9 @@ class Payout(CountedPayout, LeasedWork):
             ),
             models.Index(
                 fields=["lease_until"], name="payout_leased", condition=Q(lease_until__isnull=False)
+            ),
+            models.Index(
+                fields=["recheck_at"], name="payout_recheck_due", condition=Q(recheck_at__isnull=False)
             ),
             models.Index(fields=["state", "id"], name="payout_ended_by_state", condition=Q(state__in=FINAL)),
             models.Index(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
@@ -19,6 +20,8 @@ from escrow.payments.states import COLLECTION_OPEN, PAYOUT_OPEN
 LEASE = timedelta(seconds=120)
 # A hanging provider must not occupy all children of the worker, because alerts need some.
 MOST_AT_ONCE = 4
+# Of those, how many may be busy when a settled payout is asked about: what waits for its end comes first.
+MOST_BESIDE_SETTLED = 2
 MOST_EVENTS_LOOKED_AT = 100
 # A payout is never given up: its money waits until the provider says what became of it.
 FOREVER = timedelta(days=36_500)
@@ -42,9 +45,17 @@ def claim_collection() -> WorkClaim[Collection] | None:
     return claim_of(Collection, due_collections(timezone.now()))
 
 
+def claim_settled() -> WorkClaim[Payout] | None:
+    """Claims the settled payout whose question has been due for longest, likewise."""
+    settled = Payout.objects.filter(recheck_at__lte=timezone.now()).order_by("recheck_at", "pk")
+    return claim_of(Payout, settled, most_at_once=MOST_BESIDE_SETTLED)
+
+
 @transaction.atomic
-def claim_of(model: type[Work], due_now: QuerySet[Work]) -> WorkClaim[Work] | None:
-    leased = claim_next(due_now, among=model.objects.all(), lease=LEASE, most_at_once=MOST_AT_ONCE)
+def claim_of(
+    model: type[Work], due_now: QuerySet[Work], most_at_once: int = MOST_AT_ONCE
+) -> WorkClaim[Work] | None:
+    leased = claim_next(due_now, among=model.objects.all(), lease=LEASE, most_at_once=most_at_once)
     if leased is None:
         return None
     pending = leased.row.payment_events.filter(state=PaymentEvent.State.PENDING)
@@ -78,3 +89,9 @@ def next_look(since: datetime, now: datetime, wish: float | None = None) -> date
     """Returns when to ask next about what began at `since`. `wish`: a Retry-After in seconds."""
     moment = BACKOFF.next_attempt(since=since, now=now, until=since + FOREVER, wish_seconds=wish)
     return moment or now + timedelta(seconds=BACKOFF.longest_seconds)
+
+
+def next_recheck(settled_at: datetime, now: datetime) -> datetime | None:
+    """Returns when to ask next about a payout that was settled at `settled_at`; None after the last time."""
+    moments = [settled_at + timedelta(hours=hours) for hours in settings.PAYOUT_RECHECK_HOURS]
+    return min((moment for moment in moments if moment > now), default=None)

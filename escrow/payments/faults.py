@@ -11,7 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from core.sqlstates import is_outage
-from escrow.models.payments import PaymentEvent
+from escrow.models.payments import PaymentEvent, Payout
 from escrow.payments.claim import Work, WorkClaim
 from observability.sentry import capture_exception
 
@@ -42,5 +42,7 @@ def set_aside(claimed: WorkClaim[Work], reason: str) -> None:
     with transaction.atomic():
         claimed.rows().update(lease_until=None, last_error=reason)
         claimed.rows().filter(next_attempt_at__isnull=False).update(next_attempt_at=later)
+        if isinstance(claimed.row, Payout):
+            claimed.rows().filter(recheck_at__lt=later).update(recheck_at=later)
         events = PaymentEvent.objects.filter(pk__in=claimed.event_ids, state=PaymentEvent.State.PENDING)
         events.update(next_attempt_at=later, reason=reason)

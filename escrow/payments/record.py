@@ -7,7 +7,7 @@ contradiction. The one exception is documented by providers: a settled payout wh
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ from escrow.models.payments import Contradiction, Payout
 from escrow.payments import booking
 from escrow.payments.base import NotFound, PayoutSeen, PayoutStatus, Provider, Unknown
 from escrow.payments.calls import Made
-from escrow.payments.claim import WorkClaim, next_look
+from escrow.payments.claim import WorkClaim, next_look, next_recheck
 from escrow.payments.contradictions import note
 from escrow.payments.reported import finish_events
 from escrow.payments.states import PAYOUT_ENDS, PayoutState, PayoutStep, Who
@@ -148,10 +148,21 @@ def known_there(payout: Payout, seen: PayoutSeen) -> dict[str, str]:
 
 def release_lease(payout: Payout, call: Made[Result]) -> None:
     payout.lease_until = None
-    if payout.state not in PAYOUT_ENDS:
-        wish = call.outcome.after if isinstance(call.outcome, RetryLater) else None
-        payout.next_attempt_at = next_look(payout.state_since, timezone.now(), wish)
+    now = timezone.now()
+    wish = call.outcome.after if isinstance(call.outcome, RetryLater) else None
+    if payout.state == PayoutState.SETTLED:
+        was_answered = not isinstance(call.outcome, RetryLater)
+        asked_next = next_recheck(payout.state_since, now)
+        payout.recheck_at = asked_next if was_answered else postponed(payout, now, wish)
+    elif payout.state not in PAYOUT_ENDS:
+        payout.next_attempt_at = next_look(payout.state_since, now, wish)
         payout.last_error = "" if isinstance(call.outcome, PayoutSeen) else call.text
-    payout.save(
-        update_fields=["lease_until", "next_attempt_at", "last_error", "first_sent_at", "last_sent_at"]
-    )
+    columns = ["lease_until", "next_attempt_at", "recheck_at", "last_error", "first_sent_at", "last_sent_at"]
+    payout.save(update_fields=columns)
+
+
+def postponed(payout: Payout, now: datetime, wish: float | None) -> datetime | None:
+    """Returns when to ask again after no answer; a question that is not due yet stays where it is."""
+    if payout.recheck_at is None:
+        return None
+    return max(payout.recheck_at, next_look(payout.state_since, now, wish))

@@ -36,7 +36,7 @@ def change_payout(payout: Payout, step: PayoutStep, by: By, text: str = "", **fi
     now = timezone.now()
     changed = {**fields, "state_since": now}
     if transition.target in PAYOUT_ENDS:
-        changed |= {"next_attempt_at": None, "finished_at": now, "last_error": ""}
+        changed |= {"next_attempt_at": None, "finished_at": now, "last_error": "", "recheck_at": None}
     move(payout, transition, by, changed, payout.events, text=text[:LONGEST_TEXT])
     transaction.on_commit(partial(metrics.record_payout, payout.provider, payout.state))
     metrics.count_after_commit("payout", payout.state)
