@@ -1,18 +1,13 @@
-"""One client of django-hordak, in the environment of the peers; the same arguments and output as clients.py.
+"""Clients of django-hordak, in the environment of the peers. Makes their tables and accounts first."""
 
-`python hordak_client.py prepare` makes its tables and accounts.
-"""
-
-import json
 import os
 import random
-import sys
-import time
-from statistics import quantiles
 from urllib.parse import urlsplit
 
 import django
 from django.conf import settings
+
+from benchmarks.ledger.rounds import Once, serve
 
 ACCOUNTS = 5_000
 address = urlsplit(os.environ["DATABASE_URL"])
@@ -43,38 +38,29 @@ def prepare() -> None:
 
     call_command("migrate", verbosity=0)
     with Account.objects.disable_mptt_updates():
-        for number in range(ACCOUNTS):
-            Account(
-                name=f"a{number}", type="LI", currencies=["NGN"], lft=0, rght=0, tree_id=0, level=0
-            ).save()
-    Account.objects.rebuild()
+        Account.objects.bulk_create(
+            Account(name=f"a{number}", type="LI", currencies=["NGN"], lft=1, rght=2, tree_id=number, level=0)
+            for number in range(1, ACCOUNTS + 1)
+        )
 
 
-def main() -> None:
-    number, seconds = int(sys.argv[2]), float(sys.argv[3])
-    from hordak.models import Account
+def hordak(number: int) -> Once:
     from moneyed import Money
 
-    accounts = list(Account.objects.all())
     source, one = random.Random(number), Money(1, "NGN")  # noqa: S311  (repeatable, no secret)
-    for _ in range(20):
+
+    def transfer() -> object:
         first, second = source.sample(accounts, 2)
-        first.transfer_to(second, one)
-    print("ready", flush=True)
-    sys.stdin.readline()
-    times = []
-    began = last = time.perf_counter()
-    while last - began <= seconds:
-        first, second = source.sample(accounts, 2)
-        first.transfer_to(second, one)
-        now = time.perf_counter()
-        times.append(now - last)
-        last = now
-    p99 = quantiles(times, n=100, method="inclusive")[98] * 1000
-    print(json.dumps({"rate": len(times) / (last - began), "p99_ms": p99}), flush=True)
+        return first.transfer_to(second, one)
+
+    return transfer
 
 
-if sys.argv[1] == "prepare":
+if __name__ == "__main__":
+    from django.db import connection
+    from hordak.models import Account
+
     prepare()
-else:
-    main()
+    accounts = list(Account.objects.all())
+    connection.close()
+    serve({"hordak": hordak})
