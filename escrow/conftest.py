@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import psycopg
 import pytest
+from django.db import connection
+from pytest_django import DjangoDbBlocker
 
 from escrow.ledger import counting
 
@@ -19,3 +24,15 @@ HORIZON = """
 @pytest.fixture(autouse=True)
 def _other_databases_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(counting, "HORIZON", HORIZON)
+
+
+@pytest.fixture(scope="module")
+def as_the_application(application_url: str, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """All tests of a file connect with the role of the application, which owns no table."""
+    given, usual = psycopg.conninfo.conninfo_to_dict(application_url), dict(connection.settings_dict)
+    with django_db_blocker.unblock():
+        connection.close()
+        connection.settings_dict.update(USER=given["user"], PASSWORD=given["password"])
+        yield
+        connection.close()
+        connection.settings_dict.update(usual)

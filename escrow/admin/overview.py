@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from django.db.models import Count, Min, QuerySet
+from django.db.models import QuerySet, Value
 from django.http import HttpRequest
 from django.utils import timezone
 
@@ -16,10 +16,11 @@ from escrow.models import Contradiction, Escrow, LedgerCheckpoint, LedgerWatch, 
 from escrow.models.chart import AccountKind
 from escrow.payments.states import PayoutState
 from escrow.roles import SEE_ESCROWS, SEE_LEDGER, SEE_PAYMENTS
-from escrow.states import ENDS, MilestoneState
+from escrow.states import MilestoneState
 
 COUNT_AT_MOST = 1_000
 STALE_AFTER = timedelta(minutes=3)  # as the rule EscrowSnapshotStale
+ESCROWS = "admin:escrow_escrow_changelist"
 TRANSFERS = "admin:escrow_ledgertransfer_changelist"
 CONTRADICTIONS = "admin:escrow_contradiction_changelist"
 LATE_AFTER = timedelta(minutes=5)  # as AutoReleaseOverdue
@@ -27,7 +28,10 @@ UNKNOWN_AFTER = timedelta(minutes=15)  # as PayoutUnknown
 
 
 class Sign(NamedTuple):
-    """One line: its badge (`tone`, `icon`, `text`), an explanation, and the runbook if something is wrong."""
+    """One line: its badge (`tone`, `icon`, `text`), an explanation, and the runbook if something is wrong.
+
+    `url_name` and `query` are the page that its name leads to.
+    """
 
     name: str
     tone: str
@@ -36,6 +40,14 @@ class Sign(NamedTuple):
     detail: str
     url_name: str = ""
     runbook: str = ""
+    query: str = ""
+
+
+class Waiting(NamedTuple):
+    """How many rows wait ("1,000+" is the most), and since when the oldest does."""
+
+    number: str = "0"
+    oldest: datetime | None = None
 
 
 def may_see(request: HttpRequest) -> bool:
@@ -47,8 +59,40 @@ def overview() -> dict[str, Any]:
     now = timezone.now()
     taken_at = LedgerWatch.objects.values_list("taken_at", flat=True).first()
     sums = {(row.kind, row.currency): row.seen_minor for row in LedgerCheckpoint.objects.order_by("currency")}
-    signs = [held(sums), checked(taken_at, now), releases(now), requested(), payouts(now)]
-    return {"escrow_signs": [*signs, *contradicted(now), *suspense(sums), *frozen()]}
+    found = waiting(
+        late=(due(now), "auto_release_at"),
+        requested=(in_state(Milestone, MilestoneState.RELEASE_REQUESTED), "state_since"),
+        unknown=(in_state(Payout, PayoutState.UNKNOWN), "state_since"),
+        contradicted=(Contradiction.objects.filter(closed_at__isnull=True).order_by("id"), "at"),
+        frozen=(Escrow.objects.filter(frozen_at__isnull=False).order_by("frozen_at"), "frozen_at"),
+    )
+    signs = [
+        held(sums),
+        checked(taken_at, now),
+        releases(found["late"], now),
+        requested(found["requested"]),
+        payouts(found["unknown"], now),
+    ]
+    some = [*contradicted(found["contradicted"], now), *suspense(sums), *frozen(found["frozen"])]
+    return {"escrow_signs": [*signs, *some]}
+
+
+def in_state(model: type[Milestone] | type[Payout], state: str) -> QuerySet[Any]:
+    """Selects those in the state, the oldest first; their table has an index for it."""
+    return model.objects.filter(state=state).order_by("state_since")
+
+
+def waiting(**selected: tuple[QuerySet[Any], str]) -> dict[str, Waiting]:
+    """Counts the rows of each, which come in an order, by the time in that column: all with one query."""
+    parts = [rows.values_list(Value(name), since)[:COUNT_AT_MOST] for name, (rows, since) in selected.items()]
+    times: dict[str, list[datetime]] = {name: [] for name in selected}
+    for name, moment in parts[0].union(*parts[1:], all=True):
+        times[name].append(moment)
+    return {name: Waiting(at_least(len(found)), min(found, default=None)) for name, found in times.items()}
+
+
+def at_least(count: int) -> str:
+    return f"{count:,}{'+' if count == COUNT_AT_MOST else ''}"
 
 
 def amounts(sums: dict[tuple[str, str], int], kind: AccountKind) -> list[str]:
@@ -69,29 +113,25 @@ def checked(taken_at: datetime | None, now: datetime) -> Sign:
     return Sign("Books", "good", "check_circle", "Checked", display.ago(taken_at, now))
 
 
-def releases(now: datetime) -> Sign:
-    count, oldest = counted(due(now).order_by("auto_release_at"), "auto_release_at")
+def releases(late: Waiting, now: datetime) -> Sign:
+    count, oldest = late
     if oldest is None or oldest > now - LATE_AFTER:
         return Sign("Automatic releases", "good", "check_circle", "In time", "")
     detail = f"the oldest was due {display.ago(oldest, now)}."
     return Sign("Automatic releases", "bad", "alarm", f"{count} late", detail, "", "AutoReleaseOverdue")
 
 
-def requested() -> Sign:
+def requested(milestones: Waiting) -> Sign:
     """Says how many approved milestones wait, because their seller cannot receive the money now."""
-    count, oldest = counted(
-        Milestone.objects.filter(state=MilestoneState.RELEASE_REQUESTED).order_by("state_since"),
-        "state_since",
-    )
+    count, oldest = milestones
     if oldest is None:
         return Sign("Approved milestones", "good", "check_circle", "Released", "")
     detail = f"their sellers cannot receive the money now, the oldest since {display.ago(oldest)}."
     return Sign("Approved milestones", "warning", "pending", f"{count} wait", detail)
 
 
-def payouts(now: datetime) -> Sign:
-    unknown = Payout.objects.filter(state=PayoutState.UNKNOWN).order_by("state_since")
-    count, oldest = counted(unknown, "state_since")
+def payouts(unknown: Waiting, now: datetime) -> Sign:
+    count, oldest = unknown
     if oldest is None:
         return Sign("Payouts", "good", "check_circle", "None unknown", "")
     is_late = oldest < now - UNKNOWN_AFTER
@@ -107,10 +147,9 @@ def payouts(now: datetime) -> Sign:
     )
 
 
-def contradicted(now: datetime) -> list[Sign]:
+def contradicted(contradictions: Waiting, now: datetime) -> list[Sign]:
     """Says how many contradictions no approver has closed."""
-    rows = Contradiction.objects.filter(closed_at__isnull=True).order_by("id")
-    count, oldest = counted(rows, "at")
+    count, oldest = contradictions
     if oldest is None:
         return []
     detail = f"a provider says otherwise, the oldest since {display.ago(oldest, now)}."
@@ -129,16 +168,10 @@ def suspense(sums: dict[tuple[str, str], int]) -> list[Sign]:
     return [Sign("Suspense", "warning", "help_center", ", ".join(found), detail, "", "SuspenseNotCleared")]
 
 
-def frozen() -> list[Sign]:
-    rows = Escrow.objects.filter(frozen_at__isnull=False).exclude(state__in=ENDS).order_by("frozen_at")
-    count, oldest = counted(rows, "frozen_at")
+def frozen(escrows: Waiting) -> list[Sign]:
+    """Names the frozen ones, and leads to the list of them. What has ended is not frozen."""
+    count, oldest = escrows
     if oldest is None:
         return []
-    return [Sign("Frozen escrows", "warning", "ac_unit", count, f"the first since {display.ago(oldest)}.")]
-
-
-def counted(rows: QuerySet[Any], since: str) -> tuple[str, datetime | None]:
-    """Returns how many there are ("1,000+" is the most), and the oldest time; one query."""
-    found = rows.values(since)[:COUNT_AT_MOST].aggregate(count=Count("*"), oldest=Min(since))
-    more = "+" if found["count"] == COUNT_AT_MOST else ""
-    return f"{found['count']:,}{more}", found["oldest"]
+    detail = f"the first since {display.ago(oldest)}."
+    return [Sign("Frozen escrows", "warning", "ac_unit", count, detail, ESCROWS, query="?flag=frozen")]

@@ -16,6 +16,7 @@ from django.core.management.commands import migrate
 from django.db import Error, NotSupportedError, connections
 
 from core.database_roles import UnusableRole, grant_rights, guard_functions, require_usable
+from core.kept_triggers import guard_triggers
 from core.pooling import NoSessions, require_sessions
 
 # "AM", as for the slots of channels in observability, whose numbers are made of the channel's name.
@@ -70,6 +71,7 @@ class Command(migrate.Command):
             super().handle(*args, **options)
             if not only_looks:
                 guard_functions(database)
+                guard_triggers(database)
             if role:
                 grant_rights(role, database)
 

@@ -82,6 +82,8 @@ def test_what_is_stuck_is_named_with_its_runbook() -> None:
     assert found["Payouts"] == ("bad", "1 unknown", "PayoutUnknown")
     assert found["Suspense"] == ("warning", "NGN 5", "SuspenseNotCleared")
     assert found["Frozen escrows"] == ("warning", "1", "")
+    start = signed_in("finance").get("/admin/").content.decode()
+    assert '<a href="/admin/escrow/escrow/?flag=frozen">Frozen escrows</a>' in start
 
 
 def test_a_payout_that_is_unknown_since_a_moment_ago_needs_no_one_yet() -> None:
@@ -109,4 +111,4 @@ def test_the_card_costs_the_same_however_much_waits(monkeypatch: pytest.MonkeyPa
         unknown_since(minutes=1)
     with CaptureQueriesContext(connection) as queries:
         assert signs()["Payouts"][1] == "2+ unknown"
-    assert len(queries) == 7
+    assert len(queries) == 3

@@ -21,7 +21,7 @@ from escrow.models import Escrow, LedgerTransfer, Role
 from escrow.states import MilestoneState, State
 from kyc.models import Case
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.usefixtures("as_the_application"), pytest.mark.django_db]
 FIRST, SECOND = 50_000 * NAIRA, 51_500 * NAIRA  # the payments; due is 101,500: 60,000 + 40,000 and the fee
 
 

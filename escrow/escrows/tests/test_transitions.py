@@ -1,4 +1,7 @@
-"""Tests that every (state, event, actor) that is not in the tables is refused, in Python and by SQL."""
+"""Tests that every (state, event, actor) that is not in the tables is refused, in Python and by SQL.
+
+All of it with the role of the application, which web, worker and beat have, too.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from uuid import UUID
 
 import pytest
 from django.db import DatabaseError, connection, transaction
+from django.db.models import Model
 
 from accounts.models import User
 from core.errors import AmaniError
@@ -26,7 +30,7 @@ from escrow.escrows.tests.deals import (
     verify,
 )
 from escrow.escrows.transitions import parts_of
-from escrow.models import Escrow, Milestone
+from escrow.models import Escrow, EscrowEvent, Milestone, MilestoneEvent
 from escrow.states import (
     ENDS,
     FREEZABLE,
@@ -41,7 +45,7 @@ from escrow.states import (
     Who,
 )
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.usefixtures("as_the_application"), pytest.mark.django_db]
 
 
 class Cast(NamedTuple):
@@ -289,6 +293,30 @@ def test_the_database_refuses_each_change_of_a_milestones_state_that_no_step_mak
     for target in MilestoneState:
         words = refusal_of("UPDATE escrow_milestone SET state = %s WHERE id = %s", [target, milestone.pk])
         assert ("Invalid transition" in words) == (target not in allowed), (state, target, words)
+
+
+@pytest.mark.parametrize("model", [Escrow, Milestone, EscrowEvent, MilestoneEvent])
+def test_a_setting_of_the_session_leaves_no_trigger_out(model: type[Model]) -> None:
+    """pgtrigger leaves out what a setting names, and every role can make it: see core/kept_triggers.py."""
+    deal = escrow_in(State.IN_PROGRESS)
+    table = model._meta.db_table
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT current_user = session_user, pg_has_role(relowner, 'MEMBER') FROM pg_class"
+            " WHERE oid = %s::regclass",
+            [table],
+        )
+        assert cursor.fetchone() == (True, False)
+        cursor.execute(
+            "SELECT set_config('pgtrigger.ignore', array_agg(tgname::text)::text, true) FROM pg_trigger"
+            " WHERE tgrelid = %s::regclass AND NOT tgisinternal",
+            [table],
+        )
+        assert "pgtrigger_" in cursor.fetchone()[0]
+        change = "event = 'x'" if issubclass(model, EscrowEvent | MilestoneEvent) else "state = 'disputed'"
+        for statement in (f"UPDATE {table} SET {change}", f"DELETE FROM {table}"):  # noqa: S608  (of constants)
+            assert "pgtrigger: " in refusal_of(statement, [])
+    assert deal.milestones[0].events.exists()
 
 
 def test_rows_begin_in_the_first_state_of_their_table() -> None:

@@ -1,4 +1,7 @@
-"""The tables of payments: every state, step and part, in Python and by SQL; the rows that never change."""
+"""The tables of payments: every state, step and part, in Python and by SQL; the rows that never change.
+
+All of it with the role of the application.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ from escrow.payments.tests.money import asked, rich
 from escrow.payments.tests.test_payouts import in_state, report
 from escrow.payments.transitions import change_payout
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.usefixtures("as_the_application"), pytest.mark.django_db]
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "payments.md"
 LIVE = [state for state in PayoutState if state != PayoutState.REQUESTED]
