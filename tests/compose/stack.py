@@ -19,6 +19,7 @@ from tests.compose_files import ROOT
 PROJECT = "amani-stack-test"  # so that its volumes are its own
 FILES = ("docker-compose.yml", "tests/compose/receivers.yml")
 SCALED = (FILES[0], "deploy/compose.scaled.yml", FILES[1])
+PRODUCTION = (FILES[0], "deploy/compose.production.yml")
 NEEDED = ("app", "worker", "beat", "prometheus", "alertmanager", "edge", "receiver")
 EXPORTERS = ("node-exporter", "redis-exporter", "postgres-exporter")
 # Only where their images are there: nothing else depends on them.
@@ -43,9 +44,12 @@ def until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE) ->
 
 
 class Stack:
-    def __init__(self) -> None:
-        self.files: tuple[str, ...] = FILES
-        self.services = [*NEEDED, *(name for name in WITH_IMAGE_ONLY if self.has_image(name))]
+    def __init__(
+        self, files: tuple[str, ...] = FILES, services: tuple[str, ...] = NEEDED, **given: str
+    ) -> None:
+        """`given`: what else .env would say; the values of .env itself, if there is one, are beside them."""
+        self.files, self.given = files, given
+        self.services = [*services, *(name for name in WITH_IMAGE_ONLY if self.has_image(name))]
 
     @property
     def environment(self) -> dict[str, str]:
@@ -53,7 +57,7 @@ class Stack:
             "COMPOSE_PROJECT_NAME": PROJECT,
             "COMPOSE_FILE": ":".join(self.files),
             "COMPOSE_PROFILES": "edge,exporters",
-        }
+        } | self.given
 
     def compose(self, *arguments: str, check: bool = True) -> str:
         """Calls `docker-compose`, as the runbook does, where it is there, else `docker compose`."""
@@ -96,8 +100,8 @@ class Stack:
 
         until(all_healthy, "every container is healthy")
 
-    def manage(self, *arguments: str) -> str:
-        return self.compose("exec", "-T", "app", "python", "manage.py", *arguments)
+    def manage(self, *arguments: str, check: bool = True) -> str:
+        return self.compose("exec", "-T", "app", "python", "manage.py", *arguments, check=check)
 
     def secret(self, name: str) -> str:
         return self.compose("exec", "-T", "app", "cat", f"/run/secrets/{name}").strip()
@@ -112,19 +116,31 @@ class Stack:
         command = ["exec", "-T", "postgres", "psql", "--username=amani", "-AtX", "--command", statement]
         return self.compose(*command).strip()
 
+    def roles(self) -> str:
+        """The roles that Amani's processes are connected as, once one of them is."""
+        names = "SELECT string_agg(DISTINCT usename, ',') FROM pg_stat_activity"
+        where = "WHERE application_name = 'amani'"
+        found: str = until(lambda: self.query(f"{names} {where}"), "a process is connected")
+        return found
+
     def received(self) -> str:
         return self.compose("logs", "--no-log-prefix", "receiver")
 
     def prometheus(self, query: str) -> list[Any]:
         """What Prometheus answers to `query`."""
-        address = "http://localhost:9090/api/v1/query"
-        found: list[Any] = requests.get(address, params={"query": query}, timeout=10).json()["data"]["result"]
+        found: list[Any] = self.ask_prometheus("query", query=query)["result"]
         return found
+
+    def ask_prometheus(self, path: str, **parameters: str) -> Any:
+        password = self.given.get("PROMETHEUS_PASSWORD")
+        login = ("amani", password) if password else None
+        address = f"http://localhost:9090/api/v1/{path}"
+        return requests.get(address, params=parameters, auth=login, timeout=10).json()["data"]
 
     def targets(self) -> list[tuple[str, str, str]]:
         """(job, component, health) of each target of Prometheus."""
-        answer = requests.get("http://localhost:9090/api/v1/targets?state=active", timeout=10).json()
+        found = self.ask_prometheus("targets", state="active")["activeTargets"]
         return sorted(
             (target["labels"]["job"], target["labels"].get("component", ""), target["health"])
-            for target in answer["data"]["activeTargets"]
+            for target in found
         )

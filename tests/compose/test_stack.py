@@ -18,6 +18,7 @@ from tests.compose.load import Load
 from tests.compose.stack import EXPORTERS, PATIENCE, SCALED, Stack, run, until
 
 EDGE = "https://localhost:8443"
+BANK = "http://localhost:8026"
 IMAGE = "amani-backend:local"
 LARGEST_IMAGE = 600 * 1000**2
 READ_BY_RUNBOOK = (
@@ -64,9 +65,27 @@ def test_every_target_is_up(stack: Stack) -> None:
 
 
 def test_every_process_connects_as_the_role_that_owns_nothing(stack: Stack) -> None:
-    roles = "SELECT string_agg(DISTINCT usename, ',') FROM pg_stat_activity WHERE application_name = 'amani'"
-    assert stack.query(roles) == "amani_app"
+    assert stack.roles() == "amani_app"
     assert "amani.W018" not in stack.manage("check", "--deploy", "--database", "default")
+
+
+def test_a_person_plays_the_bank_and_amani_is_told(stack: Stack) -> None:
+    """With the demo's escrows, which `migrate` played through the bank."""
+    states = "SELECT string_agg(state, ',' ORDER BY state) FROM {}"
+    assert stack.query(states.format("escrow_payout")) == "settled,unknown"
+    assert stack.query(states.format("escrow_collection")) == "open,received,received,received,received"
+    waiting = "SELECT reference, amount_minor FROM escrow_collection WHERE state = 'open'"
+    reference, amount_minor = stack.query(waiting).split("|")
+    assert reference in requests.get(BANK, timeout=30).text
+    form = {"kind": "collection", "reference": reference, "action": "pay", "way": "now", "at": "/"}
+    form["amount"] = f"{int(amount_minor) / 100:.2f}"
+    assert requests.post(f"{BANK}/act", data=form, timeout=30, allow_redirects=False).status_code == 303
+    collection = f"FROM escrow_collection WHERE reference = '{reference}'"
+    until(lambda: stack.query(f"SELECT state {collection}") == "received", "the payment is booked")
+    event = f"FROM escrow_paymentevent WHERE reference = '{reference}'"
+    told = "collection.received|done"
+    until(lambda: stack.query(f"SELECT kind, state {event}") == told, "the bank's webhook is processed")
+    assert "awaiting_funds" not in stack.query("SELECT state FROM escrow_escrow").split()
 
 
 def test_the_exporters_are_scraped_while_they_run(stack: Stack) -> None:
@@ -76,6 +95,7 @@ def test_the_exporters_are_scraped_while_they_run(stack: Stack) -> None:
     until(lambda: jobs <= {job for job, _, health in stack.targets() if health == "up"}, "exporters are up")
     queries = ("node_load1", "pg_up == 1", "redis_up == 1")
     until(lambda: all(map(stack.prometheus, queries)), "each exporter reaches what it watches")
+    assert stack.query("SELECT count(*) > 0 FROM pg_stat_activity WHERE usename = 'amani_exporter'") == "t"
     stack.compose("rm", "--stop", "--force", *EXPORTERS)
     until(lambda: not jobs & {job for job, _, _ in stack.targets()}, "they are no targets any more")
 
@@ -97,7 +117,7 @@ def test_the_runbooks_restart_works(stack: Stack) -> None:
 
 
 def test_a_file_system_is_read_only_and_nobody_is_root(stack: Stack) -> None:
-    for service in ("app", "worker", "beat"):
+    for service in ("app", "worker", "beat", "bank"):
         assert stack.compose("exec", "-T", service, "id", "-u").strip() == "10001"
         written = stack.compose("exec", "-T", service, "touch", "/srv/amani/x", check=False)
         assert "Read-only file system" in written
@@ -136,7 +156,26 @@ def test_every_replica_is_found(stack: Stack) -> None:
         return [component for job, component, health in stack.targets() if (job, health) == ("amani", "up")]
 
     until(lambda: up() == ["beat", *["web"] * 3, *["worker"] * 4], "every replica is scraped")
+    counts_add_up(stack)
     stack.compose("up", "--detach", "--scale", "app=3", "--scale", "worker=2", *stack.services)
+
+
+def counts_add_up(stack: Stack) -> None:
+    """Each replica counts its own requests, and Prometheus has the sum: each is asked, by its own port."""
+    view = 'sum by (instance) (http_requests_total{endpoint=~".*api/v1/readiness"})'
+    ports = [run("docker", "port", container, "8000") for container in stack.containers("app")]
+    addresses = [f"http://{port.split()[0]}/api/v1/readiness" for port in ports]
+
+    def counted() -> dict[str, int]:
+        return {one["metric"]["instance"]: int(one["value"][1]) for one in stack.prometheus(view)}
+
+    before = counted()
+    for times, address in enumerate(addresses, 1):
+        for _ in range(10 * times):
+            assert requests.get(address, timeout=30).ok
+    until(lambda: sum(counted().values()) == sum(before.values()) + 60, "the sum has every request")
+    each = [number - before.get(instance, 0) for instance, number in counted().items()]
+    assert sorted(each)[-3:] == [10, 20, 30]
 
 
 def test_a_rolling_restart_under_load_fails_no_request(stack: Stack, tmp_path: Path) -> None:
