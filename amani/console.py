@@ -68,6 +68,7 @@ def escrow_pages(request: HttpRequest) -> list[dict[str, Any]]:
         page(request, "Contradictions", "warning", "contradiction", app="escrow"),
         page(request, "Transfers", "swap_horiz", "ledgertransfer", app="escrow"),
         page(request, "Accounts", "account_balance_wallet", "ledgeraccount", app="escrow"),
+        page(request, "Fees", "percent", "feerule", app="escrow"),
     ]
     stopped = page(request, "Money stops", "front_hand", "moneystop", app="escrow")
     if stopped and (causes := money_stops.open_causes(request)):

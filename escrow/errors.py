@@ -152,6 +152,32 @@ class ReasonMissing(WrongInput):
         super().__init__("Write a reason.", "reason")
 
 
+# --- Fees ---
+
+
+class WrongFee(EscrowError, Invalid):
+    """`fields` names what is wrong with a new rule, by the names of FeeRule."""
+
+    code = "wrong_fee"
+
+    def __init__(self, fields: dict[str, list[str]]) -> None:
+        super().__init__("This can be no fee.", fields=fields)
+
+
+class FeeTaken(EscrowError, Conflict):
+    code = "fee_taken"
+
+    def __init__(self) -> None:
+        super().__init__("A fee from that time exists already and cannot be changed. Choose another time.")
+
+
+class FeeUnchanged(EscrowError, Conflict):
+    code = "fee_unchanged"
+
+    def __init__(self) -> None:
+        super().__init__("This is already the fee of that time.")
+
+
 # --- Agreeing ---
 
 

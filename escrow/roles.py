@@ -6,6 +6,8 @@ from core import roles
 
 VIEW_ESCROW = "escrow.view_escrow"
 FREEZE_ESCROW = "escrow.freeze_escrow"
+VIEW_FEES = "escrow.view_feerule"
+SET_FEES = "escrow.set_fees"
 VIEW_STOP = "escrow.view_moneystop"
 CLEAR_STOP = "escrow.clear_moneystop"
 VIEW_TRANSFER = "escrow.view_ledgertransfer"
@@ -17,7 +19,7 @@ SEE_ESCROWS = frozenset(
         "escrow.view_escrowagreement",
         "escrow.view_escrowevent",
         "escrow.view_escrowterms",
-        "escrow.view_feerule",
+        VIEW_FEES,
         "escrow.view_invitation",
         "escrow.view_milestone",
         "escrow.view_milestoneevent",
@@ -45,6 +47,7 @@ def register() -> None:
     roles.grant("finance", SEE_ESCROWS, "sees escrows")
     roles.grant("approver", SEE_ESCROWS, "sees escrows")
     roles.grant("approver", {FREEZE_ESCROW}, "freezes escrows")
+    roles.grant("approver", {SET_FEES}, "sets fees")
     roles.grant("finance", {VIEW_STOP}, "sees stops of the money")
     roles.grant("approver", {VIEW_STOP}, "sees stops of the money")
     roles.grant("approver", {CLEAR_STOP}, "lets releases and payouts go on")

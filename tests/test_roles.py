@@ -66,6 +66,7 @@ TABLE["approver"] = TABLE["finance"] | {
     "escrow.close_contradiction",
     "escrow.freeze_escrow",
     "escrow.reprocess_paymentevent",
+    "escrow.set_fees",
     "kyc.change_limits",
     "kyc.reprocess_providerevent",
     "kyc.revoke_case",
@@ -139,7 +140,7 @@ def test_the_page_that_assigns_roles_says_what_each_of_them_may_do() -> None:
         "sees the ledger, sees payments and payouts, sees alerts; "
         "approver: sees whether mails were sent, sees cases, limits and callbacks, revokes approvals, "
         "sets limits, processes callbacks again, sees escrows, "
-        "freezes escrows, sees stops of the money, lets releases and payouts go on, "
+        "freezes escrows, sets fees, sees stops of the money, lets releases and payouts go on, "
         "sees the ledger, sees payments and payouts, "
         "processes webhooks of payment providers again, "
         "closes contradictions of payment providers, sees alerts; "

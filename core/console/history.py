@@ -93,16 +93,19 @@ class HistoryAdmin(StrictList, ModelAdmin):  # type: ignore[misc]  # unfold ship
     def page_of(self, request: HttpRequest, row: Any, **more: Any) -> TemplateResponse:
         """Returns the row's page; `more` is added to the context of its template."""
         context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
             "title": str(row),
             "original": row,
             "row": row,
             **self.page_context(request, row),
             **more,
         }
+        return self.framed(request, self.page_template, context)
+
+    def framed(self, request: HttpRequest, template: str, context: dict[str, Any]) -> TemplateResponse:
+        """Returns a page of this model in the admin's frame."""
         request.current_app = self.admin_site.name
-        return TemplateResponse(request, self.page_template, context)
+        frame = {**self.admin_site.each_context(request), "opts": self.opts}
+        return TemplateResponse(request, template, {**frame, **context})
 
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from django import template
 from django.utils import timezone
@@ -29,3 +29,11 @@ def age(moment: datetime) -> SafeString:
 def clock(moment: datetime | None) -> str | SafeString:
     """Returns the time of day in UTC, with the date unless it is today."""
     return display.time_tag(moment, display.clock(moment, seconds=True)) if moment else ""
+
+
+@register.filter
+def day(moment: datetime) -> SafeString:
+    """Formats a time in UTC, for example `1 Jan 2024`; adds the time of day unless it is midnight."""
+    moment = moment.astimezone(UTC)
+    time = "" if (moment.hour, moment.minute) == (0, 0) else f", {moment:%H:%M}"
+    return display.time_tag(moment, f"{moment.day} {moment:%b %Y}{time}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
+from django.conf import settings
 from django.db.models import QuerySet, Value
 from django.http import HttpRequest
 from django.utils import timezone
@@ -12,6 +13,7 @@ from django.utils import timezone
 from core.console import display
 from core.money import format_amount
 from escrow.escrows.auto_release import due
+from escrow.escrows.fee_rules import shipped_in_force
 from escrow.models import Contradiction, Escrow, LedgerCheckpoint, LedgerWatch, Milestone, Payout
 from escrow.models.chart import AccountKind
 from escrow.payments.states import PayoutState
@@ -21,6 +23,7 @@ from escrow.states import MilestoneState
 COUNT_AT_MOST = 1_000
 STALE_AFTER = timedelta(minutes=3)  # as the rule EscrowSnapshotStale
 ESCROWS = "admin:escrow_escrow_changelist"
+FEES = "admin:escrow_feerule_changelist"
 TRANSFERS = "admin:escrow_ledgertransfer_changelist"
 CONTRADICTIONS = "admin:escrow_contradiction_changelist"
 LATE_AFTER = timedelta(minutes=5)  # as AutoReleaseOverdue
@@ -74,7 +77,7 @@ def overview() -> dict[str, Any]:
         payouts(found["unknown"], now),
     ]
     some = [*contradicted(found["contradicted"], now), *suspense(sums), *frozen(found["frozen"])]
-    return {"escrow_signs": [*signs, *some]}
+    return {"escrow_signs": [*signs, *some, *example_fees(now)]}
 
 
 def in_state(model: type[Milestone] | type[Payout], state: str) -> QuerySet[Any]:
@@ -175,3 +178,12 @@ def frozen(escrows: Waiting) -> list[Sign]:
         return []
     detail = f"the first since {display.ago(oldest)}."
     return [Sign("Frozen escrows", "warning", "ac_unit", count, detail, ESCROWS, query="?flag=frozen")]
+
+
+def example_fees(now: datetime) -> list[Sign]:
+    """Says in production that a fee is still one that Amani ships."""
+    currencies = [] if settings.DEBUG else shipped_in_force(now)
+    if not currencies:
+        return []
+    detail = "these figures are not yours."
+    return [Sign("Fees", "warning", "percent", f"{', '.join(currencies)}: examples", detail, FEES)]

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 
 from core.constraints import AGAIN, constraints_as, taken
 from core.errors import AmaniError
-from escrow.errors import SameParty
+from escrow.errors import FeeTaken, SameParty
 
 ERRORS: dict[str, Callable[[], AmaniError]] = {
     "a_buyer_is_not_the_seller": lambda: SameParty("other"),
@@ -16,7 +16,7 @@ ERRORS: dict[str, Callable[[], AmaniError]] = {
     ),
     "a_party_agrees_once": taken("You have agreed to these terms already."),
     "one_open_invitation_per_escrow": taken("The other party has an open invitation already."),
-    "one_fee_per_moment": taken("Another fee was set for the same moment. Look at it, then set it again."),
+    "one_fee_per_moment": FeeTaken,
     "one_milestone_per_place": AGAIN,
     "escrow_escroweventtext_pkey": AGAIN,
     "escrow_milestoneeventtext_pkey": AGAIN,

@@ -18,10 +18,9 @@ from typing import Any, NamedTuple
 
 from core.money import CURRENCIES, format_amount
 from escrow.errors import AmountBelowFee, WrongAmount, WrongCurrency, WrongInput
-from escrow.escrows import fees
+from escrow.escrows import fee_rules, fees
 from escrow.escrows.fees import FeePayer
 from escrow.escrows.texts import text_from, title_from
-from escrow.models import FeeRule
 from escrow.models.ledger import MOST_MINOR
 
 MOST_MILESTONES = 50
@@ -128,21 +127,15 @@ def is_integer(value: object) -> bool:
 
 def parts_for(amounts: Sequence[int], currency: str, payer: FeePayer, at: datetime) -> fees.Parts:
     """Returns the fees by the rule of that time. Raises WrongCurrency without a rule, AmountBelowFee."""
-    rule = rule_at(currency, at)
-    fee = fees.fee_for(sum(amounts), rule)
+    rule = fee_rules.rule_at(currency, at)
+    if rule is None:
+        raise WrongCurrency(f"{currency} cannot be used: Amani has no fee for it.", "currency")
+    fee = fees.fee_for(sum(amounts), fee_rules.terms_of(rule))
     if fee >= sum(amounts):
         raise AmountBelowFee(
             f"The fee is {format_amount(fee, currency)}: the amounts have to add up to more.", "milestones"
         )
     return fees.parts_of(amounts, fee, payer)
-
-
-def rule_at(currency: str, at: datetime) -> fees.Terms:
-    rules = FeeRule.objects.filter(currency=currency, from_at__lte=at).order_by("-from_at")
-    found = rules.values_list("percent_basis_points", "fixed_minor", "minimum_minor", "maximum_minor").first()
-    if found is None:
-        raise WrongCurrency(f"{currency} cannot be used: Amani has no fee for it.", "currency")
-    return fees.Terms(*found)
 
 
 def currency_from(text: str) -> str:

@@ -165,6 +165,7 @@ class FeeRule(CountedFeeRule, models.Model):
     class Meta:
         verbose_name = "fee"
         default_permissions = ("view",)
+        permissions = [("set_fees", "Can set fees")]
         ordering = ["currency", "-from_at"]
         constraints = [
             models.UniqueConstraint(fields=["currency", "from_at"], name="one_fee_per_moment"),

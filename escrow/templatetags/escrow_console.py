@@ -15,7 +15,10 @@ from escrow.badges import (
     payment_provider,
     transfer_badge,
 )
-from escrow.models import LedgerAccount
+from escrow.escrows.fee_rules import terms_of
+from escrow.escrows.fees import Terms
+from escrow.fee_texts import in_words
+from escrow.models import FeeRule, LedgerAccount
 
 register = template.Library()
 
@@ -74,3 +77,14 @@ def took(amount: float) -> str:
 @register.filter
 def provider_label(name: str) -> str:
     return payment_provider(name)
+
+
+@register.filter
+def fee_words(rule: FeeRule) -> str:
+    """Returns for example `1.5 %, at least NGN 100`."""
+    return in_words(terms_of(rule), rule.currency)
+
+
+@register.filter
+def terms_words(terms: Terms, currency: str) -> str:
+    return in_words(terms, currency)

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Any
 
 from django import forms
 from django.utils import timezone
 
 from accounts.models import User
-from core.errors import AmaniError
+from core.console.forms import ServiceForm
 from core.money import parse_amount
 from kyc.limits import rule_at, set_limit
 from kyc.limits.rules import LONGEST_REASON, checked
 from kyc.models import LimitKind, LimitRule
 from kyc.tiers import TIERS
 
-FIELD_OF = {"amount_minor": "amount"}
 
+class LimitForm(ServiceForm):
+    field_of = MappingProxyType({"amount_minor": "amount"})
 
-class LimitForm(forms.Form):
     tier = forms.TypedChoiceField(
         coerce=int, choices=[(tier.number, f"{tier.number}: {tier.name}") for tier in TIERS]
     )
@@ -55,17 +56,6 @@ class LimitForm(forms.Form):
     def limit(self) -> dict[str, Any]:
         names = ("tier", "currency", "kind", "amount_minor", "reason", "valid_from")
         return {name: self.cleaned_data[name] for name in names}
-
-    def adding_errors(self, call: Any) -> Any:
-        """Returns the result of `call`, or None after adding its AmaniError to the form's fields."""
-        try:
-            return call()
-        except AmaniError as refused:
-            if not refused.fields:
-                self.add_error(None, str(refused))
-            for field, messages in refused.fields.items():
-                self.add_error(FIELD_OF.get(field, field), messages)
-            return None
 
     def rule_before(self) -> LimitRule | None:
         data = self.cleaned_data

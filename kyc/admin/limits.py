@@ -9,7 +9,6 @@ from urllib.parse import urlencode
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods
@@ -31,9 +30,6 @@ FIELDS = ("tier", "currency", "kind", "amount", "valid_from")  # fields of the f
 class LimitRuleAdmin(HistoryAdmin):
     page_template = "kyc/console/limit.html"
 
-    class Media:
-        css = {"all": ["kyc/limits.css"]}
-
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(require_http_methods(["GET", "HEAD", "POST"])(self.set_limit))
         return [path("set/", view, name=self.url_name("set").removeprefix("admin:")), *super().get_urls()]
@@ -50,7 +46,7 @@ class LimitRuleAdmin(HistoryAdmin):
             "kinds": LimitKind.choices,
             "may_set": self.may(request, CHANGE_LIMITS),
         }
-        return self.page(request, "kyc/console/limits.html", context)
+        return self.framed(request, "kyc/console/limits.html", context)
 
     def get_object(
         self, request: HttpRequest, object_id: str, from_field: str | None = None
@@ -97,7 +93,7 @@ class LimitRuleAdmin(HistoryAdmin):
         return see_other(self.page_url(rule.pk))
 
     def form_page(self, request: HttpRequest, form: LimitForm) -> HttpResponse:
-        return self.page(request, "kyc/console/limit_form.html", {"title": "Set a limit", "form": form})
+        return self.framed(request, "kyc/console/limit_form.html", {"title": "Set a limit", "form": form})
 
     def confirm_page(self, request: HttpRequest, form: LimitForm, before: LimitRule | None) -> HttpResponse:
         data = form.cleaned_data
@@ -110,12 +106,7 @@ class LimitRuleAdmin(HistoryAdmin):
             "before": before,
             "is_lower": before is not None and data["amount_minor"] < before.amount_minor,
         }
-        return self.page(request, "kyc/console/limit_confirm.html", context)
-
-    def page(self, request: HttpRequest, template: str, context: dict[str, Any]) -> HttpResponse:
-        request.current_app = self.admin_site.name
-        frame = {**self.admin_site.each_context(request), "opts": self.opts, "media": self.media}
-        return TemplateResponse(request, template, {**frame, **context})
+        return self.framed(request, "kyc/console/limit_confirm.html", context)
 
 
 def taking_back(planned: LimitRule, rules: list[LimitRule], now: datetime) -> str:

@@ -13,6 +13,8 @@ from django.utils import timezone
 from escrow import escrows, ledger
 from escrow.admin import overview
 from escrow.admin.tests.operators import signed_in, words
+from escrow.escrows.fee_rules import set_fee
+from escrow.escrows.fees import Terms
 from escrow.escrows.tests import deals
 from escrow.ledger.tests.books import fund
 from escrow.models import LedgerWatch, Milestone, Payout, Source
@@ -49,6 +51,8 @@ def test_a_quiet_day() -> None:
     fund(1, 150_000)
     fund(2, 300, "USD")
     take_snapshot()
+    for currency in ("NGN", "USD"):
+        set_fee(currency=currency, terms=Terms(200, 0, 0, None), actor=deals.make_freezer(), reason="Ours.")
     assert signs() == {
         "Funds held": ("info", "NGN 1,500", ""),
         "Books": ("good", "Checked", ""),
@@ -111,4 +115,4 @@ def test_the_card_costs_the_same_however_much_waits(monkeypatch: pytest.MonkeyPa
         unknown_since(minutes=1)
     with CaptureQueriesContext(connection) as queries:
         assert signs()["Payouts"][1] == "2+ unknown"
-    assert len(queries) == 3
+    assert len(queries) == 4
