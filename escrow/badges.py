@@ -110,6 +110,7 @@ TRANSFER_BADGES = {
     TransferKind.FUNDING: Badge("good", "call_received", "Funding"),
     TransferKind.FUNDING_EXCESS: Badge("warning", "add_circle", "Excess funding"),
     TransferKind.FUNDING_REVERSED: Badge("bad", "undo", "Funding taken back"),
+    TransferKind.PROVIDER_FEE: Badge("quiet", "percent", "Provider's fee"),
     TransferKind.RELEASE: Badge("good", "handshake", "Release"),
     TransferKind.REFUND: Badge("info", "reply", "Refund"),
     TransferKind.PAYOUT_REQUESTED: Badge("waiting", "hourglass_top", "Payout requested"),

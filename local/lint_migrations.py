@@ -25,6 +25,7 @@ ALLOWED = [
     "0009_collections",
     "0012_contradictions_are_closed",  # likewise; its CHECK is about its own new columns
     "0014_settled_payouts_are_asked_about",  # likewise
+    "0016_provider_fees",  # likewise
 ]
 
 

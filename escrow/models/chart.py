@@ -32,6 +32,7 @@ class TransferKind(models.TextChoices):
     FUNDING = "funding", "funding"
     FUNDING_EXCESS = "funding_excess", "funding beyond what is due"
     FUNDING_REVERSED = "funding_reversed", "funding taken back by the provider"
+    PROVIDER_FEE = "provider_fee", "fee that a payment provider kept"
     RELEASE = "release", "release to the seller"
     REFUND = "refund", "refund to the buyer"
     PAYOUT_REQUESTED = "payout_requested", "payout requested"

@@ -193,6 +193,11 @@ class Collection(CountedCollection, LeasedWork):
     checkout_url = models.CharField(max_length=500, blank=True, help_text="Where the buyer pays.")
     received_minor = models.BigIntegerField(default=0, help_text="What came.")
     received_currency = models.CharField(max_length=3, blank=True)
+    fee_minor = models.BigIntegerField(
+        null=True,
+        blank=True,
+        help_text="What the provider kept of it, once it has said so.",
+    )
 
     if TYPE_CHECKING:
         events: Any
@@ -214,6 +219,11 @@ class Collection(CountedCollection, LeasedWork):
                 condition=Q(state__in=MONEY_CAME, received_minor__gt=0)
                 | (~Q(state__in=MONEY_CAME) & Q(received_minor=0, received_currency="")),
                 name="a_received_collection_says_what_came",
+            ),
+            models.CheckConstraint(
+                condition=Q(fee_minor__isnull=True)
+                | Q(state__in=MONEY_CAME, fee_minor__gt=0, fee_minor__lte=F("received_minor")),
+                name="a_fee_is_a_part_of_what_came",
             ),
             models.CheckConstraint(
                 condition=Q(
@@ -260,6 +270,7 @@ class Collection(CountedCollection, LeasedWork):
                     "created_at",
                 ],
             ),
+            rules.fixed_once_set("collection_keeps_its_fee", "fee_minor"),
             pgtrigger.Protect(name="collection_row_stays", operation=pgtrigger.Delete),
         ]
 

@@ -92,6 +92,7 @@ class CollectionSeen:
     currency: str
     provider_reference: str = ""
     text: str = ""  # the provider's own status
+    fee_minor: int | None = None  # what the provider keeps of it, in `currency`; None while it does not say
 
 
 @dataclass(frozen=True, slots=True)

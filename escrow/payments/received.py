@@ -27,6 +27,7 @@ from escrow.payments.base import Checkout, CollectionSeen, CollectionStatus, Not
 from escrow.payments.calls import Made
 from escrow.payments.claim import WorkClaim, next_look
 from escrow.payments.contradictions import note
+from escrow.payments.provider_fees import book_fee
 from escrow.payments.reported import finish_events
 from escrow.payments.states import (
     COLLECTION_OPEN,
@@ -107,7 +108,9 @@ def received(collection: Collection, by: By, seen: CollectionSeen) -> None:
             said = f"{seen.amount_minor} {seen.currency}"
             booked = f"{collection.received_minor} {collection.received_currency}"
             note(collection, Kind.OTHER_AMOUNT, booked=booked, said=said)
-        elif collection.state == State.REVERSED:
+            return
+        book_fee(collection, seen)
+        if collection.state == State.REVERSED:
             contradicts(collection, seen)
         return
     note_differences(collection, seen)
@@ -117,6 +120,7 @@ def received(collection: Collection, by: By, seen: CollectionSeen) -> None:
     came = {"received_minor": seen.amount_minor, "received_currency": seen.currency}
     change(collection, Step.RECEIVE, by, seen.text, **came, **known_there(collection, seen))
     book(collection)
+    book_fee(collection, seen)
 
 
 def book(collection: Collection) -> None:

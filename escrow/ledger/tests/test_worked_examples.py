@@ -16,6 +16,7 @@ from escrow.ledger import (
     payable,
     platform_fee,
     post,
+    provider_fee,
     refundable,
     reverse,
     suspense,
@@ -57,6 +58,13 @@ def test_more_than_was_due() -> None:
     three = legs((PAYSTACK, -103_000), (HELD, 102_500), (extra, 500))
     post(kind=TransferKind.FUNDING, key="funding", legs=three)
     assert (balance_of(PAYSTACK), balance_of(HELD), balance_of(extra)) == (-103_000, 102_500, 500)
+
+
+def test_what_the_provider_keeps() -> None:
+    fund()
+    kept = provider_fee("paystack", "NGN")
+    post(kind=TransferKind.PROVIDER_FEE, key="funding", legs=legs((PAYSTACK, 1_540), (kept, -1_540)))
+    assert (balance_of(PAYSTACK), balance_of(HELD), balance_of(kept)) == (-100_960, 102_500, -1_540)
 
 
 def test_release() -> None:

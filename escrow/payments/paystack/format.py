@@ -96,7 +96,14 @@ def collection_seen(data: Mapping[str, Any]) -> CollectionSeen:
         currency=text_of(data, "currency"),
         provider_reference=text_of(data, "id"),
         text=status[:LONGEST_TEXT],
+        fee_minor=fee_of(data),
     )
+
+
+def fee_of(data: Mapping[str, Any]) -> int | None:
+    """Returns `fees`, in sub-units: null until a payment is a success, after which Paystack has kept them."""
+    fee_minor = amount_of(data, "fees")
+    return fee_minor if fee_minor >= 0 else None
 
 
 def payout_seen(data: Mapping[str, Any]) -> PayoutSeen:

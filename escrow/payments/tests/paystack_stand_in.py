@@ -88,7 +88,12 @@ class PaystackStandIn(StandIn):
     def initialize(self, asked: dict[str, Any]) -> tuple[int, str]:
         if asked["reference"] in self.transactions:
             return refused(400, "Duplicate Transaction Reference", "duplicate_reference")
-        kept = {"id": 4099260516 + len(self.transactions), "domain": "test", "status": "abandoned"}
+        kept = {
+            "id": 4099260516 + len(self.transactions),
+            "domain": "test",
+            "status": "abandoned",
+            "fees": None,
+        }
         facts = {name: asked[name] for name in ("reference", "amount", "currency")}
         self.transactions[asked["reference"]] = kept | facts
         code = f"access{len(self.transactions)}"
