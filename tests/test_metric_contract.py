@@ -4,7 +4,8 @@ import re
 from typing import NamedTuple
 
 import pytest
-from pytest_django import Settings
+from django.test import override_settings
+from prometheus_client import Metric
 
 from observability.metrics import REGISTRY
 from observability.telemetry.metrics.exposition import DEPENDENCIES, OneProcess
@@ -49,13 +50,19 @@ class Family(NamedTuple):
     labels: frozenset[str]
 
 
-@pytest.fixture
-def exported(settings: Settings) -> dict[str, Family]:
-    """What a scrape of a single process shows: type and labels by the name that docs/metrics.md uses."""
-    settings.PROMETHEUS_MULTIPROC_DIR = ""
+@pytest.fixture(scope="module")
+def scraped() -> list[Metric]:
+    """What a scrape of a single process shows."""
+    with override_settings(PROMETHEUS_MULTIPROC_DIR=""):
+        return list(OneProcess(dict.fromkeys(DEPENDENCIES, True)).collect())
+
+
+@pytest.fixture(scope="module")
+def exported(scraped: list[Metric]) -> dict[str, Family]:
+    """Type and labels by the name that docs/metrics.md uses."""
     declared = {metric._name: metric._labelnames for metric in REGISTRY._collector_to_names}  # type: ignore[attr-defined]
     families = {}
-    for family in OneProcess(dict.fromkeys(DEPENDENCIES, True)).collect():
+    for family in scraped:
         of_samples = {name for sample in family.samples for name in sample.labels}
         labels = declared.get(family.name, of_samples)
         name = f"{family.name}_total" if family.type == "counter" else family.name
@@ -63,7 +70,7 @@ def exported(settings: Settings) -> dict[str, Family]:
     return families
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def series(exported: dict[str, Family]) -> dict[str, set[str]]:
     """The labels of every series that a query may name."""
     known = {name: labels | TARGET_LABELS for name, labels in FOREIGN.items()}
@@ -80,12 +87,11 @@ def series(exported: dict[str, Family]) -> dict[str, set[str]]:
     return known
 
 
-@pytest.fixture
-def recorded(settings: Settings) -> dict[tuple[str, str], set[str]]:
+@pytest.fixture(scope="module")
+def recorded(scraped: list[Metric]) -> dict[tuple[str, str], set[str]]:
     """The values of each label of each series that is exported from the start."""
-    settings.PROMETHEUS_MULTIPROC_DIR = ""
     found: dict[tuple[str, str], set[str]] = {}
-    for family in OneProcess(dict.fromkeys(DEPENDENCIES, True)).collect():
+    for family in scraped:
         for sample in family.samples:
             for label, value in sample.labels.items():
                 found.setdefault((sample.name, label), set()).add(value)

@@ -1,4 +1,7 @@
-"""Settings as processes see them: each case is a `manage.py` of its own with a clean environment."""
+"""Settings as processes see them: each case is a `manage.py` of its own with a clean environment.
+
+Their libraries are imported once (forked_manage.py); the first test starts its own as operators do.
+"""
 
 import os
 import re
@@ -13,6 +16,7 @@ import pytest
 from accounts.checks import mail_encryption
 from amani.settings import load_env_file, read_address
 from observability.tests.waiting import ANSWER_SECONDS
+from tests import forked_manage
 
 ROOT = Path(__file__).resolve().parent.parent
 SECRETS = {
@@ -39,15 +43,7 @@ def production_example() -> dict[str, str]:
 
 def manage(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     clean = {"PATH": os.environ["PATH"], "AMANI_IGNORE_ENV_FILES": "1"}
-    return subprocess.run(
-        [sys.executable, "manage.py", *arguments],
-        cwd=ROOT,
-        env=clean | environment,
-        capture_output=True,
-        text=True,
-        timeout=ANSWER_SECONDS,
-        check=False,
-    )
+    return forked_manage.manage(*arguments, environment=clean | environment, seconds=ANSWER_SECONDS)
 
 
 def check_deploy(**changes: str) -> str:
@@ -56,7 +52,15 @@ def check_deploy(**changes: str) -> str:
 
 
 def test_check_deploy_is_clean_with_the_production_example() -> None:
-    result = manage("check", "--deploy", "--fail-level", "WARNING", **production_example())
+    result = subprocess.run(
+        [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "AMANI_IGNORE_ENV_FILES": "1"} | production_example(),
+        capture_output=True,
+        text=True,
+        timeout=ANSWER_SECONDS,
+        check=False,
+    )
     assert (result.returncode, result.stdout.strip()) == (
         0,
         "System check identified no issues (0 silenced).",
