@@ -21,6 +21,7 @@ from tests.rule_files import (
     load,
     rules,
 )
+from tests.rule_tests import write_cases
 
 CONFIGURATIONS = sorted(PROMETHEUS.rglob("prometheus.yml"))
 NAMES = sorted({alert["alert"] for alert in alerts()})
@@ -69,8 +70,11 @@ def test_prometheus_accepts_its_configuration_and_the_rules(tool: Tool) -> None:
 
 
 @pytest.mark.needs("promtool")
-def test_every_rule_fires_and_stays_silent_as_its_tests_say(tool: Tool) -> None:
-    tool("promtool", "test", "rules", *sorted((PROMETHEUS / "tests").glob("*.yml")))
+def test_every_rule_fires_and_stays_silent_as_its_tests_say(tool: Tool, tmp_path: Path) -> None:
+    files = sorted((PROMETHEUS / "tests").glob("*.yml"))
+    cases = [case for file in files for case in write_cases(file, tmp_path)]
+    assert len(cases) == sum(len(load(file)["tests"]) for file in files)
+    assert tool("promtool", "test", "rules", *cases).count("SUCCESS") == len(cases)
 
 
 @pytest.mark.needs("promtool")
