@@ -26,7 +26,9 @@ def post(path: bytes, *headers: bytes) -> bytes:
 
 
 SHORT = b"Content-Length: 5"
+LONGEST = b"Content-Length: %d" % LONGEST_COLLECTED_BODY
 LONG = b"Content-Length: %d" % (LONGEST_COLLECTED_BODY + 1)
+REFERRED = b"Referer: http://amani" + WEBHOOK
 CHUNKED = b"Transfer-Encoding: chunked"
 
 
@@ -41,6 +43,10 @@ CHUNKED = b"Transfer-Encoding: chunked"
         pytest.param(post(b"/", SHORT) + b"12345", True, True, id="a short body"),
         pytest.param(post(b"/", b"content-length:5 ") + b"1234", False, False, id="spelled otherwise"),
         pytest.param(post(b"/", SHORT) + b"12345GET / HTTP/1.1\r\n", True, True, id="and the next request"),
+        pytest.param(post(b"/", SHORT) * 2, True, True, id="the next head is part of a body"),
+        pytest.param(post(b"/", SHORT) + b"12345" + post(b"/"), True, True, id="and the whole next request"),
+        pytest.param(post(b"/", LONGEST), False, False, id="the longest short body is missing"),
+        pytest.param(post(b"/", SHORT, REFERRED), False, False, id="another header names the path"),
         pytest.param(post(b"/", LONG), True, False, id="a long body is missing"),
         pytest.param(post(b"/", CHUNKED), True, False, id="chunks"),
         pytest.param(post(b"/", CHUNKED) + b"0\r\n\r\n", True, False, id="chunks do not say how long"),
@@ -106,3 +112,33 @@ def test_the_rest_of_an_answered_request_is_not_waited_for(client: ClientSocket)
     client.end()
     with pytest.raises(TimeoutError):
         client.recv(10)
+
+
+def test_the_next_request_of_a_connection_is_trusted_and_timed_anew(client: ClientSocket) -> None:
+    client.is_trusted = True
+    client.begin(arrived(post(b"/", LONG)), time.monotonic() + 60)
+    found = [client.is_whole]
+    with pytest.raises(NoPlace):
+        client.recv(10)
+    client.begin(arrived(post(b"/")), time.monotonic() - 1)
+    found.append(client.is_whole)
+    assert found == [False, True]
+    with pytest.raises(TimeoutError):
+        client.recv(10)
+
+
+def test_a_new_connection_neither_blocks_nor_has_a_request(sockets: tuple[socket.socket, ...]) -> None:
+    with ClientSocket(sockets[0], Semaphore(1)) as client:
+        assert (client.gettimeout(), client.is_whole, client.is_trusted) == (0, False, False)
+        assert (client.family, client.type) == (sockets[1].family, sockets[1].type)
+        with pytest.raises(TimeoutError):
+            client.recv(10)
+
+
+def test_what_is_received_is_what_is_there(client: ClientSocket, sockets: tuple[socket.socket, ...]) -> None:
+    with pytest.raises(BlockingIOError):
+        client.receive(10)
+    sockets[1].sendall(b"body")
+    assert (client.receive(3), client.receive(10)) == (b"bod", b"y")
+    sockets[1].shutdown(socket.SHUT_WR)
+    assert client.receive(10) == b""

@@ -70,20 +70,21 @@ def test_a_pdf_that_only_its_owner_may_edit_is_taken_and_stored_unlocked(algorit
 
 
 def stand_in(monkeypatch: pytest.MonkeyPatch, work: str) -> None:
-    """The same process under the same limits, with other work to do."""
-    code = f"from kyc.files import process; process.CPU_SECONDS = 1; {work}"
+    """The same process, in which something else takes the place of the function that rewrites a PDF."""
+    code = (
+        "import os, sys, time\nfrom kyc.files import pdf, process\nprocess.CPU_SECONDS = 1\n"
+        f"def work(content):\n    {work}\n"
+        "pdf.rewritten = work\nsys.exit(process.main(sys.argv[1]))"
+    )
     monkeypatch.setattr(process, "COMMAND", [sys.executable, "-E", "-s", "-c", code])
 
 
 @pytest.mark.parametrize(
     ("work", "reason"),
     [
-        ("process.limit_this_process()\nwhile True: pass", Reason.BOMB),
-        ("process.limit_this_process(); bytes(2**30)", Reason.UNREADABLE),
-        (
-            "process.limit_this_process(); open('/dev/shm/clear', 'w').write('x' * 99999)",
-            Reason.UNREADABLE,
-        ),
+        ("while True: pass", Reason.BOMB),
+        ("return bytes(2**30)", Reason.UNREADABLE),
+        ("open('/dev/shm/clear', 'w').write('x' * 99999); return content", Reason.UNREADABLE),
     ],
 )
 def test_the_process_may_not_compute_for_long_nor_use_much_memory_nor_write_files(
@@ -100,7 +101,7 @@ def test_the_process_may_not_compute_for_long_nor_use_much_memory_nor_write_file
 def test_a_process_that_gets_no_processor_time_is_ended_and_the_file_is_not_blamed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    stand_in(monkeypatch, "import time; time.sleep(600)")
+    stand_in(monkeypatch, "time.sleep(600)")
     monkeypatch.setattr(process, "TOTAL_SECONDS", 0.3)
 
     with pytest.raises(process.TooBusy):
@@ -109,6 +110,6 @@ def test_a_process_that_gets_no_processor_time_is_ended_and_the_file_is_not_blam
 
 def test_the_process_knows_none_of_our_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET_KEY", "a secret")
-    stand_in(monkeypatch, "import os, sys; sys.stdout.write(' '.join(os.environ))")
+    stand_in(monkeypatch, "return ' '.join(os.environ).encode()")
 
     assert b"SECRET_KEY" not in process.remade(b"", PDF)
