@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Iterator
-from threading import Semaphore
+from threading import Semaphore, Timer
 
 import pytest
 
@@ -37,6 +37,7 @@ CHUNKED = b"Transfer-Encoding: chunked"
     [
         pytest.param(b"", False, False, id="nothing"),
         pytest.param(b"GET / HTTP/1.1\r\nHost: amani\r\n", False, False, id="half a head"),
+        pytest.param(b"\r\n\r\n", True, True, id="a head without a line, for gunicorn to refuse"),
         pytest.param(b"GET / HTTP/1.1\r\nHost: amani\r\n\r\n", True, True, id="no body"),
         pytest.param(post(b"/", SHORT), False, False, id="a short body is missing"),
         pytest.param(post(b"/", SHORT) + b"1234", False, False, id="most of a short body"),
@@ -142,3 +143,17 @@ def test_what_is_received_is_what_is_there(client: ClientSocket, sockets: tuple[
     assert (client.receive(3), client.receive(10)) == (b"bod", b"y")
     sockets[1].shutdown(socket.SHUT_WR)
     assert client.receive(10) == b""
+
+
+@pytest.mark.parametrize("is_trusted", [False, True])
+def test_a_thread_with_a_place_gets_what_arrives_later(
+    is_trusted: bool, client: ClientSocket, sockets: tuple[socket.socket, ...]
+) -> None:
+    client.places, client.is_trusted = Semaphore(0 if is_trusted else 1), is_trusted
+    Timer(0.02, sockets[1].sendall, [b"body"]).start()
+    assert (client.recv(3), client.recv(10)) == (b"bod", b"y")
+
+
+def test_the_time_of_a_request_begins_when_it_does() -> None:
+    before = time.monotonic()
+    assert before <= arrived().began_at <= time.monotonic()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest.mock import MagicMock
 
 import psycopg
 import pytest
@@ -119,3 +120,13 @@ def test_the_session_is_the_one_that_postgresql_names() -> None:
 
     said, known = asyncio.run(ask())
     assert said == known
+
+
+@pytest.mark.parametrize(("served_by", "found"), [((7,), False), ((8,), True), (None, False)])
+def test_a_pooler_names_another_process_than_the_one_that_serves(
+    served_by: tuple[int] | None, found: bool
+) -> None:
+    wrapper = MagicMock()
+    wrapper.connection.info.backend_pid = 7
+    wrapper.cursor.return_value.__enter__.return_value.fetchone.return_value = served_by
+    assert has_pooler(wrapper) is found
