@@ -6,8 +6,9 @@ How an app uses it (kyc/cases/states.py and transitions.py are a whole example):
     TRANSITIONS = TransitionTable(State, allow(State.FUNDED, Event.RELEASE, State.RELEASED, Who.BUYER))
     class MilestoneEvent(StateEvent): ...  # a foreign key to the milestone, and the columns of its own
     milestone = Milestone.objects.select_for_update().get(pk=milestone_id)
-    step = TRANSITIONS.find(milestone.state, Event.RELEASE)  # None: refuse
-    move(milestone, step, By(Who.BUYER, user.pk), {}, milestone.events)
+    by = By(Who.BUYER, user.pk)
+    step = TRANSITIONS.allowed(milestone.state, Event.RELEASE, by)  # None: refuse
+    move(milestone, step, by, {}, milestone.events)
 """
 
 from __future__ import annotations
@@ -56,6 +57,11 @@ class TransitionTable(Generic[S, E, W]):
     def find(self, source: str, event: E) -> Transition[S, E, W] | None:
         """Returns the transition that `event` causes in `source`; None when the table has none."""
         return self._by_state_and_event.get((self.states(source), event))
+
+    def allowed(self, source: str, event: E, by: By) -> Transition[S, E, W] | None:
+        """Returns the transition if the table has it for the part in which `by` acts; None: refuse."""
+        found = self.find(source, event)
+        return found if found is not None and by.who in found.who else None
 
     def events_for(self, source: str, who: W) -> list[E]:
         """Returns what `who` may cause in that state, in the table's order."""

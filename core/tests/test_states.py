@@ -46,6 +46,12 @@ def test_a_transition_is_found_by_state_and_event() -> None:
     assert TABLE.find(State.PAID, Event.PAY) is None
 
 
+def test_only_who_is_named_may_cause_a_transition() -> None:
+    assert TABLE.allowed("open", Event.PAY, By(Who.BUYER)) == TABLE.find("open", Event.PAY)
+    assert TABLE.allowed("open", Event.PAY, By(Who.SELLER)) is None
+    assert TABLE.allowed("paid", Event.PAY, By(Who.BUYER)) is None
+
+
 def test_an_unknown_state_is_an_error() -> None:
     with pytest.raises(ValueError, match="lost"):
         TABLE.find("lost", Event.PAY)

@@ -6,14 +6,12 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from allauth.account.models import EmailAddress
 from django.db.models import Q, QuerySet
-from django.utils import timezone
 
 from accounts.models import User
 from escrow.errors import EscrowNotFound, MilestoneNotFound
 from escrow.escrows.transitions import parts_of
-from escrow.models import Escrow, EscrowTerms, Invitation, Milestone
+from escrow.models import Escrow, Milestone
 from escrow.states import MILESTONE_TRANSITIONS, TRANSITIONS, Event, MilestoneStep
 
 
@@ -53,25 +51,6 @@ def escrows_of(user: User) -> QuerySet[Escrow]:
     return Escrow.objects.filter(mine).select_related("terms").order_by("-pk")
 
 
-def page_of(
-    user: User, *, limit: int, before: UUID | None = None, state: str = "", role: str = ""
-) -> list[Escrow]:
-    """Returns at most `limit` escrows. `before`: the last one of the page before. Raises EscrowNotFound."""
-    found = escrows_of(user).prefetch_related("milestones")
-    if state:
-        found = found.filter(state=state)
-    if role:
-        found = found.filter(**{f"{role}_id": user.pk})
-    if before is not None:
-        found = found.filter(pk__lt=escrow_of(user, before).pk)
-    return list(found[:limit])
-
-
-def versions_of(escrow: Escrow) -> list[EscrowTerms]:
-    """Returns all versions of the terms, oldest first, with the agreements to each."""
-    return list(escrow.versions.order_by("number").prefetch_related("agreements"))
-
-
 def timeline_of(escrow: Escrow) -> list[Entry]:
     """Returns what happened to the escrow and its milestones, oldest first. Four queries."""
     own = [(event, None) for event in escrow.events.select_related("written")]
@@ -106,12 +85,3 @@ def milestone_actions_for(milestone: Milestone, escrow: Escrow, user: User) -> l
     parts = parts_of(escrow, user)
     rows = MILESTONE_TRANSITIONS.rows
     return [row.event for row in rows if row.source == milestone.state and row.who & parts]
-
-
-def invitations_for(user: User) -> list[Invitation]:
-    """Returns the open invitations to the user's verified addresses; the mail's token accepts one."""
-    addresses = EmailAddress.objects.filter(user=user, verified=True).values_list("email", flat=True)
-    found = Invitation.objects.filter(
-        state=Invitation.State.OPEN, expires_at__gt=timezone.now(), email__in=[*addresses]
-    )
-    return list(found.select_related("escrow"))

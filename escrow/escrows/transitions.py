@@ -162,8 +162,8 @@ def by_party_of(milestone: Milestone, escrow: Escrow, actor: User, step: Milesto
 
 def require(escrow: Escrow, event: Event, by: By) -> Transition[State, Event, Who]:
     """Returns the transition. Raises StepRefused."""
-    step = TRANSITIONS.find(escrow.state, event)
-    if step is None or by.who not in step.who:
+    step = TRANSITIONS.allowed(escrow.state, event, by)
+    if step is None:
         raise StepRefused("escrow", escrow.state, event)
     return step
 
@@ -171,8 +171,8 @@ def require(escrow: Escrow, event: Event, by: By) -> Transition[State, Event, Wh
 def require_step(
     milestone: Milestone, step: MilestoneStep, by: By
 ) -> Transition[MilestoneState, MilestoneStep, Who]:
-    row = MILESTONE_TRANSITIONS.find(milestone.state, step)
-    if row is None or by.who not in row.who:
+    row = MILESTONE_TRANSITIONS.allowed(milestone.state, step, by)
+    if row is None:
         raise StepRefused("milestone", milestone.state, step)
     return row
 

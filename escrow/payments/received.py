@@ -231,8 +231,8 @@ def use_limit(collection: Collection, amount_minor: int) -> None:
 
 def change(collection: Collection, step: CollectionStep, by: By, text: str = "", **fields: Any) -> None:
     """Applies the step to a locked collection, in the caller's transaction. Raises StepRefused."""
-    transition = COLLECTION_TRANSITIONS.find(collection.state, step)
-    if transition is None or by.who not in transition.who:
+    transition = COLLECTION_TRANSITIONS.allowed(collection.state, step, by)
+    if transition is None:
         raise StepRefused("collection", collection.state, step)
     now = timezone.now()
     changed = {**fields, "state_since": now}

@@ -30,8 +30,8 @@ def lock_claimed(claim: Claim[Payout]) -> Payout | None:
 
 def change_payout(payout: Payout, step: PayoutStep, by: By, text: str = "", **fields: Any) -> None:
     """Applies the step to a locked payout, in the caller's transaction. Raises StepRefused."""
-    transition = PAYOUT_TRANSITIONS.find(payout.state, step)
-    if transition is None or by.who not in transition.who:
+    transition = PAYOUT_TRANSITIONS.allowed(payout.state, step, by)
+    if transition is None:
         raise StepRefused("payout", payout.state, step)
     now = timezone.now()
     changed = {**fields, "state_since": now}

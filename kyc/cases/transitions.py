@@ -60,8 +60,8 @@ def lock_for_operator(case_id: int, operator: User, permission: str) -> Case:
 
 def require(case: Case, event: Event, by: By) -> Transition[State, Event, Who]:
     """Returns the transition. Raises NotInThisState or ClaimedByAnother."""
-    transition = TRANSITIONS.find(case.state, event)
-    if transition is None or by.who not in transition.who:
+    transition = TRANSITIONS.allowed(case.state, event, by)
+    if transition is None:
         raise NotInThisState(case.state, event)
     if by.who == Who.CLAIMER:
         refuse_anothers_claim(case, by.actor_id)
