@@ -71,7 +71,7 @@ def long_enough(name: str, value: str, shortest: int) -> str:
 
 
 def token(name: str) -> str:
-    """Returns the token that a caller of Amani must send; "" if the variable is not set."""
+    """Returns the token that a caller of Amani must send or sign with; "" if the variable is not set."""
     return long_enough(name, env.str(name, ""), SHORTEST_TOKEN)
 
 
@@ -351,7 +351,7 @@ PAYMENT_PROVIDERS = [
 ]  # those of escrow/payments/registry.py, which no settings can import
 PAYMENT_PROVIDER = env.str("PAYMENT_PROVIDER", "sandbox", validate=validate.OneOf(PAYMENT_PROVIDERS))
 PAYMENT_SANDBOX_URL = env.str("PAYMENT_SANDBOX_URL", "http://127.0.0.1:8026").rstrip("/")
-PAYMENT_SANDBOX_KEY = env.str("PAYMENT_SANDBOX_KEY", "")
+PAYMENT_SANDBOX_KEY = token("PAYMENT_SANDBOX_KEY")
 PAYMENT_SANDBOX_IN_PRODUCTION = env.bool("PAYMENT_SANDBOX_IN_PRODUCTION", False)
 # A provider that settled a payout may still report later that its money came back.
 PAYOUT_RECHECK_HOURS: list[float] = env.list(

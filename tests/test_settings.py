@@ -93,6 +93,7 @@ def test_production_refuses_to_start_and_names_what_is_missing(name: str) -> Non
         ("ALERT_WEBHOOK_TOKEN", "t" * 15, 16),
         ("ALERT_WEBHOOK_TOKEN_PREVIOUS", "t" * 15, 16),
         ("METRICS_TOKEN", "t" * 15, 16),
+        ("PAYMENT_SANDBOX_KEY", "t" * 15, 16),
     ],
 )
 def test_production_refuses_to_start_and_names_what_could_be_guessed(
