@@ -28,7 +28,7 @@ from accounts.sign_in import account_of, record_failure
 
 LONGEST_EMAIL = 254
 LOCKED_OUT = "too_many_login_attempts"
-# Anybody can cause these mails to any address, by a request for a code or by a sign-up.
+# A stranger can cause these mails to any address, by a request for a code or by a sign-up.
 NOTICES_TO_STRANGERS = ("account/email/unknown_account", "account/email/account_already_exists")
 ONE_NOTICE_IN_SECONDS = 3600
 

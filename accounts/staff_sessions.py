@@ -1,8 +1,8 @@
 """Ends the sessions of operators after STAFF_SESSION_HOURS, and earlier when they are not used.
 
 A session notes when it began and when it was last used, to within a minute, so that a page costs no query.
-The end of its row in the database follows from both (accounts/session_store.py): a cookie that somebody
-copied is worth nothing after it.
+The end of its row in the database follows from both (accounts/session_store.py): a copied cookie
+is refused after it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Empties an account that a stranger filled in, when the owner of its address takes it over.
 
-Anybody can sign up with the address of another. The account stays closed, because the code goes to the owner
+Strangers can sign up with any address. The account stays closed, because the code goes to the owner
 of the address; but its name, telephone number, country and password are the stranger's. The owner gets into
 it by asking for a new password.
 """

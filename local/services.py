@@ -157,7 +157,7 @@ class PrivatePostgres(PrivateService):
 
     name = "PostgreSQL"
     stop_signal = signal.SIGINT  # "fast": ends the sessions, writes a checkpoint
-    death_signal = signal.SIGQUIT  # "immediate": nobody is there to wait; the next start recovers
+    death_signal = signal.SIGQUIT  # "immediate": no client is left to wait for; the next start recovers
     stop_seconds = 15.0
 
     def __init__(

@@ -73,7 +73,7 @@ class Supervisor:
             self.say(f"{failure} Next try in {backoff.ended():.0f} s.")
 
     def stop_all(self) -> None:
-        """Whoever uses the database first, the database last."""
+        """Stops what uses the database first, and the database last."""
         end_all([program.process for program in self.programs if program.process], PROGRAMS_STOP_SECONDS)
         for service in reversed(self.services):
             service.stop()

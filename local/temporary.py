@@ -64,7 +64,7 @@ def run_folder() -> Generator[Path]:
 
 @contextmanager
 def global_lock() -> Generator[None]:
-    """Between making a folder and locking it nobody may take it for a leftover."""
+    """Holds a lock while a folder is made and locked, so that no other run takes it for a leftover."""
     with (TEST_FOLDER / "lock").open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
@@ -77,7 +77,7 @@ def provide_settings() -> None:
     os.environ["ENVIRONMENT"] = "test"
     os.environ.setdefault("SECRET_KEY", secrets.token_urlsafe(40))
     os.environ.setdefault("ALERT_WEBHOOK_TOKEN", secrets.token_urlsafe(24))
-    # A test run is one address with more requests than anybody may send.
+    # A test run is one address with more requests than a client may send.
     for limit in (
         "REQUESTS_PER_MINUTE_PER_USER",
         "UPLOADS_PER_MINUTE_PER_USER",

@@ -1,6 +1,6 @@
 """Checks what people write into titles and terms: the other party must read what was written.
 
-Texts are normalised to NFC. Refused are characters that nobody sees (control characters, directions, zero
+Texts are normalised to NFC. Refused are characters that are invisible (control characters, directions, zero
 width), and in titles words that mix alphabets or imitate Latin (“PayPal” with a Cyrillic letter for its P).
 They are refused and not removed, because a person must know what they agree to.
 """

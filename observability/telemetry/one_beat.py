@@ -28,7 +28,7 @@ RENEW_SECONDS = 1.0
 
 
 class Turn:
-    """The lease of this process. A lease that Redis has forgotten is anybody's."""
+    """The lease of this process. Who asks first gets a lease that Redis has forgotten."""
 
     def __init__(self) -> None:
         client = redis.Redis.from_url(

@@ -83,7 +83,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, work: str) -> None:
     ("work", "reason"),
     [
         ("while True: pass", Reason.BOMB),
-        ("return bytes(2**30)", Reason.UNREADABLE),
+        ("bytes(2**30); return content", Reason.UNREADABLE),
         ("open('/dev/shm/clear', 'w').write('x' * 99999); return content", Reason.UNREADABLE),
     ],
 )

@@ -1,7 +1,7 @@
 """Counts wrong tokens by their source, so that a client that guesses is refused without further work.
 
 In the memory of the process, without Redis: a webhook waits for nothing. So each process counts for itself.
-A right token must be accepted before this is asked: nobody is refused for what a stranger sent.
+A right token must be accepted before this is asked: no sender is refused for what a stranger sent.
 """
 
 from __future__ import annotations

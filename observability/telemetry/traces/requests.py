@@ -147,7 +147,7 @@ def caller_of(environ: dict[str, Any]) -> SpanContext | None:
 def is_trusted(environ: Mapping[str, Any]) -> bool:
     """Return whether the caller itself is in TRACING_TRUSTED_NETWORKS, and calls without a proxy.
 
-    Anybody else's sampling flag, or a trace id chosen to pass our sampler, could make us trace everything.
+    A stranger's sampling flag, or a trace id chosen to pass our sampler, could make us trace everything.
     """
     networks = settings.TRACING_TRUSTED_NETWORKS
     return bool(networks) and is_direct_from(networks, environ)
