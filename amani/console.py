@@ -28,6 +28,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
         page(request, "Alerts", "notifications_active", "episode"),
         page(request, "Deliveries", "outgoing_mail", "delivery"),
         page(request, "Receipts", "inbox", "receipt"),
+        page(request, "Rules", "rule", "alertrule"),
         page(request, "Channels", "cell_tower", "channel"),
         page(request, "Mails", "mail", "mail", app="accounts"),
     ]

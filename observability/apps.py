@@ -23,6 +23,7 @@ class ObservabilityConfig(AppConfig):
         roles.register()
         constraints.register()
         post_migrate.connect(make_channels, sender=self)
+        post_migrate.connect(sync_rules, sender=self)
 
 
 def make_channels(**_: Any) -> None:
@@ -31,3 +32,10 @@ def make_channels(**_: Any) -> None:
     from observability.notifiers import registry
 
     Channel.objects.bulk_create([Channel(name=name) for name in registry.NOTIFIERS], ignore_conflicts=True)
+
+
+def sync_rules(**kwargs: Any) -> None:
+    """Reads the shipped alert rules into the database."""
+    from observability.rules.sync import sync_after_migrate
+
+    sync_after_migrate(**kwargs)

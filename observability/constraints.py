@@ -16,6 +16,8 @@ def register() -> None:
                 "This message was sent again at this moment by another operator. Look at the deliveries."
             ),
             "attempts_are_numbered_once": AGAIN,
+            "groups_of_rules_have_their_own_name": AGAIN,
+            "rules_of_a_group_have_their_own_key": AGAIN,
             "observability_channel_pkey": AGAIN,
             "observability_heartbeat_pkey": AGAIN,
         }

@@ -11,13 +11,15 @@ VIEW_CHANNEL = "observability.view_channel"
 VIEW_HEARTBEAT = "observability.view_heartbeat"
 ACKNOWLEDGE_EPISODE = "observability.acknowledge_episode"
 NOTE_EPISODE = "observability.note_episode"
+MARK_EPISODE = "observability.mark_episode"
+VIEW_RULE = "observability.view_alertrule"
 RESEND_DELIVERY = "observability.resend_delivery"
 REPROCESS_RECEIPT = "observability.reprocess_receipt"
 
 # What the start page of the console shows.
 SEE_STATE_OF_ALERTS = frozenset({VIEW_EPISODE, VIEW_DELIVERY, VIEW_RECEIPT, VIEW_CHANNEL, VIEW_HEARTBEAT})
-SEE = SEE_STATE_OF_ALERTS | {"observability.view_episodeevent", "observability.view_attempt"}
-ACT = frozenset({ACKNOWLEDGE_EPISODE, NOTE_EPISODE, RESEND_DELIVERY, REPROCESS_RECEIPT})
+SEE = SEE_STATE_OF_ALERTS | {VIEW_RULE, "observability.view_episodeevent", "observability.view_attempt"}
+ACT = frozenset({ACKNOWLEDGE_EPISODE, NOTE_EPISODE, MARK_EPISODE, RESEND_DELIVERY, REPROCESS_RECEIPT})
 
 
 def register() -> None:

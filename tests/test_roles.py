@@ -15,6 +15,7 @@ TABLE = {
         "observability.view_channel",
         "observability.view_delivery",
         "observability.view_episode",
+        "observability.view_alertrule",
         "observability.view_episodeevent",
         "observability.view_heartbeat",
         "observability.view_receipt",
@@ -30,6 +31,7 @@ TABLE = {
 }
 TABLE["responder"] = TABLE["viewer"] | {
     "observability.acknowledge_episode",
+    "observability.mark_episode",
     "observability.note_episode",
     "observability.reprocess_receipt",
     "observability.resend_delivery",

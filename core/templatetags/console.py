@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from django import template
 from django.utils import timezone
@@ -37,3 +37,9 @@ def day(moment: datetime) -> SafeString:
     moment = moment.astimezone(UTC)
     time = "" if (moment.hour, moment.minute) == (0, 0) else f", {moment:%H:%M}"
     return display.time_tag(moment, f"{moment.day} {moment:%b %Y}{time}")
+
+
+@register.filter
+def duration(span: timedelta) -> str:
+    """Returns a length of time in its two largest units."""
+    return display.duration(span)

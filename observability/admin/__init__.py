@@ -1,5 +1,5 @@
-"""Registers the admin pages of alerts, deliveries, receipts and channels. All of them are read-only."""
+"""Registers the admin pages of alerts, deliveries, receipts, channels and rules. All are read-only."""
 
-from observability.admin import channels, deliveries, episodes, receipts
+from observability.admin import channels, deliveries, episodes, receipts, rules
 
-__all__ = ["channels", "deliveries", "episodes", "receipts"]
+__all__ = ["channels", "deliveries", "episodes", "receipts", "rules"]

@@ -19,6 +19,7 @@ from observability.alerts.intake.annotations import description_of, names_shown_
 from observability.models import Attempt, Delivery, Episode, EpisodeEvent
 from observability.notifiers import registry
 from observability.notifiers.links import safe_url
+from observability.rules.quality import rules_of
 
 MOST_EVENTS = 200
 MOST_DELIVERIES = 50
@@ -34,6 +35,7 @@ EVENT_ICONS = {
     EpisodeEvent.Kind.SENT: ("quiet", "campaign"),
     EpisodeEvent.Kind.ACKNOWLEDGED: ("info", "back_hand"),
     EpisodeEvent.Kind.NOTE: ("quiet", "edit_note"),
+    EpisodeEvent.Kind.MARKED: ("quiet", "thumbs_up_down"),
     EpisodeEvent.Kind.REOPENED: ("firing", "restart_alt"),
     EpisodeEvent.Kind.RESENT: ("info", "forward_to_inbox"),
 }
@@ -57,6 +59,7 @@ def page_context(episode: Episode) -> dict[str, Any]:
                 "-starts_at"
             )[:MOST_EARLIER]
         ),
+        "rules": rules_of(episode),
         "links": links_of(episode),
         "resolves_are_unchecked": episode.source == Episode.Source.ALERTMANAGER
         and trust.resolves_are_unchecked(),

@@ -23,7 +23,13 @@ from observability.admin.episode_filters import NotifiedFilter, OwnerFilter, Unk
 from observability.admin.episode_page import page_context
 from observability.alerts import badges, episodes
 from observability.models import Delivery, Episode
-from observability.roles import ACKNOWLEDGE_EPISODE, NOTE_EPISODE, RESEND_DELIVERY
+from observability.roles import (
+    ACKNOWLEDGE_EPISODE,
+    MARK_EPISODE,
+    NOTE_EPISODE,
+    RESEND_DELIVERY,
+    VIEW_RULE,
+)
 
 FIRING = Q(status=Episode.Status.FIRING)
 
@@ -138,6 +144,8 @@ class EpisodeAdmin(HistoryAdmin):
             **page_context(row),
             "may_acknowledge": self.may(request, ACKNOWLEDGE_EPISODE),
             "may_note": self.may(request, NOTE_EPISODE),
+            "may_mark": self.may(request, MARK_EPISODE),
+            "may_see_rules": request.user.has_perm(VIEW_RULE),
             "may_resend": self.may(request, RESEND_DELIVERY),
         }
 
@@ -145,6 +153,7 @@ class EpisodeAdmin(HistoryAdmin):
         return [
             self.action_path("acknowledge", ACKNOWLEDGE_EPISODE, self.acknowledge),
             self.action_path("note", NOTE_EPISODE, self.note),
+            self.action_path("mark", MARK_EPISODE, self.mark),
             path(
                 "<int:pk>/samples/",
                 self.admin_site.admin_view(require_safe(self.samples)),
@@ -179,6 +188,15 @@ class EpisodeAdmin(HistoryAdmin):
             request,
             "The note was added to the timeline.",
             lambda: episodes.add_note(episode_id=pk, actor=actor_of(request), text=posted_reason(request)),
+        )
+        return see_other(self.page_url(pk))
+
+    def mark(self, request: HttpRequest, pk: int) -> HttpResponse:
+        as_what = request.POST.get("mark", "")
+        self.perform(
+            request,
+            f"Marked as {as_what}. Its rule is judged by these marks.",
+            lambda: episodes.mark(episode_id=pk, actor=actor_of(request), as_what=as_what),
         )
         return see_other(self.page_url(pk))
 

@@ -1,5 +1,5 @@
-"""Acknowledges alerts, adds notes and sends deliveries again. Each action is one transaction and adds an
-event to the timeline."""
+"""Acknowledges and marks alerts, adds notes and sends deliveries again. Each action is one transaction and
+adds an event to the timeline."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from core.request_id import current_request_id
 from observability.alerts.delivery import outbox
-from observability.alerts.errors import CannotAcknowledge, CannotResend, ReasonMissing
+from observability.alerts.errors import CannotAcknowledge, CannotMark, CannotResend, ReasonMissing
 from observability.models import Delivery, Episode, EpisodeEvent
 from observability.notifiers import registry
 
@@ -54,6 +54,23 @@ def add_note(*, episode_id: int, actor: AbstractBaseUser, text: str) -> EpisodeE
         raise ReasonMissing("Write a text for the note.")
     episode = Episode.objects.get(pk=episode_id)
     return append_event(episode, EpisodeEvent.Kind.NOTE, actor, text.strip())
+
+
+@transaction.atomic
+def mark(*, episode_id: int, actor: AbstractBaseUser, as_what: str) -> Episode:
+    """Stores whether the alert was useful or noise, and by whom in the timeline; it may change later.
+
+    Returns the episode. Raises CannotMark for another word, or when it is marked so already.
+    """
+    episode = Episode.objects.select_for_update(of=("self",)).get(pk=episode_id)
+    if as_what not in Episode.Mark.values:
+        raise CannotMark(episode, f"use one of {', '.join(Episode.Mark.values)}")
+    if episode.mark == as_what:
+        raise CannotMark(episode, f"it is marked as {as_what} already")
+    episode.mark = as_what
+    episode.save(update_fields=["mark"])
+    append_event(episode, EpisodeEvent.Kind.MARKED, actor, as_what)
+    return episode
 
 
 @transaction.atomic

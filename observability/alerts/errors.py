@@ -70,3 +70,22 @@ class UnknownChannel(ObservabilityError):
 
 class DrillFailed(ObservabilityError):
     code = "drill_failed"
+
+
+class RuleFileWrong(ObservabilityError):
+    """A rule file of Prometheus that cannot be read."""
+
+    code = "rule_file_wrong"
+
+    def __init__(self, file: str, why: str) -> None:
+        super().__init__(f"The rules in {file} cannot be read: {why}.")
+
+
+class CannotMark(ObservabilityError):
+    """The alert has this mark already, or the mark is none."""
+
+    code = "cannot_mark"
+
+    def __init__(self, episode: Episode, why: str) -> None:
+        super().__init__(f"{episode.alertname} cannot be marked: {why}.")
+        self.episode_id = episode.pk

@@ -1,8 +1,19 @@
-"""Defines the tables of alerts, their deliveries, receipts and signs of life."""
+"""Defines the tables of alerts, their deliveries, receipts, rules and signs of life."""
 
 from observability.models.delivery import Attempt, Channel, Delivery
 from observability.models.episode import Episode, EpisodeEvent
 from observability.models.heartbeat import Heartbeat
 from observability.models.receipt import Receipt
+from observability.models.rules import AlertRule, RuleGroup
 
-__all__ = ["Attempt", "Channel", "Delivery", "Episode", "EpisodeEvent", "Heartbeat", "Receipt"]
+__all__ = [
+    "AlertRule",
+    "Attempt",
+    "Channel",
+    "Delivery",
+    "Episode",
+    "EpisodeEvent",
+    "Heartbeat",
+    "Receipt",
+    "RuleGroup",
+]

@@ -46,6 +46,12 @@ class Episode(models.Model):
         CONFIRMED = "confirmed"
         RETIRED = "retired"  # no longer the newest
 
+    class Mark(models.TextChoices):
+        """What an operator says about an alert afterwards: rules are judged by it."""
+
+        USEFUL = "useful", "useful"
+        NOISE = "noise", "noise"
+
     class NotNotified(models.TextChoices):
         SEVERITY_NOT_ROUTED = "severity_not_routed", "ALERT_ROUTES has no channel for its severity"
         SENDER_NOTIFIES = "sender_notifies", "Alertmanager notifies itself"
@@ -119,12 +125,15 @@ class Episode(models.Model):
         db_index=False,
     )
 
+    mark = models.CharField(max_length=6, choices=Mark, blank=True, db_default="", default="")
+
     class Meta:
         verbose_name = "alert"
         default_permissions = ("view",)
         permissions = [
             ("acknowledge_episode", "Can acknowledge an alert"),
             ("note_episode", "Can add a note to an alert"),
+            ("mark_episode", "Can mark an alert as useful or as noise"),
         ]
         ordering = ["-starts_at", "-id"]
         constraints = [
@@ -198,6 +207,7 @@ class EpisodeEvent(models.Model):
         SENT = "sent", "sent from code"
         ACKNOWLEDGED = "acknowledged"
         NOTE = "note"
+        MARKED = "marked"
         REOPENED = "reopened"
         RESENT = "resent"
 

@@ -9,12 +9,12 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from observability.models import Channel, Delivery, Episode, Receipt
+from observability.models import AlertRule, Channel, Delivery, Episode, Receipt
 from observability.tests import history
 
 pytestmark = pytest.mark.django_db
 
-MODELS = ("episode", "delivery", "receipt", "channel")
+MODELS = ("episode", "delivery", "receipt", "channel", "alertrule")
 ROLES = ("viewer", "responder", "superuser")
 
 
@@ -29,6 +29,7 @@ def page_urls() -> list[str]:
         "delivery": Delivery.objects.exclude(episode=None).latest("id"),
         "receipt": Receipt.objects.latest("id"),
         "channel": Channel.objects.get(pk="slack"),
+        "alertrule": AlertRule.objects.get(key="HighErrorRate"),
     }
     return [reverse(f"admin:observability_{model}_change", args=[row.pk]) for model, row in newest.items()]
 

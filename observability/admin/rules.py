@@ -1,0 +1,188 @@
+"""Shows the alert rules that this release ships, how useful each was, and whether Prometheus has it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.views.decorators.http import require_safe
+
+from core.console import display
+from core.console.history import CappedChangeList, HistoryAdmin
+from observability.alerts import badges
+from observability.models import AlertRule, Episode
+from observability.notifiers.links import safe_url
+from observability.rules.loaded import ask_about
+from observability.rules.quality import DAYS, MOST_LOOKED_AT, Quality, quality_of
+
+MOST_SHOWN = 20
+NEVER = Quality()
+
+
+class WithQuality(CappedChangeList):
+    """Reads the last 30 days of all rules on the page with one query."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        self.result_list: list[AlertRule] = list(self.result_list)
+        found = quality_of(self.result_list)
+        for rule in self.result_list:
+            rule.quality = found.get(rule.pk, NEVER)  # type: ignore[attr-defined]  # for the columns below
+
+
+class WhichFilter(admin.SimpleListFilter):
+    title = "which"
+    parameter_name = "which"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("records", "recorded series"), ("gone", "no longer shipped")]
+
+    def choices(self, changelist: Any) -> Any:
+        """Yields the choices; without one, the list has the alerting rules of this release."""
+        first, *others = super().choices(changelist)
+        yield {**first, "display": "alerting rules"}
+        yield from others
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[AlertRule]) -> QuerySet[AlertRule]:
+        match self.value():
+            case "gone":
+                return queryset.filter(removed_at__isnull=False)
+            case "records":
+                return queryset.filter(removed_at=None, kind=AlertRule.Kind.RECORD)
+        return queryset.filter(removed_at=None, kind=AlertRule.Kind.ALERT)
+
+
+class QualityFilter(admin.SimpleListFilter):
+    title = f"last {DAYS} days"
+    parameter_name = "quality"
+    CHOSEN = {
+        "fired": lambda quality: quality.fired > 0,
+        "never_acknowledged": lambda quality: quality.is_never_acknowledged,
+        "noise": lambda quality: quality.is_mostly_noise,
+        "silent": lambda quality: quality.fired == 0,
+    }
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [
+            ("fired", "fired"),
+            ("never_acknowledged", "fired, never acknowledged"),
+            ("noise", "more often noise than useful"),
+            ("silent", "did not fire"),
+        ]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[AlertRule]) -> QuerySet[AlertRule]:
+        chosen = self.CHOSEN.get(self.value() or "")
+        if chosen is None:
+            return queryset
+        found = quality_of(AlertRule.objects.filter(kind=AlertRule.Kind.ALERT))
+        return queryset.filter(pk__in=[pk for pk, quality in found.items() if chosen(quality)])
+
+
+@admin.register(AlertRule)
+class AlertRuleAdmin(HistoryAdmin):
+    page_template = "observability/console/rule.html"
+    list_display = ("rule", "severity_column", "holds", "in_30_days", "last_fired")
+    list_display_links = ("rule",)
+    list_filter = (WhichFilter, QualityFilter, "group")
+    list_per_page = 200
+    search_fields = ("name", "expression")
+    search_help_text = "Name, or a part of the expression"
+    ordering = ("name", "id")
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[CappedChangeList]:
+        return WithQuality
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[AlertRule]:
+        return AlertRule.objects.select_related("group")
+
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> AlertRule | None:
+        if not object_id.isdecimal():
+            return None
+        return self.get_queryset(request).filter(pk=object_id).first()
+
+    @admin.display(description="rule", ordering="name")
+    def rule(self, rule: AlertRule) -> SafeString:
+        return format_html(
+            '<span class="am-name">{}{}</span><span class="am-second am-summary">{}</span>',
+            rule.name,
+            f" ({rule.scope})" if rule.scope else "",
+            display.short(rule.expression, 120),
+        )
+
+    @admin.display(description="severity")
+    def severity_column(self, rule: AlertRule) -> SafeString:
+        return badges.severity_badge(rule.severity) if rule.severity else SafeString()
+
+    @admin.display(description="fires after", ordering="for_seconds")
+    def holds(self, rule: AlertRule) -> SafeString:
+        text = f"{display.duration(rule.holds_for)}" if rule.for_seconds else "at once"
+        return format_html('<span class="am-nowrap">{}</span>', text)
+
+    @admin.display(description=f"last {DAYS} days")
+    def in_30_days(self, rule: AlertRule) -> SafeString:
+        quality = of(rule)
+        if not quality.fired:
+            return format_html('<span class="am-second">{}</span>', "did not fire")
+        told = f"{quality.acknowledged} acknowledged"
+        if quality.useful or quality.noise:
+            told += f", {quality.useful} useful, {quality.noise} noise"
+        second = display.badge("warning", "notifications_off", "Never acknowledged")
+        return format_html(
+            '<span class="am-first">fired {}</span><span class="am-second">{}</span>{}',
+            f"{quality.fired_text} time{'' if quality.fired == 1 else 's'}",
+            told,
+            second if quality.is_never_acknowledged else "",
+        )
+
+    @admin.display(description="last fired")
+    def last_fired(self, rule: AlertRule) -> SafeString:
+        at = of(rule).last_fired_at
+        return display.time_tag(at, display.ago(at)) if at else SafeString()
+
+    def page_context(self, request: HttpRequest, row: AlertRule) -> dict[str, Any]:
+        quality = quality_of([row]).get(row.pk, NEVER)
+        alerts = Episode.objects.filter(alertname=row.name, labels__contains=row.fixed_labels)
+        return {
+            "severity": badges.severity_badge(row.severity) if row.severity else "",
+            "quality": quality,
+            "days": DAYS,
+            "most_looked_at": MOST_LOOKED_AT,
+            "runbook": safe_url(row.annotations.get("runbook_url", "")),
+            "alerts": list(alerts.order_by("-starts_at")[:MOST_SHOWN]) if row.kind == "alert" else [],
+        }
+
+    def get_urls(self) -> list[URLPattern]:
+        loaded = path(
+            "<int:pk>/loaded/",
+            self.admin_site.admin_view(require_safe(self.loaded)),
+            name="observability_alertrule_loaded",
+        )
+        return [loaded, *super().get_urls()]
+
+    def loaded(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Answers with what Prometheus has of the rule: as a part of its page, or as a page."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        rule = self.get_object(request, str(pk))
+        if rule is None:
+            raise Http404(f"There is no rule {pk}.")
+        context: dict[str, Any] = {"row": rule, "loaded": ask_about(rule)}
+        if request.headers.get("X-Requested-With") == "fetch":
+            return TemplateResponse(request, "observability/console/rule_loaded.html", context)
+        context |= {**self.admin_site.each_context(request), "opts": self.opts, "title": str(rule)}
+        return TemplateResponse(request, "observability/console/rule_loaded_page.html", context)
+
+
+def of(rule: AlertRule) -> Quality:
+    """Returns the quality that the list has read for the rule."""
+    quality: Quality = getattr(rule, "quality", NEVER)
+    return quality

@@ -1,0 +1,4 @@
+"""Alert rules: read from the files that are shipped, kept as rows, compared with what Prometheus has loaded.
+
+files.py reads, sync.py keeps the rows, loaded.py asks Prometheus, quality.py says how useful they were.
+"""

@@ -1,0 +1,87 @@
+"""Says how useful rules were: how often each fired in the last 30 days, and what operators did about it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from django.db import connection
+from django.utils import timezone
+
+from observability.models import AlertRule, Episode
+
+DAYS = 30
+# A rule is judged by its newest alerts: so many rows of an index for each rule, however long the history is.
+MOST_LOOKED_AT = 1_000
+FLAPS_WITHIN = timedelta(minutes=10)
+QUALITY = """
+SELECT rule.id, count(e.id), count(e.acknowledged_at),
+    count(*) FILTER (WHERE e.mark = %(useful)s), count(*) FILTER (WHERE e.mark = %(noise)s),
+    count(*) FILTER (WHERE e.starts_at - e.previous_end_at < %(flaps)s),
+    percentile_cont(0.5) WITHIN GROUP (ORDER BY e.acknowledged_at - e.starts_at),
+    percentile_cont(0.5) WITHIN GROUP (ORDER BY coalesce(e.ends_at, e.resolved_at) - e.starts_at),
+    max(e.starts_at)
+FROM unnest(%(ids)s::bigint[], %(names)s::text[], %(labels)s::text[]) AS rule (id, name, labels)
+LEFT JOIN LATERAL (
+    SELECT * FROM observability_episode
+    WHERE alertname = rule.name AND starts_at >= %(since)s AND labels @> rule.labels::jsonb
+    ORDER BY starts_at DESC LIMIT %(most)s
+) AS e ON true
+GROUP BY rule.id
+"""
+
+
+class Quality(NamedTuple):
+    """The last 30 days of one rule, at most its newest MOST_LOOKED_AT alerts. Times are medians."""
+
+    fired: int = 0
+    acknowledged: int = 0
+    useful: int = 0
+    noise: int = 0
+    flapped: int = 0
+    until_acknowledged: timedelta | None = None
+    until_resolved: timedelta | None = None
+    last_fired_at: datetime | None = None
+
+    @property
+    def fired_text(self) -> str:
+        return f"{self.fired:,}{'+' if self.fired == MOST_LOOKED_AT else ''}"
+
+    @property
+    def is_never_acknowledged(self) -> bool:
+        return self.fired > 0 and self.acknowledged == 0
+
+    @property
+    def is_mostly_noise(self) -> bool:
+        return self.noise > self.useful
+
+
+def quality_of(rules: Iterable[AlertRule]) -> dict[int, Quality]:
+    """Returns the quality of each alerting rule by its id, with one statement."""
+    judged = [rule for rule in rules if rule.kind == AlertRule.Kind.ALERT]
+    parameters: dict[str, Any] = {
+        "ids": [rule.pk for rule in judged],
+        "names": [rule.name for rule in judged],
+        "labels": [json.dumps(rule.fixed_labels) for rule in judged],
+        "since": timezone.now() - timedelta(days=DAYS),
+        "most": MOST_LOOKED_AT,
+        "flaps": FLAPS_WITHIN,
+        "useful": Episode.Mark.USEFUL,
+        "noise": Episode.Mark.NOISE,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(QUALITY, parameters)
+        return {row[0]: Quality(*row[1:]) for row in cursor.fetchall()}
+
+
+def rules_of(episode: Episode) -> list[AlertRule]:
+    """Returns the rules that the alert may come from: of its name and labels, those of this release first."""
+    named = AlertRule.objects.filter(name=episode.alertname, kind=AlertRule.Kind.ALERT)
+    found = [
+        rule
+        for rule in named.select_related("group").order_by("id")
+        if rule.fixed_labels.items() <= episode.labels.items()
+    ]
+    return sorted(found, key=lambda rule: rule.removed_at is not None)

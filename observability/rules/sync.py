@@ -1,0 +1,79 @@
+"""Makes the rows of rules what the shipped files say. A rule that is gone stays, with the time of its end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from django.apps import apps as installed_apps
+from django.db import connection, transaction
+from django.utils import timezone
+
+from observability.models import AlertRule, RuleGroup
+from observability.rules.files import SHIPPED, Group, Rule, read_groups
+
+ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtextextended('observability.rules.sync', 0))"
+
+
+class Synced(NamedTuple):
+    added: int
+    changed: int
+    removed: int
+    unchanged: int
+
+
+def sync_after_migrate(*, plan: Any = None, apps: Any = installed_apps, **_: Any) -> None:
+    """Handles `post_migrate`, which is also sent without a plan when tests empty the tables.
+
+    Does nothing after a plan that goes back and has removed the tables.
+    """
+    try:
+        apps.get_model("observability", "AlertRule")
+    except LookupError:
+        return
+    if plan is not None:
+        sync_rules()
+
+
+@transaction.atomic
+def sync_rules(folder: Path = SHIPPED) -> Synced:
+    """Adds, changes and ends rows until they agree with the files. Raises RuleFileWrong; then nothing is
+    changed.
+    """
+    groups = read_groups(folder)
+    with connection.cursor() as cursor:
+        cursor.execute(ONE_AT_A_TIME)
+    known = {(row.group.name, row.key): row for row in AlertRule.objects.select_related("group")}
+    results = []
+    for group in groups:
+        row = sync_group(group)
+        for position, rule in enumerate(group.rules):
+            results.append(sync_rule(known.pop((group.name, rule.key), None), row, position, rule))
+    gone = [row.pk for row in known.values() if row.removed_at is None]
+    AlertRule.objects.filter(pk__in=gone).update(removed_at=timezone.now())
+    return Synced(results.count("added"), results.count("changed"), len(gone), results.count("unchanged"))
+
+
+def sync_group(group: Group) -> RuleGroup:
+    row, _created = RuleGroup.objects.update_or_create(
+        name=group.name,
+        defaults={"file": group.file, "interval_seconds": group.interval_seconds, "limit": group.limit},
+    )
+    return row
+
+
+def sync_rule(row: AlertRule | None, group: RuleGroup, position: int, rule: Rule) -> str:
+    """Saves one rule, if it differs; returns what became of its row."""
+    values = rule._asdict() | {"position": position, "removed_at": None}
+    if row is None:
+        AlertRule.objects.create(group=group, **values)
+        return "added"
+    before = {name: getattr(row, name) for name in values}
+    if before == values:
+        return "unchanged"
+    for name, value in values.items():
+        setattr(row, name, value)
+    if {**before, "position": position} != values:  # another place in the file is no other rule
+        row.changed_at = timezone.now()
+    row.save()
+    return "changed"
