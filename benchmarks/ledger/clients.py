@@ -1,4 +1,4 @@
-"""Clients that post to the ledger: `python -m benchmarks.ledger.clients`, driven by rounds.py."""
+"""Clients that post to the ledger and release milestones, driven by rounds.py."""
 
 import os
 import random
@@ -8,6 +8,7 @@ from itertools import count
 import django
 import psycopg
 
+from benchmarks.ledger import releases
 from benchmarks.ledger.rounds import Once, serve
 
 ACCOUNTS = 5_000
@@ -72,7 +73,15 @@ def again(number: int) -> Once:
     return lambda: post(kind=TransferKind.CORRECTION, key=f"again:{number}", legs=legs)
 
 
-WAYS = {"bare": bare, "python": python, "fees": fees, "again": again}
+WAYS = {
+    "bare": bare,
+    "python": python,
+    "fees": fees,
+    "again": again,
+    "release": releases.release,
+    "raw": releases.raw,
+    "orm": releases.orm,
+}
 
 if __name__ == "__main__":
     django.setup()

@@ -1,5 +1,6 @@
 """Runs the clients of each way in turn, 1 and 8 at once, and makes the rows of the table."""
 
+import json
 import subprocess
 import sys
 from collections import defaultdict
@@ -11,12 +12,17 @@ import psycopg
 
 from benchmarks import figures, peer
 from benchmarks.driven import Driven, driven
+from benchmarks.ledger import releases, sweeps
 from benchmarks.ledger.clients import ACCOUNTS, WAYS
 from benchmarks.plan import Plan
 from benchmarks.servers import ROOT, Stage, amani_environment
 from benchmarks.table import Row, Verdict, number
 
 CLIENTS = (1, 8)
+ASKED_BY = {"fees": (8,), "again": (1,)}  # where the rows need only one of them
+RELEASE_GOALS = (0.80, 4.0)  # of raw SQL, and times plain ORM
+RELEASE_GATES = (0.20, 2.0)
+LATEST_SECONDS = 60.0
 FEW_ENTRIES, MANY_ENTRIES = 10, 200_000
 MOST_BUFFERS = 10
 FUND = """
@@ -66,7 +72,8 @@ def measure(stage: Stage, plan: Plan, peer_problem: str) -> list[Row]:
             programs["hordak"] = running.enter_context(program(stage, "hordak_client", peer.python(), theirs))
         rates = rounds(programs, plan)
     rows = [row for clients in CLIENTS for row in posting_rows(rates, clients)]
-    return [*rows, fee_row(rates), again_row(rates), balance_row(stage)]
+    rows += [fee_row(rates), again_row(rates), balance_row(stage)]
+    return [*rows, *(release_row(rates, clients) for clients in CLIENTS), sweep_row(environment)]
 
 
 def prepared(stage: Stage) -> dict[str, str]:
@@ -75,6 +82,7 @@ def prepared(stage: Stage) -> dict[str, str]:
     run([sys.executable, "manage.py", "migrate", "--verbosity=0"], environment)
     with psycopg.connect(environment["DATABASE_URL"], autocommit=True) as connection:
         connection.execute(FUND, [0, ACCOUNTS - 1])
+    releases.fill(stage.postgres.superuser_url, "ledger")
     return environment | {"DJANGO_SETTINGS_MODULE": "amani.settings"}
 
 
@@ -84,10 +92,12 @@ def program(
     return driven(stage, f"ledger-{name}", [python, "-m", f"benchmarks.ledger.{name}"], environment)
 
 
-def run(command: list[str], environment: Mapping[str, str]) -> None:
+def run(command: list[str], environment: Mapping[str, str]) -> str:
+    """Returns what the program printed."""
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command[1:])} failed: {done.stderr[-2000:]}")
+    return done.stdout
 
 
 def rounds(programs: Mapping[str, Driven], plan: Plan) -> Rates:
@@ -96,6 +106,8 @@ def rounds(programs: Mapping[str, Driven], plan: Plan) -> Rates:
     for _ in range(plan.peer_rounds):
         for clients in CLIENTS:
             for way, running in programs.items():
+                if clients not in ASKED_BY.get(way, CLIENTS):
+                    continue
                 rates[way, clients].append(running.number(f"{way} {clients} {plan.round_seconds}"))
     return rates
 
@@ -185,3 +197,37 @@ def buffers(connection: psycopg.Connection, owner: str) -> int:
     row = connection.execute(BALANCE, [owner]).fetchone()
     plan = row[0][0]["Plan"] if row else {}
     return int(plan["Shared Hit Blocks"]) + int(plan["Shared Read Blocks"])
+
+
+def release_row(rates: Rates, clients: int) -> Row:
+    """Judged by both: the share of raw SQL, and how many times plain ORM."""
+    ours, limit, plain = (rates[way, clients] for way in ("release", "raw", "orm"))
+    share, times = figures.ratios(ours, limit), figures.ratios(ours, plain)
+    goal_share, goal_times = RELEASE_GOALS
+    gate_share, gate_times = RELEASE_GATES
+    return Row(
+        key="L6",
+        measure=f"whole releases/s, {clients} client(s)",
+        amani=number(median(ours)),
+        limit=number(median(limit)),
+        of_limit=f"{share:.2f}",
+        peer=f"{number(median(plain))} plain ORM, {times:.1f}x",
+        goal=f"≥ {goal_share:.2f} and {goal_times}x",
+        gate=f"≥ {gate_share:.2f} and {gate_times}x",
+        verdict=Verdict.of(
+            goal=share >= goal_share and times >= goal_times,
+            gate=share >= gate_share and times >= gate_times,
+        ),
+    )
+
+
+def sweep_row(environment: Mapping[str, str]) -> Row:
+    p99, worst = json.loads(run([sys.executable, "-m", "benchmarks.ledger.sweeps"], environment))
+    return Row(
+        key="L7",
+        measure=f"automatic releases of {releases.ARMED:,}, {sweeps.DUE:,} due: seconds late, p99 / all",
+        amani=f"{number(p99)} / {number(worst)}",
+        goal=f"≤ {LATEST_SECONDS:.0f}",
+        gate=f"≤ {LATEST_SECONDS:.0f}",
+        verdict=Verdict.of(goal=p99 <= LATEST_SECONDS, gate=p99 <= LATEST_SECONDS),
+    )

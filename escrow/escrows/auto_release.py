@@ -23,7 +23,7 @@ from escrow.escrows.milestones import postpone, release_rest
 from escrow.escrows.transitions import SYSTEM, Locked, change_milestone, lock
 from escrow.models import Milestone
 from escrow.states import TIMED, MilestoneState, MilestoneStep
-from kyc.cases.selectors import is_revoked
+from kyc.standing import standing_of
 from observability.sentry import capture_exception
 
 log = structlog.get_logger(__name__)
@@ -102,12 +102,15 @@ def is_due(locked: Locked, milestone: Milestone, now: datetime) -> bool:
 
 def release_locked(locked: Locked, milestone: Milestone) -> None:
     due_at, seller_id = milestone.auto_release_at, locked.escrow.seller_id
-    if due_at is None or seller_id is None or is_revoked(person_id=seller_id):
+    if due_at is None or seller_id is None:
+        return
+    standing = standing_of(person_id=seller_id)
+    if standing.is_revoked:
         postpone(milestone)
         return
     if milestone.state == MilestoneState.SUBMITTED:
         change_milestone(milestone, MilestoneStep.FALL_DUE, SYSTEM)
-    if release_rest(locked, milestone, By(SYSTEM.who)):
+    if release_rest(locked, milestone, By(SYSTEM.who), standing):
         late_seconds = (timezone.now() - due_at).total_seconds()
         transaction.on_commit(partial(metrics.record_auto_release, late_seconds))
     follow(locked, SYSTEM)

@@ -33,6 +33,7 @@ from escrow.escrows.transitions import (
 )
 from escrow.models import Escrow, Milestone
 from escrow.states import MilestoneStep
+from kyc.standing import Standing
 
 
 @transaction.atomic
@@ -117,10 +118,13 @@ def inspection_days(escrow: Escrow) -> int:
     return int(current_terms(escrow).document["inspection_days"])
 
 
-def release_rest(locked: Locked, milestone: Milestone, by: By) -> bool:
-    """Releases the rest of a milestone, or postpones it if the seller cannot receive it now."""
+def release_rest(locked: Locked, milestone: Milestone, by: By, standing: Standing | None = None) -> bool:
+    """Releases the rest of a milestone, or postpones it if the seller cannot receive it now.
+
+    `standing`: the seller's, if it was just read.
+    """
     split = money.split_of(milestone, milestone.rest_minor)
-    if not may_receive(locked.escrow, split.seller_minor):
+    if not may_receive(locked.escrow, split.seller_minor, standing):
         postpone(milestone)
         return False
     money.release(locked.escrow, milestone, MilestoneStep.RELEASE, by, milestone.rest_minor, split)

@@ -69,15 +69,6 @@ def by_number(text: str) -> QuerySet[Case]:
     return Case.objects.filter(number_hash__in=numbers.hashes_of(text))
 
 
-def is_revoked(*, person_id: int) -> bool:
-    """Returns whether an approval was revoked, and no newer one of the same document type stands."""
-    decided = Case.objects.filter(person_id=person_id, state__in=[State.APPROVED, State.REVOKED]).order_by()
-    by_state: dict[str, set[str]] = {State.APPROVED: set(), State.REVOKED: set()}
-    for state, document_type in decided.values_list("state", "document_type"):
-        by_state[state].add(document_type)
-    return not by_state[State.REVOKED] <= by_state[State.APPROVED]
-
-
 def open_case_of(person: User) -> Case | None:
     return Case.objects.filter(person_id=person.pk, state__in=OPEN).first()
 

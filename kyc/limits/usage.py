@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from contextlib import nullcontext
 from datetime import datetime
 from typing import Any
 
@@ -50,19 +51,25 @@ def use(
     amount_minor: int,
     kinds: Collection[LimitKind] = PAYMENT,
     at: datetime | None = None,
+    tier: int | None = None,
 ) -> None:
     """Uses `amount_minor` (smallest unit of the currency) of the person's limits.
 
-    Raises LimitExceeded or NoLimitSet; then nothing is used, the caller's transaction is still usable and
-    holds no locks of this function. Raises RuntimeError outside a transaction: call it in the transaction
-    that moves the money, so that both happen or neither. To avoid deadlocks, pass all `kinds` in one call,
-    and call it for several people in the order of their ids. Store `at`: `give_back` needs the same time.
+    Raises LimitExceeded or NoLimitSet; then nothing is used, and the caller's transaction is still usable. Of
+    several kinds it holds no locks then; one that was refused alone stays locked until the transaction ends.
+    Raises RuntimeError outside a transaction: call it in the transaction that moves the money, so that both
+    happen or neither. To avoid deadlocks, pass all `kinds` in one call, and call it for several people in
+    the order of their ids. Store `at`: `give_back` needs the same time.
+
+    `tier`: what `tier_of` says, from a caller who has asked in this transaction.
     """
     refuse_misuse(amount_minor, kinds)
     at = at or timezone.now()
-    tier = tier_of(person_id=person_id, at=at)
+    if tier is None:
+        tier = tier_of(person_id=person_id, at=at)
     try:
-        with transaction.atomic():
+        # One row is used or not; of several kinds the first may have been used when another refuses.
+        with transaction.atomic() if len(kinds) > 1 else nullcontext():
             take(person_id, currency, amount_minor, caps_of(tier, currency, kinds, at), tier, at)
     except (LimitExceeded, NoLimitSet) as refusal:
         record_limit_denied(tier, refusal.kind)  # not on commit: the caller usually rolls back
@@ -76,10 +83,11 @@ def use_if_possible(
     amount_minor: int,
     kinds: Collection[LimitKind] = PAYMENT,
     at: datetime | None = None,
+    tier: int | None = None,
 ) -> bool:
     """Does what `use` does and returns True; returns False if a limit does not allow it: nothing is used."""
     try:
-        use(person_id=person_id, currency=currency, amount_minor=amount_minor, kinds=kinds, at=at)
+        use(person_id=person_id, currency=currency, amount_minor=amount_minor, kinds=kinds, at=at, tier=tier)
     except (LimitExceeded, NoLimitSet):
         return False
     return True

@@ -5,8 +5,8 @@ import pytest
 from django.utils import timezone
 
 from kyc import cases
-from kyc.cases.selectors import is_revoked
 from kyc.models import Case
+from kyc.standing import standing_of
 from kyc.tests.people import approved, make_approver, make_person, make_reviewer, submitted
 from kyc.tiers import HIGHEST, TIERS, next_tier, tier_from, tier_of
 
@@ -74,6 +74,8 @@ def test_an_approval_ends_by_the_clock_before_any_task_has_run() -> None:
     assert case.expires_at is not None
     assert tier_of(person_id=person.pk, at=case.expires_at - timedelta(seconds=1)) == 1
     assert tier_of(person_id=person.pk, at=case.expires_at) == 0
+    assert standing_of(person_id=person.pk, at=case.expires_at - timedelta(seconds=1)) == (1, False)
+    assert standing_of(person_id=person.pk, at=case.expires_at) == (0, False)
     Case.objects.filter(pk=case.pk).update(expires_at=timezone.now())
     assert Case.objects.get(pk=case.pk).state == "approved"
     assert tier_of(person_id=person.pk) == 0
@@ -90,17 +92,17 @@ def test_a_revoked_approval_gives_no_tier() -> None:
 @pytest.mark.django_db
 def test_a_revoked_approval_counts_until_a_newer_one_of_its_type_stands() -> None:
     person = make_person()
-    assert not is_revoked(person_id=person.pk)
+    assert not standing_of(person_id=person.pk).is_revoked
     for kind, state in (("nin", "approved"), ("passport", "expired")):
         Case.objects.create(
             person=person, document_type=kind, country="NG", state=state, expires_at=timezone.now()
         )
-    assert not is_revoked(person_id=person.pk)
+    assert not standing_of(person_id=person.pk).is_revoked
     Case.objects.create(
         person=person, document_type="passport", country="NG", state="revoked", reason_code="other"
     )
-    assert is_revoked(person_id=person.pk)
+    assert standing_of(person_id=person.pk).is_revoked
     Case.objects.create(
         person=person, document_type="passport", country="NG", state="approved", expires_at=timezone.now()
     )
-    assert not is_revoked(person_id=person.pk)
+    assert not standing_of(person_id=person.pk).is_revoked

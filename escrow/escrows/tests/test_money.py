@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
 import pytest
 from django.db import transaction
@@ -21,6 +22,7 @@ from escrow.errors import (
     StepRefused,
     VersionChanged,
 )
+from escrow.escrows.auto_release import release_if_due
 from escrow.escrows.tests.deals import (
     NAIRA,
     agreed,
@@ -41,6 +43,7 @@ from kyc.models import Case, LimitUsage
 from observability.tests.samples import Change
 
 pytestmark = pytest.mark.django_db
+SAVEPOINTS = 2  # of the service itself, which in a test is inside of another transaction
 
 
 def fee() -> int:
@@ -233,6 +236,27 @@ def test_nothing_is_released_to_a_seller_whose_kyc_is_revoked() -> None:
     verify(deal.seller, ["passport"])
     due(deal)
     escrows.auto_release_due()
+    assert deal.first.state == MilestoneState.RELEASED
+
+
+# --- What a release costs ---
+
+
+def test_an_approval_that_releases_an_escrow_is_ten_statements(django_assert_num_queries: Any) -> None:
+    """Lock, approve, KYC, rules, limit, stops, post, release, and two for the escrow."""
+    deal = submitted(10_000_000)
+    public_id = deal.first.public_id
+    with django_assert_num_queries(10 + SAVEPOINTS):
+        milestone = escrows.approve(actor=deal.buyer, public_id=public_id)
+    assert (milestone.state, deal.first.state) == (MilestoneState.RELEASED, MilestoneState.RELEASED)
+
+
+def test_a_release_by_the_clock_asks_once_for_the_sellers_kyc(django_assert_num_queries: Any) -> None:
+    deal = submitted(10_000_000)
+    due(deal)
+    milestone_id = deal.first.pk
+    with django_assert_num_queries(11 + SAVEPOINTS):  # as above; the escrow and its milestones apart
+        assert release_if_due(milestone_id, deal.escrow.pk)
     assert deal.first.state == MilestoneState.RELEASED
 
 

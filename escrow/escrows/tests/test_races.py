@@ -136,7 +136,9 @@ def locks_of(action: Callable[[], object]) -> list[str]:
     found = []
     for query in captured.captured_queries:
         sql = query["sql"]
-        if "FOR NO KEY UPDATE" in sql or "INSERT INTO kyc_limitusage" in sql or "ledger_post(" in sql:
+        if "FOR NO KEY UPDATE OF " in sql:  # of several tables, in this order
+            found += [name.strip('"') for name in sql.partition("FOR NO KEY UPDATE OF ")[2].split(", ")]
+        elif "FOR NO KEY UPDATE" in sql or "INSERT INTO kyc_limitusage" in sql or "ledger_post(" in sql:
             spellings = ('FROM "{}"', "{} AS", "{}(")
             found += [name for name in ORDER if any(form.format(name) in sql for form in spellings)]
     return found

@@ -318,9 +318,24 @@ def test_a_use_costs_the_same_few_queries_for_any_number_of_kinds(
     person: User, django_assert_num_queries: Any
 ) -> None:
     limit(100)
-    for kinds in ([DAILY], list(LimitKind)):
-        with django_assert_num_queries(5):  # tier, rules, savepoint, rows, release
-            use(person_id=person.pk, currency=CURRENCY, amount_minor=1, kinds=kinds)
+    with django_assert_num_queries(5):  # tier, rules, savepoint, rows, release
+        use(person_id=person.pk, currency=CURRENCY, amount_minor=1, kinds=list(LimitKind))
+    with django_assert_num_queries(3):  # one kind needs no savepoint
+        use(person_id=person.pk, currency=CURRENCY, amount_minor=1, kinds=[DAILY])
+    with django_assert_num_queries(2):
+        use(person_id=person.pk, currency=CURRENCY, amount_minor=1, kinds=[DAILY], tier=0)
+
+
+def test_a_limit_that_is_used_up_refuses_without_a_savepoint_and_the_transaction_goes_on(
+    person: User,
+) -> None:
+    limit(100)
+    with pytest.raises(LimitExceeded):
+        use(person_id=person.pk, currency=CURRENCY, amount_minor=101, kinds=[DAILY])
+    use(person_id=person.pk, currency=CURRENCY, amount_minor=100, kinds=[DAILY])
+    with pytest.raises(LimitExceeded):
+        use(person_id=person.pk, currency=CURRENCY, amount_minor=1, kinds=[DAILY])
+    assert used(person.pk) == {"daily": 100}
 
 
 def test_remaining_limits_of_every_tier_are_returned(person: User, django_assert_num_queries: Any) -> None:
