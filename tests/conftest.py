@@ -4,7 +4,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -13,6 +13,7 @@ from django.db import connections
 from playwright.sync_api import Browser, expect, sync_playwright
 
 from accounts.mail.tests.smtp_stand_in import SmtpStandIn
+from conftest import find_binary
 from kyc.providers.tests.smile_stand_in import API_KEY, PARTNER_ID, SmileStandIn
 from local.ports import find_free_port
 from local.services import PrivatePostgres, PrivateValkey
@@ -166,14 +167,23 @@ def installation(
         sys.stdout.write(f"--- {name}\n{running_installation.log(name)}\n")
 
 
-@pytest.fixture
-def browser(binary: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Browser]:
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """A browser for the tests of a file: to start it takes longer than most of them."""
     # Playwright runs an event loop in this thread. Django would refuse its database calls there, and
     # has another connection for them, which nobody else closes.
-    monkeypatch.setitem(os.environ, "DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-    expect.set_options(timeout=PATIENCE_SECONDS * 1000)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=binary("chromium"), args=QUIET)
+    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
+        patch.setitem(os.environ, "DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+        browser = playwright.chromium.launch(executable_path=find_binary("chromium"), args=QUIET)
         yield browser
         browser.close()
-        connections.close_all()
+
+
+@pytest.fixture
+def browser(chromium: Browser) -> Iterator[Browser]:
+    """Without pages, cookies and storage of an earlier test."""
+    expect.set_options(timeout=PATIENCE_SECONDS * 1000)
+    yield chromium
+    for context in chromium.contexts:
+        context.close()
+    connections.close_all()

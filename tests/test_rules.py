@@ -4,6 +4,7 @@ import re
 import subprocess
 from collections import Counter
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +169,7 @@ def test_every_link_between_runbook_pages_leads_somewhere(name: str) -> None:
     assert [link for link in links if not (RUNBOOKS / link).is_file()] == []
 
 
+@cache
 def promtool_expectations() -> dict[str, set[bool]]:
     """Whether an alert is expected to fire, to be silent, or both, somewhere in the promtool tests."""
     seen: dict[str, set[bool]] = {}

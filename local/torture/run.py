@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psycopg
 
+from local import migrated
 from local.ports import find_free_port
 from local.processes import ChildFailedError, end, spawn
 from local.services import PrivatePostgres
@@ -76,7 +77,8 @@ class Torture:
         began = time.monotonic()
         try:
             self.postgres.start()
-            self.manage("migrate", "--verbosity=0")
+            if not migrated.restore(self.postgres.url):
+                self.manage("migrate", "--verbosity=0")
             killed = self.write_and_kill()
             self.end_writers()
             return self.counted(killed, time.monotonic() - began)
