@@ -53,7 +53,7 @@ EVENT_BADGES: dict[str, Badge] = {
     Event.UNFREEZE: Badge("good", "sunny", "Unfrozen"),
     Event.TAKE_BACK: Badge("bad", "undo", "Payment taken back, frozen"),
     Event.MAKE_GOOD: Badge("good", "savings", "What was missing arrived"),
-    Event.END_SHORT: Badge("warning", "money_off", "Ended with what it held"),
+    Event.END_SHORT: Badge("warning", "money_off", "Ended short"),
     Event.EXPIRE: Badge("quiet", "event_busy", "Expired"),
     Event.COMPLETE: Badge("good", "check_circle", "Completed"),
     Event.CANCEL: Badge("quiet", "cancel", "Cancelled"),

@@ -77,7 +77,8 @@ class EscrowAdmin(HistoryAdmin):
     def standing(self, escrow: Escrow) -> SafeString:
         badge = STATE_BADGES[State(escrow.state)]
         frozen = display.badge(FROZEN.tone, FROZEN.icon, FROZEN.text) if escrow.frozen_at else ""
-        short = display.badge(SHORT.tone, SHORT.icon, SHORT.text) if escrow.short_minor else ""
+        is_short = escrow.short_minor and not escrow.closed_at
+        short = display.badge(SHORT.tone, SHORT.icon, SHORT.text) if is_short else ""
         return format_html("{}{}{}", display.badge(badge.tone, badge.icon, badge.text), frozen, short)
 
     @admin.display(description="buyer → seller")
