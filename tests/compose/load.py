@@ -70,7 +70,7 @@ class Load:
         for thread in self.running:
             thread.join(60)
 
-    def wait_for(self, taken: int, what: str, seconds: float = 240.0) -> None:
+    def wait_for(self, taken: int, what: str, seconds: float = 900.0) -> None:
         deadline = time.monotonic() + seconds
         while len(self.taken) < taken:
             assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"

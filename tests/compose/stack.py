@@ -24,7 +24,7 @@ NEEDED = ("app", "worker", "beat", "prometheus", "alertmanager", "edge", "receiv
 EXPORTERS = ("node-exporter", "redis-exporter", "postgres-exporter")
 # Only where their images are there: nothing else depends on them.
 WITH_IMAGE_ONLY = ("grafana", "jaeger")
-PATIENCE = 240.0  # seconds; two busy processors start seven containers
+PATIENCE = 900.0  # seconds; a busy machine starts eight replicas in five minutes
 
 
 def run(*command: str, check: bool = True, **environment: str) -> str:
