@@ -6,13 +6,16 @@ import inspect
 import logging
 import selectors
 import socket
+from collections.abc import Iterable
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from gunicorn.config import Config  # type: ignore[import-untyped]
 from gunicorn.http.unreader import SocketUnreader  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import TConn, ThreadWorker  # type: ignore[import-untyped]
 
-from core.web_worker import WebWorker
+from core.web_worker import WebWorker, closing_refused
 
 METHODS = {
     "enqueue_req": ["self", "conn"],
@@ -69,3 +72,36 @@ def test_a_stopping_worker_takes_who_is_connected_and_refuses_who_comes_later() 
             for connection in list(worker.arriving):
                 worker.close(connection)
         worker.tmp.close()
+
+
+@pytest.mark.parametrize(
+    ("status", "is_whole", "closes"),
+    [
+        ("200 OK", False, False),
+        ("399 Odd", False, False),
+        ("400", False, True),
+        ("413 Content Too Large", False, True),
+        ("503 Service Unavailable", False, True),
+        ("413 Content Too Large", True, False),
+    ],
+)
+def test_a_refused_request_that_has_not_arrived_is_the_last_of_its_connection(
+    status: str, is_whole: bool, closes: bool
+) -> None:
+    closed: list[bool] = []
+    request = SimpleNamespace(force_close=lambda: closed.append(True))
+    environ: Any = {"gunicorn.socket": SimpleNamespace(is_whole=is_whole, request=request)}
+    started: list[tuple[Any, ...]] = []
+
+    def application(given: Any, start_response: Any) -> Iterable[bytes]:
+        assert given is environ
+        assert start_response(status, [("Name", "value")], None) == "write"
+        return [b"body"]
+
+    def start_response(*arguments: Any) -> Any:
+        started.append(arguments)
+        return "write"
+
+    answer: Any = closing_refused(application)(environ, start_response)
+    assert (answer, started) == ([b"body"], [(status, [("Name", "value")], None)])
+    assert closed == [True] * closes
