@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from environs import ValidationError
 
 from accounts.checks import mail_encryption
-from amani.settings import load_env_file, read_address
+from amani.settings import hours_within_a_year, load_env_file, read_address
 from observability.tests.waiting import ANSWER_SECONDS
 from tests import forked_manage
 
@@ -288,3 +289,10 @@ def test_each_check_has_an_id_of_its_own() -> None:
     ids = re.findall(r'\bid="(\w+\.[EWC]\d{3})"', source)
     assert len(ids) > 20
     assert [name for name, times in Counter(ids).items() if times > 1] == []
+
+
+@pytest.mark.parametrize("hours", [[0.0], [1.0, -24.0], [9000.0]])
+def test_hours_that_make_no_sense_are_refused(hours: list[float]) -> None:
+    hours_within_a_year([1.0, 24.0, 72.0])
+    with pytest.raises(ValidationError):
+        hours_within_a_year(hours)
