@@ -6,6 +6,7 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ def test_a_second_beat_waits_says_so_once_and_takes_over(
     ]
     assert names_of(caplog.records) == ["beat_waits_for_its_turn"]
     first.give_up()
-    assert [second.is_mine(), first.is_mine()] == [True, False]
+    assert [second.is_mine(), second.is_mine(), first.is_mine()] == [True, True, False]
     assert names_of(caplog.records)[1:] == ["beat_has_its_turn", "beat_waits_for_its_turn"]
 
 
@@ -61,6 +62,21 @@ def test_a_beat_that_was_away_too_long_has_lost_its_turn(valkey: PrivateValkey) 
     assert not first.is_mine()
     first.give_up()
     assert second.is_mine()
+
+
+def test_redis_is_asked_once_and_for_half_a_second() -> None:
+    """A beat that waits for Redis sends nothing, and serves no metrics."""
+    given = Turn().lock.redis.get_connection_kwargs()
+    assert (given["socket_timeout"], given["socket_connect_timeout"]) == (0.5, 0.5)
+    assert given["retry"].get_retries() == 0
+
+
+def test_another_thread_of_the_beat_gives_the_lease_back(valkey: PrivateValkey) -> None:
+    first = Turn()
+    assert first.is_mine()
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(first.give_up).result()
+    assert Turn().is_mine()
 
 
 def test_the_lease_ends_by_itself(valkey: PrivateValkey) -> None:
