@@ -75,6 +75,8 @@ class Installation:
             "ALERT_WEBHOOK_TOKEN": TOKEN,
             "METRICS_ALLOWED_NETWORKS": "127.0.0.0/8,::1/128",
             "ALERTMANAGER_URL": NOBODY,
+            # Where no Watchdog ever comes, its absence is no alert, however long a busy machine takes.
+            "WATCHDOG_FIRST_TIMEOUT_SECONDS": "0",
             "ALERT_DIGEST_THRESHOLD": "100000",
             "SLACK_MESSAGES_PER_SECOND": "0",
             "PAGERDUTY_EVENTS_PER_MINUTE": "0",

@@ -84,6 +84,14 @@ def eventually(condition: Callable[[], Any]) -> bool:
     return wait_until(lambda: bool(condition()))
 
 
+def ends_and_begins(slack: Vendor) -> list[str]:
+    """What Slack received of HighErrorRate. A Prometheus that is too busy to answer does not confirm its end
+    at once; that message is no fault.
+    """
+    titles = [message["text"].partition(" on test: ")[0] for message in about(slack, "HighErrorRate")]
+    return [title for title in titles if "END NOT CONFIRMED" not in title]
+
+
 def about(vendor: Vendor, alertname: str, *, by_alertmanager: bool = False) -> list[dict[str, Any]]:
     """What `vendor` received about one alert, by Amani or by Alertmanager itself."""
     with vendor.lock:
@@ -119,21 +127,21 @@ def test_a_burst_of_errors_is_paged_once_and_its_end_once(
             every_panel_and_every_rule_is_answered(monitoring)
         assert monitoring.alerts()["HighErrorRate"] == "firing"
         assert eventually(
-            lambda: len(incident(pagerduty, "HighErrorRate")) > 1 and len(about(slack, "HighErrorRate")) > 1
+            lambda: len(incident(pagerduty, "HighErrorRate")) > 1 and len(ends_and_begins(slack)) > 1
         ), monitoring.alerts()
 
     installation.await_settled()  # a vendor has a message before Amani has recorded its answer
     pages = incident(pagerduty, "HighErrorRate")
     assert actions(pages) == ["trigger", "resolve"]
     assert pages[0]["payload"]["severity"] == "critical"
-    messages = [message["text"] for message in about(slack, "HighErrorRate")]
-    assert [text.partition(" on test: ")[0] for text in messages] == [
+    assert ends_and_begins(slack) == [
         "🔴 CRITICAL: HighErrorRate",
         "✅ RESOLVED (critical): HighErrorRate",
     ]
     assert about(slack, "HighErrorRate", by_alertmanager=True) == []
     stored = installation.rows(
-        "SELECT status, severity, array_agg(kind::text ORDER BY event.id)"
+        "SELECT status, severity,"
+        " array_agg(kind::text ORDER BY event.id) FILTER (WHERE kind <> 'unconfirmed')"
         " FROM observability_episode AS episode JOIN observability_episodeevent AS event"
         " ON episode_id = episode.id WHERE alertname = 'HighErrorRate' GROUP BY episode.id"
     )
