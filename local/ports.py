@@ -6,6 +6,7 @@ import socket
 LOOPBACK = "127.0.0.1"
 # Below the range of outgoing connections: one of those would take a port between our look and our bind.
 CANDIDATES = range(20000, 32000)
+found_before: set[int] = set()  # by this process, which may not have bound them yet
 
 
 def is_free(port: int, host: str = LOOPBACK) -> bool:
@@ -26,7 +27,9 @@ def answers(port: int, host: str) -> bool:
 
 
 def find_free_port() -> int:
+    """Returns a free port, and no port twice: programs are often started after all of theirs are chosen."""
     for port in random.SystemRandom().sample(CANDIDATES, 200):
-        if is_free(port):
+        if port not in found_before and is_free(port):
+            found_before.add(port)
             return port
     raise RuntimeError(f"No free port among 200 tries between {CANDIDATES.start} and {CANDIDATES.stop}.")

@@ -24,6 +24,7 @@ from core.errors import AmaniError
 
 LONGEST_REASON = 2_000
 LONGEST_ID = 100  # Python refuses to read a number of thousands of digits
+LONGEST_KEPT = 1_000  # characters of a list's address; the link to each of its rows repeats them
 
 
 class CappedChangeList(ChangeList):  # type: ignore[misc]  # unfold ships no types
@@ -65,6 +66,11 @@ class HistoryAdmin(StrictList, ModelAdmin):  # type: ignore[misc]  # unfold ship
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
+
+    def get_preserved_filters(self, request: HttpRequest) -> str:
+        """Returns the list's filters, which a link to a row carries for the way back; "" if they are long."""
+        kept: str = super().get_preserved_filters(request)
+        return kept if len(kept) <= LONGEST_KEPT else ""
 
     def page_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         """Returns what the page's template needs beyond the row itself."""

@@ -91,7 +91,7 @@ class AlertRuleAdmin(HistoryAdmin):
     list_display = ("rule", "severity_column", "holds", "in_30_days", "last_fired")
     list_display_links = ("rule",)
     list_filter = (WhichFilter, QualityFilter, "group")
-    list_per_page = 200
+    list_per_page = 100
     search_fields = ("name", "expression")
     search_help_text = "Name, or a part of the expression"
     ordering = ("name", "id")

@@ -12,7 +12,7 @@ from django.utils import timezone
 from observability.models import AlertRule, RuleGroup
 from observability.rules.files import SHIPPED, Group, Rule, read_groups
 
-ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtextextended('observability.rules.sync', 0))"
+ONE_AT_A_TIME = "LOCK TABLE observability_rulegroup IN SHARE ROW EXCLUSIVE MODE"  # pages still read it
 
 
 class Synced(NamedTuple):
