@@ -187,4 +187,3 @@ def test_what_is_due_is_read_from_its_index(fake: FakeProvider) -> None:
         cursor.execute(f"EXPLAIN {wanted[0]}")
         plan = "\n".join(row[0] for row in cursor.fetchall())
     assert "payout_recheck_due" in plan
-    assert "Presorted Key: recheck_at" in plan  # by id among those of one instant
