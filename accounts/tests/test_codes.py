@@ -19,6 +19,7 @@ MAKE = RequestFactory()
 
 def in_api(request: HttpRequest) -> HttpRequest:
     """`request` as allauth's headless API marks it."""
+    # The attribute is allauth's own, which Django's types do not have.
     request.allauth = SimpleNamespace(headless=SimpleNamespace(client="app"))  # type: ignore[attr-defined]
     return request
 

@@ -176,7 +176,11 @@ def show_escrow(
 )
 @changes_a_version
 @once(moves_money=False)
-def rewrite_escrow(request: HttpRequest, id: UUID, wanted: TermsWanted) -> Answer:  # noqa: A002
+def rewrite_escrow(
+    request: HttpRequest,
+    id: UUID,  # noqa: A002  (the path's own name)
+    wanted: TermsWanted,
+) -> Answer:
     return new_terms(request, id, wanted, escrows.rewrite_draft)
 
 

@@ -163,6 +163,16 @@ def test_rows_are_synced_by_migrate_and_not_when_tables_are_emptied(none: None) 
     assert AlertRule.objects.filter(name="ApplicationDown").exists()
 
 
+def test_a_migration_does_not_fail_where_the_files_are_missing(
+    none: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    sync_rules(written(tmp_path))
+    monkeypatch.setattr("observability.rules.sync.read_groups", lambda _: read_groups(tmp_path / "none"))
+    sync_after_migrate(plan=[])
+    assert AlertRule.objects.filter(removed_at=None).count() == 3
+    assert "alert_rules_not_read" in caplog.text
+
+
 def test_the_command_reports_and_names_the_file_that_is_wrong(
     none: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

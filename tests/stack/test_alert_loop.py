@@ -174,7 +174,7 @@ def test_alertmanager_itself_notifies_that_the_application_is_down(
     # alert whose begin was not accepted. So Prometheus sees that web is back only when the begin was.
     with monitoring.without_prometheus():
         installation.restart(installation.web)
-        # Amani keeps the history of it and pages nobody a second time.
+        # Amani keeps the history of it, and sends no second page.
         assert eventually(lambda: installation.count("episode", "alertname = 'ApplicationDown'")), (
             installation.log("web")
         )

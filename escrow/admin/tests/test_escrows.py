@@ -173,11 +173,16 @@ def test_finance_sees_no_button_and_a_party_neither_sees_nor_uses_one(finance: C
 
 def short_deal() -> deals.Deal:
     deal = deals.agreed()
-    came = {"escrow_id": deal.escrow.pk, "collection_id": deal.escrow.pk, "provider": "sandbox"}
     deals.pay(deal.escrow, 500_000, "kept")
     deals.pay(deal.escrow, deal.escrow.due_minor - 500_000, "taken")
     amount = deal.escrow.due_minor - 500_000
-    escrows.money_taken_back(**came, receipt="taken", amount_minor=amount)  # type: ignore[arg-type]
+    escrows.money_taken_back(
+        escrow_id=deal.escrow.pk,
+        collection_id=deal.escrow.pk,
+        provider="sandbox",
+        receipt="taken",
+        amount_minor=amount,
+    )
     deal.escrow.refresh_from_db()
     return deal
 

@@ -31,8 +31,13 @@ def paid_twice(deal: Deal) -> Deal:
 
 
 def take_back(deal: Deal, receipt: str, amount_minor: int) -> Escrow:
-    words = {"escrow_id": deal.escrow.pk, "collection_id": deal.escrow.pk, "provider": "sandbox"}
-    escrows.money_taken_back(**words, amount_minor=amount_minor, receipt=receipt)  # type: ignore[arg-type]
+    escrows.money_taken_back(
+        escrow_id=deal.escrow.pk,
+        collection_id=deal.escrow.pk,
+        provider="sandbox",
+        receipt=receipt,
+        amount_minor=amount_minor,
+    )
     deal.escrow.refresh_from_db()
     return deal.escrow
 
