@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from core import constraints
 from core.constraints import AGAIN, taken
+from observability.alerts.errors import RuleChangedMeanwhile
 
 
 def register() -> None:
@@ -16,6 +17,7 @@ def register() -> None:
                 "This message was sent again at this moment by another operator. Look at the deliveries."
             ),
             "attempts_are_numbered_once": AGAIN,
+            "changes_of_a_rule_have_their_own_version": RuleChangedMeanwhile,
             "groups_of_rules_have_their_own_name": AGAIN,
             "rules_of_a_group_have_their_own_key": AGAIN,
             "observability_channel_pkey": AGAIN,

@@ -13,6 +13,7 @@ ACKNOWLEDGE_EPISODE = "observability.acknowledge_episode"
 NOTE_EPISODE = "observability.note_episode"
 MARK_EPISODE = "observability.mark_episode"
 VIEW_RULE = "observability.view_alertrule"
+TUNE_RULE = "observability.tune_alertrule"
 RESEND_DELIVERY = "observability.resend_delivery"
 REPROCESS_RECEIPT = "observability.reprocess_receipt"
 
@@ -26,3 +27,4 @@ def register() -> None:
     for role in ("viewer", "responder", "finance", "approver"):
         roles.grant(role, SEE, "sees alerts")
     roles.grant("responder", ACT, "acts on alerts")
+    roles.grant("approver", {TUNE_RULE}, "tunes alert rules")

@@ -76,6 +76,7 @@ TABLE["approver"] = TABLE["finance"] | {
     "kyc.view_caseevent",
     "kyc.view_check",
     "kyc.view_providerevent",
+    "observability.tune_alertrule",
 }
 
 
@@ -117,8 +118,11 @@ def test_roles_are_left_alone_where_the_tables_of_groups_are_not_made_yet() -> N
     assert permissions_of("viewer") == set()
 
 
-def test_every_permission_of_alerts_belongs_to_the_responder_and_of_accounts_they_see_mails() -> None:
-    assert permissions_by_role()["responder"] == declared_by("observability") | {"accounts.view_mail"}
+def test_of_alerts_the_responder_may_do_everything_but_change_rules_and_of_accounts_they_see_mails() -> None:
+    changes = {"observability.tune_alertrule"}
+    of_alerts = declared_by("observability")
+    assert permissions_by_role()["responder"] == of_alerts - changes | {"accounts.view_mail"}
+    assert [role for role, names in permissions_by_role().items() if names & changes] == ["approver"]
 
 
 def test_every_permission_of_the_domain_belongs_to_some_role() -> None:
@@ -145,7 +149,7 @@ def test_the_page_that_assigns_roles_says_what_each_of_them_may_do() -> None:
         "freezes escrows, sets fees, sees stops of the money, lets releases and payouts go on, "
         "sees the ledger, sees payments and payouts, "
         "processes webhooks of payment providers again, "
-        "closes contradictions of payment providers, sees alerts; "
+        "closes contradictions of payment providers, sees alerts, tunes alert rules; "
         "kyc reviewer: sees cases and documents, decides on cases."
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.errors import AmaniError
+from core.errors import AmaniError, Conflict
 
 if TYPE_CHECKING:
     from observability.models import Delivery, Episode
@@ -89,3 +89,12 @@ class CannotMark(ObservabilityError):
     def __init__(self, episode: Episode, why: str) -> None:
         super().__init__(f"{episode.alertname} cannot be marked: {why}.")
         self.episode_id = episode.pk
+
+
+class RuleChangedMeanwhile(Conflict):
+    """Another operator changed the rule after this one had opened its page."""
+
+    code = "rule_changed_meanwhile"
+
+    def __init__(self) -> None:
+        super().__init__("Another operator has changed this rule meanwhile. Nothing was saved.")

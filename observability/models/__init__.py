@@ -4,7 +4,7 @@ from observability.models.delivery import Attempt, Channel, Delivery
 from observability.models.episode import Episode, EpisodeEvent
 from observability.models.heartbeat import Heartbeat
 from observability.models.receipt import Receipt
-from observability.models.rules import AlertRule, RuleGroup
+from observability.models.rules import AlertRule, RuleChange, RuleGroup
 
 __all__ = [
     "AlertRule",
@@ -15,5 +15,6 @@ __all__ = [
     "EpisodeEvent",
     "Heartbeat",
     "Receipt",
+    "RuleChange",
     "RuleGroup",
 ]

@@ -1,13 +1,20 @@
-"""Alert rules as rows: what the rule files say that this release ships."""
+"""Alert rules as rows: what the rule files say that this release ships, what operators add and change."""
 
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
+import pgtrigger
+from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
+from observability.models.episode import Severity
+
 SCOPE = "scope"  # the label by which rules of one name differ
+OPERATORS = "operators"  # the group with the operators' own rules; no shipped group may have its name
+DEFINITION = ("name", "expression", "for_seconds", "keep_firing_for_seconds", "labels", "annotations")
 
 
 class RuleGroup(models.Model):
@@ -53,10 +60,13 @@ class AlertRule(models.Model):
     annotations = models.JSONField(default=dict)
     added_at = models.DateTimeField(default=timezone.now)
     changed_at = models.DateTimeField(default=timezone.now, help_text="When a release last changed it.")
-    removed_at = models.DateTimeField(null=True, blank=True, help_text="When a release no longer had it.")
+    removed_at = models.DateTimeField(
+        null=True, blank=True, help_text="When a release no longer had it, or an operator ended it."
+    )
 
     class Meta:
         default_permissions = ("view",)
+        permissions = [("tune_alertrule", "Can tune, add and publish alert rules")]
         ordering = ["group__name", "position", "id"]
         constraints = [
             models.UniqueConstraint(fields=["group", "key"], name="rules_of_a_group_have_their_own_key")
@@ -65,6 +75,16 @@ class AlertRule(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def is_own(self) -> bool:
+        """Returns whether operators added it; a release ships the others."""
+        return self.group.name == OPERATORS
+
+    @property
+    def definition(self) -> dict[str, Any]:
+        """Returns what the rule says, as a change of it stores it."""
+        return {name: getattr(self, name) for name in DEFINITION}
 
     @property
     def holds_for(self) -> timedelta:
@@ -83,3 +103,111 @@ class AlertRule(models.Model):
     def fixed_labels(self) -> dict[str, str]:
         """Returns the labels by which its alerts are recognised: those without a template."""
         return {name: value for name, value in self.labels.items() if "{{" not in value}
+
+
+class RuleChange(models.Model):
+    """What an operator changed: the tuning of a shipped rule, or an own rule. Rows are only added.
+
+    The newest row of a rule holds. Each row has the whole tuning, not a difference: a value that is NULL, or
+    an empty text, is as shipped, so a row without values ends the tuning. `version` counts them: of two
+    operators who saw the same version, the database accepts the first.
+    """
+
+    class Kind(models.TextChoices):
+        TUNED = "tuned"
+        CREATED = "created"
+        EDITED = "edited"
+        ENDED = "ended"
+
+    rule = models.ForeignKey(AlertRule, on_delete=models.PROTECT, related_name="changes", db_index=False)
+    version = models.PositiveIntegerField(help_text="1 is the first change of the rule.")
+    kind = models.CharField(max_length=7, choices=Kind)
+    at = models.DateTimeField(default=timezone.now)
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_index=False,
+        help_text="Empty: a command.",
+    )
+    reason = models.TextField()
+    request_id = models.CharField(max_length=64, blank=True)
+    base = models.JSONField(
+        help_text="What the rule said then: of a shipped one the release, of an own one the operator."
+    )
+    threshold = models.FloatField(null=True, blank=True)
+    expression = models.TextField(
+        blank=True, default="", help_text="That of `base` with the tuned threshold."
+    )
+    for_seconds = models.FloatField(null=True, blank=True)
+    keep_firing_for_seconds = models.FloatField(null=True, blank=True)
+    severity = models.CharField(max_length=8, choices=Severity, blank=True, default="")
+    enabled = models.BooleanField(null=True, blank=True, help_text="False: Prometheus does not get the rule.")
+    labels = models.JSONField(null=True, blank=True, help_text="In addition to those of the rule.")
+    runbook_url = models.TextField(blank=True, default="")
+
+    VALUES = (
+        "threshold",
+        "for_seconds",
+        "keep_firing_for_seconds",
+        "severity",
+        "enabled",
+        "labels",
+        "runbook_url",
+    )
+
+    class Meta:
+        default_permissions = ()
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["rule", "version"], name="changes_of_a_rule_have_their_own_version"
+            ),
+            models.CheckConstraint(condition=models.Q(version__gte=1), name="changes_count_from_one"),
+            models.CheckConstraint(condition=~models.Q(reason=""), name="a_change_of_a_rule_has_a_reason"),
+            models.CheckConstraint(
+                condition=models.Q(threshold=None, expression="")
+                | (models.Q(threshold__isnull=False) & ~models.Q(expression="")),
+                name="a_tuned_threshold_has_its_expression",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(
+                    threshold=None,
+                    for_seconds=None,
+                    keep_firing_for_seconds=None,
+                    severity="",
+                    enabled=None,
+                    labels=None,
+                    runbook_url="",
+                )
+                | models.Q(kind="tuned"),
+                name="only_a_tuned_rule_has_tuned_values",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(for_seconds=None) | models.Q(for_seconds__gte=0),
+                name="a_tuned_rule_waits_no_negative_time",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(keep_firing_for_seconds=None) | models.Q(keep_firing_for_seconds__gte=0),
+                name="a_tuned_rule_keeps_firing_for_no_negative_time",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(severity__in=["", *Severity.values]),
+                name="a_tuned_severity_is_a_known_one",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(threshold=None)
+                | models.Q(threshold__gt=float("-inf"), threshold__lt=float("inf")),
+                name="a_tuned_threshold_is_a_number",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(enabled=None) | models.Q(enabled=False),
+                name="a_rule_is_disabled_or_as_shipped",
+            ),
+        ]
+        triggers = [pgtrigger.Protect(name="rule_change_is_append_only", operation=pgtrigger.Update)]
+
+    def __str__(self) -> str:
+        return f"version {self.version} of {self.rule_id}"

@@ -1,4 +1,5 @@
 """Alert rules: read from the files that are shipped, kept as rows, compared with what Prometheus has loaded.
 
-files.py reads, sync.py keeps the rows, loaded.py asks Prometheus, quality.py says how useful they were.
+files.py reads, sync.py keeps the rows, effective.py applies what operators changed, loaded.py asks
+Prometheus, quality.py says how useful they were.
 """

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from observability.alerts.errors import RuleFileWrong
 from observability.models import AlertRule, RuleGroup
+from observability.models.rules import OPERATORS
 from observability.rules.files import SHIPPED, Group, Rule, read_groups
 
 ONE_AT_A_TIME = "LOCK TABLE observability_rulegroup IN SHARE ROW EXCLUSIVE MODE"  # pages still read it
@@ -48,11 +49,18 @@ def sync_after_migrate(*, plan: Any = None, apps: Any = installed_apps, **_: Any
 def sync_rules(folder: Path = SHIPPED) -> Synced:
     """Adds, changes and ends rows until they agree with the files. Raises RuleFileWrong; then nothing is
     changed.
+
+    The operators' own rules and their tuning stay as they are: each change knows what the rule said then.
     """
     groups = read_groups(folder)
+    if any(group.name == OPERATORS for group in groups):
+        raise RuleFileWrong(
+            str(folder), f"the group {OPERATORS} is for rules that operators add in the admin"
+        )
     with connection.cursor() as cursor:
         cursor.execute(ONE_AT_A_TIME)
-    known = {(row.group.name, row.key): row for row in AlertRule.objects.select_related("group")}
+    shipped = AlertRule.objects.exclude(group__name=OPERATORS).select_related("group")
+    known = {(row.group.name, row.key): row for row in shipped}
     results = []
     for group in groups:
         row = sync_group(group)

@@ -1,0 +1,155 @@
+"""The rules that Prometheus should run: shipped, tuned, disabled and the operators' own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import DatabaseError, IntegrityError, transaction
+from pytest_django import DjangoAssertNumQueries
+
+from observability.alerts.errors import RuleFileWrong
+from observability.models import AlertRule, RuleChange
+from observability.rules.effective import effective_groups
+from observability.rules.files import SHIPPED, Group, Rule, read_groups
+from observability.rules.sync import sync_rules
+from observability.tests.rule_changes import change, own, shipped
+
+pytestmark = pytest.mark.django_db
+
+KEY = "DatabaseConnectionIssues/connections"
+
+
+def rule_in(groups: list[Group], key: str) -> Rule | None:
+    return next((rule for group in groups for rule in group.rules if rule.key == key), None)
+
+
+def effective(key: str = KEY) -> Rule:
+    found = rule_in(effective_groups(), key)
+    assert found is not None
+    return found
+
+
+def changed_files(folder: Path, old: str, new: str) -> Path:
+    """The shipped files, with another text in them."""
+    for file in SHIPPED.glob("*.yml"):
+        (folder / file.name).write_text(file.read_text().replace(old, new))
+    return folder
+
+
+def test_without_changes_the_rules_are_the_shipped_ones() -> None:
+    assert effective_groups() == sorted(read_groups(SHIPPED), key=lambda group: group.name)
+
+
+def test_a_tuned_rule_differs_in_what_is_tuned() -> None:
+    row = shipped(KEY)
+    change(row, threshold=120, expression="sum(x) > 120", for_seconds=600, keep_firing_for_seconds=60)
+    assert effective() == Rule(
+        key=KEY,
+        kind=AlertRule.Kind.ALERT,
+        name="DatabaseConnectionIssues",
+        expression="sum(x) > 120",
+        for_seconds=600,
+        keep_firing_for_seconds=60,
+        labels=row.labels,
+        annotations=row.annotations,
+    )
+
+
+def test_labels_are_added_and_severity_and_runbook_replaced() -> None:
+    row = shipped(KEY)
+    change(row, severity="info", labels={"team": "payments", "service": "other"}, runbook_url="https://x/y")
+    assert effective().labels == {**row.labels, "severity": "info", "team": "payments"}
+    assert effective().annotations == {**row.annotations, "runbook_url": "https://x/y"}
+
+
+def test_a_disabled_rule_is_left_out_and_the_newest_change_holds() -> None:
+    row = shipped(KEY)
+    change(row, enabled=False)
+    assert rule_in(effective_groups(), KEY) is None
+    change(row)
+    assert effective().expression == row.expression
+
+
+def test_the_operators_own_rules_are_a_group_of_their_own() -> None:
+    row = own(labels={"severity": "error"}, for_seconds=60)
+    change(row, kind="created")
+    own("Ended", removed_at=row.added_at, position=1)
+    [group] = [group for group in effective_groups() if group.name == "operators"]
+    assert (group.file, group.interval_seconds, group.limit) == ("operators.yml", None, None)
+    assert [rule.name for rule in group.rules] == ["QueueLong"]
+    assert (group.rules[0].expression, group.rules[0].labels) == ("queue_length > 100", {"severity": "error"})
+
+
+def test_it_takes_two_queries_however_much_is_tuned(
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    for row in AlertRule.objects.filter(kind="alert")[:20]:
+        change(row, for_seconds=1)
+        change(row, for_seconds=2)
+    with django_assert_num_queries(2):
+        effective_groups()
+
+
+# --- Upgrades ---
+
+
+def test_an_upgrade_keeps_the_tuning_and_the_change_knows_what_was_shipped(tmp_path: Path) -> None:
+    row, mine = shipped(KEY), own()
+    change(row, for_seconds=900)
+    assert sync_rules(changed_files(tmp_path, "open connections for 5 minutes", "connections")).changed == 1
+    assert effective().for_seconds == 900
+    assert effective().annotations["description"] == "{{ $value }} connections (limit 80)."
+    [stored] = RuleChange.objects.filter(rule=row)
+    assert stored.base["annotations"]["description"] == (
+        "{{ $value }} open connections for 5 minutes (limit 80)."
+    )
+    assert stored.base["for_seconds"] == 300
+    mine.refresh_from_db()
+    assert mine.removed_at is None
+
+
+def test_no_file_may_ship_the_operators_group(tmp_path: Path) -> None:
+    own()
+    (tmp_path / "x.yml").write_text("groups: [{name: operators, rules: [{alert: A, expr: up}]}]")
+    with pytest.raises(RuleFileWrong, match="the group operators is for rules that operators add"):
+        sync_rules(tmp_path)
+    assert AlertRule.objects.filter(removed_at__isnull=False).count() == 0
+
+
+# --- What the database refuses ---
+
+
+@pytest.mark.parametrize(
+    ("constraint", "values"),
+    [
+        ("changes_of_a_rule_have_their_own_version", {"version": 1}),
+        ("changes_count_from_one", {"version": 0}),
+        ("a_change_of_a_rule_has_a_reason", {"reason": ""}),
+        ("a_tuned_threshold_has_its_expression", {"threshold": 1}),
+        ("a_tuned_threshold_has_its_expression", {"expression": "up > 1"}),
+        ("only_a_tuned_rule_has_tuned_values", {"kind": "edited", "for_seconds": 1}),
+        ("a_tuned_rule_waits_no_negative_time", {"for_seconds": -1}),
+        ("a_tuned_rule_keeps_firing_for_no_negative_time", {"keep_firing_for_seconds": -1}),
+        ("a_tuned_severity_is_a_known_one", {"severity": "loud"}),
+        ("a_tuned_threshold_is_a_number", {"threshold": float("nan"), "expression": "x"}),
+        ("a_tuned_threshold_is_a_number", {"threshold": float("inf"), "expression": "x"}),
+        ("a_rule_is_disabled_or_as_shipped", {"enabled": True}),
+    ],
+)
+def test_the_database_refuses_a_change_that_makes_no_sense(constraint: str, values: dict[str, Any]) -> None:
+    row = shipped()
+    change(row)
+    given = {"kind": "tuned", "reason": "Why.", "base": {}, "version": 2} | values
+    with pytest.raises(IntegrityError, match=constraint), transaction.atomic():
+        RuleChange.objects.create(rule=row, **given)
+    assert RuleChange.objects.count() == 1
+
+
+def test_a_change_is_never_changed() -> None:
+    stored = change(shipped())
+    with pytest.raises(DatabaseError, match="Cannot update rows"), transaction.atomic():
+        RuleChange.objects.update(reason="Another.")
+    stored.refresh_from_db()
+    assert stored.reason == "Too many pages."
