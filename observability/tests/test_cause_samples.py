@@ -12,10 +12,10 @@ from pytest_django import Settings
 
 from local.ports import find_free_port
 from observability.admin.cause import samples
-from observability.admin.cause.prometheus import MOST_BYTES
 from observability.admin.cause.questions import SLOW_ONLY, Place, quoted
 from observability.admin.cause.subject import Kind, Subject
 from observability.alerts import monitoring
+from observability.alerts.prometheus import MOST_BYTES
 from observability.telemetry.secrets import configured_secrets
 from observability.tests.prometheus_stand_in import PrometheusStandIn, exemplar, series, success
 from observability.tests.vendors import Reply

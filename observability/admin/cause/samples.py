@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 
 from core.outgoing import Deadline
 from core.request_id import WELL_FORMED
-from observability.admin.cause.prometheus import NoAnswer, ask
 from observability.admin.cause.questions import MOST_PLACES, Place, exemplar_query, failing_query, slow_query
 from observability.admin.cause.subject import Kind, Subject
+from observability.alerts.prometheus import NoAnswer, ask
 
 BUDGET_SECONDS = 2.0
 MOST_SHOWN = 6

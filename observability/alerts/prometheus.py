@@ -15,27 +15,40 @@ from observability.alerts.monitoring import prometheus_headers
 
 MOST_BYTES = 4 * 1024 * 1024
 SHORTEST_SECONDS = 0.001
+LONGEST_REASON = 500  # characters of what Prometheus says about a query
 
 log = structlog.get_logger(__name__)
 
 
 class NoAnswer(Exception):
-    """Prometheus gave no usable response; the message tells an operator why."""
+    """Prometheus gave no usable response; the message tells an operator why.
+
+    `reason`: what Prometheus itself says about the query; "" when it says nothing.
+    """
+
+    def __init__(self, message: str, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
-def ask(path: str, deadline: Deadline, **parameters: str) -> Any:
+def ask(path: str, deadline: Deadline, *, limit_bytes: int = MOST_BYTES, **parameters: str) -> Any:
     """Returns the `data` of Prometheus's response. Several queries may share a deadline. Raises NoAnswer."""
     url = f"{settings.PROMETHEUS_URL}/api/v1/{path}?{urlencode(parameters)}"
     try:
-        document = json.loads(fetch(url, deadline))
+        document = json.loads(fetch(url, deadline, limit_bytes))
     except (ValueError, RecursionError):
         raise NoAnswer("Prometheus gave a response that is not JSON.") from None
     if not isinstance(document, dict) or document.get("status") != "success":
-        raise NoAnswer("Prometheus rejected the query.")
+        raise NoAnswer("Prometheus rejected the query.", reason_in(document))
     return document.get("data")
 
 
-def fetch(url: str, deadline: Deadline) -> bytes:
+def reason_in(document: Any) -> str:
+    reason = document.get("error") if isinstance(document, dict) else None
+    return reason[:LONGEST_REASON] if isinstance(reason, str) else ""
+
+
+def fetch(url: str, deadline: Deadline, limit_bytes: int) -> bytes:
     """Returns the body of the response, whatever else its status is than 401. Raises NoAnswer."""
     seconds = max(deadline.remaining(), SHORTEST_SECONDS)
     try:
@@ -45,7 +58,7 @@ def fetch(url: str, deadline: Deadline) -> bytes:
             body=b"",
             headers=prometheus_headers(),
             seconds=seconds,
-            limit_bytes=MOST_BYTES,
+            limit_bytes=limit_bytes,
             by_proxy=False,
         )
     except AnswerTooLong:
