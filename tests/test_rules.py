@@ -250,7 +250,15 @@ def test_an_alert_is_muted_only_by_a_worse_one_of_its_own_name() -> None:
         (rule["source_matchers"], rule["target_matchers"]) for rule in load(ALERTMANAGER)["inhibit_rules"]
     ]
     disk = 'alertname="DiskSpaceLow"'
-    assert muted == [([disk, 'severity="critical"'], [disk, 'severity="warning"'])]
+    assert muted == [
+        ([disk, 'severity="critical"'], [disk, 'severity="warning"']),
+        (['scope="fast"'], ['scope="slow"']),
+    ]
+    assert load(ALERTMANAGER)["inhibit_rules"][1]["equal"] == ["alertname"]
+    fast = {alert["alert"] for alert in alerts() if alert["labels"].get("scope") == "fast"}
+    slow = {alert["alert"] for alert in alerts() if alert["labels"].get("scope") == "slow"}
+    assert fast == {"SloApiAvailability", "SloApiLatency"}
+    assert fast <= slow
 
 
 def test_routes_and_inhibitions_name_alerts_that_exist() -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
-from tests.compose.stack import PRODUCTION, Stack
+from tests.compose.stack import PRODUCTION, Stack, started
 
 if "AMANI_STACK_TEST" not in os.environ:
     collect_ignore_glob = ["test_*.py"]
@@ -50,15 +49,3 @@ def stack() -> Iterator[Stack]:
 def production() -> Iterator[Stack]:
     with started(Stack(PRODUCTION, IN_PRODUCTION_RUN, **IN_PRODUCTION)) as stack:
         yield stack
-
-
-@contextmanager
-def started(stack: Stack) -> Iterator[Stack]:
-    """Builds the image, starts what the stack names, and removes it with its volumes, whatever happened."""
-    stack.refuse_to_disturb_another()
-    stack.compose("build", "app")
-    try:
-        stack.start()
-        yield stack
-    finally:
-        stack.compose("--profile", "*", "down", "--volumes")

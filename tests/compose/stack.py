@@ -6,8 +6,10 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,11 @@ def until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE) ->
         assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
         time.sleep(0.5)
     return found
+
+
+def say(text: str) -> None:
+    sys.stdout.write(f"\n  {text}\n")
+    sys.stdout.flush()
 
 
 class Stack:
@@ -144,3 +151,32 @@ class Stack:
             (target["labels"]["job"], target["labels"].get("component", ""), target["health"])
             for target in found
         )
+
+
+@contextmanager
+def started(stack: Stack) -> Iterator[Stack]:
+    """Builds the image, starts what the stack names, and removes it with its volumes, whatever happened."""
+    stack.refuse_to_disturb_another()
+    stack.compose("build", "app")
+    try:
+        stack.start()
+        yield stack
+    finally:
+        stack.compose("--profile", "*", "down", "--volumes")
+
+
+def lost(stack: Stack, taken: list[str]) -> int:
+    stored = set(stack.query("SELECT alertname FROM observability_episode").splitlines())
+    return len(set(taken) - stored)
+
+
+def undelivered(stack: Stack) -> int:
+    waiting = (
+        "SELECT count(*) FROM observability_delivery d JOIN observability_episode e ON e.id = d.episode_id"
+    )
+    return int(
+        stack.query(
+            f"{waiting} WHERE d.state NOT IN ('delivered', 'superseded')"
+            " AND e.alertname LIKE 'StackTest%' AND d.channel = 'slack'"
+        )
+    )

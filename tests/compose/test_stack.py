@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,7 +14,17 @@ import pytest
 import requests
 
 from tests.compose.load import Load
-from tests.compose.stack import EXPORTERS, PATIENCE, SCALED, Stack, run, until
+from tests.compose.stack import (
+    EXPORTERS,
+    PATIENCE,
+    SCALED,
+    Stack,
+    lost,
+    run,
+    say,
+    undelivered,
+    until,
+)
 
 EDGE = "https://localhost:8443"
 BANK = "http://localhost:8026"
@@ -29,11 +38,6 @@ READ_BY_RUNBOOK = (
     "http://localhost:8000/api/v1/ping",
     "http://localhost:9090/api/v1/targets",
 )
-
-
-def say(text: str) -> None:
-    sys.stdout.write(f"\n  {text}\n")
-    sys.stdout.flush()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -202,23 +206,6 @@ def test_a_killed_container_loses_nothing_that_was_answered(stack: Stack, tmp_pa
     say(f"kills: {len(load.taken)} webhooks taken, {len(load.failed)} refused")
     assert lost(stack, load.taken) == 0
     until(lambda: undelivered(stack) == 0, "what was stored is delivered", 2 * PATIENCE)
-
-
-def lost(stack: Stack, taken: list[str]) -> int:
-    stored = set(stack.query("SELECT alertname FROM observability_episode").splitlines())
-    return len(set(taken) - stored)
-
-
-def undelivered(stack: Stack) -> int:
-    waiting = (
-        "SELECT count(*) FROM observability_delivery d JOIN observability_episode e ON e.id = d.episode_id"
-    )
-    return int(
-        stack.query(
-            f"{waiting} WHERE d.state NOT IN ('delivered', 'superseded')"
-            " AND e.alertname LIKE 'StackTest%' AND d.channel = 'slack'"
-        )
-    )
 
 
 def test_a_redis_that_is_away_at_the_start_stops_nobody(stack: Stack) -> None:
