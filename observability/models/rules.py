@@ -14,6 +14,7 @@ from observability.models.episode import Severity
 
 SCOPE = "scope"  # the label by which rules of one name differ
 OPERATORS = "operators"  # the group with the operators' own rules; no shipped group may have its name
+COMPARISONS = (">", ">=", "<", "<=", "==", "!=")
 DEFINITION = ("name", "expression", "for_seconds", "keep_firing_for_seconds", "labels", "annotations")
 
 
@@ -54,6 +55,13 @@ class AlertRule(models.Model):
     kind = models.CharField(max_length=6, choices=Kind)
     name = models.CharField(max_length=200, db_collation="C")
     expression = models.TextField()
+    # The expression, split by a parser at the number that decides about the value of the alert.
+    series = models.TextField(blank=True, default="", db_default="")
+    comparison = models.CharField(max_length=2, blank=True, default="", db_default="")
+    threshold = models.FloatField(null=True, blank=True)
+    unsplit_because = models.TextField(
+        blank=True, default="", db_default="", help_text="Why it has no threshold."
+    )
     for_seconds = models.FloatField(default=0, help_text="How long it must hold until the alert fires.")
     keep_firing_for_seconds = models.FloatField(default=0)
     labels = models.JSONField(default=dict)
@@ -69,7 +77,13 @@ class AlertRule(models.Model):
         permissions = [("tune_alertrule", "Can tune, add and publish alert rules")]
         ordering = ["group__name", "position", "id"]
         constraints = [
-            models.UniqueConstraint(fields=["group", "key"], name="rules_of_a_group_have_their_own_key")
+            models.UniqueConstraint(fields=["group", "key"], name="rules_of_a_group_have_their_own_key"),
+            models.CheckConstraint(
+                condition=models.Q(threshold=None, comparison="", series="")
+                | models.Q(threshold__isnull=False, comparison__in=COMPARISONS, unsplit_because="")
+                & ~models.Q(series=""),
+                name="an_expression_is_split_whole_or_not_at_all",
+            ),
         ]
         indexes = [models.Index(fields=["name"], name="alert_rule_by_name")]
 
@@ -83,8 +97,13 @@ class AlertRule(models.Model):
 
     @property
     def definition(self) -> dict[str, Any]:
-        """Returns what the rule says, as a change of it stores it."""
+        """Returns what the rule says."""
         return {name: getattr(self, name) for name in DEFINITION}
+
+    @property
+    def base(self) -> dict[str, Any]:
+        """Returns what a change of the rule stores of it: what it says, and how its expression was split."""
+        return {**self.definition, "comparison": self.comparison, "threshold": self.threshold}
 
     @property
     def holds_for(self) -> timedelta:

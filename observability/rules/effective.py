@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from itertools import groupby
 
 from observability.models import AlertRule, RuleChange
+from observability.rules.expressions.reading import put
 from observability.rules.files import Group, Rule
 
 RUNBOOK = "runbook_url"
@@ -16,11 +17,16 @@ def effective_groups() -> list[Group]:
     """Returns the groups to run, in order, with two queries. Disabled rules, and groups without any rule, are
     left out.
     """
-    rows = AlertRule.objects.filter(removed_at=None).select_related("group")
-    tunings = newest_changes()
+    rows = list(AlertRule.objects.filter(removed_at=None).select_related("group"))
+    changes = newest_changes()
+    expressions = tuned_expressions(rows, changes)
     groups = []
     for group, of_group in groupby(rows, key=lambda row: row.group):
-        rules = tuple(effective_rules(of_group, tunings))
+        rules = tuple(
+            effective_rule(row, changes.get(row.pk), expressions.get(row.pk, row.expression))
+            for row in of_group
+            if not is_disabled(changes.get(row.pk))
+        )
         if rules:
             groups.append(Group(group.name, group.file, group.interval_seconds, group.limit, rules))
     return groups
@@ -34,20 +40,22 @@ def newest_changes(rules: Iterable[AlertRule] | None = None) -> dict[int, RuleCh
     return {change.rule_id: change for change in changes}
 
 
-def effective_rules(rows: Iterable[AlertRule], tunings: Mapping[int, RuleChange]) -> Iterable[Rule]:
-    for row in rows:
-        change = tunings.get(row.pk)
-        if change is None or change.enabled is not False:
-            yield effective_rule(row, change)
+def effective_of(row: AlertRule, change: RuleChange | None) -> Rule:
+    """Returns one rule as it should run if it is not disabled."""
+    expressions = tuned_expressions([row], {} if change is None else {row.pk: change})
+    return effective_rule(row, change, expressions.get(row.pk, row.expression))
 
 
-def effective_rule(row: AlertRule, change: RuleChange | None) -> Rule:
-    """Returns the rule as `change` tunes it; without one, as it is."""
+def is_disabled(change: RuleChange | None) -> bool:
+    return change is not None and change.enabled is False
+
+
+def effective_rule(row: AlertRule, change: RuleChange | None, expression: str) -> Rule:
     shipped = Rule(row.key, AlertRule.Kind(row.kind), **row.definition)
     if change is None or change.kind != RuleChange.Kind.TUNED:
         return shipped
     return shipped._replace(
-        expression=effective_expression(row, change),
+        expression=expression,
         for_seconds=either(change.for_seconds, row.for_seconds),
         keep_firing_for_seconds=either(change.keep_firing_for_seconds, row.keep_firing_for_seconds),
         labels={
@@ -59,13 +67,25 @@ def effective_rule(row: AlertRule, change: RuleChange | None) -> Rule:
     )
 
 
-def effective_expression(row: AlertRule, change: RuleChange) -> str:
-    """Returns the expression with the tuned threshold.
+def tuned_expressions(rows: Iterable[AlertRule], changes: Mapping[int, RuleChange]) -> dict[int, str]:
+    """Returns the expression of each rule whose threshold is tuned, by the rule's id.
 
-    When a release has changed the expression since, its own threshold holds: the tuned one was for another.
+    Where a release has changed the expression since, the number is put into the new one, with one process for
+    all. Where that is not possible, or the new one compares in another way, the shipped threshold holds.
     """
-    was_tuned = change.threshold is not None and change.base["expression"] == row.expression
-    return change.expression if was_tuned else row.expression
+    found: dict[int, str] = {}
+    upgraded: list[tuple[int, str, float]] = []
+    for row in rows:
+        change = changes.get(row.pk)
+        if change is None or change.threshold is None:
+            continue
+        if change.base["expression"] == row.expression:
+            found[row.pk] = change.expression
+        elif change.base["comparison"] == row.comparison:
+            upgraded.append((row.pk, row.expression, change.threshold))
+    changed = put([(expression, threshold) for _, expression, threshold in upgraded])
+    again = zip(upgraded, changed, strict=True)
+    return found | {pk: put_back.expression for (pk, _, _), put_back in again if not put_back.reason}
 
 
 def either(tuned: float | None, shipped: float) -> float:

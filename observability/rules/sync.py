@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from django.utils import timezone
 from observability.alerts.errors import RuleFileWrong
 from observability.models import AlertRule, RuleGroup
 from observability.models.rules import OPERATORS
+from observability.rules.expressions.reading import ENDED, Reading, Split, read
 from observability.rules.files import SHIPPED, Group, Rule, read_groups
 
 ONE_AT_A_TIME = "LOCK TABLE observability_rulegroup IN SHARE ROW EXCLUSIVE MODE"  # pages still read it
@@ -61,11 +63,13 @@ def sync_rules(folder: Path = SHIPPED) -> Synced:
         cursor.execute(ONE_AT_A_TIME)
     shipped = AlertRule.objects.exclude(group__name=OPERATORS).select_related("group")
     known = {(row.group.name, row.key): row for row in shipped}
+    readings = readings_of(groups, known.values())
     results = []
     for group in groups:
         row = sync_group(group)
         for position, rule in enumerate(group.rules):
-            results.append(sync_rule(known.pop((group.name, rule.key), None), row, position, rule))
+            saved = known.pop((group.name, rule.key), None)
+            results.append(sync_rule(saved, row, position, rule, readings.get(rule.expression)))
     gone = [row.pk for row in known.values() if row.removed_at is None]
     AlertRule.objects.filter(pk__in=gone).update(removed_at=timezone.now())
     return Synced(results.count("added"), results.count("changed"), len(gone), results.count("unchanged"))
@@ -79,9 +83,12 @@ def sync_group(group: Group) -> RuleGroup:
     return row
 
 
-def sync_rule(row: AlertRule | None, group: RuleGroup, position: int, rule: Rule) -> str:
-    """Saves one rule, if it differs; returns what became of its row."""
-    values = rule._asdict() | {"position": position, "removed_at": None}
+def sync_rule(
+    row: AlertRule | None, group: RuleGroup, position: int, rule: Rule, reading: Reading | None
+) -> str:
+    """Saves one rule and its split, if they differ; returns what became of its row."""
+    said = rule._asdict() | {"removed_at": None}
+    values = said | {"position": position} | columns_of(reading)
     if row is None:
         AlertRule.objects.create(group=group, **values)
         return "added"
@@ -90,7 +97,36 @@ def sync_rule(row: AlertRule | None, group: RuleGroup, position: int, rule: Rule
         return "unchanged"
     for name, value in values.items():
         setattr(row, name, value)
-    if {**before, "position": position} != values:  # another place in the file is no other rule
+    if any(before[name] != said[name] for name in said):  # another place in the file is no other rule
         row.changed_at = timezone.now()
     row.save()
     return "changed"
+
+
+def readings_of(groups: Iterable[Group], rows: Iterable[AlertRule]) -> dict[str, Reading]:
+    """Returns how the expression of each alerting rule is split. One process reads what no row knows yet."""
+    known = {row.expression: stored_reading(row) for row in rows if is_read(row)}
+    wanted = {
+        rule.expression for group in groups for rule in group.rules if rule.kind == AlertRule.Kind.ALERT
+    }
+    return known | {reading.expression: reading for reading in read(sorted(wanted - known.keys()))}
+
+
+def is_read(row: AlertRule) -> bool:
+    return row.threshold is not None or row.unsplit_because not in ("", ENDED)
+
+
+def stored_reading(row: AlertRule) -> Reading:
+    split = None if row.threshold is None else Split(row.series, row.comparison, row.threshold)
+    return Reading(row.expression, split, row.unsplit_because)
+
+
+def columns_of(reading: Reading | None) -> dict[str, Any]:
+    """Returns the split as columns of the rule; a recorded series has none."""
+    split = reading.split if reading else None
+    return {
+        "series": split.series if split else "",
+        "comparison": split.comparison if split else "",
+        "threshold": split.threshold if split else None,
+        "unsplit_because": reading.reason if reading else "",
+    }

@@ -15,7 +15,7 @@ def shipped(key: str = "HighErrorRate") -> AlertRule:
 def change(rule: AlertRule, **values: Any) -> RuleChange:
     """Stores a change with the next version."""
     version = RuleChange.objects.filter(rule=rule).count() + 1
-    values = {"kind": "tuned", "reason": "Too many pages.", "base": rule.definition} | values
+    values = {"kind": "tuned", "reason": "Too many pages.", "base": rule.base} | values
     return RuleChange.objects.create(rule=rule, version=version, **values)
 
 

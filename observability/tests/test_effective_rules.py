@@ -110,6 +110,42 @@ def test_an_upgrade_keeps_the_tuning_and_the_change_knows_what_was_shipped(tmp_p
     assert mine.removed_at is None
 
 
+def test_a_tuned_threshold_is_put_into_the_expression_of_the_new_release(tmp_path: Path) -> None:
+    row = shipped(KEY)
+    change(row, threshold=120, expression=row.expression.replace("80", "120"))
+    sync_rules(
+        changed_files(tmp_path, "sum by (job) (db_connections_active", "max by (job) (db_connections_active")
+    )
+    assert effective().expression == 'max by (job) (db_connections_active{job="amani"}) > 120'
+    row.refresh_from_db()
+    assert (row.series, row.comparison, row.threshold) == (
+        'max by (job) (db_connections_active{job="amani"})',
+        ">",
+        80,
+    )
+
+
+@pytest.mark.parametrize("new", ['{job="amani"}) < 80', '{job="amani"})'])
+def test_a_threshold_for_another_comparison_is_not_used(tmp_path: Path, new: str) -> None:
+    row = shipped(KEY)
+    change(row, threshold=120, expression=row.expression.replace("80", "120"), for_seconds=1)
+    old = 'sum by (job) (db_connections_active{job="amani"}) > 80'
+    sync_rules(changed_files(tmp_path, old, f"sum by (job) (db_connections_active{new}"))
+    assert effective().expression == f"sum by (job) (db_connections_active{new}"
+    assert effective().for_seconds == 1
+
+
+def test_a_row_has_the_split_of_its_expression_and_what_is_unchanged_is_not_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = shipped("HighErrorRate")
+    assert (row.series, row.comparison, row.threshold) == ("", "", None)
+    assert row.unsplit_because == "its conditions are joined by `or`, each with a threshold of its own"
+    assert shipped("instance:amani_http_errors:sum").unsplit_because == ""
+    monkeypatch.setattr("observability.rules.sync.read", lambda expressions: [] if not expressions else 1 / 0)
+    assert sync_rules(SHIPPED).changed == 0
+
+
 def test_no_file_may_ship_the_operators_group(tmp_path: Path) -> None:
     own()
     (tmp_path / "x.yml").write_text("groups: [{name: operators, rules: [{alert: A, expr: up}]}]")
@@ -119,6 +155,12 @@ def test_no_file_may_ship_the_operators_group(tmp_path: Path) -> None:
 
 
 # --- What the database refuses ---
+
+
+def test_the_database_refuses_half_a_split() -> None:
+    with pytest.raises(IntegrityError, match="an_expression_is_split_whole"), transaction.atomic():
+        AlertRule.objects.filter(key=KEY).update(comparison="")
+    assert shipped(KEY).comparison == ">"
 
 
 @pytest.mark.parametrize(
