@@ -441,6 +441,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": timedelta(seconds=10),
         "options": {"expires": 10},
     },
+    "publish-rules": {
+        "task": "observability.tasks.publish_rules",
+        "schedule": timedelta(seconds=10),
+        "options": {"expires": 10},
+    },
     "forget-old-history": {
         "task": "observability.tasks.forget_old_history",
         "schedule": timedelta(hours=1),
@@ -582,6 +587,8 @@ ALERTMANAGER_URL = env.str("ALERTMANAGER_URL", "http://localhost:9093").rstrip("
 # As operators reach them, which the addresses above need not be: for links and commands.
 PROMETHEUS_PUBLIC_URL = env.str("PROMETHEUS_PUBLIC_URL", PROMETHEUS_URL).rstrip("/")
 ALERTMANAGER_PUBLIC_URL = env.str("ALERTMANAGER_PUBLIC_URL", ALERTMANAGER_URL).rstrip("/")
+# The folder of rule files that Prometheus reads and Amani writes. Empty: rules are not published by Amani.
+ALERT_RULES_FOLDER = env.str("ALERT_RULES_FOLDER", "")
 RUNBOOK_BASE_URL = env.str("RUNBOOK_BASE_URL", f"{PUBLIC_URL}/runbooks").rstrip("/")
 
 # --- Metrics and logs ---

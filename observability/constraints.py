@@ -20,6 +20,10 @@ def register() -> None:
             "changes_of_a_rule_have_their_own_version": RuleChangedMeanwhile,
             "groups_of_rules_have_their_own_name": AGAIN,
             "rules_of_a_group_have_their_own_key": AGAIN,
+            "versions_of_rules_have_their_own_number": AGAIN,
+            "one_version_of_rules_is_published": AGAIN,
+            "one_version_of_rules_waits": AGAIN,
+            "one_version_of_rules_is_being_published": AGAIN,
             "observability_channel_pkey": AGAIN,
             "observability_heartbeat_pkey": AGAIN,
         }

@@ -9,6 +9,7 @@ from observability.alerts.delivery import drain
 from observability.alerts.delivery.claim import is_anything_due
 from observability.alerts.delivery.sender import free_abandoned
 from observability.notifiers import registry
+from observability.rules.publication import work
 
 
 @shared_task
@@ -36,3 +37,9 @@ def watch_pipeline() -> None:
 def forget_old_history() -> None:
     """Deletes alerts, deliveries and receipts after ALERT_HISTORY_DAYS. Beat schedules it every hour."""
     pruning.forget_old()
+
+
+@shared_task
+def publish_rules() -> None:
+    """Gives Prometheus the version of the rules that waits. Beat schedules it every ten seconds."""
+    work.run_due()

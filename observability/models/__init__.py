@@ -5,6 +5,7 @@ from observability.models.episode import Episode, EpisodeEvent
 from observability.models.heartbeat import Heartbeat
 from observability.models.receipt import Receipt
 from observability.models.rules import AlertRule, RuleChange, RuleGroup
+from observability.models.rules_version import RulesVersion
 
 __all__ = [
     "AlertRule",
@@ -17,4 +18,5 @@ __all__ = [
     "Receipt",
     "RuleChange",
     "RuleGroup",
+    "RulesVersion",
 ]

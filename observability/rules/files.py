@@ -53,10 +53,18 @@ def read_groups(folder: Path) -> list[Group]:
 
 def read_file(file: Path) -> list[Group]:
     try:
-        content = yaml.safe_load(file.read_bytes())
-        return [read_group(file.name, group) for group in content["groups"]]
-    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as problem:
+        return read_text(file.name, file.read_bytes())
+    except OSError as problem:
         raise RuleFileWrong(file.name, f"{type(problem).__name__}: {problem}") from problem
+
+
+def read_text(name: str, text: str | bytes) -> list[Group]:
+    """Returns the groups of the rule file `name` with this text. Raises RuleFileWrong."""
+    try:
+        content = yaml.load(text, Loader=yaml.CSafeLoader)
+        return [read_group(name, group) for group in content["groups"]]
+    except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as problem:
+        raise RuleFileWrong(name, f"{type(problem).__name__}: {problem}") from problem
 
 
 def read_group(file: str, group: Mapping[str, Any]) -> Group:

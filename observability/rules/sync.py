@@ -16,6 +16,7 @@ from observability.models import AlertRule, RuleGroup
 from observability.models.rules import OPERATORS
 from observability.rules.expressions.reading import ENDED, Reading, Split, read
 from observability.rules.files import SHIPPED, Group, Rule, read_groups
+from observability.rules.publication.versions import publish_release
 
 ONE_AT_A_TIME = "LOCK TABLE observability_rulegroup IN SHARE ROW EXCLUSIVE MODE"  # pages still read it
 
@@ -45,6 +46,8 @@ def sync_after_migrate(*, plan: Any = None, apps: Any = installed_apps, **_: Any
         sync_rules()
     except RuleFileWrong as problem:
         log.warning("alert_rules_not_read", error=str(problem))
+        return
+    publish_release()
 
 
 @transaction.atomic

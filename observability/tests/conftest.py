@@ -81,7 +81,7 @@ def webhook_token(settings: Any) -> None:
 def rings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The channels the doorbell was rung for; no test needs a broker for it."""
     rung: list[str] = []
-    monkeypatch.setattr("core.doorbell.Doorbell.ring", lambda self, channel: rung.append(channel))
+    monkeypatch.setattr("core.doorbell.Doorbell.ring", lambda self, *arguments: rung.extend(arguments))
     return rung
 
 
