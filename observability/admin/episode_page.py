@@ -13,7 +13,7 @@ from observability.admin.cause import links as cause_links
 from observability.admin.cause import logs
 from observability.admin.cause.page import cause_context
 from observability.admin.matchers import is_classic, selector, silence_command
-from observability.alerts import badges, trust
+from observability.alerts import badges, endings, trust
 from observability.alerts.delivery.facts import runbook_url
 from observability.alerts.intake.annotations import description_of, names_shown_elsewhere
 from observability.models import Attempt, Delivery, Episode, EpisodeEvent
@@ -38,6 +38,7 @@ EVENT_ICONS = {
     EpisodeEvent.Kind.MARKED: ("quiet", "thumbs_up_down"),
     EpisodeEvent.Kind.REOPENED: ("firing", "restart_alt"),
     EpisodeEvent.Kind.RESENT: ("info", "forward_to_inbox"),
+    EpisodeEvent.Kind.ENDING: ("quiet", "troubleshoot"),
 }
 
 
@@ -54,6 +55,7 @@ def page_context(episode: Episode) -> dict[str, Any]:
         "explain_not_notified": badges.explain_not_notified(
             episode, [delivery for delivery, _attempts in deliveries]
         ),
+        "ending": endings.sentence(episode),
         "earlier": list(
             Episode.objects.filter(fingerprint=episode.fingerprint, starts_at__lt=episode.starts_at).order_by(
                 "-starts_at"

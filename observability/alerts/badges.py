@@ -21,6 +21,7 @@ STATUS_BADGES = {
     Episode.Status.NOTICE: ("quiet", "campaign", "Notice"),
 }
 END_NOT_CONFIRMED = ("warning", "help", "End not confirmed")
+NOT_SEEN_TO_RECOVER = ("warning", "help", "Ended, not seen to recover")
 OUTCOME_BADGES = {
     Receipt.Outcome.STORED: ("good", "check_circle", "Stored"),
     Receipt.Outcome.PARTIAL: ("warning", "rule", "Some set aside"),
@@ -48,6 +49,8 @@ def episode_badge(episode: Episode) -> tuple[str, str, str]:
     """Returns tone, icon and text for the status of an alert."""
     if episode.unconfirmed_at:
         return END_NOT_CONFIRMED
+    if episode.status == Episode.Status.RESOLVED and not episode.recovered:
+        return NOT_SEEN_TO_RECOVER
     return STATUS_BADGES[Episode.Status(episode.status)]
 
 

@@ -95,19 +95,25 @@ def prometheus_headers() -> dict[str, str]:
     return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
 
 
-def ask_prometheus(path: str) -> Any:
-    return ask(settings.PROMETHEUS_URL, path, prometheus_headers())
+def ask_prometheus(path: str, seconds: float = TIMEOUT_SECONDS) -> Any:
+    """Returns the JSON response to GET `path` of Prometheus; None when there is none within `seconds`."""
+    return ask(settings.PROMETHEUS_URL, path, prometheus_headers(), seconds)
 
 
-def ask(base: str, path: str, headers: Mapping[str, str] = MappingProxyType({})) -> Any:
-    """Returns the JSON response to GET `base`/`path`; None when there is none within TIMEOUT_SECONDS."""
+def ask(
+    base: str,
+    path: str,
+    headers: Mapping[str, str] = MappingProxyType({}),
+    seconds: float = TIMEOUT_SECONDS,
+) -> Any:
+    """Returns the JSON response to GET `base`/`path`; None when there is none within `seconds`."""
     try:
         answer = send(
             "GET",
             f"{base}/{path}",
             body=b"",
             headers=headers,
-            seconds=TIMEOUT_SECONDS,
+            seconds=seconds,
             limit_bytes=MOST_BYTES,
             by_proxy=False,
         )

@@ -52,6 +52,7 @@ def reopen(episode_id: int, now: datetime, why: str, *, fires_at: datetime | Non
     episode.status = Episode.Status.FIRING
     episode.resolved_at = episode.ends_at = episode.refired_at = None
     episode.acknowledged_at = episode.acknowledged_by = None
+    episode.ending, episode.ending_value, episode.ending_condition = "", None, ""
     episode.latest_start_at = fires_at or episode.latest_start_at
     episode.confirmed_at = now
     episode.round += 1

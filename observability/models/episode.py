@@ -16,6 +16,35 @@ class Severity(models.TextChoices):
     INFO = "info"
 
 
+class Ending(models.TextChoices):
+    """How an alert ended, as Prometheus said when its resolve was about to be sent."""
+
+    RECOVERED = "recovered", "the condition no longer holds"
+    OTHER_CONDITION = "other_condition", "another condition of the rule no longer holds"
+    STILL_HOLDS = "still_holds", "the condition still holds"
+    VANISHED = "vanished", "the series is no longer there"
+    NOT_MEASURED = "not_measured", "the value is not a number"
+    RULE_GONE = "rule_gone", "the rule is no longer loaded"
+    RULE_CHANGED = "rule_changed", "the rule was changed"
+    RULE_BROKEN = "rule_broken", "the rule cannot be evaluated"
+    NO_ANSWER = "no_answer", "Prometheus did not answer"
+    NO_RULE = "no_rule", "Prometheus has no rule of this name"
+    NO_THRESHOLD = "no_threshold", "the rule has no threshold"
+
+
+# With these, Prometheus cannot say that the alert's condition is over: no message may say that all is well.
+NOT_RECOVERED = frozenset(
+    {
+        Ending.STILL_HOLDS,
+        Ending.VANISHED,
+        Ending.NOT_MEASURED,
+        Ending.RULE_GONE,
+        Ending.RULE_CHANGED,
+        Ending.RULE_BROKEN,
+    }
+)
+
+
 class Episode(models.Model):
     """One uninterrupted time in which one alert fired. An alert is identified by its labels (`fingerprint`).
 
@@ -114,6 +143,18 @@ class Episode(models.Model):
         blank=True,
         help_text="When it was reported as firing after its resolve; Alertmanager is asked.",
     )
+    ending = models.CharField(
+        max_length=16,
+        choices=Ending,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="How it ended; empty until its resolve is sent.",
+    )
+    ending_value = models.FloatField(null=True, blank=True, help_text="The value of its series at its end.")
+    ending_condition = models.TextField(
+        blank=True, default="", db_default="", help_text="Comparison and threshold: > 0.05"
+    )
     round = models.PositiveSmallIntegerField(default=0, help_text="How often it was opened again.")
     acknowledged_at = models.DateTimeField(null=True, blank=True)
     acknowledged_by = models.ForeignKey(
@@ -194,6 +235,11 @@ class Episode(models.Model):
     def __str__(self) -> str:
         return self.alertname
 
+    @property
+    def recovered(self) -> bool:
+        """Returns whether nothing speaks against its end. Otherwise no message may say that all is well."""
+        return self.ending not in NOT_RECOVERED
+
 
 class EpisodeEvent(models.Model):
     """One event of the timeline. Rows are appended, never changed: the database refuses an UPDATE."""
@@ -210,6 +256,7 @@ class EpisodeEvent(models.Model):
         MARKED = "marked"
         REOPENED = "reopened"
         RESENT = "resent"
+        ENDING = "ending", "how it ended"
 
     episode = models.ForeignKey(Episode, on_delete=models.CASCADE, related_name="events")
     at = models.DateTimeField(default=timezone.now)

@@ -35,7 +35,8 @@ class AlertFacts:
 
     alertname: str
     severity: str  # critical | error | warning | info
-    status: str  # firing | unconfirmed | resolved | notice (a one-off message)
+    # firing | unconfirmed | resolved | ended (over, but not seen to recover) | notice (a one-off message)
+    status: str
     summary: str
     description: str
     labels: Mapping[str, str]
@@ -50,6 +51,7 @@ class AlertFacts:
     acknowledged_by: str = ""
     severity_is_unknown: bool = False  # labels["severity"] has an unknown value; `severity` replaces it
     is_test: bool = False
+    ending: str = ""  # how it ended: the value and the threshold, or what happened instead
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from observability.tests.stand_in import StandIn
 from observability.tests.vendors import Reply, write
@@ -16,12 +16,18 @@ NEVER = datetime(1, 1, 1, tzinfo=UTC)
 
 
 class MonitoringStandIn(StandIn):
-    """`fingerprints`: what Alertmanager holds. `rules`: name → (last evaluation, labels of active alerts)."""
+    """`fingerprints`: what Alertmanager holds. `rules`: name → (last evaluation, labels of active alerts).
+
+    `loaded`: name → what else Prometheus says about the rule. `values`: query → [(labels, value)].
+    """
 
     def __init__(self) -> None:
         self.fingerprints: list[str] = []
         self.started_at = datetime.now(UTC) - timedelta(hours=1)
         self.rules: dict[str, tuple[datetime, list[Mapping[str, str]]]] = {}
+        self.loaded: dict[str, dict[str, Any]] = {}
+        self.values: dict[str, Sequence[tuple[Mapping[str, str], str]]] = {}
+        self.asked: list[str] = []
         self.prometheus_answers = True
         self.alertmanager_answers = True
         super().__init__()
@@ -32,13 +38,22 @@ class MonitoringStandIn(StandIn):
 
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
         path = urlsplit(handler.path).path
+        self.asked.append(handler.path)
         answers = self.alertmanager_answers if path.startswith("/api/v2/") else self.prometheus_answers
-        write(handler, Reply(body=json.dumps(self.documents()[path])) if answers else Reply(503))
+        query = dict(parse_qsl(urlsplit(handler.path).query)).get("query", "")
+        document = self.vector(query) if query in self.values else self.documents()[path]
+        write(handler, Reply(body=json.dumps(document)) if answers else Reply(503))
+
+    def vector(self, query: str) -> dict[str, Any]:
+        result = [{"metric": labels, "value": [0, value]} for labels, value in self.values[query]]
+        return {"status": "success", "data": {"resultType": "vector", "result": result}}
 
     def documents(self) -> dict[str, Any]:
         rules = [
             {
                 "name": name,
+                "query": "up",
+                **self.loaded.get(name, {}),
                 "lastEvaluation": evaluated_at.isoformat(),
                 "alerts": [{"labels": labels, "state": "firing"} for labels in active],
             }

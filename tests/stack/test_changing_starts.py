@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -22,6 +24,12 @@ pytestmark = [pytest.mark.stack, pytest.mark.needs("prometheus", "alertmanager")
 
 LABELS = {"alertname": "DiskIsFull", "severity": "critical", "instance": "db-1"}
 BELIEF = {"PROMETHEUS_SILENT_AFTER_SECONDS": "3", "PROMETHEUS_SETTLES_IN_SECONDS": "3"}
+TARGET_IS_DOWN = {
+    "alert": "TargetIsDown",
+    "expr": 'up{job="doomed"} == 0',
+    "labels": {"severity": "critical", "service": "amani"},
+    "annotations": {"summary": "It does not answer"},
+}
 ALWAYS_FIRES = {
     "alert": "AlwaysFires",
     "expr": "vector(1)",
@@ -38,6 +46,8 @@ def ports(running_installation: Installation) -> Iterator[tuple[int, int]]:
     running_installation.environment.update(
         PROMETHEUS_URL=f"http://localhost:{found[0]}",
         ALERTMANAGER_URL=f"http://localhost:{found[1]}",
+        # The address in the links of alerts, which says whose they are.
+        PROMETHEUS_PUBLIC_URL=f"http://{socket.gethostname()}:{found[0]}",
         **BELIEF,
     )
     stop_both(running_installation)  # `installation` starts them again
@@ -86,6 +96,23 @@ def add_rule(file: Path) -> None:
     file.write_text(yaml.safe_dump(rules))
 
 
+def reload(monitoring: Monitoring, rules: list[dict[str, Any]], targets: list[str]) -> None:
+    """Gives Prometheus other rules in the group of the tests, and other targets of the job `doomed`."""
+    folder = monitoring.folder / "prometheus"
+    configuration = yaml.safe_load((folder / "prometheus.yml").read_text())
+    jobs = [job for job in configuration["scrape_configs"] if job["job_name"] != "doomed"]
+    doomed = {"job_name": "doomed", "scrape_interval": "1s", "static_configs": [{"targets": targets}]}
+    configuration["scrape_configs"] = [*jobs, doomed]
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))
+    file = folder / "rules" / "alert_rules.yml"
+    content = yaml.safe_load(file.read_text())
+    groups = [group for group in content["groups"] if group["name"] != "test"]
+    content["groups"] = [*groups, {"name": "test", "rules": rules}]
+    file.write_text(yaml.safe_dump(content))
+    assert monitoring.prometheus.process is not None
+    monitoring.prometheus.process.send_signal(signal.SIGHUP)
+
+
 def send(monitoring: Monitoring, start: datetime, end: datetime | None = None) -> None:
     """What a Prometheus or a ruler posts to Alertmanager."""
     alert = {"labels": LABELS, "startsAt": start.isoformat()}
@@ -112,10 +139,10 @@ def become(installation: Installation, alertname: str, *expected: tuple[str, boo
     )
 
 
-def become_paged(installation: Installation, pagerduty: Vendor) -> None:
+def become_paged(installation: Installation, pagerduty: Vendor, alertname: str = "DiskIsFull") -> None:
     """An alert that ends before its page was sent sends none: the page comes first."""
-    become(installation, "DiskIsFull", ("firing", False))
-    assert wait_until(lambda: pages(installation, pagerduty, "DiskIsFull") == ["trigger"]), installation.log(
+    become(installation, alertname, ("firing", False))
+    assert wait_until(lambda: pages(installation, pagerduty, alertname) == ["trigger"]), installation.log(
         "worker"
     )
 
@@ -181,6 +208,26 @@ def test_alerts_stay_open_while_prometheus_hangs_and_end_when_it_can_say_so(
     assert pages(installation, pagerduty, "DiskIsFull") == ["trigger", "resolve"]
 
 
+def test_a_target_that_vanished_and_a_rule_that_was_deleted_are_told_as_that_and_close_no_incident(
+    installation: Installation, monitoring: Monitoring, slack: Vendor, pagerduty: Vendor
+) -> None:
+    reload(monitoring, [ALWAYS_FIRES, TARGET_IS_DOWN], ["127.0.0.1:9"])  # the port of "discard": closed
+    alertnames = ("AlwaysFires", "TargetIsDown")
+    for alertname in alertnames:
+        become_paged(installation, pagerduty, alertname)
+
+    reload(monitoring, [TARGET_IS_DOWN], [])
+    for alertname in alertnames:
+        become(installation, alertname, ("resolved", False))
+    assert wait_until(lambda: said(slack, "NO LONGER FIRING") == set(alertnames)), installation.log("worker")
+    assert said(slack, "RESOLVED") == set()
+    assert [pages(installation, pagerduty, alertname) for alertname in alertnames] == [["trigger"]] * 2
+    assert installation.rows(
+        "SELECT alertname, ending FROM observability_episode WHERE alertname = ANY(%s) ORDER BY alertname",
+        list(alertnames),
+    ) == [("AlwaysFires", "rule_gone"), ("TargetIsDown", "vanished")]
+
+
 def monitoring_answers(monitoring: Monitoring) -> bool:
     try:
         url = f"{monitoring.alertmanager_url}/-/ready"
@@ -200,4 +247,4 @@ def prometheus_was_heard(installation: Installation) -> bool:
 def said(slack: Vendor, words: str) -> set[str]:
     """The alerts of which Amani said `words` to Slack."""
     texts = [message["text"] for message in slack.bodies() if words in str(message.get("text"))]
-    return {name for name in ("AlwaysFires", "DiskIsFull") for text in texts if name in text}
+    return {name for name in ("AlwaysFires", "DiskIsFull", "TargetIsDown") for text in texts if name in text}

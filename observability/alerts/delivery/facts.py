@@ -11,6 +11,7 @@ from django.conf import settings
 from django.urls import reverse
 
 from core.scrubbing import scrub, scrub_text
+from observability.alerts import endings
 from observability.alerts.intake.annotations import description_of, runbook_of
 from observability.models import Episode
 from observability.notifiers.base import AlertFacts
@@ -25,7 +26,7 @@ def facts_of(episode: Episode) -> AlertFacts:
         alertname=scrub_text(episode.alertname),
         severity=episode.severity,
         severity_is_unknown=episode.severity_is_unknown,
-        status="unconfirmed" if episode.unconfirmed_at else episode.status,
+        status=status_of(episode),
         summary=scrub_text(episode.summary or episode.alertname),
         description=description_of(annotations),
         labels=scrub(episode.labels),
@@ -39,7 +40,16 @@ def facts_of(episode: Episode) -> AlertFacts:
         console_url=console_url(episode),
         acknowledged_by=str(episode.acknowledged_by) if episode.acknowledged_by_id else "",
         is_test=episode.labels.get("test") == "true",
+        ending=endings.sentence(episode),
     )
+
+
+def status_of(episode: Episode) -> str:
+    """The status as notifiers know it; `ended` where nothing shows that it has recovered."""
+    if episode.unconfirmed_at:
+        return "unconfirmed"
+    is_over = episode.status == Episode.Status.RESOLVED
+    return "ended" if is_over and not episode.recovered else episode.status
 
 
 def runbook_url(episode: Episode) -> str:

@@ -12,6 +12,7 @@ from django.db.models import Q
 
 from core import outgoing
 from core.sqlstates import is_outage
+from observability.alerts import endings
 from observability.alerts.delivery import digest
 from observability.alerts.delivery.facts import facts_of, history_url
 from observability.models import Delivery, Episode
@@ -57,6 +58,7 @@ def send(delivery: Delivery, notifier: Notifier) -> AttemptResult | NotSent:
     """
     if not notifier.is_configured():
         return NotSent(Delivery.State.OFF, f"{notifier.label} is off: its address or key is not set.")
+    endings.find_endings(resolved_alerts(delivery))
     reason = reason_not_to_send(delivery, notifier)
     if reason:
         return NotSent(Delivery.State.SUPERSEDED, reason)
@@ -70,6 +72,15 @@ def send(delivery: Delivery, notifier: Notifier) -> AttemptResult | NotSent:
         capture_exception(problem, context={"delivery": delivery.pk, "channel": delivery.channel})
         failure = RetryLater(after=None, reason=f"Internal error: {type(problem).__name__}.")
         return AttemptResult(failure, None, 0.0, text=failure.reason)
+
+
+def resolved_alerts(delivery: Delivery) -> list[Episode]:
+    """The alerts of which this message says that they are over."""
+    if delivery.kind == Delivery.Kind.RESOLVE and delivery.episode is not None:
+        return [delivery.episode]
+    if delivery.digest_of == Delivery.Kind.RESOLVE:
+        return list(Episode.objects.filter(deliveries__in=digest.waiting_members(delivery)))
+    return []
 
 
 def attempt(message: Message, notifier: Notifier) -> AttemptResult:
@@ -127,7 +138,15 @@ def reason_not_to_send(delivery: Delivery, notifier: Notifier) -> str:
     is_update = delivery.kind in {Delivery.Kind.ACKNOWLEDGE, Delivery.Kind.RESOLVE}
     if is_update and notifier.keeps_incidents and not may_have_been_notified(delivery):
         return f"{notifier.label} was never notified of the alert."
+    if delivery.kind == Delivery.Kind.RESOLVE and notifier.keeps_incidents and not may_be_closed(delivery):
+        return f"The incident stays open: {endings.sentence(episode)} Send this again to close it."
     return ""
+
+
+def may_be_closed(delivery: Delivery) -> bool:
+    """Whether a resolve may close the vendor's incident (ADR 0026). An operator may do it in any case."""
+    episode = delivery.episode
+    return episode is None or episode.recovered or delivery.resend_of_id is not None
 
 
 def may_have_been_notified(delivery: Delivery) -> bool:

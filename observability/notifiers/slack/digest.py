@@ -27,7 +27,7 @@ URL_LIMIT = 500
 MOST_SHARED_LABELS = 4
 # Header, context, link and the note on the rest need up to five others.
 MOST_SECTIONS = blocks.MOST_BLOCKS - 5
-STATUS_EMOJI = {"resolved": "✅ ", "unconfirmed": "❔ "}
+STATUS_EMOJI = {"resolved": "✅ ", "unconfirmed": "❔ ", "ended": "❔ "}
 # capacity() is exact to within this many alerts.
 STEP = 4
 # capacity() always leaves room for the note that says how many alerts are not named.
@@ -93,20 +93,28 @@ def _payload(message: Message, *, lean: bool) -> dict[str, Any]:
 
 
 def title(message: Message) -> str:
-    """Returns the most severe severity, and how many alerts fire, have an unconfirmed end, and are
-    resolved."""
+    """Returns the most severe severity, and how many alerts fire, have an unconfirmed end, no longer fire
+    without being seen to recover, and are resolved."""
     severity = worst([alert.severity for alert in message.alerts])
     unconfirmed = sum(alert.status == "unconfirmed" for alert in message.alerts)
     resolved = sum(alert.status == "resolved" for alert in message.alerts)
-    firing = len(message.alerts) - resolved - unconfirmed
-    all_counts = ((firing, "firing"), (unconfirmed, "with an unconfirmed end"), (resolved, "resolved"))
+    ended = sum(alert.status == "ended" for alert in message.alerts)
+    firing = len(message.alerts) - resolved - unconfirmed - ended
+    all_counts = (
+        (firing, "firing"),
+        (unconfirmed, "with an unconfirmed end"),
+        (ended, "no longer firing, not seen to recover"),
+        (resolved, "resolved"),
+    )
     counts = [f"{count} {status}" for count, status in all_counts if count]
     first, _, rest = counts[0].partition(" ")
     counts[0] = f"{first} {_alerts(int(first))} {rest}"
     if firing:
         status = f"{EMOJI[severity]} {severity.upper()}"
+    elif unconfirmed:
+        status = f"❔ END NOT CONFIRMED ({severity})"
     else:
-        status = f"❔ END NOT CONFIRMED ({severity})" if unconfirmed else f"✅ RESOLVED ({severity})"
+        status = f"❔ NO LONGER FIRING ({severity})" if ended else f"✅ RESOLVED ({severity})"
     test = "🧪 TEST, " if all(alert.is_test for alert in message.alerts) else ""
     return f"{test}{status}: {', '.join(counts)}"
 

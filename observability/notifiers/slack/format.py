@@ -55,6 +55,7 @@ def _blocks(message: Message, description_limit: int) -> list[Block]:
         blocks.header(title(message)),
         blocks.context(_context(message)),
         _prose(UNCONFIRMED_END, SUMMARY_LIMIT) if message.kind is Kind.UNCONFIRMED else None,
+        _prose(alert.ending, SUMMARY_LIMIT) if message.kind is Kind.RESOLVE else None,
         _prose(alert.summary, SUMMARY_LIMIT),
         _prose(alert.description, description_limit),
         _fields(alert),
@@ -70,6 +71,8 @@ def title(message: Message) -> str:
     unknown = "severity unknown" if alert.severity_is_unknown else ""
     in_brackets = ", ".join(filter(None, (severity, unknown)))
     match message.kind:
+        case Kind.RESOLVE if alert.status == "ended":
+            status = f"❔ NO LONGER FIRING ({in_brackets})"
         case Kind.RESOLVE:
             status = f"✅ RESOLVED ({in_brackets})"
         case Kind.UNCONFIRMED:

@@ -2,7 +2,8 @@
 
     echo '[{"expression": "up == 0"}]' | python -m observability.rules.expressions.child
 
-Each answer has `split` or `reason`; for a question with a `threshold` it has the changed `expression`.
+Each answer has `split` or `reason`; for a question with a `threshold` it has the changed `expression`,
+for one with `conditions` it has these.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ def answer(question: dict[str, Any]) -> dict[str, Any]:
         require_readable(expression)
         if threshold is not None:
             return {"expression": splitting.with_threshold(expression, float(threshold))}
+        if question.get("conditions"):
+            return {"conditions": splitting.conditions(expression)}
         return {"split": splitting.split(expression)}
     except (splitting.CannotSplit, TooComplex) as problem:
         return {"reason": str(problem)}

@@ -58,6 +58,12 @@ def reading(expression: str, answer: dict[str, Any]) -> Reading:
     return Reading(expression, Split(**{**split, "also": tuple(split["also"])}))
 
 
+def conditions_of(expression: str) -> list[Split]:
+    """Returns each comparison with a number of which one has to hold; none where any part is another."""
+    [answer] = ask([{"expression": expression, "conditions": True}])
+    return [Split(**{**found, "also": tuple(found["also"])}) for found in answer.get("conditions", ())]
+
+
 def put(thresholds: Sequence[tuple[str, float]]) -> list[Changed]:
     """Returns each expression with another threshold, the rest of its text unchanged; one process for all."""
     questions = [{"expression": expression, "threshold": number} for expression, number in thresholds]

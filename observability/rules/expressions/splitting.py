@@ -128,6 +128,36 @@ def constant(tree: Any) -> float | None:
     return None
 
 
+# --- Each condition ---
+
+
+def conditions(expression: str) -> list[dict[str, Any]]:
+    """Returns each part of an `or` that compares series with a number; `split` refuses such an expression.
+
+    Parts about absence are left out: they fire while there are no series. Raises CannotSplit or ValueError.
+    """
+    parts = [part for part in parts_of_or(promql.parse(expression)) if not is_about_absence(part)]
+    if not parts:
+        raise CannotSplit("it compares nothing with a number")
+    return [
+        {
+            "series": found.series.prettify(),
+            "comparison": found.comparison,
+            "threshold": found.threshold,
+            "also": list(found.also),
+        }
+        for found in map(find, parts)
+    ]
+
+
+def parts_of_or(tree: Any) -> list[Any]:
+    if isinstance(tree, promql.ParenExpr):
+        return parts_of_or(tree.expr)
+    if isinstance(tree, promql.BinaryExpr) and str(tree.op) == "or":
+        return [*parts_of_or(tree.lhs), *parts_of_or(tree.rhs)]
+    return [tree]
+
+
 # --- Another threshold ---
 
 
