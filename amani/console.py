@@ -29,6 +29,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
         page(request, "Deliveries", "outgoing_mail", "delivery"),
         page(request, "Receipts", "inbox", "receipt"),
         page(request, "Rules", "rule", "alertrule"),
+        page(request, "Silences", "notifications_paused", "silence"),
         page(request, "Channels", "cell_tower", "channel"),
         page(request, "Mails", "mail", "mail", app="accounts"),
     ]

@@ -446,6 +446,16 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": timedelta(seconds=10),
         "options": {"expires": 10},
     },
+    "apply-silences": {
+        "task": "observability.tasks.apply_silences",
+        "schedule": timedelta(seconds=5),
+        "options": {"expires": 5},
+    },
+    "watch-silences": {
+        "task": "observability.tasks.watch_silences",
+        "schedule": timedelta(seconds=15),
+        "options": {"expires": 15},
+    },
     "forget-old-history": {
         "task": "observability.tasks.forget_old_history",
         "schedule": timedelta(hours=1),
@@ -589,6 +599,7 @@ PROMETHEUS_PUBLIC_URL = env.str("PROMETHEUS_PUBLIC_URL", PROMETHEUS_URL).rstrip(
 ALERTMANAGER_PUBLIC_URL = env.str("ALERTMANAGER_PUBLIC_URL", ALERTMANAGER_URL).rstrip("/")
 # The folder of rule files that Prometheus reads and Amani writes. Empty: rules are not published by Amani.
 ALERT_RULES_FOLDER = env.str("ALERT_RULES_FOLDER", "")
+SILENCE_MAX_DAYS = env.int("SILENCE_MAX_DAYS", 7, validate=validate.Range(1, 90))
 RUNBOOK_BASE_URL = env.str("RUNBOOK_BASE_URL", f"{PUBLIC_URL}/runbooks").rstrip("/")
 
 # --- Metrics and logs ---

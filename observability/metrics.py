@@ -242,6 +242,36 @@ def record_worker_heartbeat(timestamp: float) -> None:
     worker_heartbeat.set(timestamp)
 
 
+# --- Silences ---
+
+SILENCE_STATES = ("wanted", "active", "ending", "failed")
+silences = children(
+    snapshot_gauge(
+        "amani_silences", "Silences that have not ended by their state; failed: not yet ended.", "state"
+    ),
+    SILENCE_STATES,
+)
+silence_waiting_seconds = snapshot_gauge(
+    "amani_silence_waiting_seconds",
+    "How long the oldest change of a silence has been waiting for Alertmanager, in seconds; 0 when none is.",
+)
+silence_attempts = children(
+    counter("amani_silence_attempts_total", "Attempts to set or expire a silence, by outcome.", "outcome"),
+    ("applied", "retry", "refused"),
+)
+
+
+def record_silences(counts: Mapping[str, int], waiting_seconds: float) -> None:
+    """`counts` by state; a state that is missing has none."""
+    for state, gauge in silences.items():
+        gauge.set(counts.get(state, 0))
+    silence_waiting_seconds.set(waiting_seconds)
+
+
+def record_silence_attempt(outcome: str) -> None:
+    silence_attempts[outcome].inc()
+
+
 # --- Celery ---
 
 celery_tasks_total = counter("amani_celery_tasks_total", "Celery tasks ended.", "task", "outcome")

@@ -16,15 +16,19 @@ VIEW_RULE = "observability.view_alertrule"
 TUNE_RULE = "observability.tune_alertrule"
 RESEND_DELIVERY = "observability.resend_delivery"
 REPROCESS_RECEIPT = "observability.reprocess_receipt"
+VIEW_SILENCE = "observability.view_silence"
+MANAGE_SILENCE = "observability.manage_silence"
 
 # What the start page of the console shows.
 SEE_STATE_OF_ALERTS = frozenset({VIEW_EPISODE, VIEW_DELIVERY, VIEW_RECEIPT, VIEW_CHANNEL, VIEW_HEARTBEAT})
 SEE = SEE_STATE_OF_ALERTS | {VIEW_RULE, "observability.view_episodeevent", "observability.view_attempt"}
+SEE_SILENCES = frozenset({VIEW_SILENCE, "observability.view_silenceevent"})
 ACT = frozenset({ACKNOWLEDGE_EPISODE, NOTE_EPISODE, MARK_EPISODE, RESEND_DELIVERY, REPROCESS_RECEIPT})
 
 
 def register() -> None:
     for role in ("viewer", "responder", "finance", "approver"):
-        roles.grant(role, SEE, "sees alerts")
+        roles.grant(role, SEE | SEE_SILENCES, "sees alerts")
     roles.grant("responder", ACT, "acts on alerts")
+    roles.grant("responder", {MANAGE_SILENCE}, "silences alerts")
     roles.grant("approver", {TUNE_RULE}, "tunes alert rules")

@@ -9,7 +9,9 @@ from observability.alerts.delivery import drain
 from observability.alerts.delivery.claim import is_anything_due
 from observability.alerts.delivery.sender import free_abandoned
 from observability.notifiers import registry
-from observability.rules.publication import work
+from observability.rules.publication import work as publication_work
+from observability.silences import watch as silence_watch
+from observability.silences import work as silence_work
 
 
 @shared_task
@@ -42,4 +44,16 @@ def forget_old_history() -> None:
 @shared_task
 def publish_rules() -> None:
     """Gives Prometheus the version of the rules that waits. Beat schedules it every ten seconds."""
-    work.run_due()
+    publication_work.run_due()
+
+
+@shared_task
+def apply_silences() -> None:
+    """Tells Alertmanager what its silences should be. Beat schedules it every five seconds."""
+    silence_work.run_due()
+
+
+@shared_task
+def watch_silences() -> None:
+    """Compares Alertmanager's silences with the rows. Beat schedules it every fifteen seconds."""
+    silence_watch.watch()

@@ -16,6 +16,8 @@ TABLE = {
         "observability.view_delivery",
         "observability.view_episode",
         "observability.view_alertrule",
+        "observability.view_silence",
+        "observability.view_silenceevent",
         "observability.view_episodeevent",
         "observability.view_heartbeat",
         "observability.view_receipt",
@@ -32,6 +34,7 @@ TABLE = {
 TABLE["responder"] = TABLE["viewer"] | {
     "observability.acknowledge_episode",
     "observability.mark_episode",
+    "observability.manage_silence",
     "observability.note_episode",
     "observability.reprocess_receipt",
     "observability.resend_delivery",
@@ -141,7 +144,7 @@ def test_only_reviewers_see_images_and_no_reviewer_revokes_or_sets_limits() -> N
 def test_the_page_that_assigns_roles_says_what_each_of_them_may_do() -> None:
     assert descriptions() == (
         "viewer: sees whether mails were sent, sees alerts; "
-        "responder: sees whether mails were sent, sees alerts, acts on alerts; "
+        "responder: sees whether mails were sent, sees alerts, acts on alerts, silences alerts; "
         "finance: sees whether mails were sent, sees limits, sees escrows, sees stops of the money, "
         "sees the ledger, sees payments and payouts, sees alerts; "
         "approver: sees whether mails were sent, sees cases, limits and callbacks, revokes approvals, "

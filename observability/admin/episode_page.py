@@ -12,7 +12,7 @@ from core.console import display
 from observability.admin.cause import links as cause_links
 from observability.admin.cause import logs
 from observability.admin.cause.page import cause_context
-from observability.admin.matchers import is_classic, selector, silence_command
+from observability.admin.matchers import selector, silence_command
 from observability.alerts import badges, endings, trust
 from observability.alerts.delivery.facts import runbook_url
 from observability.alerts.intake.annotations import description_of, names_shown_elsewhere
@@ -20,6 +20,7 @@ from observability.models import Attempt, Delivery, Episode, EpisodeEvent
 from observability.notifiers import registry
 from observability.notifiers.links import safe_url
 from observability.rules.quality import rules_of
+from observability.silences.matchers import is_classic
 
 MOST_EVENTS = 200
 MOST_DELIVERIES = 50
@@ -39,6 +40,9 @@ EVENT_ICONS = {
     EpisodeEvent.Kind.REOPENED: ("firing", "restart_alt"),
     EpisodeEvent.Kind.RESENT: ("info", "forward_to_inbox"),
     EpisodeEvent.Kind.ENDING: ("quiet", "troubleshoot"),
+    EpisodeEvent.Kind.SILENCE: ("info", "notifications_paused"),
+    EpisodeEvent.Kind.SILENCED: ("quiet", "notifications_paused"),
+    EpisodeEvent.Kind.UNSILENCED: ("info", "notifications_active"),
 }
 
 
@@ -133,15 +137,15 @@ def links_of(episode: Episode) -> list[tuple[str, str, str]]:
 
 
 def alertmanager_links(episode: Episode) -> list[tuple[str, str, str]]:
-    """Returns links to Alertmanager's page of the alert and to its form for a silence, both filled in."""
+    """Returns links to Alertmanager's page of the alert and, where Amani sets no silences, to its form."""
     labels = episode.labels
     name = {"alertname": labels["alertname"]} if "alertname" in labels else labels
     alerts = f"{settings.ALERTMANAGER_PUBLIC_URL}/#/alerts?filter={quote(selector(name), safe='')}"
     silence = f"{settings.ALERTMANAGER_PUBLIC_URL}/#/silences/new?filter={quote(selector(labels), safe='')}"
-    return [
-        ("notifications_active", "Alertmanager", safe_url(alerts)),
-        ("notifications_paused", "Silence", safe_url(silence)),
-    ]
+    links = [("notifications_active", "Alertmanager", safe_url(alerts))]
+    if not settings.ALERTMANAGER_URL:
+        links.append(("notifications_paused", "Silence", safe_url(silence)))
+    return links
 
 
 def silence_command_of(episode: Episode) -> str:

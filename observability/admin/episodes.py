@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import Prefetch, Q, QuerySet, prefetch_related_objects
@@ -25,6 +26,7 @@ from observability.alerts import badges, episodes
 from observability.models import Delivery, Episode
 from observability.roles import (
     ACKNOWLEDGE_EPISODE,
+    MANAGE_SILENCE,
     MARK_EPISODE,
     NOTE_EPISODE,
     RESEND_DELIVERY,
@@ -147,6 +149,7 @@ class EpisodeAdmin(HistoryAdmin):
             "may_mark": self.may(request, MARK_EPISODE),
             "may_see_rules": request.user.has_perm(VIEW_RULE),
             "may_resend": self.may(request, RESEND_DELIVERY),
+            "may_silence": can_be_silenced(row) and self.may(request, MANAGE_SILENCE),
         }
 
     def get_urls(self) -> list[URLPattern]:
@@ -199,6 +202,11 @@ class EpisodeAdmin(HistoryAdmin):
             lambda: episodes.mark(episode_id=pk, actor=actor_of(request), as_what=as_what),
         )
         return see_other(self.page_url(pk))
+
+
+def can_be_silenced(episode: Episode) -> bool:
+    """Returns whether its page leads to a new silence: Alertmanager sent it, and Amani asks Alertmanager."""
+    return bool(settings.ALERTMANAGER_URL) and episode.source == Episode.Source.ALERTMANAGER
 
 
 def deliveries_in_order() -> Prefetch[str]:

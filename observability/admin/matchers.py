@@ -12,16 +12,10 @@ from collections.abc import Mapping
 
 from django.conf import settings
 
-CLASSIC_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-QUOTED = r'"(?:[^"\\]|\\.)*"'
+from observability.silences.matchers import QUOTED, is_classic, quoted, unquoted
+
 # A name has at least one character; without quotes it ends at the first "=".
 EQUALITY = re.compile(rf'(?P<name>{QUOTED}\s*|[^"=]+)=(?P<value>\s*{QUOTED}|[^"]*)', re.DOTALL)
-ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n"}
-ESCAPED = re.compile(r"\\(.)", re.DOTALL)
-
-
-def is_classic(name: str) -> bool:
-    return CLASSIC_NAME.fullmatch(name) is not None
 
 
 def matcher(name: str, value: str) -> str:
@@ -33,10 +27,6 @@ def selector(labels: Mapping[str, str]) -> str:
     return "{" + ",".join(matcher(name, value) for name, value in sorted(labels.items())) + "}"
 
 
-def quoted(text: str) -> str:
-    return '"' + "".join(ESCAPES.get(character, character) for character in text) + '"'
-
-
 def read_equality(term: str) -> tuple[str, str] | None:
     """Returns name and value of `name=value`, or None for another text.
 
@@ -44,12 +34,6 @@ def read_equality(term: str) -> tuple[str, str] | None:
     """
     found = EQUALITY.fullmatch(term.strip())
     return (unquoted(found["name"].strip()), unquoted(found["value"].strip())) if found else None
-
-
-def unquoted(text: str) -> str:
-    if not text.startswith('"'):
-        return text
-    return ESCAPED.sub(lambda escape: {"n": "\n"}.get(escape[1], escape[1]), text[1:-1])
 
 
 def silence_command(labels: Mapping[str, str]) -> str:

@@ -12,7 +12,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from observability.models import Attempt, Delivery, Episode, EpisodeEvent, Receipt
+from observability.models import Attempt, Delivery, Episode, EpisodeEvent, Receipt, Silence, SilenceEvent
 
 BATCH = 1000
 BATCHES_AT_ONCE = 5  # of each kind, in one run of the task
@@ -25,6 +25,7 @@ class Pruned(NamedTuple):
     episodes: int
     digests: int
     receipts: int
+    silences: int
 
 
 def forget_old() -> Pruned | None:
@@ -36,7 +37,8 @@ def forget_old() -> Pruned | None:
 
 
 def prune_history(*, before: datetime, batch: int = BATCH, batches: int | None = None) -> Pruned:
-    """Deletes resolved alerts with all that belongs to them, digests and receipts from before `before`.
+    """Deletes resolved alerts with all that belongs to them, digests, receipts and ended silences from before
+    `before`.
 
     What fires or waits to be sent is kept. `batch`: alerts in one transaction; `batches`: at most so many of
     each kind. Interrupted, it keeps what it has done and can be started again.
@@ -48,6 +50,7 @@ def prune_history(*, before: datetime, batch: int = BATCH, batches: int | None =
         receipts=delete_in_batches(
             Receipt.objects.filter(received_at__lt=before), batch, batches, raw_delete
         ),
+        silences=delete_in_batches(old_silences(before), batch, batches, delete_silences),
     )
 
 
@@ -59,6 +62,10 @@ def old_episodes(before: datetime) -> QuerySet[Episode]:
         .exclude(resolved_at__gte=before)
         .exclude(pk__in=waiting.values("episode"))
     )
+
+
+def old_silences(before: datetime) -> QuerySet[Silence]:
+    return Silence.objects.filter(finished_at__lt=before).exclude(state__in=Silence.UNFINISHED)
 
 
 def old_digests(before: datetime) -> QuerySet[Delivery]:
@@ -83,6 +90,7 @@ def delete_episodes(model: type[Episode], ids: list[int]) -> None:
     deliveries = list(Delivery.objects.filter(episode__in=ids).values_list("pk", flat=True))
     delete_deliveries(Delivery, deliveries)
     EpisodeEvent.objects.filter(episode__in=ids).delete()
+    Silence.objects.filter(episode__in=ids).update(episode=None)
     raw_delete(model, ids)
 
 
@@ -90,6 +98,11 @@ def delete_deliveries(model: type[Delivery], ids: list[int]) -> None:
     Attempt.objects.filter(delivery__in=ids).delete()
     # Only of rows that stay: an alert's second trigger without `resend_of` would be its page twice.
     Delivery.objects.filter(resend_of__in=ids).exclude(pk__in=ids).update(resend_of=None)
+    raw_delete(model, ids)
+
+
+def delete_silences(model: type[Silence], ids: list[int]) -> None:
+    SilenceEvent.objects.filter(silence__in=ids).delete()
     raw_delete(model, ids)
 
 

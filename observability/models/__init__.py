@@ -6,6 +6,7 @@ from observability.models.heartbeat import Heartbeat
 from observability.models.receipt import Receipt
 from observability.models.rules import AlertRule, RuleChange, RuleGroup
 from observability.models.rules_version import RulesVersion
+from observability.models.silence import Silence, SilenceEvent
 
 __all__ = [
     "AlertRule",
@@ -19,4 +20,6 @@ __all__ = [
     "RuleChange",
     "RuleGroup",
     "RulesVersion",
+    "Silence",
+    "SilenceEvent",
 ]

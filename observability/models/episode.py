@@ -257,6 +257,9 @@ class EpisodeEvent(models.Model):
         REOPENED = "reopened"
         RESENT = "resent"
         ENDING = "ending", "how it ended"
+        SILENCE = "silence", "silence changed"
+        SILENCED = "silenced"
+        UNSILENCED = "unsilenced", "no longer silenced"
 
     episode = models.ForeignKey(Episode, on_delete=models.CASCADE, related_name="events")
     at = models.DateTimeField(default=timezone.now)

@@ -17,6 +17,7 @@ class Heartbeat(models.Model):
     WORKER = "worker"  # beat -> broker -> worker -> database works
     WATCHDOG = "watchdog"  # Prometheus -> Alertmanager -> webhook works
     PROMETHEUS = "prometheus"  # its API answered the worker
+    SILENCES = "silences"  # the worker has compared Alertmanager's silences with its rows
 
     name = models.CharField(max_length=20, primary_key=True)
     last_seen_at = models.DateTimeField(null=True, default=timezone.now, help_text="Empty: never.")

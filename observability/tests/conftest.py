@@ -15,6 +15,7 @@ from core.registry import Registry
 from observability.notifiers import registry
 from observability.notifiers.pagerduty.notifier import PagerDuty
 from observability.notifiers.slack.notifier import Slack
+from observability.tests.fake_alertmanager import FakeAlertmanager
 from observability.tests.fake_sentry import FakeSentry
 from observability.tests.monitoring_stand_in import MonitoringStandIn
 from observability.tests.payloads import body
@@ -45,6 +46,15 @@ def monitoring(settings: Any) -> Iterator[MonitoringStandIn]:
     settings.PROMETHEUS_URL = settings.ALERTMANAGER_URL = stand_in.url
     yield stand_in
     stand_in.close()
+
+
+@pytest.fixture
+def alertmanager(settings: Any) -> Iterator[FakeAlertmanager]:
+    """An Alertmanager that keeps silences, at the address of the settings."""
+    fake = FakeAlertmanager()
+    settings.ALERTMANAGER_URL = fake.url
+    yield fake
+    fake.close()
 
 
 @pytest.fixture

@@ -7,7 +7,16 @@ from typing import Any
 
 from django.utils import timezone
 
-from observability.models import Attempt, Channel, Delivery, Episode, EpisodeEvent, Heartbeat, Receipt
+from observability.models import (
+    Attempt,
+    Channel,
+    Delivery,
+    Episode,
+    EpisodeEvent,
+    Heartbeat,
+    Receipt,
+    Silence,
+)
 from observability.tests.payloads import alert, body
 
 
@@ -71,4 +80,15 @@ def whole_history(length: int, user: Any) -> None:
         )
         for _ in range(length):
             EpisodeEvent.objects.create(episode=about, kind="note", actor=user, text="looked")
+        Silence.objects.create(
+            matchers=[{"name": "instance", "value": f"web-{number}", "isRegex": False, "isEqual": True}],
+            reason="Maintenance",
+            created_by="amtool",
+            starts_at=about.starts_at,
+            ends_at=about.starts_at + timedelta(hours=2),
+            state="active" if number % 2 else "expired",
+            alertmanager_id=f"silence-{number}",
+            next_attempt_at=None,
+            episode=about,
+        )
         delivery(about, "slack", "digested", kind="acknowledge", digest=digest)

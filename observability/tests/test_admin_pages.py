@@ -9,12 +9,12 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from observability.models import AlertRule, Channel, Delivery, Episode, Receipt
+from observability.models import AlertRule, Channel, Delivery, Episode, Receipt, Silence
 from observability.tests import history
 
 pytestmark = pytest.mark.django_db
 
-MODELS = ("episode", "delivery", "receipt", "channel", "alertrule")
+MODELS = ("episode", "delivery", "receipt", "channel", "alertrule", "silence")
 ROLES = ("viewer", "responder", "superuser")
 
 
@@ -30,6 +30,7 @@ def page_urls() -> list[str]:
         "receipt": Receipt.objects.latest("id"),
         "channel": Channel.objects.get(pk="slack"),
         "alertrule": AlertRule.objects.get(key="HighErrorRate"),
+        "silence": Silence.objects.latest("id"),
     }
     return [reverse(f"admin:observability_{model}_change", args=[row.pk]) for model, row in newest.items()]
 
@@ -57,6 +58,7 @@ def test_every_page_takes_as_many_queries_for_fifty_rows_as_for_one(
     client.get(reverse("admin:index"))
     with_one = [queries_for(client, url) for url in urls()]
     Delivery.objects.all().delete()
+    Silence.objects.all().delete()
     Episode.objects.all().delete()
     history.whole_history(50, user)
     with_fifty = [queries_for(client, url) for url in urls()]

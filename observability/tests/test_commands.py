@@ -104,7 +104,7 @@ def test_prune_deletes_old_resolved_alerts_with_all_their_rows(post_alerts: Post
     drain("pagerduty")
     age_everything(181)
     assert run("prune_alert_history", "--older-than", "180d").startswith(
-        "Deleted 1 alerts, 0 digests and 2 receipts"
+        "Deleted 1 alerts, 0 digests, 2 receipts and 0 silences"
     )
     for model in (Episode, EpisodeEvent, Delivery, Attempt, Receipt):
         assert not model.objects.exists()

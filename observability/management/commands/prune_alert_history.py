@@ -1,4 +1,4 @@
-"""`manage.py prune_alert_history --older-than 180d`: deletes old alerts, messages and receipts."""
+"""`manage.py prune_alert_history --older-than 180d`: deletes old alerts, messages, receipts and silences."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 
 
 class Command(ReportingCommand):
-    help = "Delete resolved alerts, messages and receipts older than an age. What fires or waits is kept."
+    help = (
+        "Delete ended alerts, messages, receipts and silences older than an age. What fires or waits is kept."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--older-than", type=age, required=True, metavar="180d")
@@ -27,8 +29,8 @@ class Command(ReportingCommand):
         self.report(
             options,
             done._asdict(),
-            f"Deleted {done.episodes} alerts, {done.digests} digests and {done.receipts} receipts "
-            f"from before {done.before:%Y-%m-%d %H:%M} UTC.",
+            f"Deleted {done.episodes} alerts, {done.digests} digests, {done.receipts} receipts and "
+            f"{done.silences} silences from before {done.before:%Y-%m-%d %H:%M} UTC.",
         )
 
 
