@@ -13,6 +13,7 @@ ACKNOWLEDGE_EPISODE = "observability.acknowledge_episode"
 NOTE_EPISODE = "observability.note_episode"
 MARK_EPISODE = "observability.mark_episode"
 VIEW_RULE = "observability.view_alertrule"
+VIEW_RULES_VERSION = "observability.view_rulesversion"
 TUNE_RULE = "observability.tune_alertrule"
 RESEND_DELIVERY = "observability.resend_delivery"
 REPROCESS_RECEIPT = "observability.reprocess_receipt"
@@ -21,7 +22,8 @@ MANAGE_SILENCE = "observability.manage_silence"
 
 # What the start page of the console shows.
 SEE_STATE_OF_ALERTS = frozenset({VIEW_EPISODE, VIEW_DELIVERY, VIEW_RECEIPT, VIEW_CHANNEL, VIEW_HEARTBEAT})
-SEE = SEE_STATE_OF_ALERTS | {VIEW_RULE, "observability.view_episodeevent", "observability.view_attempt"}
+SEE_RULES = frozenset({VIEW_RULE, VIEW_RULES_VERSION})
+SEE = SEE_STATE_OF_ALERTS | SEE_RULES | {"observability.view_episodeevent", "observability.view_attempt"}
 SEE_SILENCES = frozenset({VIEW_SILENCE, "observability.view_silenceevent"})
 ACT = frozenset({ACKNOWLEDGE_EPISODE, NOTE_EPISODE, MARK_EPISODE, RESEND_DELIVERY, REPROCESS_RECEIPT})
 

@@ -18,6 +18,7 @@ TABLE = {
         "observability.view_alertrule",
         "observability.view_silence",
         "observability.view_silenceevent",
+        "observability.view_rulesversion",
         "observability.view_episodeevent",
         "observability.view_heartbeat",
         "observability.view_receipt",

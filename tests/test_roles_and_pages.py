@@ -20,6 +20,8 @@ from escrow import stops
 from escrow.admin.tests.payments import whole_payments
 from kyc.models import Check, Document, LimitRule, LimitUsage, ProviderEvent
 from kyc.tests.people import submitted
+from observability.models import RulesVersion
+from observability.rules.render import FILE
 from observability.tests import history
 
 pytestmark = pytest.mark.django_db
@@ -185,6 +187,14 @@ observability_silence_change        403 403  200 405  200 405  403 403  200 405 
 app_list:accounts                   404 404  200 200  200 200  404 404  200 200  200 200  200 200
 app_list:escrow                     404 404  404 404  404 404  404 404  200 200  200 200  200 200
 app_list:kyc                        404 404  404 404  404 404  200 200  200 200  200 200  200 200
+observability_rulesversion_publish  403 403  403 403  403 403  403 403  403 403  200 200  200 200
+observability_rulesversion_revert   403 403  403 403  403 403  403 403  403 403  200 200  200 200
+observability_rulesversion_file     403 405  200 405  200 405  403 405  200 405  200 405  200 405
+observability_rulesversion_changelist 403 403  200 200  200 200  403 403  200 200  200 200  200 200
+observability_rulesversion_add      403 403  403 403  403 403  403 403  403 403  403 403  403 403
+observability_rulesversion_history  302 302  302 302  302 302  302 302  302 302  302 302  302 302
+observability_rulesversion_delete   403 403  403 403  403 403  403 403  403 403  403 403  403 403
+observability_rulesversion_change   403 403  200 405  200 405  403 403  200 405  200 405  200 405
 app_list:observability              404 404  200 200  200 200  404 404  200 200  200 200  200 200
 kyc-document                        403 405  403 405  403 405  200 405  403 405  403 405  200 405
 runbooks                            200 405  200 405  200 405  200 405  200 405  200 405  200 405
@@ -229,6 +239,8 @@ def rows() -> dict[str, Any]:
     Mail.objects.create(kind="other", content=b"sealed", expires_at=timezone.now())
     whole_payments()
     stops.open_for({"drift": "account 7"})
+    files = {FILE: ""}
+    RulesVersion.objects.create(number=1, author_text="a test", reason="Test.", files=files, rule_count=0)
     models = {model._meta.label_lower.replace(".", "_"): model for model in apps.get_models()}
     found = {name: model._default_manager.first() for name, model in models.items()}
     return found | {"accounts_user": user, "auth_user": user}

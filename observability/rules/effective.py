@@ -18,7 +18,11 @@ def effective_groups() -> list[Group]:
     left out.
     """
     rows = list(AlertRule.objects.filter(removed_at=None).select_related("group"))
-    changes = newest_changes()
+    return groups_with(rows, newest_changes())
+
+
+def groups_with(rows: list[AlertRule], changes: Mapping[int, RuleChange]) -> list[Group]:
+    """Returns the groups of these rules, in their order, as `changes` tune them, by the rule's id."""
     expressions = tuned_expressions(rows, changes)
     groups = []
     for group, of_group in groupby(rows, key=lambda row: row.group):

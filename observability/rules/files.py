@@ -84,7 +84,7 @@ def read_rules(rules: list[Mapping[str, Any]]) -> Iterator[Rule]:
         kind = Kind.ALERT if "alert" in rule else Kind.RECORD
         labels = texts(rule.get("labels"))
         name = str(rule[kind])
-        key = f"{name}/{labels[SCOPE]}" if SCOPE in labels else name
+        key = key_of(name, labels)
         names[key] += 1
         yield Rule(
             key=key if names[key] == 1 else f"{key}/{names[key]}",
@@ -96,6 +96,11 @@ def read_rules(rules: list[Mapping[str, Any]]) -> Iterator[Rule]:
             labels=labels,
             annotations=texts(rule.get("annotations")),
         )
+
+
+def key_of(name: str, labels: Mapping[str, str]) -> str:
+    """Returns what identifies a rule in its group: its name, and its scope if it has one."""
+    return f"{name}/{labels[SCOPE]}" if SCOPE in labels else name
 
 
 def texts(pairs: Mapping[str, Any] | None) -> dict[str, str]:

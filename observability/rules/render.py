@@ -23,11 +23,11 @@ class Expression(str):
     __slots__ = ()
 
 
-class Writer(yaml.SafeDumper):
+class Writer(yaml.CSafeDumper):
     """Writes expressions as blocks."""
 
 
-def as_block(writer: yaml.SafeDumper, text: Expression) -> yaml.ScalarNode:
+def as_block(writer: yaml.CSafeDumper, text: Expression) -> yaml.ScalarNode:
     return writer.represent_scalar("tag:yaml.org,2002:str", str(text), style="|")
 
 

@@ -16,8 +16,9 @@ from django.utils import timezone
 from core.doorbell import Doorbell
 from core.leases import wait_for_turn
 from observability.alerts.errors import ReasonMissing
-from observability.models import RulesVersion
+from observability.models import RuleChange, RulesVersion
 from observability.rules.effective import effective_groups, newest_changes
+from observability.rules.files import Group
 from observability.rules.publication.errors import (
     NoRules,
     NothingToPublish,
@@ -49,10 +50,13 @@ def is_on() -> bool:
 
 
 def candidate() -> Candidate:
-    groups = effective_groups()
+    return candidate_of(effective_groups(), newest_changes())
+
+
+def candidate_of(groups: list[Group], changes: Mapping[int, RuleChange]) -> Candidate:
     files = render(groups)
-    changes = {str(rule_id): change.version for rule_id, change in newest_changes().items()}
-    return Candidate(files, digest_of(files), changes, sum(len(group.rules) for group in groups))
+    versions = {str(rule_id): change.version for rule_id, change in changes.items()}
+    return Candidate(files, digest_of(files), versions, sum(len(group.rules) for group in groups))
 
 
 def digest_of(files: Mapping[str, str]) -> str:
@@ -62,13 +66,30 @@ def digest_of(files: Mapping[str, str]) -> str:
     return digest.hexdigest()
 
 
-def newest() -> RulesVersion | None:
-    return RulesVersion.objects.first()
+def newest_number() -> int:
+    """Returns the number of the newest version; 0 without one."""
+    return RulesVersion.objects.values_list("number", flat=True).first() or 0
+
+
+def require_seen(seen: int | None, digest: str | None, rules: Candidate) -> None:
+    """Raises RulesChangedMeanwhile unless the operator has seen the newest version and these rules.
+
+    What is None is not compared.
+    """
+    number = newest_number()
+    if seen not in (None, number) or digest not in (None, rules.digest):
+        raise RulesChangedMeanwhile(number)
 
 
 def present() -> RulesVersion | None:
     """Returns the version that is published, or will be: an open one comes before the published one."""
     return open_versions().first() or RulesVersion.objects.filter(state=State.PUBLISHED).first()
+
+
+def published_before(version: RulesVersion) -> RulesVersion | None:
+    """Returns the version that was the published one before this."""
+    earlier = RulesVersion.objects.filter(number__lt=version.number, published_at__isnull=False)
+    return earlier.first()
 
 
 def open_versions() -> QuerySet[RulesVersion]:
@@ -96,10 +117,8 @@ def publish(
     if not reason.strip():
         raise ReasonMissing("Say why the rules change: the version keeps the reason.")
     wait_for_turn(RulesVersion)
-    rules, last, now_valid = candidate(), newest(), present()
-    number = last.number if last else 0
-    if seen not in (None, number) or digest not in (None, rules.digest):
-        raise RulesChangedMeanwhile(number)
+    rules, number, now_valid = candidate(), newest_number(), present()
+    require_seen(seen, digest, rules)
     if not rules.rule_count:
         raise NoRules
     if now_valid is not None and now_valid.digest == rules.digest:
