@@ -18,6 +18,7 @@ import psycopg
 import pytest
 import yaml
 from django.conf import settings
+from psycopg.sql import SQL, Identifier
 
 from local.services import WITHOUT_VALUES
 from tests.compose_files import (
@@ -209,7 +210,10 @@ def test_a_bank_plays_the_payment_provider_in_the_demo_and_is_no_part_of_product
 
 def test_the_log_of_postgresql_quotes_neither_rows_nor_statements() -> None:
     options = [option for option in SERVICES["postgres"]["command"][1:] if option != "-c"]
-    assert options == [f"{name}={value}" for name, value in WITHOUT_VALUES.items()]
+    by_roles = compose_program("roles").WITHOUT_ROWS.as_string(None)
+    assert options == ["log_min_error_statement=panic"]
+    assert "SET log_error_verbosity = 'terse'" in by_roles
+    assert WITHOUT_VALUES == {"log_error_verbosity": "terse", "log_min_error_statement": "panic"}
 
 
 def test_links_go_where_a_browser_reaches_prometheus_and_alertmanager() -> None:
@@ -389,7 +393,10 @@ def test_the_roles_that_own_nothing_are_made_and_get_their_passwords_anew() -> N
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             exporter.execute("SELECT FROM compose_table")
     with psycopg.connect(superuser) as session:
+        of_sessions = "SELECT setconfig FROM pg_db_role_setting WHERE setrole = 0"
+        assert session.execute(of_sessions).fetchall() == [(["log_error_verbosity=terse"],)]
         session.execute("DROP TABLE compose_table; DROP ROLE compose_app, compose_exporter")
+        session.execute(SQL("ALTER DATABASE {} RESET ALL").format(Identifier(session.info.dbname)))
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,9 @@ from psycopg.sql import SQL, Identifier, Literal
 MAY = "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION"
 EXPORTER_ROLE = "amani_exporter"  # as in docker-compose.yml
 WATCHES = SQL("GRANT pg_monitor TO {}")
+# The detail of an error quotes rows. Not in the command of the server: what it says when it cannot start, for
+# example with files of another version, needs its details.
+WITHOUT_ROWS = SQL("ALTER DATABASE {} SET log_error_verbosity = 'terse'")
 
 
 def set_up(session: psycopg.Connection, role: str, password: str) -> None:
@@ -27,11 +30,12 @@ def set_up(session: psycopg.Connection, role: str, password: str) -> None:
 
 
 def set_up_all(database_url: str, application: tuple[str, str], exporter: tuple[str, str]) -> None:
-    """Makes both roles, each given as name and password, in one transaction."""
+    """Makes both roles, each given as name and password, in one transaction. New sessions log no rows."""
     with psycopg.connect(database_url) as session:
         set_up(session, *application)
         set_up(session, *exporter)
         session.execute(WATCHES.format(Identifier(exporter[0])))
+        session.execute(WITHOUT_ROWS.format(Identifier(session.info.dbname)))
 
 
 def main() -> int:

@@ -67,7 +67,7 @@ class Prometheus:
         port = find_free_port()
         self.url = f"http://127.0.0.1:{port}"
         scrape = {"job_name": "amani", "static_configs": [{"targets": [f"127.0.0.1:{target}"]}]}
-        configuration = {"global": {"scrape_interval": "1s"}, "scrape_configs": [scrape]}
+        configuration = {"global": {"scrape_interval": "2s"}, "scrape_configs": [scrape]}
         (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))
         command = [path, "--config.file=prometheus.yml", f"--web.listen-address=127.0.0.1:{port}"]
         command += ["--storage.tsdb.path=data", "--enable-feature=exemplar-storage"]
@@ -83,7 +83,7 @@ class Prometheus:
     def exemplars(self, query: str) -> list[dict[str, Any]]:
         """Labels, value and timestamp of each, with the labels of what it belongs to under `series`."""
         now = time.time()
-        parameters: dict[str, str | float] = {"query": query, "start": now - 300, "end": now + 60}
+        parameters: dict[str, str | float] = {"query": query, "start": now - 3600, "end": now + 60}
         try:
             answer = requests.get(
                 f"{self.url}/api/v1/query_exemplars", params=parameters, timeout=ANSWER_SECONDS
