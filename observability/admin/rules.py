@@ -1,7 +1,8 @@
-"""Shows the alert rules that this release ships, how useful each was, and whether Prometheus has it."""
+"""Shows the alert rules, how useful each was, and whether Prometheus has it; rule_editor.py changes them."""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin
@@ -15,26 +16,32 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_safe
 
 from core.console import display
-from core.console.history import CappedChangeList, HistoryAdmin
+from core.console.history import CappedChangeList
+from observability.admin.rule_editor import RuleEditor
 from observability.alerts import badges
-from observability.models import AlertRule, Episode
+from observability.models import AlertRule, RuleChange
+from observability.models.rules import OPERATORS
 from observability.notifiers.links import safe_url
+from observability.rules.effective import effective_of, is_disabled, newest_changes
 from observability.rules.loaded import ask_about
-from observability.rules.quality import DAYS, MOST_LOOKED_AT, Quality, quality_of
+from observability.rules.quality import DAYS, MOST_LOOKED_AT, Quality, alerts_of, quality_of
+from observability.rules.tuning import NOTHING, tuning_of
 
 MOST_SHOWN = 20
 NEVER = Quality()
 
 
 class WithQuality(CappedChangeList):
-    """Reads the last 30 days of all rules on the page with one query."""
+    """Reads the last 30 days of all rules on the page, and what operators changed, with a query each."""
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         self.result_list: list[AlertRule] = list(self.result_list)
         found = quality_of(self.result_list)
+        changes = newest_changes(self.result_list)
         for rule in self.result_list:
             rule.quality = found.get(rule.pk, NEVER)  # type: ignore[attr-defined]  # for the columns below
+            rule.change = changes.get(rule.pk)  # type: ignore[attr-defined]  # likewise
 
 
 class WhichFilter(admin.SimpleListFilter):
@@ -42,7 +49,12 @@ class WhichFilter(admin.SimpleListFilter):
     parameter_name = "which"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("records", "recorded series"), ("gone", "no longer shipped")]
+        return [
+            ("tuned", "tuned or disabled"),
+            ("own", "added by operators"),
+            ("records", "recorded series"),
+            ("gone", "no longer shipped, or ended"),
+        ]
 
     def choices(self, changelist: Any) -> Any:
         """Yields the choices; without one, the list has the alerting rules of this release."""
@@ -52,6 +64,10 @@ class WhichFilter(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[AlertRule]) -> QuerySet[AlertRule]:
         match self.value():
+            case "tuned":
+                return queryset.filter(removed_at=None, pk__in=tuned_rules())
+            case "own":
+                return queryset.filter(removed_at=None, group__name=OPERATORS)
             case "gone":
                 return queryset.filter(removed_at__isnull=False)
             case "records":
@@ -86,7 +102,7 @@ class QualityFilter(admin.SimpleListFilter):
 
 
 @admin.register(AlertRule)
-class AlertRuleAdmin(HistoryAdmin):
+class AlertRuleAdmin(RuleEditor):
     page_template = "observability/console/rule.html"
     list_display = ("rule", "severity_column", "holds", "in_30_days", "last_fired")
     list_display_links = ("rule",)
@@ -112,19 +128,23 @@ class AlertRuleAdmin(HistoryAdmin):
     @admin.display(description="rule", ordering="name")
     def rule(self, rule: AlertRule) -> SafeString:
         return format_html(
-            '<span class="am-name">{}{}</span><span class="am-second am-summary">{}</span>',
+            '<span class="am-name">{}{}</span> {}<span class="am-second am-summary">{}</span>',
             rule.name,
             f" ({rule.scope})" if rule.scope else "",
-            display.short(rule.expression, 120),
+            mark_of(rule),
+            display.short(expression_of(rule), 120),
         )
 
     @admin.display(description="severity")
     def severity_column(self, rule: AlertRule) -> SafeString:
-        return badges.severity_badge(rule.severity) if rule.severity else SafeString()
+        severity = (change.severity if (change := change_of(rule)) else "") or rule.severity
+        return badges.severity_badge(severity) if severity else SafeString()
 
     @admin.display(description="fires after", ordering="for_seconds")
     def holds(self, rule: AlertRule) -> SafeString:
-        text = f"{display.duration(rule.holds_for)}" if rule.for_seconds else "at once"
+        change = change_of(rule)
+        seconds = rule.for_seconds if change is None or change.for_seconds is None else change.for_seconds
+        text = f"{display.duration(timedelta(seconds=seconds))}" if seconds else "at once"
         return format_html('<span class="am-nowrap">{}</span>', text)
 
     @admin.display(description=f"last {DAYS} days")
@@ -150,14 +170,17 @@ class AlertRuleAdmin(HistoryAdmin):
 
     def page_context(self, request: HttpRequest, row: AlertRule) -> dict[str, Any]:
         quality = quality_of([row]).get(row.pk, NEVER)
-        alerts = Episode.objects.filter(alertname=row.name, labels__contains=row.fixed_labels)
+        editor = self.editor_context(request, row)
+        severity = editor["effective"].labels.get("severity", "")
         return {
-            "severity": badges.severity_badge(row.severity) if row.severity else "",
+            **editor,
+            "effective_holds_for": timedelta(seconds=editor["effective"].for_seconds),
+            "severity": badges.severity_badge(severity) if severity else "",
             "quality": quality,
             "days": DAYS,
             "most_looked_at": MOST_LOOKED_AT,
-            "runbook": safe_url(row.annotations.get("runbook_url", "")),
-            "alerts": list(alerts.order_by("-starts_at")[:MOST_SHOWN]) if row.kind == "alert" else [],
+            "runbook": safe_url(editor["effective"].annotations.get("runbook_url", "")),
+            "alerts": list(alerts_of(row).order_by("-starts_at")[:MOST_SHOWN]) if row.kind == "alert" else [],
         }
 
     def get_urls(self) -> list[URLPattern]:
@@ -175,7 +198,12 @@ class AlertRuleAdmin(HistoryAdmin):
         rule = self.get_object(request, str(pk))
         if rule is None:
             raise Http404(f"There is no rule {pk}.")
-        context: dict[str, Any] = {"row": rule, "loaded": ask_about(rule)}
+        change = newest_changes([rule]).get(rule.pk)
+        context: dict[str, Any] = {
+            "row": rule,
+            "loaded": ask_about(as_effective(rule, change)),
+            "is_disabled": is_disabled(change),
+        }
         if request.headers.get("X-Requested-With") == "fetch":
             return TemplateResponse(request, "observability/console/rule_loaded.html", context)
         context |= {**self.admin_site.each_context(request), "opts": self.opts, "title": str(rule)}
@@ -186,3 +214,39 @@ def of(rule: AlertRule) -> Quality:
     """Returns the quality that the list has read for the rule."""
     quality: Quality = getattr(rule, "quality", NEVER)
     return quality
+
+
+def change_of(rule: AlertRule) -> RuleChange | None:
+    """Returns the newest change that the list has read for the rule."""
+    change: RuleChange | None = getattr(rule, "change", None)
+    return change
+
+
+def expression_of(rule: AlertRule) -> str:
+    change = change_of(rule)
+    return change.expression if change and change.expression else rule.expression
+
+
+def mark_of(rule: AlertRule) -> SafeString:
+    """Returns the badge that says what operators did with the rule."""
+    change = change_of(rule)
+    if rule.is_own:
+        return display.badge("quiet", "person", "Own")
+    if is_disabled(change):
+        return display.badge("warning", "block", "Disabled")
+    if change is not None and tuning_of(change) != NOTHING:
+        return display.badge("info", "tune", "Tuned")
+    return SafeString()
+
+
+def tuned_rules() -> list[int]:
+    """Returns the ids of the rules whose newest change tunes a value."""
+    return [pk for pk, change in newest_changes().items() if tuning_of(change) != NOTHING]
+
+
+def as_effective(rule: AlertRule, change: RuleChange | None) -> AlertRule:
+    """Returns the rule, not to be saved, with the values that Prometheus should have."""
+    values = effective_of(rule, change)
+    for name in ("expression", "for_seconds", "keep_firing_for_seconds", "labels"):
+        setattr(rule, name, getattr(values, name))
+    return rule

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.errors import AmaniError, Conflict
+from core.errors import AmaniError, Conflict, Forbidden, Invalid
 
 if TYPE_CHECKING:
     from observability.models import Delivery, Episode
@@ -98,3 +98,29 @@ class RuleChangedMeanwhile(Conflict):
 
     def __init__(self) -> None:
         super().__init__("Another operator has changed this rule meanwhile. Nothing was saved.")
+
+
+class MayNotTune(Forbidden):
+    """The operator has not the permission to change rules."""
+
+    code = "may_not_tune"
+
+    def __init__(self) -> None:
+        super().__init__("You may not change alert rules.")
+
+
+class WrongRule(Invalid):
+    """Values of a rule that make no sense; `fields` names each."""
+
+    code = "wrong_rule"
+
+    def __init__(self, fields: dict[str, list[str]]) -> None:
+        super().__init__(
+            "; ".join(f"{name}: {' '.join(texts)}" for name, texts in fields.items()), fields=fields
+        )
+
+
+class CannotTune(ObservabilityError):
+    """The rule, as it is, takes no such change."""
+
+    code = "cannot_tune"

@@ -13,9 +13,11 @@ from django.utils import timezone
 from observability.models.episode import Severity
 
 SCOPE = "scope"  # the label by which rules of one name differ
+SEVERITY = "severity"
 OPERATORS = "operators"  # the group with the operators' own rules; no shipped group may have its name
 COMPARISONS = (">", ">=", "<", "<=", "==", "!=")
 DEFINITION = ("name", "expression", "for_seconds", "keep_firing_for_seconds", "labels", "annotations")
+BASE = (*DEFINITION, "comparison", "threshold")  # what a change stores of its rule
 
 
 class RuleGroup(models.Model):
@@ -103,7 +105,7 @@ class AlertRule(models.Model):
     @property
     def base(self) -> dict[str, Any]:
         """Returns what a change of the rule stores of it: what it says, and how its expression was split."""
-        return {**self.definition, "comparison": self.comparison, "threshold": self.threshold}
+        return {name: getattr(self, name) for name in BASE}
 
     @property
     def holds_for(self) -> timedelta:
@@ -111,7 +113,7 @@ class AlertRule(models.Model):
 
     @property
     def severity(self) -> str:
-        return str(self.labels.get("severity", ""))
+        return str(self.labels.get(SEVERITY, ""))
 
     @property
     def scope(self) -> str:
@@ -120,8 +122,11 @@ class AlertRule(models.Model):
 
     @property
     def fixed_labels(self) -> dict[str, str]:
-        """Returns the labels by which its alerts are recognised: those without a template."""
-        return {name: value for name, value in self.labels.items() if "{{" not in value}
+        """Returns the labels by which its alerts are recognised: those without a template.
+
+        Not its severity, which may be tuned: `rules/quality.py` knows which severities it had.
+        """
+        return {name: value for name, value in self.labels.items() if name != SEVERITY and "{{" not in value}
 
 
 class RuleChange(models.Model):

@@ -6,11 +6,14 @@ from collections.abc import Iterable, Mapping
 from itertools import groupby
 
 from observability.models import AlertRule, RuleChange
+from observability.models.rules import SEVERITY
 from observability.rules.expressions.reading import put
-from observability.rules.files import Group, Rule
+from observability.rules.files import Group, Rule, number_text
+from observability.rules.render import duration_text
 
 RUNBOOK = "runbook_url"
-SEVERITY = "severity"
+THRESHOLD = "threshold"
+DESCRIPTION = "description"
 
 
 def effective_groups() -> list[Group]:
@@ -27,7 +30,7 @@ def groups_with(rows: list[AlertRule], changes: Mapping[int, RuleChange]) -> lis
     groups = []
     for group, of_group in groupby(rows, key=lambda row: row.group):
         rules = tuple(
-            effective_rule(row, changes.get(row.pk), expressions.get(row.pk, row.expression))
+            effective_rule(row, changes.get(row.pk), expressions.get(row.pk))
             for row in of_group
             if not is_disabled(changes.get(row.pk))
         )
@@ -47,19 +50,20 @@ def newest_changes(rules: Iterable[AlertRule] | None = None) -> dict[int, RuleCh
 def effective_of(row: AlertRule, change: RuleChange | None) -> Rule:
     """Returns one rule as it should run if it is not disabled."""
     expressions = tuned_expressions([row], {} if change is None else {row.pk: change})
-    return effective_rule(row, change, expressions.get(row.pk, row.expression))
+    return effective_rule(row, change, expressions.get(row.pk))
 
 
 def is_disabled(change: RuleChange | None) -> bool:
     return change is not None and change.enabled is False
 
 
-def effective_rule(row: AlertRule, change: RuleChange | None, expression: str) -> Rule:
-    shipped = Rule(row.key, AlertRule.Kind(row.kind), **row.definition)
+def effective_rule(row: AlertRule, change: RuleChange | None, expression: str | None) -> Rule:
+    """Returns the rule as `change` tunes it. `expression` has the tuned threshold; None without one."""
+    rule = Rule(row.key, AlertRule.Kind(row.kind), **row.definition)
     if change is None or change.kind != RuleChange.Kind.TUNED:
-        return shipped
-    return shipped._replace(
-        expression=expression,
+        return rule._replace(annotations=annotations_of(row, rule, row.threshold, ""))
+    tuned = rule._replace(
+        expression=expression or row.expression,
         for_seconds=either(change.for_seconds, row.for_seconds),
         keep_firing_for_seconds=either(change.keep_firing_for_seconds, row.keep_firing_for_seconds),
         labels={
@@ -67,8 +71,33 @@ def effective_rule(row: AlertRule, change: RuleChange | None, expression: str) -
             **row.labels,
             **({SEVERITY: change.severity} if change.severity else {}),
         },
-        annotations={**row.annotations, **({RUNBOOK: change.runbook_url} if change.runbook_url else {})},
     )
+    threshold = row.threshold if expression is None else change.threshold
+    return tuned._replace(annotations=annotations_of(row, tuned, threshold, change.runbook_url))
+
+
+def annotations_of(row: AlertRule, rule: Rule, threshold: float | None, runbook: str) -> dict[str, str]:
+    """Returns the annotations, with the threshold that the expression has.
+
+    The description was written for the shipped rule and may name its numbers, so it says what is tuned.
+    """
+    annotations = dict(row.annotations)
+    if threshold is not None:
+        annotations[THRESHOLD] = f"{row.comparison} {number_text(threshold)}"
+    if runbook:
+        annotations[RUNBOOK] = runbook
+    tuned = []
+    if threshold != row.threshold:
+        tuned.append(
+            f"{annotations[THRESHOLD]} instead of {row.comparison} {number_text(row.threshold or 0)}"
+        )
+    if rule.for_seconds != row.for_seconds:
+        tuned.append(f"for {duration_text(rule.for_seconds)} instead of {duration_text(row.for_seconds)}")
+    if tuned:
+        annotations[DESCRIPTION] = (
+            f"{row.annotations.get(DESCRIPTION, '')} Tuned: {', '.join(tuned)}.".lstrip()
+        )
+    return annotations
 
 
 def tuned_expressions(rows: Iterable[AlertRule], changes: Mapping[int, RuleChange]) -> dict[int, str]:

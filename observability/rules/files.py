@@ -115,3 +115,8 @@ def seconds_of(duration: str | int) -> float:
     if found is None:
         raise ValueError(f"{duration!r} is no duration")
     return float(sum(int(part or 0) * unit for part, unit in zip(found.groups(), UNIT_SECONDS, strict=True)))
+
+
+def number_text(number: float) -> str:
+    """Returns a number as an operator writes it: `5`, `0.05`."""
+    return f"{number:.15g}"

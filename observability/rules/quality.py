@@ -8,9 +8,11 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.db import connection
+from django.db.models import QuerySet
 from django.utils import timezone
 
-from observability.models import AlertRule, Episode
+from observability.models import AlertRule, Episode, RuleChange
+from observability.models.rules import SEVERITY
 
 DAYS = 30
 # A rule is judged by its newest alerts: so many rows of an index for each rule, however long the history is.
@@ -23,10 +25,12 @@ SELECT rule.id, count(e.id), count(e.acknowledged_at),
     percentile_cont(0.5) WITHIN GROUP (ORDER BY e.acknowledged_at - e.starts_at),
     percentile_cont(0.5) WITHIN GROUP (ORDER BY coalesce(e.ends_at, e.resolved_at) - e.starts_at),
     max(e.starts_at)
-FROM unnest(%(ids)s::bigint[], %(names)s::text[], %(labels)s::text[]) AS rule (id, name, labels)
+FROM unnest(%(ids)s::bigint[], %(names)s::text[], %(labels)s::text[], %(severities)s::text[])
+    AS rule (id, name, labels, severities)
 LEFT JOIN LATERAL (
     SELECT * FROM observability_episode
     WHERE alertname = rule.name AND starts_at >= %(since)s AND labels @> rule.labels::jsonb
+        AND (rule.severities = '' OR labels->>'severity' = ANY(string_to_array(rule.severities, ',')))
     ORDER BY starts_at DESC LIMIT %(most)s
 ) AS e ON true
 GROUP BY rule.id
@@ -59,12 +63,14 @@ class Quality(NamedTuple):
 
 
 def quality_of(rules: Iterable[AlertRule]) -> dict[int, Quality]:
-    """Returns the quality of each alerting rule by its id, with one statement."""
+    """Returns the quality of each alerting rule by its id, with two statements."""
     judged = [rule for rule in rules if rule.kind == AlertRule.Kind.ALERT]
+    severities = severities_of(judged)
     parameters: dict[str, Any] = {
         "ids": [rule.pk for rule in judged],
         "names": [rule.name for rule in judged],
         "labels": [json.dumps(rule.fixed_labels) for rule in judged],
+        "severities": [",".join(severities[rule.pk]) for rule in judged],
         "since": timezone.now() - timedelta(days=DAYS),
         "most": MOST_LOOKED_AT,
         "flaps": FLAPS_WITHIN,
@@ -76,12 +82,35 @@ def quality_of(rules: Iterable[AlertRule]) -> dict[int, Quality]:
         return {row[0]: Quality(*row[1:]) for row in cursor.fetchall()}
 
 
+def severities_of(rules: Iterable[AlertRule]) -> dict[int, list[str]]:
+    """Returns the severities that each rule has or had, by its id; none where the label is a template."""
+    found = {rule.pk: {rule.severity} for rule in rules}
+    changes = RuleChange.objects.filter(rule__in=list(found)).order_by()
+    names = ("rule_id", "severity", f"base__labels__{SEVERITY}")
+    for rule_id, tuned, before in changes.values_list(*names).distinct():
+        found[rule_id] |= {tuned, before or ""}
+    return {
+        pk: [] if any("{{" in each for each in severities) else sorted(filter(None, severities))
+        for pk, severities in found.items()
+    }
+
+
+def alerts_of(rule: AlertRule) -> QuerySet[Episode]:
+    """Selects the alerts that the rule has caused."""
+    alerts = Episode.objects.filter(alertname=rule.name, labels__contains=rule.fixed_labels)
+    severities = severities_of([rule])[rule.pk]
+    return alerts.filter(**{f"labels__{SEVERITY}__in": severities}) if severities else alerts
+
+
 def rules_of(episode: Episode) -> list[AlertRule]:
     """Returns the rules that the alert may come from: of its name and labels, those of this release first."""
     named = AlertRule.objects.filter(name=episode.alertname, kind=AlertRule.Kind.ALERT)
-    found = [
+    fitting = [
         rule
         for rule in named.select_related("group").order_by("id")
         if rule.fixed_labels.items() <= episode.labels.items()
     ]
+    severities = severities_of(fitting)
+    severity = episode.labels.get(SEVERITY, "")
+    found = [rule for rule in fitting if not severities[rule.pk] or severity in severities[rule.pk]]
     return sorted(found, key=lambda rule: rule.removed_at is not None)

@@ -21,5 +21,6 @@ def change(rule: AlertRule, **values: Any) -> RuleChange:
 
 def own(name: str = "QueueLong", **values: Any) -> AlertRule:
     group, _ = RuleGroup.objects.get_or_create(name=OPERATORS, defaults={"file": "operators.yml"})
-    values = {"position": 0, "kind": "alert", "expression": "queue_length > 100"} | values
+    split = {"series": "queue_length", "comparison": ">", "threshold": 100}
+    values = {"position": 0, "kind": "alert", "expression": "queue_length > 100", **split} | values
     return AlertRule.objects.create(group=group, key=name, name=name, **values)

@@ -31,6 +31,15 @@ def effective(key: str = KEY) -> Rule:
     return found
 
 
+def without_threshold(group: Group) -> Group:
+    return group._replace(
+        rules=tuple(
+            rule._replace(annotations={k: v for k, v in rule.annotations.items() if k != "threshold"})
+            for rule in group.rules
+        )
+    )
+
+
 def changed_files(folder: Path, old: str, new: str) -> Path:
     """The shipped files, with another text in them."""
     for file in SHIPPED.glob("*.yml"):
@@ -38,8 +47,13 @@ def changed_files(folder: Path, old: str, new: str) -> Path:
     return folder
 
 
-def test_without_changes_the_rules_are_the_shipped_ones() -> None:
-    assert effective_groups() == sorted(read_groups(SHIPPED), key=lambda group: group.name)
+def test_without_changes_the_rules_are_the_shipped_ones_with_their_threshold() -> None:
+    found = effective_groups()
+    assert effective().annotations["threshold"] == "> 80"
+    assert "threshold" not in effective("Watchdog").annotations
+    assert [without_threshold(group) for group in found] == sorted(
+        read_groups(SHIPPED), key=lambda group: group.name
+    )
 
 
 def test_a_tuned_rule_differs_in_what_is_tuned() -> None:
@@ -53,7 +67,12 @@ def test_a_tuned_rule_differs_in_what_is_tuned() -> None:
         for_seconds=600,
         keep_firing_for_seconds=60,
         labels=row.labels,
-        annotations=row.annotations,
+        annotations={
+            **row.annotations,
+            "threshold": "> 120",
+            "description": "{{ $value }} open connections for 5 minutes (limit 80). "
+            "Tuned: > 120 instead of > 80, for 10m instead of 5m.",
+        },
     )
 
 
@@ -61,7 +80,7 @@ def test_labels_are_added_and_severity_and_runbook_replaced() -> None:
     row = shipped(KEY)
     change(row, severity="info", labels={"team": "payments", "service": "other"}, runbook_url="https://x/y")
     assert effective().labels == {**row.labels, "severity": "info", "team": "payments"}
-    assert effective().annotations == {**row.annotations, "runbook_url": "https://x/y"}
+    assert effective().annotations == {**row.annotations, "threshold": "> 80", "runbook_url": "https://x/y"}
 
 
 def test_a_disabled_rule_is_left_out_and_the_newest_change_holds() -> None:
@@ -100,7 +119,9 @@ def test_an_upgrade_keeps_the_tuning_and_the_change_knows_what_was_shipped(tmp_p
     change(row, for_seconds=900)
     assert sync_rules(changed_files(tmp_path, "open connections for 5 minutes", "connections")).changed == 1
     assert effective().for_seconds == 900
-    assert effective().annotations["description"] == "{{ $value }} connections (limit 80)."
+    assert effective().annotations["description"] == (
+        "{{ $value }} connections (limit 80). Tuned: for 15m instead of 5m."
+    )
     [stored] = RuleChange.objects.filter(rule=row)
     assert stored.base["annotations"]["description"] == (
         "{{ $value }} open connections for 5 minutes (limit 80)."
@@ -116,6 +137,7 @@ def test_a_tuned_threshold_is_put_into_the_expression_of_the_new_release(tmp_pat
     sync_rules(
         changed_files(tmp_path, "sum by (job) (db_connections_active", "max by (job) (db_connections_active")
     )
+    assert effective().annotations["threshold"] == "> 120"
     assert effective().expression == 'max by (job) (db_connections_active{job="amani"}) > 120'
     row.refresh_from_db()
     assert (row.series, row.comparison, row.threshold) == (
@@ -133,6 +155,7 @@ def test_a_threshold_for_another_comparison_is_not_used(tmp_path: Path, new: str
     sync_rules(changed_files(tmp_path, old, f"sum by (job) (db_connections_active{new}"))
     assert effective().expression == f"sum by (job) (db_connections_active{new}"
     assert effective().for_seconds == 1
+    assert "120" not in effective().annotations["description"]
 
 
 def test_a_row_has_the_split_of_its_expression_and_what_is_unchanged_is_not_read_again(

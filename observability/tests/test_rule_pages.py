@@ -61,7 +61,7 @@ def test_the_list_says_how_useful_each_rule_was(
     sign_in: Callable[..., Client], django_user_model: Any
 ) -> None:
     client = sign_in("viewer")
-    labels = {"alertname": "HighErrorRate", **rule().fixed_labels}
+    labels = {"alertname": "HighErrorRate", **rule().labels}
     for number in (1, 2):
         history.episode(number, labels=labels, status="resolved", mark="noise")
     text = client.get(f"{LIST}?q=HighErrorRate").content.decode()
@@ -215,7 +215,7 @@ def test_the_page_of_a_rule_escapes_what_a_rule_file_says(sign_in: Callable[...,
 
 def test_an_alert_shows_its_rule(sign_in: Callable[..., Client]) -> None:
     row = rule()
-    alert = history.episode(labels={"alertname": row.name, **row.fixed_labels})
+    alert = history.episode(labels={"alertname": row.name, **row.labels})
     client = sign_in("viewer")
     text = client.get(page_of(alert)).content.decode()
     assert page_of(row) in text

@@ -15,9 +15,10 @@ from pytest_django import DjangoAssertNumQueries
 from observability.alerts.errors import RuleFileWrong
 from observability.models import AlertRule, Episode, RuleGroup
 from observability.rules.files import SHIPPED, read_groups, seconds_of
-from observability.rules.quality import MOST_LOOKED_AT, Quality, quality_of, rules_of
+from observability.rules.quality import MOST_LOOKED_AT, Quality, alerts_of, quality_of, rules_of
 from observability.rules.sync import Synced, sync_after_migrate, sync_rules
 from observability.tests import history
+from observability.tests.rule_changes import change
 
 pytestmark = pytest.mark.django_db
 
@@ -122,7 +123,7 @@ def test_a_row_has_what_the_file_says(none: None, tmp_path: Path) -> None:
     group = row.group
     assert (group.name, group.file, group.interval_seconds, group.limit) == ("one", "rules.yml", 30, 5)
     assert rule("job:errors:rate").kind == "record"
-    assert row.fixed_labels == {"scope": "all", "severity": "critical"}
+    assert row.fixed_labels == {"scope": "all"}
 
 
 def test_a_release_changes_adds_and_ends_rules_and_they_keep_their_rows(none: None, tmp_path: Path) -> None:
@@ -199,6 +200,23 @@ def test_an_alert_knows_its_rule_by_name_and_labels(none: None, tmp_path: Path) 
     assert rules_of(history.episode(4)) == []
 
 
+def test_an_alert_of_a_tuned_severity_belongs_to_its_rule(none: None, tmp_path: Path) -> None:
+    sync_rules(written(tmp_path))
+    change(rule(), severity="info")
+    labels = {"alertname": "TooManyErrors", "scope": "all", "instance": "web-1"}
+    found = [
+        history.episode(number, alertname="TooManyErrors", labels=labels | {"severity": severity})
+        for number, severity in enumerate(("info", "critical", "warning"))
+    ]
+    assert [[each.key for each in rules_of(episode)] for episode in found] == [
+        ["TooManyErrors/all"],
+        ["TooManyErrors/all"],
+        [],
+    ]
+    assert quality_of([rule()])[rule().pk].fired == 2
+    assert alerts_of(rule()).count() == 2
+
+
 def test_the_rule_of_this_release_comes_before_one_that_is_gone(none: None, tmp_path: Path) -> None:
     sync_rules(written(tmp_path))
     sync_rules(written(tmp_path, RULES.replace("name: one", "name: other")))
@@ -225,7 +243,7 @@ def test_the_last_30_days_of_a_rule(
         )
     fired(31 * 24 * 60)  # before
     fired(5, "part")
-    with django_assert_num_queries(2):
+    with django_assert_num_queries(3):
         found = quality_of(AlertRule.objects.all())
     assert found.keys() == {rule().pk, rule("TooManyErrors/part").pk}
     quality = found[rule().pk]

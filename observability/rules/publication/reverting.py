@@ -17,7 +17,7 @@ from core.leases import wait_for_turn
 from core.request_id import current_request_id
 from observability.alerts.errors import ReasonMissing, RuleChangedMeanwhile
 from observability.models import AlertRule, RuleChange, RulesVersion
-from observability.models.rules import DEFINITION
+from observability.models.rules import BASE, DEFINITION
 from observability.rules.effective import groups_with, newest_changes
 from observability.rules.expressions.reading import read
 from observability.rules.files import key_of
@@ -48,7 +48,7 @@ def runs(row: AlertRule, then: RuleChange | None) -> bool:
         return row.removed_at is None
     if not is_running(then):
         return False
-    for name in DEFINITION:
+    for name in BASE:
         setattr(row, name, then.base[name])
     return True
 
