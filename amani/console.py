@@ -30,6 +30,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
         page(request, "Receipts", "inbox", "receipt"),
         page(request, "Rules", "rule", "alertrule"),
         page(request, "Silences", "notifications_paused", "silence"),
+        page(request, "Routes", "alt_route", "route"),
         page(request, "Channels", "cell_tower", "channel"),
         page(request, "Mails", "mail", "mail", app="accounts"),
     ]

@@ -15,6 +15,8 @@ MARK_EPISODE = "observability.mark_episode"
 VIEW_RULE = "observability.view_alertrule"
 VIEW_RULES_VERSION = "observability.view_rulesversion"
 TUNE_RULE = "observability.tune_alertrule"
+VIEW_ROUTE = "observability.view_route"
+EDIT_ROUTE = "observability.edit_route"
 RESEND_DELIVERY = "observability.resend_delivery"
 REPROCESS_RECEIPT = "observability.reprocess_receipt"
 VIEW_SILENCE = "observability.view_silence"
@@ -23,7 +25,9 @@ MANAGE_SILENCE = "observability.manage_silence"
 # What the start page of the console shows.
 SEE_STATE_OF_ALERTS = frozenset({VIEW_EPISODE, VIEW_DELIVERY, VIEW_RECEIPT, VIEW_CHANNEL, VIEW_HEARTBEAT})
 SEE_RULES = frozenset({VIEW_RULE, VIEW_RULES_VERSION})
-SEE = SEE_STATE_OF_ALERTS | SEE_RULES | {"observability.view_episodeevent", "observability.view_attempt"}
+SEE_ROUTES = frozenset({VIEW_ROUTE, "observability.view_routechange"})
+SEE_HISTORY = frozenset({"observability.view_episodeevent", "observability.view_attempt"})
+SEE = SEE_STATE_OF_ALERTS | SEE_RULES | SEE_ROUTES | SEE_HISTORY
 SEE_SILENCES = frozenset({VIEW_SILENCE, "observability.view_silenceevent"})
 ACT = frozenset({ACKNOWLEDGE_EPISODE, NOTE_EPISODE, MARK_EPISODE, RESEND_DELIVERY, REPROCESS_RECEIPT})
 
@@ -34,3 +38,4 @@ def register() -> None:
     roles.grant("responder", ACT, "acts on alerts")
     roles.grant("responder", {MANAGE_SILENCE}, "silences alerts")
     roles.grant("approver", {TUNE_RULE}, "tunes alert rules")
+    roles.grant("approver", {EDIT_ROUTE}, "changes who is notified of alerts")

@@ -22,6 +22,8 @@ TABLE = {
         "observability.view_episodeevent",
         "observability.view_heartbeat",
         "observability.view_receipt",
+        "observability.view_route",
+        "observability.view_routechange",
     },
     "kyc reviewer": {
         "kyc.review_case",
@@ -80,6 +82,7 @@ TABLE["approver"] = TABLE["finance"] | {
     "kyc.view_caseevent",
     "kyc.view_check",
     "kyc.view_providerevent",
+    "observability.edit_route",
     "observability.tune_alertrule",
 }
 
@@ -122,8 +125,8 @@ def test_roles_are_left_alone_where_the_tables_of_groups_are_not_made_yet() -> N
     assert permissions_of("viewer") == set()
 
 
-def test_of_alerts_the_responder_may_do_everything_but_change_rules_and_of_accounts_they_see_mails() -> None:
-    changes = {"observability.tune_alertrule"}
+def test_the_responder_may_do_everything_with_alerts_but_change_rules_and_routes_and_sees_mails() -> None:
+    changes = {"observability.edit_route", "observability.tune_alertrule"}
     of_alerts = declared_by("observability")
     assert permissions_by_role()["responder"] == of_alerts - changes | {"accounts.view_mail"}
     assert [role for role, names in permissions_by_role().items() if names & changes] == ["approver"]
@@ -153,8 +156,8 @@ def test_the_page_that_assigns_roles_says_what_each_of_them_may_do() -> None:
         "freezes escrows, sets fees, sees stops of the money, lets releases and payouts go on, "
         "sees the ledger, sees payments and payouts, "
         "processes webhooks of payment providers again, "
-        "closes contradictions of payment providers, sees alerts, tunes alert rules; "
-        "kyc reviewer: sees cases and documents, decides on cases."
+        "closes contradictions of payment providers, sees alerts, tunes alert rules, "
+        "changes who is notified of alerts; kyc reviewer: sees cases and documents, decides on cases."
     )
 
 

@@ -20,7 +20,7 @@ from escrow import stops
 from escrow.admin.tests.payments import whole_payments
 from kyc.models import Check, Document, LimitRule, LimitUsage, ProviderEvent
 from kyc.tests.people import submitted
-from observability.models import RulesVersion
+from observability.models import Route, RulesVersion
 from observability.rules.render import FILE
 from observability.tests import history
 
@@ -143,6 +143,15 @@ kyc_providerevent_add               403 403  403 403  403 403  403 403  403 403 
 kyc_providerevent_history           302 302  302 302  302 302  302 302  302 302  302 302  302 302
 kyc_providerevent_delete            403 403  403 403  403 403  403 403  403 403  403 403  403 403
 kyc_providerevent_change            403 403  403 403  403 403  403 403  403 403  200 405  200 405
+observability_route_set             403 403  403 403  403 403  403 403  403 403  200 200  200 200
+observability_route_edit            403 403  403 403  403 403  403 403  403 403  200 200  200 200
+observability_route_move_up         405 403  405 403  405 403  405 403  405 403  405 303  405 303
+observability_route_remove          405 403  405 403  405 403  405 403  405 403  405 303  405 303
+observability_route_changelist      403 403  200 200  200 200  403 403  200 200  200 200  200 200
+observability_route_add             403 403  403 403  403 403  403 403  403 403  403 403  403 403
+observability_route_history         302 302  302 302  302 302  302 302  302 302  302 302  302 302
+observability_route_delete          403 403  403 403  403 403  403 403  403 403  403 403  403 403
+observability_route_change          403 403  200 405  200 405  403 403  200 405  200 405  200 405
 observability_alertrule_loaded      403 405  200 405  200 405  403 405  200 405  200 405  200 405
 observability_alertrule_create      403 403  403 403  403 403  403 403  403 403  200 200  200 200
 observability_alertrule_tune        403 403  403 403  403 403  403 403  403 403  200 200  200 200
@@ -232,6 +241,7 @@ def rows() -> dict[str, Any]:
     """One row of each model that has a page, by "app_model"."""
     user = User.objects.create_user("somebody@example.com", full_name="Some Body")
     history.whole_history(1, None)
+    Route.objects.create(name="all", position=1, channels=["slack"])
     case = submitted(user)
     Check.objects.create(case=case, provider="smile_id", reference="reference")
     ProviderEvent.objects.create(provider="smile_id", event_id="event", body=b"{}", signature_ok=True)

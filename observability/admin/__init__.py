@@ -1,5 +1,14 @@
-"""Registers the admin pages of alerts, deliveries, receipts, channels, rules and silences, all read-only."""
+"""Registers the admin pages of alerts, deliveries, receipts, channels, routes, rules and silences."""
 
-from observability.admin import channels, deliveries, episodes, receipts, rules, rules_versions, silences
+from observability.admin import (
+    channels,
+    deliveries,
+    episodes,
+    receipts,
+    routes,
+    rules,
+    rules_versions,
+    silences,
+)
 
-__all__ = ["channels", "deliveries", "episodes", "receipts", "rules", "rules_versions", "silences"]
+__all__ = ["channels", "deliveries", "episodes", "receipts", "routes", "rules", "rules_versions", "silences"]

@@ -16,7 +16,7 @@ from observability.admin.matchers import selector, silence_command
 from observability.alerts import badges, endings, trust
 from observability.alerts.delivery.facts import runbook_url
 from observability.alerts.intake.annotations import description_of, names_shown_elsewhere
-from observability.models import Attempt, Delivery, Episode, EpisodeEvent
+from observability.models import Attempt, Delivery, Episode, EpisodeEvent, Route
 from observability.notifiers import registry
 from observability.notifiers.links import safe_url
 from observability.rules.quality import rules_of
@@ -60,6 +60,7 @@ def page_context(episode: Episode) -> dict[str, Any]:
             episode, [delivery for delivery, _attempts in deliveries]
         ),
         "ending": endings.sentence(episode),
+        "route": Route.objects.filter(pk=episode.route_id or 0).first(),
         "earlier": list(
             Episode.objects.filter(fingerprint=episode.fingerprint, starts_at__lt=episode.starts_at).order_by(
                 "-starts_at"

@@ -30,6 +30,7 @@ from observability.roles import (
     MARK_EPISODE,
     NOTE_EPISODE,
     RESEND_DELIVERY,
+    VIEW_ROUTE,
     VIEW_RULE,
 )
 
@@ -148,6 +149,7 @@ class EpisodeAdmin(HistoryAdmin):
             "may_note": self.may(request, NOTE_EPISODE),
             "may_mark": self.may(request, MARK_EPISODE),
             "may_see_rules": request.user.has_perm(VIEW_RULE),
+            "may_see_routes": request.user.has_perm(VIEW_ROUTE),
             "may_resend": self.may(request, RESEND_DELIVERY),
             "may_silence": can_be_silenced(row) and self.may(request, MANAGE_SILENCE),
         }

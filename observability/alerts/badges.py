@@ -82,6 +82,8 @@ def why_not_notified(episode: Episode) -> SafeString:
             why = "Notified by Alertmanager itself"
         case Episode.NotNotified.NO_CHANNEL:
             why = "Not notified: no channel is configured"
+        case Episode.NotNotified.ROUTE_SAYS_NONE:
+            why = "Not notified: its route notifies nobody"
         case _:  # stored by a version that did not record the reason
             why = "History only"
     return format_html(
@@ -113,6 +115,8 @@ def explain_not_notified(episode: Episode, deliveries: list[Delivery]) -> str:
             )
         case Episode.NotNotified.NO_CHANNEL:
             return "No notification was sent: no channel was set up for it."
+        case Episode.NotNotified.ROUTE_SAYS_NONE:
+            return "No notification was sent: a route says that nobody is notified of such alerts."
     return "No notification was sent: its severity had no channel, or Alertmanager notifies itself."
 
 

@@ -163,4 +163,4 @@ def append(episode: Episode, kind: EpisodeEvent.Kind, now: datetime, text: str) 
 def notify(episode: Episode, kind: Delivery.Kind) -> None:
     """Plans deliveries of `kind`, unless Alertmanager notifies about this alert itself."""
     if not outbox.sender_notifies(episode.labels):
-        outbox.plan(episode, kind, outbox.channels_for(episode.severity, kind))
+        outbox.plan(episode, kind, outbox.channels_of(episode, kind))

@@ -96,6 +96,7 @@ def open_alert(
         },
         source=Episode.Source.PIPELINE,
         not_notified="" if channels else Episode.NotNotified.NO_CHANNEL,
+        channels=channels,
         dedup_key=f"amani-{fingerprint}-{now.isoformat()}",
         first_seen_at=now,
     )

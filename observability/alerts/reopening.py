@@ -56,10 +56,7 @@ def reopen(episode_id: int, now: datetime, why: str, *, fires_at: datetime | Non
     episode.latest_start_at = fires_at or episode.latest_start_at
     episode.confirmed_at = now
     episode.round += 1
-    episode.not_notified = outbox.reason_not_to_notify(episode.severity, episode.labels)
+    outbox.route_again(episode, now)
     episode.save()
     EpisodeEvent.objects.create(episode=episode, at=now, kind=EpisodeEvent.Kind.REOPENED, text=why)
-    if not episode.not_notified:
-        outbox.plan(
-            episode, Delivery.Kind.TRIGGER, outbox.channels_for(episode.severity, Delivery.Kind.TRIGGER)
-        )
+    outbox.plan(episode, Delivery.Kind.TRIGGER, outbox.channels_of(episode, Delivery.Kind.TRIGGER))

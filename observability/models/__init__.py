@@ -4,6 +4,7 @@ from observability.models.delivery import Attempt, Channel, Delivery
 from observability.models.episode import Episode, EpisodeEvent
 from observability.models.heartbeat import Heartbeat
 from observability.models.receipt import Receipt
+from observability.models.routes import Route, RouteChange, RouteMatcher, RouteStep
 from observability.models.rules import AlertRule, RuleChange, RuleGroup
 from observability.models.rules_version import RulesVersion
 from observability.models.silence import Silence, SilenceEvent
@@ -17,6 +18,10 @@ __all__ = [
     "EpisodeEvent",
     "Heartbeat",
     "Receipt",
+    "Route",
+    "RouteChange",
+    "RouteMatcher",
+    "RouteStep",
     "RuleChange",
     "RuleGroup",
     "RulesVersion",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pgtrigger
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -85,6 +86,7 @@ class Episode(models.Model):
         SEVERITY_NOT_ROUTED = "severity_not_routed", "ALERT_ROUTES has no channel for its severity"
         SENDER_NOTIFIES = "sender_notifies", "Alertmanager notifies itself"
         NO_CHANNEL = "no_channel", "no channel is configured for it"
+        ROUTE_SAYS_NONE = "route_says_none", "its route notifies nobody"
 
     fingerprint = models.CharField(max_length=64)
     starts_at = models.DateTimeField(help_text="The earliest start that a sender has reported.")
@@ -120,6 +122,16 @@ class Episode(models.Model):
         db_default="",
         default="",
         help_text="Why no delivery was planned when it was stored.",
+    )
+    channels = ArrayField(
+        models.CharField(max_length=20),
+        null=True,
+        blank=True,
+        help_text="The channels that were notified when it fired, and those of later escalations; they get "
+        "its end. Empty: stored by a version without routes.",
+    )
+    route_id = models.BigIntegerField(
+        null=True, blank=True, help_text="The route that decided; empty: ALERT_ROUTES."
     )
     dedup_key = models.CharField(max_length=255, help_text="PagerDuty's key of this episode.")
     first_seen_at = models.DateTimeField(default=timezone.now)

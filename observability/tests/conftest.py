@@ -15,6 +15,7 @@ from core.registry import Registry
 from observability.notifiers import registry
 from observability.notifiers.pagerduty.notifier import PagerDuty
 from observability.notifiers.slack.notifier import Slack
+from observability.routes import Routes, loading
 from observability.tests.fake_alertmanager import FakeAlertmanager
 from observability.tests.fake_sentry import FakeSentry
 from observability.tests.monitoring_stand_in import MonitoringStandIn
@@ -68,6 +69,12 @@ def sentry_server() -> Iterator[FakeSentry]:
 def two_channels(monkeypatch: pytest.MonkeyPatch) -> None:
     """One channel that keeps incidents and one that takes digests, whatever else Amani ships."""
     monkeypatch.setattr(registry, "NOTIFIERS", Registry("notifier", (PagerDuty(), Slack())))
+
+
+@pytest.fixture(autouse=True)
+def no_routes_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process has read no routes: those of the test before are gone."""
+    monkeypatch.setattr(loading.kept, "routes", Routes(0, ()))
 
 
 @pytest.fixture

@@ -1,21 +1,24 @@
 """Says whether and where Amani notifies, plans deliveries, and starts their senders.
 
-The webhook's statement (alerts/intake/ingest.py) writes its own rows, from what `reason_not_to_notify`,
-`channels_for` and `priority_of` say.
+The webhook's statement (alerts/intake/ingest.py) writes its own rows, from what `decide`,
+`reason_not_to_notify`, `handles` and `priority_of` say.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 
-from django.conf import settings
 from django.db import transaction
+from django.utils import timezone
 
 from core.doorbell import Doorbell
+from observability import routes
 from observability.models import Delivery, Episode
 from observability.models.episode import Severity
 from observability.notifiers import registry
 from observability.notifiers.base import Kind
+from observability.routes import Decision, Routes
 
 PRIORITY_PAGE = 0
 PRIORITY_TRIGGER = 1
@@ -31,19 +34,41 @@ def sender_notifies(labels: Mapping[str, str]) -> bool:
     return labels.get("notified_by") == "alertmanager"
 
 
-def reason_not_to_notify(severity: str, labels: Mapping[str, str]) -> str:
-    """Returns one of Episode.NotNotified; "" when the channels of the severity are notified.
+def decide(severity: str, labels: Mapping[str, str], found: Routes, moment: datetime) -> Decision:
+    """Returns which channels are notified of an alert: none of them when Alertmanager notifies itself."""
+    return Decision(None, ()) if sender_notifies(labels) else found.decide(severity, labels, moment)
 
-    It is stored with the alert, because settings may change.
+
+def reason_not_to_notify(labels: Mapping[str, str], decision: Decision) -> str:
+    """Returns one of Episode.NotNotified; "" when the channels of the decision are notified.
+
+    It is stored with the alert, because settings and routes may change.
     """
     if sender_notifies(labels):
         return Episode.NotNotified.SENDER_NOTIFIES.value
-    return "" if settings.ALERT_ROUTES[severity] else Episode.NotNotified.SEVERITY_NOT_ROUTED.value
+    return decision.reason_not_to_notify
 
 
-def channels_for(severity: str, kind: str) -> list[str]:
-    """Returns the channels of the severity in ALERT_ROUTES whose notifier handles messages of `kind`."""
-    return [name for name in settings.ALERT_ROUTES[severity] if Kind(kind) in registry.get(name).handles]
+def route_again(episode: Episode, moment: datetime) -> None:
+    """Decides anew who is notified of the episode. The caller saves it."""
+    decision = decide(episode.severity, episode.labels, routes.current(), moment)
+    episode.channels, episode.route_id = list(decision.channels), decision.route_id
+    episode.not_notified = reason_not_to_notify(episode.labels, decision)
+
+
+def channels_of(episode: Episode, kind: str) -> list[str]:
+    """Returns the channels that were notified of the episode and whose notifier handles messages of `kind`.
+
+    For an episode that was stored by a version without routes: those of the present routes.
+    """
+    if episode.channels is None:
+        route_again(episode, timezone.now())
+    return [name for name in episode.channels or () if handles(name, kind)]
+
+
+def handles(channel: str, kind: str) -> bool:
+    notifier = registry.NOTIFIERS.get(channel)
+    return notifier is not None and Kind(kind) in notifier.handles
 
 
 def priority_of(kind: str, severity: str) -> int:

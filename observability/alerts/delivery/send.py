@@ -144,7 +144,7 @@ def reason_not_to_send(delivery: Delivery, notifier: Notifier) -> str:
 
 
 def may_be_closed(delivery: Delivery) -> bool:
-    """Whether a resolve may close the vendor's incident (ADR 0026). An operator may do it in any case."""
+    """Whether a resolve may close the vendor's incident (ADR 0027). An operator may do it in any case."""
     episode = delivery.episode
     return episode is None or episode.recovered or delivery.resend_of_id is not None
 

@@ -27,7 +27,6 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from django.conf import settings
 from django.db import (
     DataError,
     IntegrityError,
@@ -40,11 +39,15 @@ from django.db import (
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
+from observability import routes
 from observability.alerts import trust
 from observability.alerts.delivery import outbox
 from observability.alerts.intake.payload import NotAPayload, Payload, clean, dedup_key
 from observability.alerts.prepared import preparing_cursor
 from observability.models import Delivery, Episode, Heartbeat, Receipt
+from observability.models.episode import Severity
+from observability.notifiers import registry
+from observability.routes import Routes
 
 CONFIRMATION_EVERY = timedelta(minutes=5)
 SQLSTATES_TO_REPEAT = {"40001", "40P01"}  # serialization failure, deadlock: the same statement will succeed
@@ -79,16 +82,17 @@ IS_CONFIRMATION = """(known.status = 'firing' AND EXCLUDED.status = 'firing'
 # The columns of a new episode, and their values from `incoming` and `trust`. `last_change` of a resolve that
 # is not trusted is `unconfirmed`. A new episode that begins with such a resolve is resolved nevertheless: it
 # never fired here.
-COLUMNS = """fingerprint, starts_at, ends_at, status, severity, severity_is_unknown, not_notified, alertname,
-    summary, labels, annotations, generator_url, dedup_key, source, first_seen_at, confirmed_at, resolved_at,
-    round, is_latest, last_change"""
+COLUMNS = """fingerprint, starts_at, ends_at, status, severity, severity_is_unknown, not_notified, channels,
+    route_id, alertname, summary, labels, annotations, generator_url, dedup_key, source, first_seen_at,
+    confirmed_at, resolved_at, round, is_latest, last_change"""
 VALUES = """incoming.fingerprint, incoming.starts_at, incoming.ends_at, incoming.status, incoming.severity,
-    incoming.severity_is_unknown, incoming.not_notified, incoming.alertname, incoming.summary,
+    incoming.severity_is_unknown, incoming.not_notified, incoming.channels, incoming.route_id,
+    incoming.alertname, incoming.summary,
     incoming.labels, incoming.annotations, incoming.generator_url, incoming.dedup_key, 'alertmanager',
     %(now)s, %(now)s, CASE WHEN incoming.status = 'resolved' THEN %(now)s END, 0, true,
     CASE WHEN incoming.status = 'firing' THEN 'fired' WHEN trust.is_given THEN 'resolved'
          ELSE 'unconfirmed' END"""
-RETURNED = """known.id, known.fingerprint, known.severity, known.round,
+RETURNED = """known.id, known.fingerprint, known.severity, known.round, known.channels,
     CASE WHEN known.last_change = 'unconfirmed' AND known.status = 'resolved' THEN 'resolved'
          ELSE known.last_change END AS change"""
 # The kind of the message about each change. Nothing is planned for a change without one.
@@ -104,6 +108,9 @@ KIND_ABOUT = {
 # receipt_id  Takes the key of the receipt before its row is written, because the timeline refers to it. For a
 #             receipt that is processed again it is the key of the kept row. MATERIALIZED: the sequence must
 #             be read once, not once for each reference.
+#
+# routed      One row, `is_current`: whether the routes that decided about the channels of each alert are the
+#             present ones. If not, nothing is stored, and the caller decides again (`run_statement`).
 #
 # incoming    Turns the JSON array of `statement_parameters` into rows, one for each fingerprint. They are in
 #             the order of their fingerprints, so that two webhooks lock common rows in the same order and
@@ -131,7 +138,9 @@ KIND_ABOUT = {
 # timeline    Adds one event for each change, with the receipt that caused it.
 #
 # planned     Adds the deliveries of each change: those that `deliveries_to_plan` lists for the change and the
-#             severity, unless Alertmanager notifies itself. ON CONFLICT DO NOTHING: the unique index allows
+#             severity, on the channels of the alert, unless Alertmanager notifies itself. The channels are
+#             decided when an alert fires and stored with it, so its end reaches those that were notified.
+#             ON CONFLICT DO NOTHING: the unique index allows
 #             one trigger and one resolve for each episode, channel and round. RETURNING names the channels
 #             whose worker must be woken.
 #
@@ -145,11 +154,14 @@ STORE = f"""
 WITH receipt_id AS MATERIALIZED (
     SELECT coalesce(%(known_receipt_id)s::bigint,
                     nextval(pg_get_serial_sequence('observability_receipt', 'id'))) AS id
+), routed AS MATERIALIZED (
+    {routes.IS_CURRENT}
 ), incoming AS (
-    SELECT * FROM json_to_recordset(%(alerts)s::json) AS alert(
+    SELECT alert.* FROM routed CROSS JOIN json_to_recordset(%(alerts)s::json) AS alert(
         fingerprint text, starts_at timestamptz, ends_at timestamptz, status text, severity text,
-        severity_is_unknown boolean, not_notified text, alertname text, summary text, labels jsonb,
-        annotations jsonb, generator_url text, dedup_key text)
+        severity_is_unknown boolean, not_notified text, channels text[], route_id bigint, alertname text,
+        summary text, labels jsonb, annotations jsonb, generator_url text, dedup_key text)
+    WHERE routed.is_current
 ), trust AS MATERIALIZED (
     {trust.TRUST}
 ), touched AS (
@@ -187,8 +199,9 @@ WITH receipt_id AS MATERIALIZED (
     WHERE touched.change = 'retired'
     RETURNING {RETURNED}
 ), changed AS (
-    SELECT known.id, known.severity, known.round, known.change, incoming.starts_at, incoming.not_notified
-    FROM (SELECT id, fingerprint, severity, round, change FROM touched
+    SELECT known.id, known.severity, known.round, known.change, incoming.starts_at, incoming.not_notified,
+           coalesce(known.channels, incoming.channels) AS channels
+    FROM (SELECT id, fingerprint, severity, round, channels, change FROM touched
           WHERE change IN ('fired', 'resolved', 'unconfirmed', 'restarted')
           UNION ALL SELECT * FROM another) AS known
     JOIN incoming USING (fingerprint)
@@ -210,7 +223,8 @@ WITH receipt_id AS MATERIALIZED (
     JOIN json_to_recordset(%(deliveries_to_plan)s::json) AS plan(
              change text, severity text, kind text, channel text, priority smallint)
          USING (change, severity)
-    WHERE changed.not_notified <> '{Episode.NotNotified.SENDER_NOTIFIES}'
+    WHERE plan.channel = ANY (changed.channels)
+      AND changed.not_notified <> '{Episode.NotNotified.SENDER_NOTIFIES}'
     ON CONFLICT DO NOTHING
     RETURNING channel
 ), receipt AS (
@@ -220,10 +234,11 @@ WITH receipt_id AS MATERIALIZED (
     SELECT receipt_id.id, %(now)s, %(outcome)s, %(reason)s, %(receiver)s, %(group_key)s, %(received)s,
            (SELECT count(*) FROM changed), %(truncated)s, %(set_aside)s::jsonb,
            %(odd_fields)s::jsonb, %(remote_address)s, %(request_id)s, %(body)s, %(size)s
-    FROM receipt_id WHERE %(keep_receipt)s
+    FROM receipt_id CROSS JOIN routed WHERE %(keep_receipt)s AND routed.is_current
 )
-SELECT receipt_id.id, (SELECT count(*) FROM changed),
-       ARRAY(SELECT DISTINCT channel FROM planned) FROM receipt_id
+SELECT routed.is_current, receipt_id.id, (SELECT count(*) FROM changed),
+       ARRAY(SELECT DISTINCT channel FROM planned)
+FROM receipt_id CROSS JOIN routed
 """  # noqa: S608  (put together from the constants above; every value is a parameter)
 
 
@@ -252,8 +267,6 @@ def store(payload: Payload, envelope: Envelope, *, keep_receipt: bool = True) ->
     Raises a DatabaseError that `core.sqlstates` knows as an outage when the database cannot store it now.
     """
     date_undated(payload, timezone.now())
-    for alert in payload.alerts:
-        alert["not_notified"] = outbox.reason_not_to_notify(alert["severity"], alert["labels"])
     try:
         stored = run_statement(payload, envelope, keep_receipt=keep_receipt)
     except (DataError, IntegrityError):
@@ -266,8 +279,28 @@ def store(payload: Payload, envelope: Envelope, *, keep_receipt: bool = True) ->
 
 
 def run_statement(payload: Payload, envelope: Envelope, *, keep_receipt: bool) -> Stored:
+    """Routes the alerts and runs STORE; once more for each time that the routes have changed meanwhile."""
+    found = routes.cached()
+    while True:
+        now = timezone.now()
+        route(payload, found, now)
+        parameters = statement_parameters(payload, envelope, keep_receipt=keep_receipt, now=now)
+        stored = execute_twice(parameters | {"routes_version": found.version})
+        if stored is not None:
+            return stored
+        found = routes.current()
+
+
+def route(payload: Payload, found: Routes, now: datetime) -> None:
+    """Sets who is notified of each alert, or why nobody is."""
+    for alert in payload.alerts:
+        decision = outbox.decide(alert["severity"], alert["labels"], found, now)
+        alert["channels"], alert["route_id"] = decision.channels, decision.route_id
+        alert["not_notified"] = outbox.reason_not_to_notify(alert["labels"], decision)
+
+
+def execute_twice(parameters: dict[str, Any]) -> Stored | None:
     """Runs STORE, and once more after a failure that a second try can cure."""
-    parameters = statement_parameters(payload, envelope, keep_receipt=keep_receipt, now=timezone.now())
     was_connected = connection.connection is not None
     try:
         return execute(parameters)
@@ -291,14 +324,16 @@ def is_worth_repeating(problem: Exception, *, was_connected: bool) -> bool:
     return was_connected and connection.connection is None
 
 
-def execute(parameters: dict[str, Any]) -> Stored:
+def execute(parameters: dict[str, Any]) -> Stored | None:
+    """Returns what STORE stored; None when it stored nothing because the routes are not the present ones."""
     # Inside a caller's transaction, a failed statement must not end that transaction.
     savepoint = transaction.atomic() if connection.in_atomic_block else nullcontext()
     with savepoint, preparing_cursor() as cursor:
         cursor.execute(STORE, parameters)
         row = cursor.fetchone()
     assert row is not None  # noqa: S101  (the last SELECT always has one row)
-    return Stored(*row)
+    is_current, *stored = row
+    return Stored(*stored) if is_current else None
 
 
 def statement_parameters(
@@ -306,7 +341,7 @@ def statement_parameters(
 ) -> dict[str, Any]:
     return {
         "alerts": json.dumps(payload.alerts),
-        "deliveries_to_plan": deliveries_to_plan(tuple(settings.ALERT_ROUTES.items())),
+        "deliveries_to_plan": deliveries_to_plan(tuple(registry.NOTIFIERS)),
         "now": now,
         "confirmed_before": now - CONFIRMATION_EVERY,
         "overdue_before": trust.overdue_before_as_json(now),
@@ -328,10 +363,10 @@ def statement_parameters(
 
 
 @lru_cache(maxsize=1)
-def deliveries_to_plan(routes: tuple[tuple[str, tuple[str, ...]], ...]) -> str:
-    """Returns the deliveries that follow each change of an alert of each severity, as JSON rows for STORE.
+def deliveries_to_plan(channels: tuple[str, ...]) -> str:
+    """Returns the deliveries that may follow each change of an alert, by severity, as JSON rows for STORE.
 
-    `routes`: ALERT_ROUTES. The result is kept for them: making it takes a tenth of a millisecond.
+    `channels`: all that there are. The result is kept for them: making it takes a tenth of a millisecond.
     """
     return json.dumps(
         [
@@ -343,8 +378,9 @@ def deliveries_to_plan(routes: tuple[tuple[str, tuple[str, ...]], ...]) -> str:
                 "priority": outbox.priority_of(kind, severity),
             }
             for change, kind in KIND_ABOUT.items()
-            for severity, _ in routes
-            for channel in outbox.channels_for(severity, kind)
+            for severity in Severity.values
+            for channel in channels
+            if outbox.handles(channel, kind)
         ]
     )
 
