@@ -23,6 +23,7 @@ def register() -> None:
             "routes_have_their_own_name": AGAIN,
             "a_route_has_one_condition_for_each_label": AGAIN,
             "a_route_has_one_step_for_each_time": AGAIN,
+            "a_step_is_taken_once_for_each_round": AGAIN,
             "versions_of_rules_have_their_own_number": AGAIN,
             "one_version_of_rules_is_published": AGAIN,
             "one_version_of_rules_waits": AGAIN,

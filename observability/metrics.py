@@ -158,6 +158,16 @@ alert_delivery_latencies = grid(
 )
 
 
+alert_escalations = children(
+    counter("amani_alert_escalations_total", "Steps of escalation, by what became of them.", "outcome"),
+    ("notified", "known", "held"),
+)
+
+
+def record_escalation(outcome: str) -> None:
+    alert_escalations[outcome].inc()
+
+
 def record_delivery(channel: str, outcome: str) -> None:
     alert_deliveries[channel, outcome].inc()
 

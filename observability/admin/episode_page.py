@@ -13,7 +13,7 @@ from observability.admin.cause import links as cause_links
 from observability.admin.cause import logs
 from observability.admin.cause.page import cause_context
 from observability.admin.matchers import selector, silence_command
-from observability.alerts import badges, endings, trust
+from observability.alerts import badges, endings, escalating, trust
 from observability.alerts.delivery.facts import runbook_url
 from observability.alerts.intake.annotations import description_of, names_shown_elsewhere
 from observability.models import Attempt, Delivery, Episode, EpisodeEvent, Route
@@ -43,6 +43,7 @@ EVENT_ICONS = {
     EpisodeEvent.Kind.SILENCE: ("info", "notifications_paused"),
     EpisodeEvent.Kind.SILENCED: ("quiet", "notifications_paused"),
     EpisodeEvent.Kind.UNSILENCED: ("info", "notifications_active"),
+    EpisodeEvent.Kind.ESCALATED: ("warning", "trending_up"),
 }
 
 
@@ -60,6 +61,7 @@ def page_context(episode: Episode) -> dict[str, Any]:
             episode, [delivery for delivery, _attempts in deliveries]
         ),
         "ending": endings.sentence(episode),
+        "next_steps": escalating.next_steps(episode),
         "route": Route.objects.filter(pk=episode.route_id or 0).first(),
         "earlier": list(
             Episode.objects.filter(fingerprint=episode.fingerprint, starts_at__lt=episode.starts_at).order_by(

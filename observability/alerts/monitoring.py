@@ -77,6 +77,18 @@ def known_fingerprints() -> set[str] | None:
         return None
 
 
+def suppressed_fingerprints() -> set[str] | None:
+    """Returns the fingerprints of the alerts that Alertmanager silences or inhibits; None as above."""
+    answer = ask(settings.ALERTMANAGER_URL, "api/v2/alerts?active=false")
+    try:
+        if answer is None:
+            return None
+        return {alert["fingerprint"] for alert in answer if alert["status"]["state"] == "suppressed"}
+    except (TypeError, KeyError) as problem:
+        log.warning("alertmanager_alerts_parse_failed", error=type(problem).__name__)
+        return None
+
+
 def alertmanager_started_at() -> datetime | None:
     """Returns since when Alertmanager runs: it keeps alerts in memory only. None when it does not answer."""
     answer = ask(settings.ALERTMANAGER_URL, "api/v2/status")

@@ -15,7 +15,7 @@ from django.db.models import Count, Min
 from django.utils import timezone
 
 from observability import metrics
-from observability.alerts import confirming, episodes, reopening, watchdog
+from observability.alerts import confirming, episodes, escalating, reopening, watchdog
 from observability.alerts.delivery import outbox
 from observability.models import Channel, Delivery, Episode, EpisodeEvent
 from observability.models.episode import Severity
@@ -129,6 +129,7 @@ def watch() -> None:
     reopening.check_refired(now)
     confirming.settle_unconfirmed_ends(now)
     confirming.check_unmentioned_alerts(now)
+    escalating.escalate_due(now)
     update_gauges(now)
 
 

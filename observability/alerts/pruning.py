@@ -12,7 +12,16 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from observability.models import Attempt, Delivery, Episode, EpisodeEvent, Receipt, Silence, SilenceEvent
+from observability.models import (
+    Attempt,
+    Delivery,
+    Episode,
+    EpisodeEvent,
+    Escalation,
+    Receipt,
+    Silence,
+    SilenceEvent,
+)
 
 BATCH = 1000
 BATCHES_AT_ONCE = 5  # of each kind, in one run of the task
@@ -91,6 +100,7 @@ def delete_episodes(model: type[Episode], ids: list[int]) -> None:
     delete_deliveries(Delivery, deliveries)
     EpisodeEvent.objects.filter(episode__in=ids).delete()
     Silence.objects.filter(episode__in=ids).update(episode=None)
+    Escalation.objects.filter(episode__in=ids).delete()
     raw_delete(model, ids)
 
 

@@ -56,6 +56,7 @@ def reopen(episode_id: int, now: datetime, why: str, *, fires_at: datetime | Non
     episode.latest_start_at = fires_at or episode.latest_start_at
     episode.confirmed_at = now
     episode.round += 1
+    episode.reopened_at = now
     outbox.route_again(episode, now)
     episode.save()
     EpisodeEvent.objects.create(episode=episode, at=now, kind=EpisodeEvent.Kind.REOPENED, text=why)

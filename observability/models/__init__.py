@@ -4,7 +4,7 @@ from observability.models.delivery import Attempt, Channel, Delivery
 from observability.models.episode import Episode, EpisodeEvent
 from observability.models.heartbeat import Heartbeat
 from observability.models.receipt import Receipt
-from observability.models.routes import Route, RouteChange, RouteMatcher, RouteStep
+from observability.models.routes import Escalation, Route, RouteChange, RouteMatcher, RouteStep
 from observability.models.rules import AlertRule, RuleChange, RuleGroup
 from observability.models.rules_version import RulesVersion
 from observability.models.silence import Silence, SilenceEvent
@@ -16,6 +16,7 @@ __all__ = [
     "Delivery",
     "Episode",
     "EpisodeEvent",
+    "Escalation",
     "Heartbeat",
     "Receipt",
     "Route",

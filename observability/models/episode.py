@@ -167,6 +167,9 @@ class Episode(models.Model):
     ending_condition = models.TextField(
         blank=True, default="", db_default="", help_text="Comparison and threshold: > 0.05"
     )
+    reopened_at = models.DateTimeField(
+        null=True, blank=True, help_text="When its present round began, if it was opened again."
+    )
     round = models.PositiveSmallIntegerField(default=0, help_text="How often it was opened again.")
     acknowledged_at = models.DateTimeField(null=True, blank=True)
     acknowledged_by = models.ForeignKey(
@@ -272,6 +275,7 @@ class EpisodeEvent(models.Model):
         SILENCE = "silence", "silence changed"
         SILENCED = "silenced"
         UNSILENCED = "unsilenced", "no longer silenced"
+        ESCALATED = "escalated"
 
     episode = models.ForeignKey(Episode, on_delete=models.CASCADE, related_name="events")
     at = models.DateTimeField(default=timezone.now)

@@ -10,7 +10,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.utils import timezone
 
-from observability.models.episode import Severity
+from observability.models.episode import Episode, Severity
 
 MOST_MINUTES = 7 * 24 * 60
 WEEKDAYS = {1: "Mon", 2: "Tue", 3: "Wed", 4: "Thu", 5: "Fri", 6: "Sat", 7: "Sun"}
@@ -133,6 +133,33 @@ class RouteStep(models.Model):
     @property
     def after(self) -> timedelta:
         return timedelta(minutes=self.after_minutes)
+
+
+class Escalation(models.Model):
+    """A step that was taken for an alert, in one of its rounds; or that is held while it is silenced."""
+
+    class State(models.TextChoices):
+        NEW = "new"  # inside the transaction that takes or holds it
+        HELD = "held", "Alertmanager suppresses the alert"
+        TAKEN = "taken"
+
+    episode = models.ForeignKey(Episode, on_delete=models.CASCADE, related_name="escalations")
+    round = models.PositiveSmallIntegerField()
+    after_minutes = models.PositiveIntegerField()
+    state = models.CharField(max_length=5, choices=State)
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        default_permissions = ()
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["episode", "round", "after_minutes"], name="a_step_is_taken_once_for_each_round"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"after {self.after_minutes} min: {self.state}"
 
 
 class RouteChange(models.Model):

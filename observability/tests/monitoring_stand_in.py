@@ -16,13 +16,15 @@ NEVER = datetime(1, 1, 1, tzinfo=UTC)
 
 
 class MonitoringStandIn(StandIn):
-    """`fingerprints`: what Alertmanager holds. `rules`: name → (last evaluation, labels of active alerts).
+    """`fingerprints`: what Alertmanager holds; `suppressed`: which of them it silences or inhibits.
+    `rules`: name → (last evaluation, labels of active alerts).
 
     `loaded`: name → what else Prometheus says about the rule. `values`: query → [(labels, value)].
     """
 
     def __init__(self) -> None:
         self.fingerprints: list[str] = []
+        self.suppressed: list[str] = []
         self.started_at = datetime.now(UTC) - timedelta(hours=1)
         self.rules: dict[str, tuple[datetime, list[Mapping[str, str]]]] = {}
         self.loaded: dict[str, dict[str, Any]] = {}
@@ -62,6 +64,12 @@ class MonitoringStandIn(StandIn):
         return {
             "/api/v1/query": {"status": "success", "data": {"result": [0, "1"]}},
             "/api/v1/rules": {"status": "success", "data": {"groups": [{"rules": rules}]}},
-            "/api/v2/alerts": [{"fingerprint": each} for each in self.fingerprints],
+            "/api/v2/alerts": [
+                {
+                    "fingerprint": each,
+                    "status": {"state": "suppressed" if each in self.suppressed else "active"},
+                }
+                for each in self.fingerprints
+            ],
             "/api/v2/status": {"uptime": self.started_at.isoformat()},
         }
