@@ -29,6 +29,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
         page(request, "Deliveries", "outgoing_mail", "delivery"),
         page(request, "Receipts", "inbox", "receipt"),
         page(request, "Rules", "rule", "alertrule"),
+        page(request, "Rule versions", "published_with_changes", "rulesversion"),
         page(request, "Silences", "notifications_paused", "silence"),
         page(request, "Routes", "alt_route", "route"),
         page(request, "Channels", "cell_tower", "channel"),

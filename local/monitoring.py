@@ -15,10 +15,21 @@ DEBIAN_PACKAGES = {"prometheus": "prometheus", "alertmanager": "prometheus-alert
 
 
 EXEMPLARS = "--enable-feature=exemplar-storage"  # keeps the trace ids that /metrics gives
+RELOADED = "--web.enable-lifecycle"  # Amani has it load the rules that it publishes
+RULES = RUN / "prometheus" / "rules"
+PUBLISHED = "amani.yml"
 
 
 def find_program(name: str) -> str | None:
     return next((path for path in map(shutil.which, PROGRAMS[name]) if path), None)
+
+
+def settings() -> dict[str, str]:
+    """What Amani needs to publish rules to this Prometheus; nothing where none is installed."""
+    if find_program("prometheus") is None:
+        return {}
+    RULES.mkdir(parents=True, exist_ok=True)
+    return {"ALERT_RULES_FOLDER": str(RULES)}
 
 
 def how_to_get(name: str) -> str:
@@ -47,16 +58,23 @@ def with_pagerduty_url(text: str, url: str) -> str:
 
 
 def render(name: str, configuration: Configuration, pagerduty_url: str = "") -> Path:
-    """Copy deploy/`name`/*.yml, and the rules beside them, to .run/`name`; returns that folder."""
+    """Copy deploy/`name`/*.yml to .run/`name`; returns that folder.
+
+    The rules are copied as well, where Amani does not publish them into that folder.
+    """
     ports = {
         "8000": configuration.port,
         "9090": configuration.prometheus_port,
         "9093": configuration.alertmanager_port,
     }
     origin, folder = ROOT / "deploy" / name, RUN / name
-    # Prometheus loads every file in there, so that one that was removed from deploy/ would go on.
-    shutil.rmtree(folder / "rules", ignore_errors=True)
-    for source in (*origin.glob("*.yml"), *origin.glob("rules/*.yml")):
+    # Prometheus loads every file in there: one that was removed from deploy/ would go on, and beside the
+    # published file every rule would run twice.
+    is_published = not configuration.is_given("ALERT_RULES_FOLDER")
+    for old in (folder / "rules").glob("*.yml"):
+        if not (is_published and old.name == PUBLISHED):
+            old.unlink()
+    for source in (*origin.glob("*.yml"), *([] if is_published else origin.glob("rules/*.yml"))):
         text = with_ports(source.read_text(), ports)
         if name == "alertmanager":
             text = with_pagerduty_url(text, pagerduty_url)
@@ -101,6 +119,6 @@ def command(name: str, program: str, folder: Path, configuration: Configuration)
         "--log.level=warn",
     ]
     if name == "prometheus":
-        return [program, *arguments, EXEMPLARS]
+        return [program, *arguments, EXEMPLARS, RELOADED]
     # An empty address turns the cluster off: it would listen on every interface.
     return [program, *arguments, "--cluster.listen-address="]

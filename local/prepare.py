@@ -1,4 +1,5 @@
-"""Before `make run` starts Amani: migrations, then demo data in development, else the static files.
+"""Before `make run` starts Amani: migrations, the rules of a new Prometheus, then demo data in development,
+else the static files.
 
 One program for all, because starting Django twice costs a second. DATABASE_URL is the owner's, for the
 migrations; what follows has the role of the application, where APPLICATION_DATABASE_URL names it.
@@ -19,6 +20,7 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "amani.settings")
     django.setup()
     call_command("migrate", interactive=False, verbosity=0)
+    call_command("alert_rules", "seed", verbosity=0)
     become_application(os.environ.get("APPLICATION_DATABASE_URL"))
     if settings.DEBUG:
         call_command("seed_demo", email=DEMO_LOGIN, password=demo_password())

@@ -129,7 +129,8 @@ class Launcher:
         return settings
 
     def write_environment(self, services: dict[str, str]) -> dict[str, str]:
-        values = self.configuration.defaults(services | (jaeger.SETTINGS if self.jaeger else {}))
+        found = monitoring.settings() | (jaeger.SETTINGS if self.jaeger else {})
+        values = self.configuration.defaults(services | found)
         write_env_file(values, self.owner_url)
         empty_metrics_folder(values.get("PROMETHEUS_MULTIPROC_DIR"))
         return {**self.configuration.given, **values}

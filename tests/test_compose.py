@@ -514,6 +514,27 @@ def test_prometheus_scrapes_the_same_jobs_as_the_shipped_file(binary: Callable[[
     checked(binary("promtool"), "check", "config", "--syntax-only", own_file)
 
 
+def test_amani_writes_the_rules_into_a_volume_that_prometheus_reads() -> None:
+    own: Any = yaml.safe_load((ROOT / "deploy/prometheus/compose/prometheus.yml").read_text())
+    assert own["rule_files"] == ["/etc/prometheus/rules/*.yml"]
+    assert "rules:/etc/prometheus/rules:ro" in SERVICES["prometheus"]["volumes"]
+    folder = SERVICES["worker"]["environment"]["ALERT_RULES_FOLDER"]
+    for name in ("worker", "migrate"):
+        assert {"type": "volume", "source": "rules", "target": folder} in SERVICES[name]["volumes"]
+    for found in (SERVICES, services(PRODUCTION)):
+        assert "alert_rules seed" in str(found["migrate"]["command"])
+
+
+def test_the_volume_of_the_rules_belongs_to_amani(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    owners: list[tuple[str, int]] = []
+    monkeypatch.setattr(os, "chown", lambda path, user, _group: owners.append((str(path), user)))
+    assert SERVICES["secrets"]["command"][-1] == "/rules"
+    assert "rules:/rules" in SERVICES["secrets"]["volumes"]
+    prepare().give_to_amani(tmp_path)
+    assert owners == [(str(tmp_path), 10001)]
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
+
+
 def test_prometheus_mounts_its_folder_and_keeps_a_bounded_history() -> None:
     service = SERVICES["prometheus"]
     assert "./deploy/prometheus:/etc/prometheus/amani:ro" in service["volumes"]
@@ -521,4 +542,4 @@ def test_prometheus_mounts_its_folder_and_keeps_a_bounded_history() -> None:
     assert "--storage.tsdb.retention.time=" in arguments
     assert "--storage.tsdb.retention.size=" in arguments
     assert "--enable-feature=exemplar-storage" in arguments
-    assert "--web.enable-lifecycle" not in arguments
+    assert "--web.enable-lifecycle" in arguments  # with the password of web.yml, as the admin API

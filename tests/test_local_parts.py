@@ -53,6 +53,33 @@ def test_prometheus_keeps_the_trace_ids_of_the_buckets() -> None:
     assert "--enable-feature=exemplar-storage" in command
 
 
+def test_amani_publishes_the_rules_of_this_prometheus(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(monitoring, "RUN", tmp_path)
+    monkeypatch.setattr(monitoring, "RULES", tmp_path / "prometheus" / "rules")
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    assert monitoring.settings() == {}
+    monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
+    assert monitoring.settings() == {"ALERT_RULES_FOLDER": str(tmp_path / "prometheus" / "rules")}
+    for name in ("amani.yml", "alert_rules.yml"):
+        (tmp_path / "prometheus" / "rules" / name).touch()
+    monitoring.render("prometheus", configured())
+    assert [file.name for file in monitoring.RULES.iterdir()] == ["amani.yml"]
+    command = monitoring.command("prometheus", "/usr/bin/prometheus", tmp_path, configured())
+    assert "--web.enable-lifecycle" in command
+
+
+def test_rules_that_are_published_elsewhere_are_copied(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(monitoring, "RUN", tmp_path)
+    elsewhere = configured(ALERT_RULES_FOLDER="/srv/rules")
+    rules = monitoring.render("prometheus", elsewhere) / "rules"
+    shipped = configuration.ROOT / "deploy" / "prometheus" / "rules"
+    assert {file.name for file in rules.iterdir()} == {file.name for file in shipped.glob("*.yml")}
+
+
 def test_jaeger_runs_where_it_is_installed_and_its_ports_are_free(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda name: f"/opt/{name}" if name == "jaeger" else None)
     monkeypatch.setattr("local.ports.is_free", lambda port: True)

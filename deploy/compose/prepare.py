@@ -1,6 +1,6 @@
 """Writes the files that the other services of docker-compose.yml read, one folder for each reader.
 
-    prepare.py FOLDER
+    prepare.py FOLDER [FOLDER OF AMANI]
 
 Secrets come from the environment, which compose fills from .env. In demo mode the ones that are missing are
 generated, and kept for the next start. In production mode nothing is generated: the names of what is missing
@@ -329,9 +329,17 @@ def write_alertmanager_secrets(root: Path, values: Mapping[str, str], given: Map
             (made / name).unlink(missing_ok=True)
 
 
+def give_to_amani(folder: Path) -> None:
+    """Has Amani write into a volume that another service reads. A volume belongs to who mounts it first."""
+    os.chown(folder, AMANI, AMANI)
+    folder.chmod(0o755)
+
+
 def main() -> int:
     try:
         prepare(Path(sys.argv[1]), os.environ)
+        for folder in map(Path, sys.argv[2:]):
+            give_to_amani(folder)
     except NotPreparedError as problem:
         print(problem, file=sys.stderr)
         return 1

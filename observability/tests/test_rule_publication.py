@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 from pytest_django import DjangoCaptureOnCommitCallbacks
@@ -26,6 +28,7 @@ from observability.rules.publication.errors import (
     PublicationOff,
     RulesChangedMeanwhile,
 )
+from observability.rules.publication.seeding import seed
 from observability.rules.publication.versions import publish_release, with_number
 from observability.rules.render import FILE, duration_text, render
 from observability.rules.sync import sync_after_migrate, sync_rules
@@ -284,7 +287,7 @@ def test_a_broken_expression_never_reaches_prometheus(
     file, line, column = where(version)
     assert (file, version.files[FILE].splitlines()[line - 1][column - 1 :]) == (FILE, "broken")
     assert version.last_error == (
-        '"TooManyErrors": 2:5: parse error: unexpected identifier "broken" Version 1 stays in place.'
+        '"TooManyErrors": 2:5: parse error: unexpected identifier "broken". Version 1 stays in place.'
     )
     assert set(prometheus.asked) == {"/api/v1/format_query"}
 
@@ -325,7 +328,7 @@ def test_a_file_that_prometheus_does_not_load_is_taken_back(
     version = refused(shipped, place, first, ("{{ $labels.job }}", "{{ unclosed }}"))
     assert version.last_error == (
         "Prometheus did not load the file; its log says why. "
-        "failed to reload config: one or more errors occurred Version 1 is in place again."
+        "failed to reload config: one or more errors occurred. Version 1 is in place again."
     )
     assert prometheus.asked.count("/-/reload") == 2
 
@@ -335,7 +338,7 @@ def test_a_rule_that_cannot_be_evaluated_is_taken_back(
 ) -> None:
     version = refused(shipped, place, first, ("up == 0", "failing == 0"))
     assert version.last_error == (
-        "Prometheus cannot evaluate Down: many-to-many matching not allowed Version 1 is in place again."
+        "Prometheus cannot evaluate Down: many-to-many matching not allowed. Version 1 is in place again."
     )
     assert prometheus.groups[1].rules[0].expression == "up == 0"
 
@@ -382,7 +385,7 @@ def test_a_file_that_is_mounted_by_itself_ends_in_not_published(
     version = refused(shipped, place, first, ("0.05", "0.04"), ("for: 1m30s", "for: 2m"))
     assert version.last_error == (
         f"Prometheus has another TooManyErrors in the group one, from /etc/prometheus/rules/{FILE}: "
-        "another expression, for. Version 1 is in place again."
+        "another expression, for, annotations. Version 1 is in place again."
     )
 
 
@@ -601,3 +604,54 @@ def test_what_a_killed_writer_left_is_written_over(place: Path) -> None:
     folder.write(place, {FILE: "groups: []\n"})
     assert folder.read(place) == {FILE: "groups: []\n"}
     assert [file.name for file in place.iterdir()] == [FILE]
+
+
+# --- A folder without a file; files in git ---
+
+
+def test_a_new_folder_gets_the_file_before_a_worker_runs(shipped: Path, place: Path) -> None:
+    assert seed() is None
+    version = store()
+    assert seed() == version
+    assert (place / FILE).read_text() == version.files[FILE]
+    assert seed() is None
+
+
+def test_a_lost_folder_gets_the_published_version_and_not_a_newer_one(
+    shipped: Path, place: Path, first: RulesVersion
+) -> None:
+    ship(shipped, ("0.05", "0.04"))
+    store()
+    (place / FILE).unlink()
+    assert seed() == first
+    assert (place / FILE).read_text() == first.files[FILE]
+
+
+@pytest.mark.needs("promtool")
+def test_a_first_version_that_promtool_refuses_is_not_put_in_place(shipped: Path, place: Path) -> None:
+    ship(shipped, ("up == 0", "up =="))
+    store()
+    with pytest.raises(CommandError, match="unexpected end of input"):
+        call_command("alert_rules", "seed")
+    assert list(place.iterdir()) == []
+
+
+def test_the_rules_are_exported_and_compared_with_files(
+    shipped: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call_command("alert_rules", "export")
+    assert read_text("printed", capsys.readouterr().out) == [
+        group._replace(file="printed") for group in effective_groups()
+    ]
+    target = tmp_path / "git"
+    target.mkdir()
+    call_command("alert_rules", "export", f"--folder={target}")
+    call_command("alert_rules", "diff", str(target))
+    assert capsys.readouterr().out.endswith("The rules are the same.\n")
+    ship(shipped, ("0.05", "0.04"))
+    call_command("alert_rules", "diff", str(target))
+    said = capsys.readouterr().out
+    assert "@@ TooManyErrors\n" in said
+    assert "-         > 0.05\n+         > 0.04\n" in said
+    with pytest.raises(CommandError, match="it has no rule file"):
+        call_command("alert_rules", "diff", str(tmp_path / "nowhere"))

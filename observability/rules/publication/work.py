@@ -168,11 +168,11 @@ STEPS: tuple[Callable[[Attempt], None], ...] = (check_files, write, reload, read
 
 def refuse(this: Attempt, refused: NotPublished) -> None:
     """Puts the published version back and records why this one is not."""
-    why = f"{refused} {put_back(this)}".strip()
+    why = str(refused).removesuffix(".")
     place = refused.place or Place("")
     this.update(
         state=State.REFUSED,
-        last_error=why,
+        last_error=f"{why}. {put_back(this)}",
         refused_file=place.file,
         refused_line=place.line or None,
         refused_column=place.column or None,
