@@ -26,6 +26,7 @@ from observability.rules.comparing import (
     steps,
 )
 from observability.rules.effective import effective_of, is_disabled, newest_changes
+from observability.rules.expressions.lints import Lint, lint
 
 MOST_CHANGES = 50
 MEANWHILE = (
@@ -146,6 +147,11 @@ class RuleEditor(HistoryAdmin):
         changed = self.changed_by(form, newest)
         if changed is None:
             return self.form_page(request, form, rule, newest)
+        lints = lints_of(form, changed)
+        if isinstance(form, OwnForm):
+            form.adding_errors(lambda: own.refuse_errors(lints))
+        if form.errors:
+            return self.form_page(request, form, rule, newest)
         context = {
             "title": title_of(rule),
             "form": form,
@@ -153,6 +159,7 @@ class RuleEditor(HistoryAdmin):
             "lines": changed,
             "relabels": isinstance(form, TuneForm) and any(line.what in RELABELS for line in changed),
             "reason": form.cleaned_data["reason"],
+            "lints": lints,
         }
         return self.framed(request, "observability/console/rule_confirm.html", context)
 
@@ -199,6 +206,14 @@ NO_RULE: dict[str, Any] = {
     "annotations": {},
 }
 RELABELS = ("severity", "more labels")
+
+
+def lints_of(form: TuneForm | OwnForm, changed: list[Line]) -> list[Lint]:
+    """Returns the findings about an own rule, or about a shipped one whose expression changes."""
+    if isinstance(form, OwnForm):
+        return own.lints_of(form.own())
+    expression = next((line.after for line in changed if line.what == "expression"), "")
+    return lint(expression, form.rule.annotations.values()) if expression else []
 
 
 def posted(request: HttpRequest) -> tuple[Any, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.db import transaction
@@ -17,6 +17,7 @@ from observability.models.rules import OPERATORS, SCOPE, SEVERITY
 from observability.rules import changing
 from observability.rules.effective import RUNBOOK
 from observability.rules.expressions.judging import judge
+from observability.rules.expressions.lints import Level, Lint, lint
 from observability.rules.expressions.reading import read
 from observability.rules.sync import columns_of
 
@@ -65,6 +66,7 @@ def create_rule(*, own: Own, actor: AbstractBaseUser, reason: str) -> AlertRule:
     """
     changing.require(actor, reason)
     columns = columns_from(own)
+    refuse_errors(lints_of(own))
     taken = WrongRule({"name": [taken_text(own)]})
     with constraints_as({"rules_of_a_group_have_their_own_key": lambda: taken}), transaction.atomic():
         group, _ = RuleGroup.objects.get_or_create(name=OPERATORS, defaults={"file": FILE})
@@ -85,6 +87,7 @@ def edit_rule(
     """
     changing.require(actor, reason)
     columns = columns_from(own)
+    refuse_errors(lints_of(own))
     errors = {
         **changing.RACES,
         "rules_of_a_group_have_their_own_key": lambda: WrongRule({"name": [taken_text(own)]}),
@@ -147,6 +150,21 @@ def columns_from(own: Own) -> dict[str, Any]:
         "annotations": {name: text for name, text in texts.items() if text},
         **columns_of(reading),
     }
+
+
+def lints_of(own: Own) -> list[Lint]:
+    """Returns what is likely to be wrong with the rule; with an error it is not saved."""
+    return lint(own.expression, [own.summary, own.description, own.runbook_url, *own.labels.values()])
+
+
+def refuse_errors(lints: Iterable[Lint]) -> None:
+    """Raises WrongRule with the findings that are errors."""
+    fields: dict[str, list[str]] = {}
+    for found in lints:
+        if found.level is Level.ERROR:
+            fields.setdefault(found.field, []).append(found.text)
+    if fields:
+        raise WrongRule(fields)
 
 
 def key_of(own: Own) -> str:

@@ -36,6 +36,7 @@ class PrometheusStandIn(StandIn):
         self.replies: dict[str, Reply] = {
             "query": success({"resultType": "vector", "result": []}),
             "query_exemplars": success([]),
+            "targets": success({"activeTargets": []}),
         }
         self.drip_seconds = 0.0
         self.authorization = ""

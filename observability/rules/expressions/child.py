@@ -3,7 +3,7 @@
     echo '[{"expression": "up == 0"}]' | python -m observability.rules.expressions.child
 
 Each answer has `split` or `reason`; for a question with a `threshold` it has the changed `expression`,
-for one with `conditions` it has these.
+for one with `conditions` or `facts` it has these.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MEMORY_BYTES = 512 * 2**20
 
 
 def answer(question: dict[str, Any]) -> dict[str, Any]:
-    from observability.rules.expressions import splitting
+    from observability.rules.expressions import facts, splitting
     from observability.rules.expressions.scanning import TooComplex, require_readable
 
     expression, threshold = question["expression"], question.get("threshold")
@@ -28,6 +28,8 @@ def answer(question: dict[str, Any]) -> dict[str, Any]:
             return {"expression": splitting.with_threshold(expression, float(threshold))}
         if question.get("conditions"):
             return {"conditions": splitting.conditions(expression)}
+        if question.get("facts"):
+            return {"facts": facts.facts(expression)}
         return {"split": splitting.split(expression)}
     except (splitting.CannotSplit, TooComplex) as problem:
         return {"reason": str(problem)}

@@ -45,6 +45,23 @@ class Changed(NamedTuple):
     reason: str = ""
 
 
+class Selector(NamedTuple):
+    """The series that an expression reads: `text` as PromQL, `functions` that are around it."""
+
+    name: str
+    text: str
+    window_seconds: float | None
+    functions: frozenset[str]
+
+
+class Facts(NamedTuple):
+    """What an expression reads and returns. `labels` is None when the text alone does not say them."""
+
+    selectors: tuple[Selector, ...]
+    labels: frozenset[str] | None
+    compares: bool
+
+
 def read(expressions: Sequence[str]) -> list[Reading]:
     """Returns each expression with its split, in order; with one process for all."""
     answers = ask([{"expression": expression} for expression in expressions])
@@ -68,6 +85,19 @@ def put(thresholds: Sequence[tuple[str, float]]) -> list[Changed]:
     """Returns each expression with another threshold, the rest of its text unchanged; one process for all."""
     questions = [{"expression": expression, "threshold": number} for expression, number in thresholds]
     return [Changed(answer.get("expression", ""), answer.get("reason", "")) for answer in ask(questions)]
+
+
+def facts_of(expression: str) -> Facts | str:
+    """Returns what an expression reads and returns, or the reason why the parser does not know."""
+    [answer] = ask([{"expression": expression, "facts": True}])
+    found = answer.get("facts")
+    if found is None:
+        return str(answer["reason"])
+    selectors = [
+        Selector(**{**each, "functions": frozenset(each["functions"])}) for each in found["selectors"]
+    ]
+    labels = None if found["labels"] is None else frozenset(found["labels"])
+    return Facts(tuple(selectors), labels, found["compares"])
 
 
 def ask(questions: list[dict[str, Any]]) -> list[dict[str, Any]]:
