@@ -61,6 +61,7 @@ def page_context(episode: Episode) -> dict[str, Any]:
             episode, [delivery for delivery, _attempts in deliveries]
         ),
         "ending": endings.sentence(episode),
+        "leaves_incident_open": not episode.recovered and has_incident(episode),
         "next_steps": escalating.next_steps(episode),
         "route": Route.objects.filter(pk=episode.route_id or 0).first(),
         "earlier": list(
@@ -79,6 +80,12 @@ def page_context(episode: Episode) -> dict[str, Any]:
         "unknown_severity": episode.labels.get("severity", "") if episode.severity_is_unknown else "",
         "silence_command": silence_command_of(episode),
     }
+
+
+def has_incident(episode: Episode) -> bool:
+    """Returns whether one of the alert's channels keeps an incident for it."""
+    notifiers = map(registry.NOTIFIERS.get, episode.channels or registry.NOTIFIERS)
+    return any(notifier.keeps_incidents for notifier in notifiers if notifier)
 
 
 def log_lines_of(event: EpisodeEvent) -> tuple[str, str]:
