@@ -28,7 +28,7 @@ SEE_RULES = frozenset({VIEW_RULE, VIEW_RULES_VERSION})
 SEE_ROUTES = frozenset({VIEW_ROUTE, "observability.view_routechange"})
 SEE_HISTORY = frozenset({"observability.view_episodeevent", "observability.view_attempt"})
 SEE = SEE_STATE_OF_ALERTS | SEE_RULES | SEE_ROUTES | SEE_HISTORY
-SEE_SILENCES = frozenset({VIEW_SILENCE, "observability.view_silenceevent"})
+SEE_SILENCES = frozenset({VIEW_SILENCE, "observability.view_silenceevent", "observability.view_suppression"})
 ACT = frozenset({ACKNOWLEDGE_EPISODE, NOTE_EPISODE, MARK_EPISODE, RESEND_DELIVERY, REPROCESS_RECEIPT})
 
 

@@ -19,6 +19,7 @@ TABLE = {
         "observability.view_silence",
         "observability.view_silenceevent",
         "observability.view_rulesversion",
+        "observability.view_suppression",
         "observability.view_episodeevent",
         "observability.view_heartbeat",
         "observability.view_receipt",

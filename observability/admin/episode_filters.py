@@ -32,6 +32,22 @@ class UnknownSeverityFilter(admin.SimpleListFilter):
         return queryset.filter(severity_is_unknown=True) if self.value() == "unknown" else queryset
 
 
+class SilencedFilter(admin.SimpleListFilter):
+    title = "silenced"
+    parameter_name = "silenced"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("now", "now"), ("once", "now or earlier")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Episode]) -> QuerySet[Episode]:
+        match self.value():
+            case "now":
+                return queryset.filter(silenced_at__isnull=False, unsilenced_at__isnull=True)
+            case "once":
+                return queryset.filter(silenced_at__isnull=False)
+        return queryset
+
+
 class OwnerFilter(admin.SimpleListFilter):
     title = "acknowledged"
     parameter_name = "owner"

@@ -70,6 +70,7 @@ def page_context(episode: Episode) -> dict[str, Any]:
             )[:MOST_EARLIER]
         ),
         "rules": rules_of(episode),
+        "suppressions": list(episode.suppressions.select_related("silence").order_by("-id")[:MOST_EARLIER]),
         "links": links_of(episode),
         "resolves_are_unchecked": episode.source == Episode.Source.ALERTMANAGER
         and trust.resolves_are_unchecked(),

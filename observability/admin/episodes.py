@@ -20,7 +20,13 @@ from core.console import display
 from core.console.history import CappedChangeList, HistoryAdmin, actor_of, posted_reason, see_other
 from core.console.paging import BoundedDates, in_period
 from observability.admin.cause.page import samples_context
-from observability.admin.episode_filters import NotifiedFilter, OwnerFilter, UnknownSeverityFilter, search
+from observability.admin.episode_filters import (
+    NotifiedFilter,
+    OwnerFilter,
+    SilencedFilter,
+    UnknownSeverityFilter,
+    search,
+)
 from observability.admin.episode_page import page_context
 from observability.alerts import badges, episodes
 from observability.models import Delivery, Episode
@@ -58,7 +64,15 @@ class EpisodeAdmin(HistoryAdmin):
     page_template = "observability/console/episode.html"
     list_display = ("state", "alert", "since", "owner", "notified")
     list_display_links = ("alert",)
-    list_filter = ("status", "severity", UnknownSeverityFilter, OwnerFilter, NotifiedFilter, "source")
+    list_filter = (
+        "status",
+        "severity",
+        UnknownSeverityFilter,
+        OwnerFilter,
+        NotifiedFilter,
+        SilencedFilter,
+        "source",
+    )
     search_fields = ("alertname",)  # Django shows the box only when there are some; see get_search_results
     search_help_text = "Name, label=value or fingerprint"
     date_hierarchy = "starts_at"
@@ -92,8 +106,9 @@ class EpisodeAdmin(HistoryAdmin):
         unconfirmed = badges.NOT_CONFIRMED_BADGE if badges.not_confirmed_since(episode) else ""
         unknown_severity = badges.UNKNOWN_SEVERITY_BADGE if episode.severity_is_unknown else ""
         return format_html(
-            '<span class="am-stack">{}{}{}{}</span>',
+            '<span class="am-stack">{}{}{}{}{}</span>',
             status,
+            badges.silenced_badge(episode),
             unconfirmed,
             badges.severity_badge(episode.severity),
             unknown_severity,

@@ -25,6 +25,7 @@ from observability.silences import services
 from observability.silences.matchers import as_text, of_labels
 
 MOST_EVENTS = 200
+MOST_HIDDEN = 50
 RUNNING = Q(state__in=Silence.UNFINISHED)
 State = Silence.State
 BADGES = {
@@ -129,6 +130,7 @@ class SilenceAdmin(HistoryAdmin):
 
     def page_context(self, request: HttpRequest, row: Silence) -> dict[str, Any]:
         runs = row.state in (State.WANTED, State.ACTIVE) and row.ends_at > timezone.now()
+        hidden = row.suppressions.all()
         events = row.events.select_related("actor").order_by("-id")[:MOST_EVENTS]
         return {
             "badge": display.badge(*badge_of(row)),
@@ -136,6 +138,8 @@ class SilenceAdmin(HistoryAdmin):
             "lasts": row.ends_at - row.starts_at,
             "is_planned": row.starts_at > timezone.now(),
             "events": [(event, *EVENT_ICONS[event.kind]) for event in events],
+            "hidden": list(hidden.select_related("episode").order_by("-id")[:MOST_HIDDEN]),
+            "hidden_now": hidden.filter(ended_at=None).count(),
             "may_change": runs and not row.is_foreign and self.may(request, MANAGE_SILENCE),
             "choices": choices(),
             "command": amtool_expire(row) if row.is_foreign and runs else "",

@@ -18,6 +18,7 @@ SEVERITY_TONES = {"critical": "critical", "error": "error", "warning": "warning"
 STATUS_BADGES = {
     Episode.Status.FIRING: ("firing", "local_fire_department", "Firing"),
     Episode.Status.RESOLVED: ("good", "check_circle", "Resolved"),
+    Episode.Status.SILENCED: ("quiet", "notifications_paused", "Silenced"),
     Episode.Status.NOTICE: ("quiet", "campaign", "Notice"),
 }
 END_NOT_CONFIRMED = ("warning", "help", "End not confirmed")
@@ -62,6 +63,13 @@ def not_confirmed_since(episode: Episode) -> datetime | None:
     return episode.confirmed_at if fires and is_late and not episode.unconfirmed_at else None
 
 
+def silenced_badge(episode: Episode) -> SafeString:
+    """Returns the badge of an alert that Alertmanager silences or silenced, beside that of its status."""
+    if episode.silenced_at is None or episode.status == Episode.Status.SILENCED:
+        return SafeString()
+    return WAS_SILENCED_BADGE if episode.unsilenced_at else SILENCED_BADGE
+
+
 def severity_badge(severity: str) -> SafeString:
     """Returns the HTML of the badge for a severity."""
     return format_html(
@@ -70,6 +78,8 @@ def severity_badge(severity: str) -> SafeString:
 
 
 UNKNOWN_SEVERITY_BADGE = display.badge("warning", "help", "Severity unknown")
+SILENCED_BADGE = display.badge("quiet", "notifications_paused", "Silenced")
+WAS_SILENCED_BADGE = display.badge("quiet", "notifications_paused", "Was silenced")
 NOT_CONFIRMED_BADGE = display.badge("warning", "help", "Not confirmed")
 
 
@@ -84,6 +94,8 @@ def why_not_notified(episode: Episode) -> SafeString:
             why = "Not notified: no channel is configured"
         case Episode.NotNotified.ROUTE_SAYS_NONE:
             why = "Not notified: its route notifies nobody"
+        case Episode.NotNotified.SILENCED:
+            why = "Not notified: silenced in Alertmanager"
         case _:  # stored by a version that did not record the reason
             why = "History only"
     return format_html(
@@ -117,6 +129,8 @@ def explain_not_notified(episode: Episode, deliveries: list[Delivery]) -> str:
             return "No notification was sent: no channel was set up for it."
         case Episode.NotNotified.ROUTE_SAYS_NONE:
             return "No notification was sent: a route says that nobody is notified of such alerts."
+        case Episode.NotNotified.SILENCED:
+            return "No notification was sent: a silence keeps Alertmanager from sending it to Amani."
     return "No notification was sent: its severity had no channel, or Alertmanager notifies itself."
 
 

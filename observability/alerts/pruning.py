@@ -21,6 +21,7 @@ from observability.models import (
     Receipt,
     Silence,
     SilenceEvent,
+    Suppression,
 )
 
 BATCH = 1000
@@ -67,7 +68,7 @@ def old_episodes(before: datetime) -> QuerySet[Episode]:
     waiting = Delivery.objects.filter(state__in=Delivery.UNFINISHED).exclude(episode=None)
     return (
         Episode.objects.filter(first_seen_at__lt=before)
-        .exclude(status=Episode.Status.FIRING)
+        .exclude(status__in=[Episode.Status.FIRING, Episode.Status.SILENCED])
         .exclude(resolved_at__gte=before)
         .exclude(pk__in=waiting.values("episode"))
     )
@@ -99,6 +100,7 @@ def delete_episodes(model: type[Episode], ids: list[int]) -> None:
     deliveries = list(Delivery.objects.filter(episode__in=ids).values_list("pk", flat=True))
     delete_deliveries(Delivery, deliveries)
     EpisodeEvent.objects.filter(episode__in=ids).delete()
+    Suppression.objects.filter(episode__in=ids).delete()
     Silence.objects.filter(episode__in=ids).update(episode=None)
     Escalation.objects.filter(episode__in=ids).delete()
     raw_delete(model, ids)
@@ -113,6 +115,7 @@ def delete_deliveries(model: type[Delivery], ids: list[int]) -> None:
 
 def delete_silences(model: type[Silence], ids: list[int]) -> None:
     SilenceEvent.objects.filter(silence__in=ids).delete()
+    Suppression.objects.filter(silence__in=ids).delete()
     raw_delete(model, ids)
 
 

@@ -7,7 +7,7 @@ from observability.models.receipt import Receipt
 from observability.models.routes import Escalation, Route, RouteChange, RouteMatcher, RouteStep
 from observability.models.rules import AlertRule, RuleChange, RuleGroup
 from observability.models.rules_version import RulesVersion
-from observability.models.silence import Silence, SilenceEvent
+from observability.models.silence import Silence, SilenceEvent, Suppression
 
 __all__ = [
     "AlertRule",
@@ -28,4 +28,5 @@ __all__ = [
     "RulesVersion",
     "Silence",
     "SilenceEvent",
+    "Suppression",
 ]

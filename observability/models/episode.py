@@ -58,6 +58,7 @@ class Episode(models.Model):
     class Status(models.TextChoices):
         FIRING = "firing"
         RESOLVED = "resolved"
+        SILENCED = "silenced", "silenced"  # it fires, and a silence has kept Alertmanager from sending it
         NOTICE = "notice", "one-off message"  # sent from code; it is never resolved
 
     class Source(models.TextChoices):
@@ -87,6 +88,7 @@ class Episode(models.Model):
         SENDER_NOTIFIES = "sender_notifies", "Alertmanager notifies itself"
         NO_CHANNEL = "no_channel", "no channel is configured for it"
         ROUTE_SAYS_NONE = "route_says_none", "its route notifies nobody"
+        SILENCED = "silenced", "a silence keeps Alertmanager from sending it"
 
     fingerprint = models.CharField(max_length=64)
     starts_at = models.DateTimeField(help_text="The earliest start that a sender has reported.")
@@ -170,6 +172,12 @@ class Episode(models.Model):
     reopened_at = models.DateTimeField(
         null=True, blank=True, help_text="When its present round began, if it was opened again."
     )
+    silenced_at = models.DateTimeField(
+        null=True, blank=True, help_text="Since when Alertmanager silences it, or last did."
+    )
+    unsilenced_at = models.DateTimeField(
+        null=True, blank=True, help_text="Until when; empty while it is silenced."
+    )
     round = models.PositiveSmallIntegerField(default=0, help_text="How often it was opened again.")
     acknowledged_at = models.DateTimeField(null=True, blank=True)
     acknowledged_by = models.ForeignKey(
@@ -230,6 +238,16 @@ class Episode(models.Model):
                 fields=["-starts_at", "-id"],
                 name="episode_severity_unknown",
                 condition=models.Q(severity_is_unknown=True),
+            ),
+            models.Index(
+                fields=["fingerprint"],
+                name="episode_silenced_now",
+                condition=models.Q(silenced_at__isnull=False, unsilenced_at__isnull=True),
+            ),
+            models.Index(
+                fields=["-starts_at", "-id"],
+                name="episode_silenced_once",
+                condition=models.Q(silenced_at__isnull=False),
             ),
             models.Index(
                 fields=["refired_at"], name="episode_in_doubt", condition=models.Q(refired_at__isnull=False)

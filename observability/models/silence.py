@@ -104,6 +104,29 @@ class Silence(LeasedWork):
         return self.owner_id is None
 
 
+class Suppression(models.Model):
+    """A time in which one silence hid one alert, as Alertmanager was seen with it."""
+
+    silence = models.ForeignKey(Silence, on_delete=models.CASCADE, related_name="suppressions")
+    episode = models.ForeignKey(Episode, on_delete=models.CASCADE, related_name="suppressions")
+    began_at = models.DateTimeField(default=timezone.now)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        default_permissions = ("view",)
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["episode", "silence"],
+                condition=models.Q(ended_at__isnull=True),
+                name="a_silence_hides_an_alert_once_at_a_time",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"Silence {self.silence_id} over alert {self.episode_id}"
+
+
 class SilenceEvent(models.Model):
     """One event in the history of a silence. Rows are appended, never changed."""
 

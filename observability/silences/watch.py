@@ -21,7 +21,7 @@ from django.utils import timezone
 from observability import metrics
 from observability.alerts.intake.payload import clean
 from observability.models import Heartbeat, Silence, SilenceEvent
-from observability.silences import alertmanager
+from observability.silences import alertmanager, suppressed
 from observability.silences.alertmanager import Found, NoAnswer, Refused
 from observability.silences.matchers import to_api
 from observability.silences.services import append
@@ -54,15 +54,17 @@ def end_by_time(now: datetime) -> None:
 
 
 def look(now: datetime) -> None:
-    """Reads Alertmanager's silences and makes the rows agree. Without an answer nothing changes."""
+    """Reads Alertmanager's silences and alerts, and makes the rows agree; not without an answer."""
     if not settings.ALERTMANAGER_URL:
         return
     try:
+        alerts = alertmanager.alerts()  # first, so that the silences of all of them are in the second answer
         found = alertmanager.silences()
     except (NoAnswer, Refused) as problem:
         log.warning("silences_not_read", error=str(problem))
         return
-    observe(found, now)
+    if observe(found, now):
+        suppressed.compare(alerts, now)
 
 
 @transaction.atomic

@@ -38,6 +38,11 @@ def badge(row: Any) -> SafeString:
 
 
 @register.filter
+def silenced(episode: Episode) -> SafeString:
+    return badges.silenced_badge(episode)
+
+
+@register.filter
 def not_confirmed_since(episode: Episode) -> datetime | None:
     return badges.not_confirmed_since(episode)
 

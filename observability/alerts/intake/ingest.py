@@ -16,6 +16,8 @@ are restarted. The rules for one alert of a payload, in the order of what is sto
 - Reported as firing with a start before the end of its newest episode: either a delayed copy, or it fires
   again because Alertmanager had lost contact with Prometheus. `reopening` asks Alertmanager which it is.
 - Reported as resolved while it is resolved: no change.
+- Reported as firing while it is silenced (`silences/suppressed.py`): no silence holds it back any more, so it
+  fires, and its channels are notified as of a new one.
 """
 
 from __future__ import annotations
@@ -74,6 +76,8 @@ IS_NEW_EPISODE = f"(known.status = 'resolved' AND EXCLUDED.starts_at > {ENDED_AT
 # The row reports a resolved episode as firing, with a start that belongs to it: `reopening` decides.
 IS_REFIRED = f"""(known.status = 'resolved' AND EXCLUDED.status = 'firing' AND known.refired_at IS NULL
     AND NOT {IS_NEW_EPISODE})"""
+# The row reports an alert that was known to be silenced: Alertmanager sends only what no silence matches.
+IS_UNSILENCED = "(known.status = 'silenced' AND EXCLUDED.status = 'firing')"
 # The row reports that the episode still fires. This is stored only every CONFIRMATION_EVERY: otherwise each
 # repetition of a group would rewrite every row of it.
 IS_CONFIRMATION = """(known.status = 'firing' AND EXCLUDED.status = 'firing'
@@ -126,6 +130,7 @@ KIND_ABOUT = {
 #               retired      it ended before the incoming start, so it is no longer the newest;
 #               resolved     it ended; unconfirmed: it was reported as ended, which is not trusted;
 #               refired      it is resolved and was reported as firing; restarted: it has another start;
+#               fired        it was silenced and is no longer;
 #               confirmed    it still fires, and only `confirmed_at` changes.
 #             An upsert cannot insert a second row for a fingerprint, which is why a retired episode needs the
 #             next part.
@@ -172,6 +177,7 @@ WITH receipt_id AS MATERIALIZED (
                 WHEN {IS_NEW_EPISODE} THEN 'retired'
                 WHEN EXCLUDED.status = 'resolved' THEN EXCLUDED.last_change
                 WHEN known.status = 'resolved' THEN 'refired'
+                WHEN {IS_UNSILENCED} THEN 'fired'
                 WHEN {IS_OTHER_START} THEN 'restarted'
                 ELSE 'confirmed' END,
             is_latest = NOT {IS_NEW_EPISODE},
@@ -184,13 +190,16 @@ WITH receipt_id AS MATERIALIZED (
             refired_at = CASE WHEN known.status = 'resolved' AND NOT {IS_NEW_EPISODE} THEN %(now)s END,
             ends_at = CASE WHEN known.status = 'firing' THEN COALESCE(EXCLUDED.ends_at, known.ends_at)
                            ELSE known.ends_at END,
-            confirmed_at = CASE WHEN known.status = 'firing' AND EXCLUDED.status = 'firing'
+            not_notified = CASE WHEN {IS_UNSILENCED} THEN EXCLUDED.not_notified ELSE known.not_notified END,
+            unsilenced_at = CASE WHEN {IS_UNSILENCED} THEN %(now)s ELSE known.unsilenced_at END,
+            confirmed_at = CASE WHEN known.status IN ('firing', 'silenced') AND EXCLUDED.status = 'firing'
                                 THEN %(now)s ELSE known.confirmed_at END,
             starts_at = CASE WHEN {IS_OTHER_START} THEN LEAST(known.starts_at, EXCLUDED.starts_at)
                              ELSE known.starts_at END,
             latest_start_at = CASE WHEN {IS_OTHER_START} THEN GREATEST({LATEST_START}, EXCLUDED.starts_at)
                                    ELSE known.latest_start_at END
         WHERE {IS_END} OR {IS_NEW_EPISODE} OR {IS_OTHER_START} OR {IS_REFIRED} OR {IS_CONFIRMATION}
+              OR {IS_UNSILENCED}
     RETURNING {RETURNED}, {ENDED_AT} AS ended_at
 ), another AS (
     INSERT INTO observability_episode AS known ({COLUMNS}, previous_end_at)
