@@ -32,6 +32,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
         page(request, "Rule versions", "published_with_changes", "rulesversion"),
         page(request, "Silences", "notifications_paused", "silence"),
         page(request, "Routes", "alt_route", "route"),
+        page(request, "Recurring silences", "event_repeat", "silencewindow"),
         page(request, "Channels", "cell_tower", "channel"),
         page(request, "Mails", "mail", "mail", app="accounts"),
     ]

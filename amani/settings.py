@@ -599,6 +599,7 @@ PROMETHEUS_PUBLIC_URL = env.str("PROMETHEUS_PUBLIC_URL", PROMETHEUS_URL).rstrip(
 ALERTMANAGER_PUBLIC_URL = env.str("ALERTMANAGER_PUBLIC_URL", ALERTMANAGER_URL).rstrip("/")
 # The folder of rule files that Prometheus reads and Amani writes. Empty: rules are not published by Amani.
 ALERT_RULES_FOLDER = env.str("ALERT_RULES_FOLDER", "")
+SILENCE_REMINDER_MINUTES = env.int("SILENCE_REMINDER_MINUTES", 30, validate=validate.Range(0))
 SILENCE_MAX_DAYS = env.int("SILENCE_MAX_DAYS", 7, validate=validate.Range(1, 90))
 RUNBOOK_BASE_URL = env.str("RUNBOOK_BASE_URL", f"{PUBLIC_URL}/runbooks").rstrip("/")
 

@@ -29,6 +29,7 @@ def register() -> None:
             "one_version_of_rules_waits": AGAIN,
             "one_version_of_rules_is_being_published": AGAIN,
             "silences_have_their_own_key": AGAIN,
+            "one_silence_for_each_occurrence": AGAIN,
             "a_silence_hides_an_alert_once_at_a_time": AGAIN,
             "one_row_per_silence_of_alertmanager": AGAIN,
             "observability_channel_pkey": AGAIN,

@@ -20,6 +20,7 @@ EDIT_ROUTE = "observability.edit_route"
 RESEND_DELIVERY = "observability.resend_delivery"
 REPROCESS_RECEIPT = "observability.reprocess_receipt"
 VIEW_SILENCE = "observability.view_silence"
+VIEW_WINDOW = "observability.view_silencewindow"
 MANAGE_SILENCE = "observability.manage_silence"
 
 # What the start page of the console shows.
@@ -28,7 +29,9 @@ SEE_RULES = frozenset({VIEW_RULE, VIEW_RULES_VERSION})
 SEE_ROUTES = frozenset({VIEW_ROUTE, "observability.view_routechange"})
 SEE_HISTORY = frozenset({"observability.view_episodeevent", "observability.view_attempt"})
 SEE = SEE_STATE_OF_ALERTS | SEE_RULES | SEE_ROUTES | SEE_HISTORY
-SEE_SILENCES = frozenset({VIEW_SILENCE, "observability.view_silenceevent", "observability.view_suppression"})
+SEE_SILENCES = frozenset(
+    {VIEW_SILENCE, "observability.view_silenceevent", "observability.view_suppression", VIEW_WINDOW}
+)
 ACT = frozenset({ACKNOWLEDGE_EPISODE, NOTE_EPISODE, MARK_EPISODE, RESEND_DELIVERY, REPROCESS_RECEIPT})
 
 

@@ -18,6 +18,7 @@ TABLE = {
         "observability.view_alertrule",
         "observability.view_silence",
         "observability.view_silenceevent",
+        "observability.view_silencewindow",
         "observability.view_rulesversion",
         "observability.view_suppression",
         "observability.view_episodeevent",

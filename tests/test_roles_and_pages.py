@@ -20,7 +20,7 @@ from escrow import stops
 from escrow.admin.tests.payments import whole_payments
 from kyc.models import Check, Document, LimitRule, LimitUsage, ProviderEvent
 from kyc.tests.people import submitted
-from observability.models import Route, RulesVersion
+from observability.models import Route, RulesVersion, SilenceWindow
 from observability.rules.render import FILE
 from observability.tests import history
 
@@ -188,6 +188,13 @@ observability_receipt_add           403 403  403 403  403 403  403 403  403 403 
 observability_receipt_history       302 302  302 302  302 302  302 302  302 302  302 302  302 302
 observability_receipt_delete        403 403  403 403  403 403  403 403  403 403  403 403  403 403
 observability_receipt_change        403 403  200 405  200 405  403 403  200 405  200 405  200 405
+observability_silencewindow_new     403 403  403 403  200 200  403 403  403 403  403 403  200 200
+observability_silencewindow_end     405 403  405 403  405 303  405 403  405 403  405 403  405 303
+observability_silencewindow_changelist 403 403  200 200  200 200  403 403  200 200  200 200  200 200
+observability_silencewindow_add     403 403  403 403  403 403  403 403  403 403  403 403  403 403
+observability_silencewindow_history 302 302  302 302  302 302  302 302  302 302  302 302  302 302
+observability_silencewindow_delete  403 403  403 403  403 403  403 403  403 403  403 403  403 403
+observability_silencewindow_change  403 403  200 405  200 405  403 403  200 405  200 405  200 405
 observability_silence_new           403 403  403 403  200 200  403 403  403 403  403 403  200 200
 observability_silence_extend        405 403  405 403  405 303  405 403  405 403  405 403  405 303
 observability_silence_expire        405 403  405 403  405 303  405 403  405 403  405 403  405 303
@@ -245,6 +252,17 @@ def rows() -> dict[str, Any]:
     case = submitted(user)
     Check.objects.create(case=case, provider="smile_id", reference="reference")
     ProviderEvent.objects.create(provider="smile_id", event_id="event", body=b"{}", signature_ok=True)
+    SilenceWindow.objects.create(
+        matchers=[],
+        reason="Test.",
+        owner=user,
+        time_zone="UTC",
+        weekdays=[0],
+        begins="01:00",
+        ends="02:00",
+        first_on="2026-01-01",
+        last_on="2026-01-02",
+    )
     LimitRule.objects.create(tier=3, currency="XAF", kind="daily", amount_minor=100, reason="Test.")
     LimitUsage.objects.create(
         person=user, currency="XAF", kind="daily", window_start="2026-01-01", cap_minor=1

@@ -8,7 +8,18 @@ from observability.admin import (
     routes,
     rules,
     rules_versions,
+    silence_windows,
     silences,
 )
 
-__all__ = ["channels", "deliveries", "episodes", "receipts", "routes", "rules", "rules_versions", "silences"]
+__all__ = [
+    "channels",
+    "deliveries",
+    "episodes",
+    "receipts",
+    "routes",
+    "rules",
+    "rules_versions",
+    "silence_windows",
+    "silences",
+]

@@ -46,6 +46,7 @@ EVENT_ICONS = {
     "expire": ("info", "stop_circle"),
     "expired": ("quiet", "check_circle"),
     "failed": ("bad", "error"),
+    "reminded": ("quiet", "alarm"),
 }
 
 
@@ -80,7 +81,7 @@ class SilenceAdmin(HistoryAdmin):
     ) -> Silence | None:
         if not object_id.isdecimal() or len(object_id) > 18:
             return None
-        return self.get_queryset(request).select_related("episode").filter(pk=object_id).first()
+        return self.get_queryset(request).select_related("episode", "window").filter(pk=object_id).first()
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

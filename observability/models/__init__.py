@@ -7,7 +7,7 @@ from observability.models.receipt import Receipt
 from observability.models.routes import Escalation, Route, RouteChange, RouteMatcher, RouteStep
 from observability.models.rules import AlertRule, RuleChange, RuleGroup
 from observability.models.rules_version import RulesVersion
-from observability.models.silence import Silence, SilenceEvent, Suppression
+from observability.models.silence import Silence, SilenceEvent, SilenceWindow, Suppression
 
 __all__ = [
     "AlertRule",
@@ -28,5 +28,6 @@ __all__ = [
     "RulesVersion",
     "Silence",
     "SilenceEvent",
+    "SilenceWindow",
     "Suppression",
 ]

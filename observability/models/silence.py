@@ -13,6 +13,55 @@ from core.leases import LeasedWork
 from observability.models.episode import Episode
 
 
+class SilenceWindow(models.Model):
+    """A time of day at which alerts are silenced again and again: each occurrence gets a silence of its own.
+
+    Times are on the clock of `time_zone`; an end that is not after the beginning is on the following day.
+    """
+
+    matchers = models.JSONField(help_text="As Alertmanager's API has them.")
+    reason = models.TextField()
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", db_index=False
+    )
+    time_zone = models.CharField(max_length=64, help_text="IANA, for example Africa/Lagos.")
+    weekdays = models.JSONField(help_text="Of the beginning; 0 is Monday.")
+    begins = models.TimeField()
+    ends = models.TimeField()
+    first_on = models.DateField()
+    last_on = models.DateField()
+    created_at = models.DateTimeField(default=timezone.now)
+    ended_at = models.DateTimeField(null=True, blank=True)
+    ended_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_index=False,
+    )
+    ended_reason = models.TextField(blank=True)
+
+    class Meta:
+        verbose_name = "recurring silence"
+        default_permissions = ("view",)
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(last_on__gte=models.F("first_on")), name="window_ends_after_its_first_day"
+            ),
+            models.CheckConstraint(condition=~models.Q(reason=""), name="window_has_a_reason"),
+        ]
+        indexes = [
+            models.Index(
+                fields=["last_on"], name="window_in_force", condition=models.Q(ended_at__isnull=True)
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"Recurring silence {self.pk}"
+
+
 class Silence(LeasedWork):
     """One silence. Alertmanager decides what it hides; this row says who wants it, why, and until when.
 
@@ -58,6 +107,20 @@ class Silence(LeasedWork):
         related_name="silences",
         help_text="The alert from whose page it was made.",
     )
+    window = models.ForeignKey(
+        SilenceWindow,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="silences",
+        db_index=False,
+    )
+    occurrence_on = models.DateField(
+        null=True, blank=True, help_text="The day on which the occurrence of its window begins, on its clock."
+    )
+    reminded_at = models.DateTimeField(
+        null=True, blank=True, help_text="When the reminder of its end was planned."
+    )
 
     class Meta:
         default_permissions = ("view",)
@@ -69,6 +132,11 @@ class Silence(LeasedWork):
                 fields=["alertmanager_id"],
                 condition=~models.Q(alertmanager_id=""),
                 name="one_row_per_silence_of_alertmanager",
+            ),
+            models.UniqueConstraint(
+                fields=["window", "occurrence_on"],
+                condition=models.Q(window__isnull=False),
+                name="one_silence_for_each_occurrence",
             ),
             models.CheckConstraint(
                 condition=models.Q(ends_at__gt=models.F("starts_at")), name="silence_ends_after_its_start"
@@ -91,7 +159,8 @@ class Silence(LeasedWork):
         ]
         triggers = [
             pgtrigger.ReadOnly(
-                name="silence_identity_is_fixed", fields=["key", "matchers", "owner", "created_by"]
+                name="silence_identity_is_fixed",
+                fields=["key", "matchers", "owner", "created_by", "window", "occurrence_on"],
             )
         ]
 
@@ -140,6 +209,7 @@ class SilenceEvent(models.Model):
         EXPIRE = "expire", "to be expired"
         EXPIRED = "expired"
         FAILED = "failed", "could not be set"
+        REMINDED = "reminded", "reminder sent"
 
     silence = models.ForeignKey(Silence, on_delete=models.CASCADE, related_name="events")
     at = models.DateTimeField(default=timezone.now)

@@ -59,7 +59,7 @@ def create(
     )
     text = f"Until {display.clock(ends_at)} UTC: {silence.reason}"
     append(silence, Kind.CREATED, actor, text)
-    tell(silence)
+    tell()
     return silence
 
 
@@ -74,11 +74,11 @@ def extend(*, silence_id: int, actor: AbstractBaseUser, ends_at: datetime, reaso
     check_reason(reason)
     check_end(max(silence.starts_at, timezone.now()), ends_at)
     text = f"From {display.clock(silence.ends_at)} to {display.clock(ends_at)} UTC: {reason.strip()}"
-    silence.ends_at = ends_at
+    silence.ends_at, silence.reminded_at = ends_at, None
     silence.state = State.WANTED
-    want(silence, ["ends_at", "state"])
+    want(silence, ["ends_at", "state", "reminded_at"])
     append(silence, Kind.EXTENDED, actor, text)
-    tell(silence)
+    tell()
     return silence
 
 
@@ -91,11 +91,16 @@ def expire(*, silence_id: int, actor: AbstractBaseUser, reason: str) -> Silence:
     silence = locked(silence_id)
     refuse_unless_it_runs(silence)
     check_reason(reason)
+    end_now(silence, actor, reason)
+    return silence
+
+
+def end_now(silence: Silence, actor: AbstractBaseUser, reason: str) -> None:
+    """Stores in the caller's transaction that a locked silence is to end."""
     silence.state = State.ENDING
     want(silence, ["state"])
     append(silence, Kind.EXPIRE, actor, reason.strip())
-    tell(silence)
-    return silence
+    tell()
 
 
 # --- What is refused ---
@@ -178,7 +183,8 @@ def append(silence: Silence, kind: Kind, actor: AbstractBaseUser | None = None, 
 WORDS = {Kind.CREATED: "was created", Kind.EXTENDED: "has another end", Kind.EXPIRE: "is to be expired"}
 
 
-def tell(silence: Silence) -> None:
+def tell() -> None:
+    """Wakes the worker when the caller's transaction has committed."""
     transaction.on_commit(doorbell.ring)
 
 

@@ -21,7 +21,7 @@ from django.utils import timezone
 from observability import metrics
 from observability.alerts.intake.payload import clean
 from observability.models import Heartbeat, Silence, SilenceEvent
-from observability.silences import alertmanager, suppressed
+from observability.silences import alertmanager, reminders, suppressed, windows
 from observability.silences.alertmanager import Found, NoAnswer, Refused
 from observability.silences.matchers import to_api
 from observability.silences.services import append
@@ -40,8 +40,10 @@ log = structlog.get_logger(__name__)
 def watch() -> None:
     """Runs all checks and updates the gauges. The worker calls it every few seconds."""
     now = timezone.now()
+    windows.plan(now)
     end_by_time(now)
     look(now)
+    reminders.remind_of_ends(now)
     update_gauges(now)
 
 
