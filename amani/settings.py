@@ -461,6 +461,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": timedelta(hours=1),
         "options": {"expires": 3600},
     },
+    "compute-previews": {
+        "task": "observability.tasks.compute_previews",
+        "schedule": timedelta(seconds=10),
+        "options": {"expires": 10},
+    },
     "accounts-forget-ended-sessions": {
         "task": "accounts.tasks.forget_ended_sessions",
         "schedule": timedelta(hours=1),

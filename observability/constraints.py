@@ -32,6 +32,7 @@ def register() -> None:
             "one_silence_for_each_occurrence": AGAIN,
             "a_silence_hides_an_alert_once_at_a_time": AGAIN,
             "one_row_per_silence_of_alertmanager": AGAIN,
+            "one_preview_at_a_time_per_operator": AGAIN,
             "observability_channel_pkey": AGAIN,
             "observability_heartbeat_pkey": AGAIN,
         }

@@ -9,6 +9,7 @@ from observability.alerts.delivery import drain
 from observability.alerts.delivery.claim import is_anything_due
 from observability.alerts.delivery.sender import free_abandoned
 from observability.notifiers import registry
+from observability.rules.preview import work as preview_work
 from observability.rules.publication import work as publication_work
 from observability.silences import watch as silence_watch
 from observability.silences import work as silence_work
@@ -57,3 +58,9 @@ def apply_silences() -> None:
 def watch_silences() -> None:
     """Compares Alertmanager's silences with the rows. Beat schedules it every fifteen seconds."""
     silence_watch.watch()
+
+
+@shared_task
+def compute_previews() -> None:
+    """Computes the previews of rules that wait. Beat schedules it every ten seconds."""
+    preview_work.run_due()

@@ -20,7 +20,7 @@ from escrow import stops
 from escrow.admin.tests.payments import whole_payments
 from kyc.models import Check, Document, LimitRule, LimitUsage, ProviderEvent
 from kyc.tests.people import submitted
-from observability.models import Route, RulesVersion, SilenceWindow
+from observability.models import AlertRule, Route, RulePreview, RulesVersion, SilenceWindow
 from observability.rules.render import FILE
 from observability.tests import history
 
@@ -156,6 +156,8 @@ observability_alertrule_loaded      403 405  200 405  200 405  403 405  200 405 
 observability_alertrule_create      403 403  403 403  403 403  403 403  403 403  200 200  200 200
 observability_alertrule_tune        403 403  403 403  403 403  403 403  403 403  200 200  200 200
 observability_alertrule_end         405 403  405 403  405 403  405 403  405 403  405 303  405 303
+observability_alertrule_preview_form 403 403 200 200  200 200  403 403  200 200  200 200  200 200
+observability_alertrule_preview     403 405  200 405  200 405  403 405  200 405  200 405  200 405
 observability_alertrule_changelist  403 403  200 200  200 200  403 403  200 200  200 200  200 200
 observability_alertrule_add         403 403  403 403  403 403  403 403  403 403  403 403  403 403
 observability_alertrule_history     302 302  302 302  302 302  302 302  302 302  302 302  302 302
@@ -175,6 +177,7 @@ observability_delivery_change       403 403  200 405  200 405  403 403  200 405 
 observability_episode_acknowledge   405 403  405 403  405 303  405 403  405 403  405 403  405 303
 observability_episode_note          405 403  405 403  405 303  405 403  405 403  405 403  405 303
 observability_episode_mark          405 403  405 403  405 303  405 403  405 403  405 403  405 303
+observability_episode_rule          403 405  200 405  200 405  403 405  200 405  200 405  200 405
 observability_episode_samples       403 405  200 405  200 405  403 405  200 405  200 405  200 405
 observability_episode_changelist    403 403  200 200  200 200  403 403  200 200  200 200  200 200
 observability_episode_add           403 403  403 403  403 403  403 403  403 403  403 403  403 403
@@ -272,9 +275,12 @@ def rows() -> dict[str, Any]:
     stops.open_for({"drift": "account 7"})
     files = {FILE: ""}
     RulesVersion.objects.create(number=1, author_text="a test", reason="Test.", files=files, rule_count=0)
+    rule = AlertRule.objects.get(key="HighErrorRate")
+    times = {"for_seconds": 60, "keep_firing_for_seconds": 0}
+    RulePreview.objects.create(rule=rule, asked_by=user, days=1, **times)
     models = {model._meta.label_lower.replace(".", "_"): model for model in apps.get_models()}
     found = {name: model._default_manager.first() for name, model in models.items()}
-    return found | {"accounts_user": user, "auth_user": user}
+    return found | {"accounts_user": user, "auth_user": user, "observability_alertrule": rule}
 
 
 def patterns(found: list[Any], before: str = "") -> Iterator[tuple[str, URLPattern]]:
@@ -298,7 +304,11 @@ def addresses(rows: dict[str, Any]) -> Iterator[Address]:
         elif pattern.name:
             row = rows.get("_".join(pattern.name.split("_")[:2]))
             values = {name: str(row.pk) for name in ("object_id", "pk", "id") if row is not None}
-            values |= {"public_id": image, "name": "Watchdog"}
+            values |= {
+                "public_id": image,
+                "name": "Watchdog",
+                "number": str(rows["observability_rulepreview"].pk),
+            }
             values |= {"content_type_id": "1", "object_id": values.get("object_id", "1")}
             yield Address(pattern.name, "/" + filled(route, pattern, values))
 

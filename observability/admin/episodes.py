@@ -17,7 +17,7 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_safe
 
 from core.console import display
-from core.console.history import CappedChangeList, HistoryAdmin, actor_of, posted_reason, see_other
+from core.console.history import CappedChangeList, actor_of, posted_reason, see_other
 from core.console.paging import BoundedDates, in_period
 from observability.admin.cause.page import samples_context
 from observability.admin.episode_filters import (
@@ -28,6 +28,7 @@ from observability.admin.episode_filters import (
     search,
 )
 from observability.admin.episode_page import page_context
+from observability.admin.rule_of_alert import RuleOfAlert
 from observability.alerts import badges, episodes
 from observability.models import Delivery, Episode
 from observability.roles import (
@@ -60,7 +61,7 @@ class FiringFirst(CappedChangeList):
 
 
 @admin.register(Episode)
-class EpisodeAdmin(HistoryAdmin):
+class EpisodeAdmin(RuleOfAlert):
     page_template = "observability/console/episode.html"
     list_display = ("state", "alert", "since", "owner", "notified")
     list_display_links = ("alert",)

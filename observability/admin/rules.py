@@ -18,6 +18,7 @@ from django.views.decorators.http import require_safe
 from core.console import display
 from core.console.history import CappedChangeList
 from observability.admin.rule_editor import RuleEditor
+from observability.admin.rule_preview import PreviewPages, suggestion_for
 from observability.alerts import badges
 from observability.models import AlertRule, RuleChange
 from observability.models.rules import OPERATORS
@@ -102,7 +103,7 @@ class QualityFilter(admin.SimpleListFilter):
 
 
 @admin.register(AlertRule)
-class AlertRuleAdmin(RuleEditor):
+class AlertRuleAdmin(RuleEditor, PreviewPages):
     page_template = "observability/console/rule.html"
     list_display = ("rule", "severity_column", "holds", "in_30_days", "last_fired")
     list_display_links = ("rule",)
@@ -181,6 +182,7 @@ class AlertRuleAdmin(RuleEditor):
             "most_looked_at": MOST_LOOKED_AT,
             "runbook": safe_url(editor["effective"].annotations.get("runbook_url", "")),
             "alerts": list(alerts_of(row).order_by("-starts_at")[:MOST_SHOWN]) if row.kind == "alert" else [],
+            **(suggestion_for(row) if row.kind == "alert" else {}),
         }
 
     def get_urls(self) -> list[URLPattern]:

@@ -3,6 +3,7 @@
 from observability.models.delivery import Attempt, Channel, Delivery
 from observability.models.episode import Episode, EpisodeEvent
 from observability.models.heartbeat import Heartbeat
+from observability.models.previews import RulePreview
 from observability.models.receipt import Receipt
 from observability.models.routes import Escalation, Route, RouteChange, RouteMatcher, RouteStep
 from observability.models.rules import AlertRule, RuleChange, RuleGroup
@@ -25,6 +26,7 @@ __all__ = [
     "RouteStep",
     "RuleChange",
     "RuleGroup",
+    "RulePreview",
     "RulesVersion",
     "Silence",
     "SilenceEvent",

@@ -6,8 +6,10 @@ const TIMEOUT_MS = 5000;
 async function load(place) {
   const waiting = place.querySelector("[data-waiting]");
   const failed = place.querySelector("[data-failed]");
-  failed.hidden = true;
-  waiting.hidden = false;
+  if (waiting) {
+    failed.hidden = true;
+    waiting.hidden = false;
+  }
   try {
     const response = await fetch(place.dataset.load, {
       headers: { "X-Requested-With": "fetch" },
@@ -17,10 +19,17 @@ async function load(place) {
     if (!response.ok) throw new Error(String(response.status));
     place.innerHTML = await response.text(); // rendered by our own template, which escapes its values
     offerCopies(place);
+    loadAgain(place);
   } catch {
+    if (!waiting) return loadAgain(place); // what was loaded before stays, and is asked for again
     waiting.hidden = true;
     failed.hidden = false; // the link to the same list
   }
+}
+
+function loadAgain(place) {
+  const unfinished = place.querySelector("[data-again]"); // milliseconds until there may be more
+  if (unfinished) setTimeout(() => load(place), Number(unfinished.dataset.again));
 }
 
 function offerCopies(within) {

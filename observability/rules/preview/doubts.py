@@ -43,7 +43,8 @@ def past_of_prometheus(grid: Grid, deadline: Deadline) -> Past:
     starts = {value for _index, value in read_values(STARTS_OF_PROMETHEUS, coarse, deadline)}
     starts |= last_start(deadline)
     return Past(
-        gaps=[(coarse.at(start), coarse.at(end)) for start, end in between(scraped, coarse.count)],
+        # Without any scrape it is a Prometheus that gets its samples in another way.
+        gaps=[(coarse.at(start), coarse.at(end)) for start, end in between(scraped, coarse.count) if scraped],
         starts=sorted(start for start in starts if grid.start < start <= grid.at(grid.count - 1)),
     )
 
@@ -74,11 +75,11 @@ def doubts(
     series: list[Series],
     past: Past,
     interval: float,
-    changed_at: datetime | None,
+    changed_at: datetime,
 ) -> list[str]:
     """Returns what may be the reason for a low fidelity, each as a sentence.
 
-    `interval`: seconds between evaluations of the rule. `changed_at`: its last change, None for never.
+    `interval`: seconds between evaluations of the rule. `changed_at`: when it was last changed, or added.
     """
     return [
         directions(fidelity, grid),
@@ -99,10 +100,10 @@ def directions(fidelity: Fidelity, grid: Grid) -> str:
     )
 
 
-def about_the_rule(grid: Grid, interval: float, changed_at: datetime | None) -> Iterator[str]:
-    if changed_at is not None and changed_at.timestamp() > grid.start:
+def about_the_rule(grid: Grid, interval: float, changed_at: datetime) -> Iterator[str]:
+    if changed_at.timestamp() > grid.start:
         at = moment(changed_at.timestamp())
-        yield f"The rule was changed at {at}: what was recorded before is of another one."
+        yield f"The rule was changed or added at {at}: what was recorded before is of another one, if any."
     if grid.step > interval:
         yield (
             f"The rule is evaluated every {interval:g} s, the replay every {grid.step:g} s: shorter times of "
