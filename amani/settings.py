@@ -456,6 +456,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": timedelta(seconds=15),
         "options": {"expires": 15},
     },
+    "watch-published-rules": {
+        "task": "observability.tasks.watch_published_rules",
+        "schedule": timedelta(minutes=5),
+        "options": {"expires": 300},
+    },
     "forget-old-history": {
         "task": "observability.tasks.forget_old_history",
         "schedule": timedelta(hours=1),

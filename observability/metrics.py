@@ -207,6 +207,10 @@ alert_channel_flagged = children(
     ),
     CHANNELS,
 )
+rules_unpublished_seconds = snapshot_gauge(
+    "amani_rules_unpublished_seconds",
+    "How long Prometheus has had other rules than Amani wants it to have, in seconds; 0 when it has them.",
+)
 watchdog_last_seen = snapshot_gauge(
     "amani_watchdog_last_seen_timestamp_seconds",
     "When the Watchdog alert last arrived, Unix time; 0 when never.",
@@ -228,6 +232,10 @@ def record_backlog(channel: str, count: int, oldest_seconds: float) -> None:
     alert_undelivered[channel].set(count)
     alert_oldest_undelivered[channel].set(oldest_seconds)
     snapshot_timestamp.set(time.time())
+
+
+def record_rules_unpublished(seconds: float) -> None:
+    rules_unpublished_seconds.set(seconds)
 
 
 def record_firing(counts: Mapping[str, int]) -> None:

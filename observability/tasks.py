@@ -10,6 +10,7 @@ from observability.alerts.delivery.claim import is_anything_due
 from observability.alerts.delivery.sender import free_abandoned
 from observability.notifiers import registry
 from observability.rules.preview import work as preview_work
+from observability.rules.publication import watching
 from observability.rules.publication import work as publication_work
 from observability.silences import watch as silence_watch
 from observability.silences import work as silence_work
@@ -64,3 +65,9 @@ def watch_silences() -> None:
 def compute_previews() -> None:
     """Computes the previews of rules that wait. Beat schedules it every ten seconds."""
     preview_work.run_due()
+
+
+@shared_task
+def watch_published_rules() -> None:
+    """Compares the rules of Prometheus with the published ones. Beat schedules it every five minutes."""
+    watching.watch()

@@ -101,6 +101,13 @@ INTAKE = Row(
             runbooks=["AlertSeverityUnknown", "AlertsTruncated"],
         ),
         series(
+            "Rules not published, for how long",
+            "Prometheus has other alert rules than Amani wants it to have: see the rule versions.",
+            "s",
+            Query("max(job:amani_rules_unpublished_seconds:newest{amani})", "not published for"),
+            runbooks=["RulesNotPublished"],
+        ),
+        series(
             "Prometheus and Alertmanager, failures each minute",
             "Notifications that did not leave Prometheus, and those that Alertmanager could not deliver.",
             "short",

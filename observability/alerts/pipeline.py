@@ -21,6 +21,7 @@ from observability.models import Channel, Delivery, Episode, EpisodeEvent
 from observability.models.episode import Severity
 from observability.notifiers import registry
 from observability.notifiers.base import Delivered, Outcome, Rejected
+from observability.rules.publication.watching import unpublished_seconds
 
 State = Delivery.State
 # Alert that Amani raises itself -> its page in docs/runbooks/.
@@ -156,6 +157,7 @@ def update_gauges(now: datetime) -> None:
     for channel in registry.NOTIFIERS:
         metrics.record_channel_flag(channel, channel in flagged)
     metrics.record_firing(firing_by_severity())
+    metrics.record_rules_unpublished(unpublished_seconds(now))
     metrics.record_worker_heartbeat(now.timestamp())
 
 

@@ -71,6 +71,10 @@ class RulesVersion(LeasedWork):
     refused_line = models.PositiveIntegerField(null=True, blank=True)
     refused_column = models.PositiveIntegerField(null=True, blank=True)
     published_at = models.DateTimeField(null=True, blank=True)
+    differs_since = models.DateTimeField(
+        null=True, blank=True, help_text="Since when Prometheus has had others, although it is published."
+    )
+    differs_because = models.TextField(blank=True, default="", db_default="")
 
     class Meta:
         verbose_name = "version of the rules"

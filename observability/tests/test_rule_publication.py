@@ -21,7 +21,7 @@ from observability.alerts.errors import ReasonMissing
 from observability.models import AlertRule, RuleGroup, RulesVersion
 from observability.rules.effective import effective_groups
 from observability.rules.files import read_text
-from observability.rules.publication import folder, publish, versions, work
+from observability.rules.publication import folder, publish, versions, watching, work
 from observability.rules.publication.errors import (
     NoRules,
     NothingToPublish,
@@ -604,6 +604,93 @@ def test_what_a_killed_writer_left_is_written_over(place: Path) -> None:
     folder.write(place, {FILE: "groups: []\n"})
     assert folder.read(place) == {FILE: "groups: []\n"}
     assert [file.name for file in place.iterdir()] == [FILE]
+
+
+# --- Watched ---
+
+
+def watched() -> str:
+    watching.watch()
+    return RulesVersion.objects.get(number=1).differs_because
+
+
+def test_what_prometheus_and_the_folder_have_is_compared(
+    prometheus: RulesStandIn, first: RulesVersion
+) -> None:
+    assert watched() == ""
+    assert "/-/reload" not in prometheus.asked
+    assert watching.unpublished_seconds(timezone.now()) == 0.0
+
+
+@pytest.mark.parametrize("text", ["groups: []\n", None])
+def test_a_file_that_was_changed_or_lost_is_written_again(
+    place: Path, prometheus: RulesStandIn, first: RulesVersion, text: str | None
+) -> None:
+    (place / FILE).unlink() if text is None else (place / FILE).write_text(text)
+    prometheus.groups = []
+    assert watched() == ""
+    assert (place / FILE).read_text() == first.files[FILE]
+    assert [group.name for group in prometheus.groups] == ["one", "two"]
+
+
+def test_a_prometheus_that_has_lost_rules_is_told_to_reload(
+    prometheus: RulesStandIn, first: RulesVersion
+) -> None:
+    prometheus.groups = prometheus.groups[:1]
+    assert watched() == ""
+    assert prometheus.asked.count("/-/reload") == 1
+
+
+def test_since_when_prometheus_has_other_rules_is_stored_and_measured(
+    prometheus: RulesStandIn, first: RulesVersion, tmp_path: Path
+) -> None:
+    prometheus.folder, prometheus.groups = tmp_path / "elsewhere", []
+    assert "Prometheus has loaded none of these rules." in watched()
+    since = RulesVersion.objects.get(number=1).differs_since
+    assert since is not None
+    watched()
+    assert RulesVersion.objects.get(number=1).differs_since == since
+    assert watching.unpublished_seconds(since + timedelta(minutes=7)) == 420.0
+    prometheus.folder = Path(work.path())
+    assert watched() == ""
+    assert RulesVersion.objects.get(number=1).differs_since is None
+
+
+def test_nothing_is_known_while_prometheus_does_not_answer(
+    prometheus: RulesStandIn, first: RulesVersion
+) -> None:
+    prometheus.groups = []
+    prometheus.replies["/api/v1/rules"] = [Reply(503)]
+    assert watched() == ""
+    assert RulesVersion.objects.get(number=1).differs_since is None
+
+
+def test_the_watch_and_a_publication_do_not_write_the_folder_at_the_same_time(
+    shipped: Path, place: Path, prometheus: RulesStandIn, first: RulesVersion
+) -> None:
+    claimed = watching.claim_published()
+    assert claimed is not None
+    ship(shipped, ("0.05", "0.04"))
+    store()
+    assert work.claim() is None
+    claimed.rows().update(lease_until=None)
+    assert work.claim() is not None
+    (place / FILE).unlink()
+    assert watched() == ""
+    assert not (place / FILE).exists()
+
+
+def test_a_version_that_waits_or_was_refused_counts_as_not_published(
+    shipped: Path, first: RulesVersion, settings: Any
+) -> None:
+    ship(shipped, ("0.05", "0.04"))
+    version = store()
+    later = version.created_at + timedelta(minutes=11)
+    assert watching.unpublished_seconds(later) == 660.0
+    RulesVersion.objects.filter(pk=version.pk).update(state="refused")
+    assert watching.unpublished_seconds(later) == 660.0
+    settings.ALERT_RULES_FOLDER = ""
+    assert watching.unpublished_seconds(later) == 0.0
 
 
 # --- A folder without a file; files in git ---

@@ -17,6 +17,7 @@ from pathlib import Path
 import structlog
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from core.leases import Backoff, Claim, claim_next, claims_within
@@ -74,12 +75,19 @@ def claim() -> Claim[RulesVersion] | None:
     opened = RulesVersion.objects.filter(state__in=OPEN)
     newest = opened.order_by("-number").values("pk")[:1]
     due = opened.filter(pk__in=newest, next_attempt_at__lte=timezone.now())
-    claimed = claim_next(due, among=opened, lease=LEASE, most_at_once=1)
+    claimed = claim_next(due, among=leasable(), lease=LEASE, most_at_once=1)
     if claimed is not None:
         older = opened.exclude(pk=claimed.row.pk)
         older.update(state=State.SUPERSEDED, finished_at=timezone.now(), next_attempt_at=None)
         claimed.rows().update(state=State.PUBLISHING)
     return claimed
+
+
+def leasable() -> QuerySet[RulesVersion]:
+    """Selects the versions for which a worker writes the folder: open ones, and the published one, which is
+    watched. At most one of them has a lease.
+    """
+    return RulesVersion.objects.filter(state__in=[*OPEN, State.PUBLISHED])
 
 
 def attempt(claimed: Claim[RulesVersion]) -> int:
