@@ -74,6 +74,7 @@ class Installation:
             "PROMETHEUS_MULTIPROC_DIR": str(self.folder / "metrics"),
             "ALERT_WEBHOOK_TOKEN": TOKEN,
             "METRICS_ALLOWED_NETWORKS": "127.0.0.0/8,::1/128",
+            "PROMETHEUS_URL": NOBODY,  # not one that runs on this machine by chance
             "ALERTMANAGER_URL": NOBODY,
             # Where no Watchdog ever comes, its absence is no alert, however long a busy machine takes.
             "WATCHDOG_FIRST_TIMEOUT_SECONDS": "0",
