@@ -18,9 +18,12 @@ from local import monitoring
 from local.children import Program
 from local.ports import find_free_port
 from observability.models import AlertRule, RuleGroup, RulesVersion
+from observability.rules.expressions.judging import Verdict, judge
+from observability.rules.expressions.lints import lint
 from observability.rules.publication import publish, work
 from observability.rules.render import FILE
 from observability.rules.sync import sync_rules
+from observability.rules.tuning import Tuning, tune
 from observability.tests.waiting import ANSWER_SECONDS, wait_until
 
 pytestmark = [pytest.mark.needs("prometheus", "promtool"), pytest.mark.django_db(transaction=True)]
@@ -144,6 +147,30 @@ def test_the_alert_fires_at_the_new_threshold(server: Server, ship: Callable[...
     version = worked(ship(("> 10", "> 4")))
     assert (version.state, version.last_error) == ("published", "")
     assert wait_until(lambda: server.fires("QueueLong"))
+
+
+def test_a_tuned_rule_fires_at_its_threshold(
+    server: Server, ship: Callable[..., RulesVersion], django_user_model: Any
+) -> None:
+    ada = django_user_model.objects.create_superuser("ada@example.com")
+    rule = AlertRule.objects.get(name="QueueLong")
+    assert (rule.series, rule.comparison, rule.threshold) == ("(\n  vector(5)\n)", ">", 10)
+    tune(rule_id=rule.pk, tuning=Tuning(threshold=3), actor=ada, reason="Sooner.", seen_version=0)
+    version = worked(publish(author=ada, reason="It is tuned."))
+    assert (version.state, version.last_error) == ("published", "")
+    assert wait_until(lambda: server.fires("QueueLong"))
+    assert 'threshold: "> 3"' in version.files[FILE].replace("'", '"')
+
+
+def test_prometheus_judges_an_expression_and_knows_which_series_it_has(server: Server, settings: Any) -> None:
+    settings.PROMETHEUS_URL = server.url
+    assert judge("sum(up)>5") == Verdict(True)
+    refused = judge("sum(up >")
+    assert refused.is_valid is False
+    assert "parse error" in refused.error
+    [missing] = lint('nothing{a="\\"{"} > 5', [])
+    assert missing.text == 'Prometheus has no series nothing{a="\\"{"} now. Check its name and labels.'
+    assert lint('absent(nothing{a="\\"{"})', []) == []
 
 
 def test_all_shipped_rules_are_published_and_read_back(

@@ -19,6 +19,7 @@ from observability.alerts.intake.annotations import description_of, names_shown_
 from observability.models import Attempt, Delivery, Episode, EpisodeEvent, Route
 from observability.notifiers import registry
 from observability.notifiers.links import safe_url
+from observability.rules.effective import as_effective
 from observability.rules.quality import rules_of
 from observability.silences.matchers import is_classic
 
@@ -69,7 +70,7 @@ def page_context(episode: Episode) -> dict[str, Any]:
                 "-starts_at"
             )[:MOST_EARLIER]
         ),
-        "rules": rules_of(episode),
+        "rules": as_effective(rules_of(episode)),
         "suppressions": list(episode.suppressions.select_related("silence").order_by("-id")[:MOST_EARLIER]),
         "links": links_of(episode),
         "resolves_are_unchecked": episode.source == Episode.Source.ALERTMANAGER

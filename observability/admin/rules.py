@@ -23,7 +23,7 @@ from observability.alerts import badges
 from observability.models import AlertRule, RuleChange
 from observability.models.rules import OPERATORS
 from observability.notifiers.links import safe_url
-from observability.rules.effective import effective_of, is_disabled, newest_changes
+from observability.rules.effective import as_effective, is_disabled, newest_changes
 from observability.rules.loaded import ask_about
 from observability.rules.quality import DAYS, MOST_LOOKED_AT, Quality, alerts_of, quality_of
 from observability.rules.tuning import NOTHING, tuning_of
@@ -203,7 +203,7 @@ class AlertRuleAdmin(RuleEditor, PreviewPages):
         change = newest_changes([rule]).get(rule.pk)
         context: dict[str, Any] = {
             "row": rule,
-            "loaded": ask_about(as_effective(rule, change)),
+            "loaded": ask_about(as_effective([rule])[0]),
             "is_disabled": is_disabled(change),
         }
         if request.headers.get("X-Requested-With") == "fetch":
@@ -244,11 +244,3 @@ def mark_of(rule: AlertRule) -> SafeString:
 def tuned_rules() -> list[int]:
     """Returns the ids of the rules whose newest change tunes a value."""
     return [pk for pk, change in newest_changes().items() if tuning_of(change) != NOTHING]
-
-
-def as_effective(rule: AlertRule, change: RuleChange | None) -> AlertRule:
-    """Returns the rule, not to be saved, with the values that Prometheus should have."""
-    values = effective_of(rule, change)
-    for name in ("expression", "for_seconds", "keep_firing_for_seconds", "labels"):
-        setattr(rule, name, getattr(values, name))
-    return rule

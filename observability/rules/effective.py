@@ -53,6 +53,25 @@ def effective_of(row: AlertRule, change: RuleChange | None) -> Rule:
     return effective_rule(row, change, expressions.get(row.pk))
 
 
+def as_effective(rows: Iterable[AlertRule]) -> list[AlertRule]:
+    """Returns the rules, not to be saved, with the values that Prometheus should have, with one query."""
+    rows = list(rows)
+    changes = newest_changes(rows)
+    expressions = tuned_expressions(rows, changes)
+    for row in rows:
+        change = changes.get(row.pk)
+        rule = effective_rule(row, change, expressions.get(row.pk))
+        row.expression, row.labels, row.annotations = (
+            rule.expression,
+            dict(rule.labels),
+            dict(rule.annotations),
+        )
+        row.for_seconds, row.keep_firing_for_seconds = rule.for_seconds, rule.keep_firing_for_seconds
+        if change is not None:
+            row.changed_at = max(row.changed_at, change.at)
+    return rows
+
+
 def is_disabled(change: RuleChange | None) -> bool:
     return change is not None and change.enabled is False
 

@@ -12,7 +12,8 @@ from pytest_django import DjangoAssertNumQueries
 from observability.alerts.errors import RuleFileWrong
 from observability.models import AlertRule, RuleChange
 from observability.rules.effective import effective_groups
-from observability.rules.files import SHIPPED, Group, Rule, read_groups
+from observability.rules.files import SHIPPED, Group, Rule, read_file, read_groups
+from observability.rules.render import render
 from observability.rules.sync import sync_rules
 from observability.tests.rule_changes import change, own, shipped
 
@@ -54,6 +55,37 @@ def test_without_changes_the_rules_are_the_shipped_ones_with_their_threshold() -
     assert [without_threshold(group) for group in found] == sorted(
         read_groups(SHIPPED), key=lambda group: group.name
     )
+
+
+def test_names_that_occur_twice_recorded_series_intervals_and_limits_are_kept(tmp_path: Path) -> None:
+    """From the file of a release to the one that Prometheus gets."""
+    text = """
+groups:
+  - name: one
+    interval: 30s
+    limit: 5
+    rules:
+      - {record: "job:errors:rate", expr: "rate(errors_total[5m])"}
+      - {alert: Many, expr: "job:errors:rate > 5", for: 1m30s, keep_firing_for: 5m, labels: {scope: all}}
+      - {alert: Many, expr: "job:errors:rate > 1", labels: {scope: part}}
+      - {alert: Many, expr: "job:errors:rate > 9"}
+"""
+    (tmp_path / "rules.yml").write_text(text)
+    sync_rules(tmp_path)
+    change(shipped("Many/part"), threshold=2, expression="job:errors:rate > 2")
+    for name, content in render(effective_groups()).items():
+        (tmp_path / name).write_text(content)
+    [group] = read_file(tmp_path / "amani.yml")
+    assert (group.name, group.interval_seconds, group.limit) == ("one", 30, 5)
+    assert [
+        (rule.kind, rule.key, rule.expression, rule.for_seconds, rule.keep_firing_for_seconds)
+        for rule in group.rules
+    ] == [
+        ("record", "job:errors:rate", "rate(errors_total[5m])", 0, 0),
+        ("alert", "Many/all", "job:errors:rate > 5", 90, 300),
+        ("alert", "Many/part", "job:errors:rate > 2", 0, 0),
+        ("alert", "Many", "job:errors:rate > 9", 0, 0),
+    ]
 
 
 def test_a_tuned_rule_differs_in_what_is_tuned() -> None:

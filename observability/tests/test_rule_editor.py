@@ -25,6 +25,7 @@ from observability.rules.effective import effective_of
 from observability.rules.own import Own, create_rule, edit_rule, end_rule
 from observability.rules.render import duration_text
 from observability.rules.tuning import NOTHING, Tuning, tune, tuning_of
+from observability.tests import history
 from observability.tests.prometheus_stand_in import PrometheusStandIn, success
 from observability.tests.rule_changes import change, shipped
 from observability.tests.vendors import Reply
@@ -396,6 +397,17 @@ def test_the_page_says_what_a_release_changed_since(client_of: Client) -> None:
     page = client_of.get(page_of(row))
     assert "Changed by a release since it was tuned" in text_of(page)
     assert page.context["changed_by_release"] == [Line("for", "1m", "5m")]
+
+
+def test_the_page_of_an_alert_shows_the_rule_as_tuned_and_that_it_changed_since(client_of: Client) -> None:
+    row = shipped(KEY)
+    alert = history.episode(alertname=row.name, labels={"alertname": row.name, **row.labels})
+    change(row, threshold=120, expression=row.expression.replace("80", "120"), for_seconds=660)
+    text = text_of(client_of.get(reverse("admin:observability_episode_change", args=[alert.pk])))
+    assert "&gt; 120" in text
+    assert "held for 11 min · changed since" in text
+    row.refresh_from_db()
+    assert row.for_seconds == 300
 
 
 def test_an_own_rule_is_added_edited_and_ended_in_the_admin(client_of: Client) -> None:

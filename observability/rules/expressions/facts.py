@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +18,12 @@ KEEP_ALL = (
     "count_values",
 )  # aggregations without labels of their own
 NO_LABELS = ("vector", "time", "scalar", "pi")
+OPERATORS = {
+    "MatchOp.Equal": "=",
+    "MatchOp.NotEqual": "!=",
+    "MatchOp.Re": "=~",
+    "MatchOp.NotRe": "!~",
+}
 RELABEL = ("label_replace", "label_join")
 
 Labels = set[str] | None  # None: not known from the text
@@ -65,7 +72,10 @@ def selector(node: Any, around: tuple[str, ...]) -> dict[str, Any]:
 
 
 def matchers_text(vector: Any) -> str:
-    return str(vector.matchers).removeprefix("{").removesuffix("}")
+    """Returns the matchers as PromQL; the parser's own text leaves quotes in values as they are."""
+    return ",".join(
+        f"{each.name}{OPERATORS[str(each.op)]}{json.dumps(each.value)}" for each in vector.matchers.matchers
+    )
 
 
 def compares(node: Any) -> bool:

@@ -23,6 +23,7 @@ COUNTER_FUNCTIONS = frozenset(
     {"rate", "irate", "increase", "resets", "changes", "absent", "absent_over_time", "count", "group"}
     | {"count_over_time", "present_over_time", "timestamp"}
 )
+ABSENCE = frozenset({"absent", "absent_over_time"})  # what they name may be missing
 NEEDED_SCRAPES = 2  # rate() and increase() return nothing for fewer samples
 SAFE_SCRAPES = 4  # one missed scrape leaves enough
 MOST_SELECTORS = 10
@@ -113,7 +114,8 @@ def lint_in_prometheus(expression: str, facts: Facts) -> list[Lint]:
 
 
 def lint_series(facts: Facts) -> Iterator[Lint]:
-    texts = list(dict.fromkeys(each.text for each in facts.selectors))
+    wanted = (each.text for each in facts.selectors if ABSENCE.isdisjoint(each.functions))
+    texts = list(dict.fromkeys(wanted))
     for text in texts[:MOST_SELECTORS]:
         number = count_of(text)
         if number == 0:
