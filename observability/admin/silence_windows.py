@@ -24,6 +24,7 @@ from observability.models import SilenceWindow
 from observability.roles import MANAGE_SILENCE
 from observability.silences import windows
 from observability.silences.matchers import from_api
+from observability.silences.services import name_of
 
 MOST_SHOWN = 10
 
@@ -70,7 +71,7 @@ class SilenceWindowAdmin(HistoryAdmin):
     @admin.display(description="when")
     def when(self, window: SilenceWindow) -> SafeString:
         return format_html(
-            '<span class="am-first">{}</span><span class="am-second">until {}</span>',
+            '<span class="am-summary">{}</span><span class="am-second">until {}</span>',
             words_of(window),
             window.last_on,
         )
@@ -81,7 +82,7 @@ class SilenceWindowAdmin(HistoryAdmin):
 
     @admin.display(description="owner")
     def by(self, window: SilenceWindow) -> str:
-        return str(window.owner)
+        return name_of(window.owner)
 
     def page_context(self, request: HttpRequest, row: SilenceWindow) -> dict[str, Any]:
         is_over = row.ended_at is not None
@@ -149,9 +150,9 @@ class SilenceWindowAdmin(HistoryAdmin):
 
 
 def words_of(window: SilenceWindow) -> str:
-    """Returns when it recurs, for example `Monday, Friday 22:00 to 06:00 Africa/Lagos`."""
+    """Returns when it recurs, for example `Mon, Fri 22:00 to 06:00 Africa/Lagos`."""
     days = sorted(window.weekdays)
-    names = "every day" if len(days) == 7 else ", ".join(WEEKDAYS[day] for day in days)
+    names = "every day" if len(days) == 7 else ", ".join(WEEKDAYS[day][:3] for day in days)
     return f"{names} {window.begins:%H:%M} to {window.ends:%H:%M} {window.time_zone}"
 
 
