@@ -13,6 +13,7 @@ from django.views.decorators.http import require_http_methods
 
 from core.console.history import HistoryAdmin, actor_of, posted_reason, see_other
 from observability.admin.rule_forms import OwnForm, TuneForm, typed_own, typed_tuning
+from observability.admin.rule_preview import trying
 from observability.models import AlertRule, RuleChange
 from observability.roles import TUNE_RULE
 from observability.rules import own, tuning
@@ -160,6 +161,7 @@ class RuleEditor(HistoryAdmin):
             "relabels": isinstance(form, TuneForm) and any(line.what in RELABELS for line in changed),
             "reason": form.cleaned_data["reason"],
             "lints": lints,
+            "trying": trying_tuned(form) if isinstance(form, TuneForm) else "",
         }
         return self.framed(request, "observability/console/rule_confirm.html", context)
 
@@ -206,6 +208,19 @@ NO_RULE: dict[str, Any] = {
     "annotations": {},
 }
 RELABELS = ("severity", "more labels")
+
+
+def trying_tuned(form: TuneForm) -> str:
+    """Returns the address of the preview of what the form says; an empty field is as shipped."""
+    rule, wanted = form.rule, form.tuning()
+    return trying(
+        rule,
+        rule.threshold if wanted.threshold is None else wanted.threshold,
+        rule.for_seconds if wanted.for_seconds is None else wanted.for_seconds,
+        rule.keep_firing_for_seconds
+        if wanted.keep_firing_for_seconds is None
+        else wanted.keep_firing_for_seconds,
+    )
 
 
 def lints_of(form: TuneForm | OwnForm, changed: list[Line]) -> list[Lint]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 from django import forms
 from django.core.exceptions import PermissionDenied
@@ -149,6 +150,16 @@ class PreviewPages(HistoryAdmin):
         if request.headers.get("X-Requested-With") == "fetch":
             return TemplateResponse(request, "observability/console/preview_part.html", context)
         return self.framed(request, "observability/console/preview.html", context)
+
+
+def trying(
+    rule: AlertRule, threshold: float | None, for_seconds: float, keep_firing_for_seconds: float
+) -> str:
+    """Returns the address of the form that tries these values."""
+    values = {} if threshold is None else {"threshold": number_text(threshold)}
+    values |= {"for": duration_text(for_seconds), "keep_firing_for": duration_text(keep_firing_for_seconds)}
+    address = reverse("admin:observability_alertrule_preview_form", args=[rule.pk])
+    return f"{address}?{urlencode(values)}"
 
 
 def preview_url(preview: RulePreview) -> str:

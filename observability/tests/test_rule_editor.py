@@ -467,3 +467,11 @@ def test_the_list_marks_what_operators_changed(client_of: Client) -> None:
     with CaptureQueriesContext(connection) as more:
         client_of.get(url)
     assert len(more) == len(queries)
+
+
+def test_before_it_is_saved_a_tuning_leads_to_its_preview(sign_in: Callable[..., Client]) -> None:
+    row = shipped(KEY)
+    answer = sign_in("approver").post(tune_url(row), FORM)
+    form = reverse("admin:observability_alertrule_preview_form", args=[row.pk])
+    assert answer.context["trying"] == f"{form}?threshold=120&for=10m&keep_firing_for=0s"
+    assert "What would have happened with these values?" in answer.content.decode()
