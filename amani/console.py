@@ -31,8 +31,8 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
         page(request, "Rules", "rule", "alertrule"),
         page(request, "Rule versions", "published_with_changes", "rulesversion"),
         page(request, "Silences", "notifications_paused", "silence"),
-        page(request, "Routes", "alt_route", "route"),
         page(request, "Recurring silences", "event_repeat", "silencewindow"),
+        page(request, "Routes", "alt_route", "route"),
         page(request, "Channels", "cell_tower", "channel"),
         page(request, "Mails", "mail", "mail", app="accounts"),
     ]

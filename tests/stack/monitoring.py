@@ -112,6 +112,7 @@ class Monitoring:
             "--storage.tsdb.path=data",
             f"--rules.alert.resend-delay={resend_delay}",
             monitoring.EXEMPLARS,
+            "--web.enable-lifecycle",
         )
         self.alertmanager = self.program(
             "alertmanager", find("alertmanager"), "--storage.path=data", "--cluster.listen-address="

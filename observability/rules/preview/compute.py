@@ -99,8 +99,10 @@ def window_of(question: Question, deadline: Deadline) -> tuple[Grid, Span, list[
     grid_of = partial(grid_for, end=question.evaluated_at, interval=question.interval_seconds)
     look = look_at_all(question, grid_of(seconds=seconds + lead), deadline)
     if look.since is None:
+        days = "day" if question.days == 1 else f"{question.days} days"
         raise CannotPreview(
-            f"Prometheus has no data of the last {question.days} days, of this rule or of any target."
+            f"Prometheus has no data of the last {days}, of this rule or of any target. If it has just been "
+            "started, ask again in an hour."
         )
     first = question.evaluated_at - seconds
     has = question.evaluated_at - look.since
