@@ -121,7 +121,7 @@ def test_address_that_is_no_web_address_becomes_no_link(viewer: Client) -> None:
 
 def test_alert_links_to_where_to_look_next(viewer: Client, settings: Any) -> None:
     settings.PAGERDUTY_API_KEY, settings.PAGERDUTY_SERVICE_ID = "R" * 32, "PABC123"
-    settings.ALERTMANAGER_URL = "http://only-for-amani:9093"
+    settings.ALERTMANAGER_URL = ""  # otherwise Amani's own form silences
     settings.ALERTMANAGER_PUBLIC_URL = "https://alertmanager.example"
     shown = history.episode(
         generator_url="https://prometheus.example/graph?g0.expr=up",
@@ -145,6 +145,7 @@ def test_alert_links_to_where_to_look_next(viewer: Client, settings: Any) -> Non
 def test_names_that_alertmanager_wants_quoted_are_quoted_and_others_are_not(
     viewer: Client, settings: Any
 ) -> None:
+    settings.ALERTMANAGER_URL = ""  # otherwise Amani's own form silences
     labels = {"alertname": "A", "service.name": "pay\nments", 'q"x': "1"}
     response = viewer.get(f"{ALERTS}{history.episode(labels=labels).pk}/change/")
     links = {words: url for _icon, words, url in response.context["links"]}

@@ -247,6 +247,7 @@ def test_an_end_that_is_refused_leaves_the_silence_with_its_old_end(
     alertmanager.refuses = "no"
     services.extend(silence_id=row.pk, actor=responder, ends_at=before + HOUR, reason="Longer.")
     work.run_due()
+    alertmanager.refuses = ""
     look()
     row.refresh_from_db()
     assert (row.state, row.ends_at, row.last_error) == ("active", before, "Alertmanager answered 400: no")

@@ -114,9 +114,16 @@ def take_in_storm() -> None:
     in_threads(send, CLIENTS)
 
 
+# Of this database: other tests, in theirs, may hold some at the same time.
+LOCKS = """
+SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'
+   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+
+
 def advisory_locks() -> int:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")
+        cursor.execute(LOCKS)
         return int(cursor.fetchone()[0])
 
 
