@@ -82,14 +82,20 @@ class OneBeat(PersistentScheduler):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.turn = Turn()
-        self.is_open = False
+        self.is_open = self.is_closed = False
         super().__init__(*args, **kwargs)
 
     def setup_schedule(self) -> None:
         """Leaves the file alone, which another beat of this folder may use; `tick` opens it."""
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
-        """Sends what is due, if it is this beat's turn. Returns the seconds until the next call."""
+        """Sends what is due, if it is this beat's turn. Returns the seconds until the next call.
+
+        Raises SystemExit after `close`. Celery's handler of SIGTERM closes this and raises it too, but in the
+        middle of other code: in a finalizer, or where errors are only logged, that would be lost.
+        """
+        if self.is_closed:
+            raise SystemExit
         metrics_server.keep()
         if not self.turn.is_mine():
             self.put_away()
@@ -105,5 +111,6 @@ class OneBeat(PersistentScheduler):
             super().close()
 
     def close(self) -> None:
+        self.is_closed = True  # first: what follows may fail
         self.put_away()
         self.turn.give_up()

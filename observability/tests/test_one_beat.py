@@ -71,6 +71,13 @@ def test_redis_is_asked_once_and_for_half_a_second() -> None:
     assert given["retry"].get_retries() == 0
 
 
+def test_a_beat_that_was_closed_ends_even_if_the_exit_of_the_signal_was_lost(valkey: PrivateValkey) -> None:
+    beat = OneBeat(app=app, lazy=True)
+    beat.close()
+    with pytest.raises(SystemExit):
+        beat.tick()
+
+
 def test_another_thread_of_the_beat_gives_the_lease_back(valkey: PrivateValkey) -> None:
     first = Turn()
     assert first.is_mine()
