@@ -63,7 +63,7 @@ class Hours(NamedTuple):
 
 
 class Compiled(NamedTuple):
-    """One route as plain data. `channels`: none where it notifies nobody."""
+    """One route as plain data. Without `channels` it notifies none."""
 
     id: int
     name: str

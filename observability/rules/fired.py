@@ -14,7 +14,7 @@ from observability.alerts.endings.finding import expression_of
 from observability.models import AlertRule, Episode, RuleChange, RulesVersion
 
 BUDGET_SECONDS = 3.0
-MOST_VALUES = 5  # of one condition: an alert that dropped labels may stand for many series
+MOST_VALUES = 5  # of one condition: an alert that dropped labels may be of many series
 
 
 class Authorship(NamedTuple):

@@ -20,7 +20,7 @@ TYPES = {"alert": "alerting", "record": "recording"}
 
 
 class RulesStandIn(StandIn):
-    """Reads `folder` when it is told to reload. `asked`: the paths of all requests.
+    """Reads `folder` when it is asked to reload. `asked`: the paths of all requests.
 
     `before` is called with the path before each answer; `replies` by path are given instead of what it would
     answer, one after another.

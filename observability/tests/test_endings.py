@@ -45,7 +45,7 @@ def load(monitoring: MonitoringStandIn, expression: str, **more: Any) -> None:
 
 
 def end(post_alerts: Post, expression: str = EXPRESSION, **changes: Any) -> Episode:
-    """One alert fires, is told, ends, and its end is told."""
+    """One alert fires and is notified, ends, and its end is notified."""
     changes.setdefault("generatorURL", link_of(expression))
     post_alerts(alert(1, **changes))
     drain("slack")

@@ -29,7 +29,7 @@ DISK = [Matcher("alertname", "=", "DiskFull"), Matcher("instance", "=~", "db-[0-
 def real(
     free_port: Callable[[], int], binary: Callable[[str], str], tmp_path: Path, settings: Any
 ) -> Iterator[Member]:
-    """An Alertmanager whose webhook nobody answers: what reaches Amani, its API has told."""
+    """An Alertmanager whose webhook leads nowhere: what Amani knows of it comes from its API."""
     nowhere = f"http://127.0.0.1:{free_port()}/"
     member = Member("one", binary("alertmanager"), free_port(), tmp_path / "one", nowhere)
     member.start()

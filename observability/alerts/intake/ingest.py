@@ -301,7 +301,7 @@ def run_statement(payload: Payload, envelope: Envelope, *, keep_receipt: bool) -
 
 
 def route(payload: Payload, found: Routes, now: datetime) -> None:
-    """Sets who is notified of each alert, or why nobody is."""
+    """Sets which channels are notified of each alert, or why none is."""
     for alert in payload.alerts:
         decision = outbox.decide(alert["severity"], alert["labels"], found, now)
         alert["channels"], alert["route_id"] = decision.channels, decision.route_id

@@ -17,7 +17,7 @@ Formatted = Callable[[str], str]
 
 
 class Identity(NamedTuple):
-    """All by which a loaded rule is told from another. `expression` as Prometheus formats it."""
+    """What identifies a loaded rule among all others. `expression` as Prometheus formats it."""
 
     group: str
     kind: str
