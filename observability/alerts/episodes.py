@@ -92,6 +92,7 @@ def resend(*, delivery_id: int, actor: AbstractBaseUser, reason: str) -> Deliver
         digest_of=old.digest_of,
         severity=old.severity,
         round=old.round,
+        unacknowledged_minutes=old.unacknowledged_minutes,
         priority=outbox.priority_of(old.kind, old.severity),
         resend_of=old,
         requested_by_id=actor.pk,

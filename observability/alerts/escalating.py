@@ -115,7 +115,7 @@ def notify_next(taken: Escalation, episode: Episode, channels: Sequence[str], no
     if added:
         episode.channels = [*known, *added]
         episode.save(update_fields=["channels"])
-        outbox.plan(episode, Delivery.Kind.TRIGGER, added)
+        outbox.plan(episode, Delivery.Kind.TRIGGER, added, unacknowledged_minutes=taken.after_minutes)
     what = f"notifying {channel_names(added)}" if added else "its channels were notified before"
     append(
         episode, EpisodeEvent.Kind.ESCALATED, now, f"Not acknowledged for {taken.after_minutes} min: {what}."

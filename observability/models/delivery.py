@@ -55,6 +55,11 @@ class Delivery(models.Model):
     digest_of = models.CharField(max_length=12, blank=True, help_text="What a digest bundles.")
     severity = models.CharField(max_length=8, choices=Severity)
     round = models.PositiveSmallIntegerField(default=0, help_text="The round of the alert that it is about.")
+    unacknowledged_minutes = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        help_text="Of an escalation: for how long no operator had acknowledged the alert.",
+    )
     priority = models.SmallIntegerField(help_text="The smallest is sent first: pages before updates.")
     state = models.CharField(max_length=10, choices=State, default=State.PENDING)
     reason = models.TextField(blank=True, help_text="Why it is in this state.")

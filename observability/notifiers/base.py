@@ -51,7 +51,14 @@ class AlertFacts:
     acknowledged_by: str = ""
     severity_is_unknown: bool = False  # labels["severity"] has an unknown value; `severity` replaces it
     is_test: bool = False
+    unacknowledged_minutes: int | None = None  # for an escalation: how long no operator acknowledged it
     ending: str = ""  # how it ended: the value and the threshold, or what happened instead
+
+    @property
+    def escalation(self) -> str:
+        """Why an escalation is sent: `not acknowledged for 15 min`; "" for any other message."""
+        minutes = self.unacknowledged_minutes
+        return f"not acknowledged for {minutes} min" if minutes is not None else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,9 @@ def test_the_next_channel_is_notified_when_nobody_has_acknowledged_in_time_and_o
     assert pages(fired) == [("slack", 0), ("pagerduty", 0)]
     assert said(fired) == ["Not acknowledged for 15 min: notifying PagerDuty."]
     drain("pagerduty")
-    assert [event["event_action"] for event in pagerduty.bodies()] == ["trigger"]
+    [event] = pagerduty.bodies()
+    assert event["event_action"] == "trigger"
+    assert ", not acknowledged for 15 min): " in event["payload"]["summary"]
 
 
 def test_the_end_reaches_the_channels_of_the_escalation(fired: Episode, post_alerts: Post) -> None:

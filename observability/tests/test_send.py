@@ -108,7 +108,7 @@ def test_alert_for_which_no_message_can_be_made_is_reported_and_tried_again(
     reported: list[tuple[str, object]] = []
     delivery = planned(episode())
 
-    def fail(_: object) -> None:
+    def fail(*_: object) -> None:
         raise KeyError("summary")
 
     monkeypatch.setattr(sending, "facts_of", fail)
@@ -124,7 +124,7 @@ def test_alert_for_which_no_message_can_be_made_is_reported_and_tried_again(
 
 
 def test_database_that_is_away_is_no_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_: object) -> None:
+    def fail(*_: object) -> None:
         raise OperationalError("server closed the connection unexpectedly")
 
     monkeypatch.setattr(sending, "facts_of", fail)

@@ -65,7 +65,11 @@ def compose(deliveries: Iterable[Delivery], notifier: Notifier) -> Composed:
     ordered = sorted(deliveries, key=place_in_digest)
     message = Message(
         kind=Kind.DIGEST,
-        alerts=tuple(facts_of(delivery.episode) for delivery in ordered if delivery.episode),
+        alerts=tuple(
+            facts_of(delivery.episode, delivery.unacknowledged_minutes)
+            for delivery in ordered
+            if delivery.episode
+        ),
         environment=settings.ENVIRONMENT,
         console_url=history_url(),
     )

@@ -20,7 +20,8 @@ KEY_PLACE = "EPISODE-KEY"
 DEFAULT_RUNBOOK_HOST = "http://localhost:8000/runbooks"  # as in deploy/prometheus/rules/alert_rules.yml
 
 
-def facts_of(episode: Episode) -> AlertFacts:
+def facts_of(episode: Episode, unacknowledged_minutes: int | None = None) -> AlertFacts:
+    """Returns what notifiers may know of the episode. `unacknowledged_minutes`: see AlertFacts."""
     annotations = scrub(episode.annotations)
     return AlertFacts(
         alertname=scrub_text(episode.alertname),
@@ -40,6 +41,7 @@ def facts_of(episode: Episode) -> AlertFacts:
         console_url=console_url(episode),
         acknowledged_by=str(episode.acknowledged_by) if episode.acknowledged_by_id else "",
         is_test=episode.labels.get("test") == "true",
+        unacknowledged_minutes=unacknowledged_minutes,
         ending=endings.sentence(episode),
     )
 

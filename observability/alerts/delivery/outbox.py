@@ -78,8 +78,17 @@ def priority_of(kind: str, severity: str) -> int:
     return PRIORITY_PAGE if severity == Severity.CRITICAL else PRIORITY_TRIGGER
 
 
-def plan(episode: Episode, kind: Delivery.Kind, channels: Iterable[str]) -> None:
-    """Adds a pending delivery for each channel, and starts the senders when the transaction has committed."""
+def plan(
+    episode: Episode,
+    kind: Delivery.Kind,
+    channels: Iterable[str],
+    *,
+    unacknowledged_minutes: int | None = None,
+) -> None:
+    """Adds a pending delivery for each channel, and starts the senders when the transaction has committed.
+
+    `unacknowledged_minutes`: of an escalation, for how long no operator had acknowledged the alert.
+    """
     planned = Delivery.objects.bulk_create(
         [
             Delivery(
@@ -88,6 +97,7 @@ def plan(episode: Episode, kind: Delivery.Kind, channels: Iterable[str]) -> None
                 kind=kind,
                 severity=episode.severity,
                 round=episode.round,
+                unacknowledged_minutes=unacknowledged_minutes,
                 priority=priority_of(kind, episode.severity),
             )
             for channel in channels

@@ -173,7 +173,7 @@ def message_for(delivery: Delivery, notifier: Notifier) -> Message:
     is_first = kind is Kind.RESOLVE and not notifier.keeps_incidents and not may_have_been_notified(delivery)
     return Message(
         kind=kind,
-        alerts=(facts_of(delivery.episode),),
+        alerts=(facts_of(delivery.episode, delivery.unacknowledged_minutes),),
         environment=settings.ENVIRONMENT,
         resolved_before_notified=is_first,
         console_url=history_url(),

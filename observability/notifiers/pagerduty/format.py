@@ -78,7 +78,9 @@ def summary(message: Message) -> str:
     alert = message.alert
     test = "[TEST] " if alert.is_test else ""
     unknown = ", severity unknown" if alert.severity_is_unknown else ""
-    line = f"{test}{fitted(alert.alertname, NAME_LIMIT, one_line=True)} ({_environment(message)}{unknown})"
+    escalation = f", {alert.escalation}" if alert.escalation else ""
+    details = f"{_environment(message)}{unknown}{escalation}"
+    line = f"{test}{fitted(alert.alertname, NAME_LIMIT, one_line=True)} ({details})"
     return fitted(f"{line}: {alert.summary}" if alert.summary else line, SUMMARY_LIMIT, one_line=True)
 
 

@@ -134,6 +134,9 @@ def _context(message: Message, shared: dict[str, str]) -> list[Block]:
     unknown = sum(alert.severity_is_unknown for alert in message.alerts)
     if unknown:
         elements.append(blocks.plain(f"Severity unknown: {unknown} of them, see Amani", NAME_LIMIT))
+    escalated = sum(bool(alert.escalation) for alert in message.alerts)
+    if escalated:
+        elements.append(blocks.plain(f"Not acknowledged in time: {escalated} of them", NAME_LIMIT))
     if message.resolved_before_notified:
         elements.append(blocks.plain("Some were resolved before a notification was sent", NAME_LIMIT))
     if message.more:

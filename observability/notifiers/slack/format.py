@@ -80,7 +80,8 @@ def title(message: Message) -> str:
         case Kind.ACKNOWLEDGE:
             status = f"👀 ACKNOWLEDGED ({in_brackets})"
         case _:
-            status = f"{EMOJI[severity]} {severity.upper()}" + (f" ({unknown})" if unknown else "")
+            details = ", ".join(filter(None, (unknown, alert.escalation)))
+            status = f"{EMOJI[severity]} {severity.upper()}" + (f" ({details})" if details else "")
     return f"{'🧪 TEST, ' if alert.is_test else ''}{status}: {alert.alertname}"
 
 

@@ -124,4 +124,5 @@ hostile_alerts = st.builds(
     acknowledged_by=hostile_text,
     is_test=st.booleans(),
     severity_is_unknown=st.booleans(),
+    unacknowledged_minutes=st.none() | st.integers(0, 10**9),
 )

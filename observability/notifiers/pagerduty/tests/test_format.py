@@ -102,6 +102,13 @@ def test_unknown_severity_is_marked_and_quoted() -> None:
     assert payload["custom_details"]["severity_unknown"] == "block er"
 
 
+def test_an_escalation_says_so_in_its_summary() -> None:
+    payload = event_for(message(Kind.TRIGGER, alert(unacknowledged_minutes=15)), routing_key=KEY)["payload"]
+    assert payload["summary"] == (
+        "HighErrorRate (production, not acknowledged for 15 min): 7.2 % of requests fail"
+    )
+
+
 def test_annotations_that_are_said_elsewhere_are_not_repeated_whatever_they_are_called() -> None:
     annotations = {
         "title": "7.2 % of requests fail",

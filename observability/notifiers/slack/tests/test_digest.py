@@ -58,6 +58,12 @@ def test_digest_says_how_many_severities_are_unknown() -> None:
     assert context_of(payload)[-1] == "Severity unknown: 2 of them, see Amani"
 
 
+def test_digest_says_how_many_alerts_are_escalated() -> None:
+    late = alert(unacknowledged_minutes=15, labels={"instance": "a"})
+    payload = payload_for(message(Kind.DIGEST, late, alert(labels={"instance": "b"}), late))
+    assert context_of(payload)[-1] == "Not acknowledged in time: 2 of them"
+
+
 def test_alerts_are_grouped_by_name_and_lone_ones_say_where() -> None:
     slow = {"alertname": "Slow", "runbook_url": ""}
     payload = payload_for(

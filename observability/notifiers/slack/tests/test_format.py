@@ -112,6 +112,14 @@ def test_unknown_severity_is_marked_and_quoted(kind: Kind, said: str) -> None:
     assert payload["text"].startswith(f"{said} on production")
 
 
+def test_an_escalation_says_so_in_its_first_line() -> None:
+    payload = payload_for(message(Kind.TRIGGER, alert(unacknowledged_minutes=15)))
+    assert header_of(payload) == "🔴 CRITICAL (not acknowledged for 15 min): HighErrorRate"
+    assert payload["text"].startswith(f"{header_of(payload)} on production")
+    resolved = alert(unacknowledged_minutes=15, status="resolved", ends_at=END)
+    assert header_of(payload_for(message(Kind.RESOLVE, resolved))) == "✅ RESOLVED (critical): HighErrorRate"
+
+
 def test_unknown_severity_of_any_length_does_not_push_the_rest_out() -> None:
     payload = payload_for(message(Kind.TRIGGER, alert(**UNKNOWN, labels={"severity": "<" * 5000})))
 
