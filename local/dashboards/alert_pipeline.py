@@ -108,6 +108,13 @@ INTAKE = Row(
             runbooks=["RulesNotPublished"],
         ),
         series(
+            "Silences that Alertmanager has not taken, for how long",
+            "A silence that is not set hides nothing yet; one that is not expired may still hide alerts.",
+            "s",
+            Query("max(job:amani_silence_waiting_seconds:newest{amani})", "the oldest change"),
+            runbooks=["SilencesNotApplied"],
+        ),
+        series(
             "Prometheus and Alertmanager, failures each minute",
             "Notifications that did not leave Prometheus, and those that Alertmanager could not deliver.",
             "short",
