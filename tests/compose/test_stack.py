@@ -167,8 +167,7 @@ def test_every_replica_is_found(stack: Stack) -> None:
 def counts_add_up(stack: Stack) -> None:
     """Each replica counts its own requests, and Prometheus has the sum: each is asked, by its own port."""
     view = 'sum by (instance) (http_requests_total{endpoint=~".*api/v1/readiness"})'
-    ports = [run("docker", "port", container, "8000") for container in stack.containers("app")]
-    addresses = [f"http://{port.split()[0]}/api/v1/readiness" for port in ports]
+    addresses = [f"{address}/api/v1/readiness" for address in addresses_of_web(stack)]
 
     def counted() -> dict[str, int]:
         return {one["metric"]["instance"]: int(one["value"][1]) for one in stack.prometheus(view)}
@@ -180,6 +179,12 @@ def counts_add_up(stack: Stack) -> None:
     until(lambda: sum(counted().values()) == sum(before.values()) + 60, "the sum has every request")
     each = [number - before.get(instance, 0) for instance, number in counted().items()]
     assert sorted(each)[-3:] == [10, 20, 30]
+
+
+def addresses_of_web(stack: Stack) -> list[str]:
+    """The address of each replica; of several, each has another port after a restart."""
+    ports = [run("docker", "port", container, "8000") for container in stack.containers("app")]
+    return [f"http://{port.split()[0]}" for port in ports]
 
 
 def test_a_rolling_restart_under_load_fails_no_request(stack: Stack, tmp_path: Path) -> None:
@@ -212,15 +217,16 @@ def test_a_redis_that_is_away_at_the_start_stops_nobody(stack: Stack) -> None:
     stack.compose("stop", "redis")
     stack.compose("restart", "app", "worker", "beat")
     stack.wait_until_healthy()
-    until(lambda: health() == ("degraded", "ok"), "Amani answers without its broker")
+    address = addresses_of_web(stack)[0]
+    until(lambda: health(address) == ("degraded", "ok"), "Amani answers without its broker")
     stack.compose("start", "redis")
-    until(lambda: health() == ("ok", "ok"), "broker and worker are well again")
+    until(lambda: health(address) == ("ok", "ok"), "broker and worker are well again")
 
 
-def health() -> tuple[str, str]:
+def health(address: str) -> tuple[str, str]:
     """What Amani says of itself and of its database; nothing while the container begins to listen."""
     try:
-        answer = requests.get("http://localhost:8000/api/v1/health", timeout=30).json()
+        answer = requests.get(f"{address}/api/v1/health", timeout=30).json()
     except requests.ConnectionError:
         return "", ""
     return answer["status"], answer["checks"]["database"]["status"]
