@@ -607,8 +607,13 @@ ALERTMANAGER_URL = env.str("ALERTMANAGER_URL", "http://localhost:9093").rstrip("
 # As operators reach them, which the addresses above need not be: for links and commands.
 PROMETHEUS_PUBLIC_URL = env.str("PROMETHEUS_PUBLIC_URL", PROMETHEUS_URL).rstrip("/")
 ALERTMANAGER_PUBLIC_URL = env.str("ALERTMANAGER_PUBLIC_URL", ALERTMANAGER_URL).rstrip("/")
-# The folder of rule files that Prometheus reads and Amani writes. Empty: rules are not published by Amani.
+# The folder of rule files that Prometheus reads and Amani writes; or the token with which they are fetched
+# for a Prometheus elsewhere. Without either Amani publishes no rules.
 ALERT_RULES_FOLDER = env.str("ALERT_RULES_FOLDER", "")
+ALERT_RULES_TOKEN = token("ALERT_RULES_TOKEN")
+if ALERT_RULES_FOLDER and ALERT_RULES_TOKEN:
+    message = "Set ALERT_RULES_FOLDER or ALERT_RULES_TOKEN, not both: the rules are published in one place."
+    raise ImproperlyConfigured(message)
 SILENCE_REMINDER_MINUTES = env.int("SILENCE_REMINDER_MINUTES", 30, validate=validate.Range(0))
 SILENCE_MAX_DAYS = env.int("SILENCE_MAX_DAYS", 7, validate=validate.Range(1, 90))
 RUNBOOK_BASE_URL = env.str("RUNBOOK_BASE_URL", f"{PUBLIC_URL}/runbooks").rstrip("/")

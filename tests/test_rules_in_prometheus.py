@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from local.ports import find_free_port
 from observability.models import AlertRule, RuleGroup, RulesVersion
 from observability.rules.expressions.judging import Verdict, judge
 from observability.rules.expressions.lints import lint
-from observability.rules.publication import publish, work
+from observability.rules.publication import places, publish, work
 from observability.rules.render import FILE
 from observability.rules.sync import sync_rules
 from observability.rules.tuning import Tuning, tune
@@ -255,7 +256,7 @@ def test_a_prometheus_that_is_killed_in_the_middle_is_waited_for(
 def test_a_worker_that_is_killed_between_writing_and_recording_is_followed_by_one_that_goes_on(
     server: Server, ship: Callable[..., RulesVersion]
 ) -> None:
-    for number, step in enumerate((work.reload, work.read_back, work.record), 11):
+    for number, step in enumerate((work.load, work.read_back, work.record), 11):
         version = ship(("> 10", f"> {number}"))
         kill_before(step)
         version.refresh_from_db()
@@ -277,3 +278,67 @@ def kill_before(step: Callable[[Any], None]) -> None:
         work.run_due()
         os._exit(1)
     assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+
+
+# --- Fetched for a Prometheus that shares no folder with Amani ---
+
+
+@pytest.fixture
+def fetched(
+    server: Server, ship: Callable[..., RulesVersion], live_server: Any, tmp_path: Path, settings: Any
+) -> Iterator[Path]:
+    """The rules are served from now on, and deploy/prometheus/fetch_rules.sh fetches them; its output."""
+    settings.ALERT_RULES_FOLDER, settings.ALERT_RULES_TOKEN = "", "a-token-of-the-sidecar"
+    token, output = tmp_path / "token", tmp_path / "output"
+    token.write_text(settings.ALERT_RULES_TOKEN + "\n")
+    with output.open("w") as file:
+        script = Program(
+            "fetch_rules",
+            ["/bin/sh", str(settings.BASE_DIR / "deploy" / "prometheus" / "fetch_rules.sh")],
+            output=file.fileno(),
+            environment={
+                "PATH": os.environ["PATH"],
+                "AMANI_URL": live_server.url,
+                "ALERT_RULES_TOKEN_FILE": str(token),
+                "RULES_FOLDER": str(server.rules),
+                "PROMETHEUS_URL": server.url,
+                "EVERY": "0.2",
+            },
+            folder=tmp_path,
+        )
+        script.start()
+        yield output
+        script.stop()
+
+
+def publish_fetched(version: RulesVersion, output: Path) -> None:
+    is_published = wait_until(lambda: worked(version).state == "published")
+    assert is_published, (version.last_error, output.read_text())
+
+
+@pytest.mark.needs("curl")
+def test_rules_are_fetched_loaded_and_read_back(
+    server: Server, ship: Callable[..., RulesVersion], fetched: Path
+) -> None:
+    for threshold in (4, 3):
+        publish_fetched(ship(("> 10", f"> {threshold}")), fetched)
+        assert server.loaded()["QueueLong"] == f"(vector(5)) > {threshold}"
+    assert sorted(file.name for file in server.rules.glob("*.yml")) == [FILE]
+    assert fetched.read_text().count("Prometheus has loaded new rules") == 2
+
+
+@pytest.mark.needs("curl")
+def test_a_fetched_file_that_prometheus_does_not_load_is_taken_back_at_both_ends(
+    server: Server, ship: Callable[..., RulesVersion], fetched: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish_fetched(ship(("> 10", "> 4")), fetched)
+    monkeypatch.setattr(work, "READ_BACK_SECONDS", 0.0)
+    monkeypatch.setattr("shutil.which", lambda name: None)  # promtool would have found it
+    version = worked(ship(("{{ $value }}", "{{ unclosed")))
+    assert version.state == "publishing"
+    assert wait_until(lambda: "has not loaded the new rules" in fetched.read_text())
+    monkeypatch.setattr(places, "TO_LOAD", timedelta())
+    assert wait_until(lambda: worked(version).state == "refused")
+    assert "Version 2 is in place again" in version.last_error
+    assert wait_until(lambda: (server.rules / FILE).read_text().startswith("# Version 2"))
+    assert server.loaded()["QueueLong"] == "(vector(5)) > 4"

@@ -128,6 +128,12 @@ def test_the_address_of_own_metrics_needs_the_folder_that_is_served_there() -> N
     assert "METRICS_BIND serves the metrics of PROMETHEUS_MULTIPROC_DIR" in result.stderr
 
 
+def test_rules_are_published_in_one_place() -> None:
+    changes = {"ALERT_RULES_FOLDER": "/srv/rules", "ALERT_RULES_TOKEN": "a-token-of-the-sidecar"}
+    result = manage("check", **production_example() | changes)
+    assert "Set ALERT_RULES_FOLDER or ALERT_RULES_TOKEN, not both" in result.stderr
+
+
 # Changes and what is said of them. Those of one group do not touch each other: one process checks them.
 WOULD_HURT = [
     [

@@ -7,7 +7,7 @@ from observability.models.previews import RulePreview
 from observability.models.receipt import Receipt
 from observability.models.routes import Escalation, Route, RouteChange, RouteMatcher, RouteStep
 from observability.models.rules import AlertRule, RuleChange, RuleGroup
-from observability.models.rules_version import RulesVersion
+from observability.models.rules_version import RulesVersion, ServedRules
 from observability.models.silence import Silence, SilenceEvent, SilenceWindow, Suppression
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "RuleGroup",
     "RulePreview",
     "RulesVersion",
+    "ServedRules",
     "Silence",
     "SilenceEvent",
     "SilenceWindow",

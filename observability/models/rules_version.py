@@ -22,6 +22,25 @@ CONTENT = (
 )
 
 
+class ServedRules(models.Model):
+    """The one rule file that is served to what fetches it for Prometheus; without a row none is."""
+
+    ONLY = 1
+
+    id = models.SmallIntegerField(primary_key=True, default=ONLY)
+    text = models.TextField(blank=True, help_text="Empty: there is no file.")
+    digest = models.CharField(max_length=64, help_text="SHA-256 of the text: its ETag.")
+    written_at = models.DateTimeField()
+    fetched_at = models.DateTimeField(null=True, blank=True, help_text="When this text was first fetched.")
+
+    class Meta:
+        default_permissions = ()
+        constraints = [models.CheckConstraint(condition=models.Q(id=1), name="one_rule_file_is_served")]
+
+    def __str__(self) -> str:
+        return f"rules of {self.written_at:%Y-%m-%d %H:%M:%S}"
+
+
 class RulesVersion(LeasedWork):
     """One set of rules as it is, or was, given to Prometheus.
 

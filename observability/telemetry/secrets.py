@@ -16,6 +16,7 @@ def configured_secrets() -> Iterator[str]:
     yield settings.ALERT_WEBHOOK_TOKEN
     yield settings.ALERT_WEBHOOK_TOKEN_PREVIOUS
     yield settings.METRICS_TOKEN
+    yield settings.ALERT_RULES_TOKEN
     yield settings.PROMETHEUS_PASSWORD
     yield from settings.ENCRYPTION_KEYS
     yield settings.KYC_SEARCH_KEY

@@ -18,7 +18,7 @@ from django.utils import timezone
 from pytest_django import DjangoCaptureOnCommitCallbacks
 
 from observability.alerts.errors import ReasonMissing
-from observability.models import AlertRule, RuleGroup, RulesVersion
+from observability.models import AlertRule, RulesVersion
 from observability.rules.effective import effective_groups
 from observability.rules.files import read_text
 from observability.rules.publication import folder, publish, versions, watching, work
@@ -31,33 +31,12 @@ from observability.rules.publication.errors import (
 from observability.rules.publication.seeding import seed
 from observability.rules.publication.versions import publish_release, with_number
 from observability.rules.render import FILE, duration_text, render
-from observability.rules.sync import sync_after_migrate, sync_rules
+from observability.rules.sync import sync_after_migrate
+from observability.tests.publishing import done, ship, ship_only, store
 from observability.tests.rules_stand_in import RulesStandIn
 from observability.tests.vendors import Reply
 
 pytestmark = pytest.mark.django_db
-
-RULES = """
-groups:
-  - name: one
-    interval: 30s
-    limit: 5
-    rules:
-      - record: job:errors:rate
-        expr: rate(errors_total[5m])
-      - alert: TooManyErrors
-        expr: |
-          job:errors:rate
-            > 0.05
-        for: 1m30s
-        keep_firing_for: 5m
-        labels: {severity: critical, scope: all}
-        annotations: {summary: "Errors on {{ $labels.job }}: ü"}
-  - name: two
-    rules:
-      - alert: Down
-        expr: up == 0
-"""
 
 
 @pytest.fixture
@@ -82,32 +61,7 @@ def prometheus(place: Path, settings: Any, monkeypatch: pytest.MonkeyPatch) -> I
 @pytest.fixture
 def shipped(place: Path, tmp_path: Path) -> Path:
     """Two groups with three rules are what this release ships; returns their file."""
-    AlertRule.objects.all().delete()
-    RuleGroup.objects.all().delete()
-    source = tmp_path / "shipped" / "rules.yml"
-    source.parent.mkdir()
-    ship(source)
-    return source
-
-
-def ship(source: Path, *changes: tuple[str, str]) -> None:
-    """Makes the rows say RULES with these replacements."""
-    text = RULES
-    for before, after in changes:
-        assert before in text
-        text = text.replace(before, after)
-    source.write_text(text)
-    sync_rules(source.parent)
-
-
-def store(**changes: Any) -> RulesVersion:
-    return publish(**{"author": None, "by": "a test", "reason": "It is a test."} | changes)
-
-
-def done(number: int) -> RulesVersion:
-    """What became of a version, after the worker has run once."""
-    work.run_due()
-    return RulesVersion.objects.get(number=number)
+    return ship_only(tmp_path / "shipped")
 
 
 def expressions(place: Path) -> list[str]:
@@ -171,7 +125,7 @@ def test_nothing_is_published_without_a_reason_a_change_rules_or_a_folder(
     with pytest.raises(NoRules, match="sync_alert_rules"):
         store()
     settings.ALERT_RULES_FOLDER = ""
-    with pytest.raises(PublicationOff, match="ALERT_RULES_FOLDER is empty"):
+    with pytest.raises(PublicationOff, match="neither ALERT_RULES_FOLDER nor ALERT_RULES_TOKEN is set"):
         store()
     assert RulesVersion.objects.count() == 1
 
@@ -642,7 +596,7 @@ def test_a_prometheus_that_has_lost_rules_is_told_to_reload(
 
 
 def test_since_when_prometheus_has_other_rules_is_stored_and_measured(
-    prometheus: RulesStandIn, first: RulesVersion, tmp_path: Path
+    place: Path, prometheus: RulesStandIn, first: RulesVersion, tmp_path: Path
 ) -> None:
     prometheus.folder, prometheus.groups = tmp_path / "elsewhere", []
     assert "Prometheus has loaded none of these rules." in watched()
@@ -651,7 +605,7 @@ def test_since_when_prometheus_has_other_rules_is_stored_and_measured(
     watched()
     assert RulesVersion.objects.get(number=1).differs_since == since
     assert watching.unpublished_seconds(since + timedelta(minutes=7)) == 420.0
-    prometheus.folder = Path(work.path())
+    prometheus.folder = place
     assert watched() == ""
     assert RulesVersion.objects.get(number=1).differs_since is None
 

@@ -95,7 +95,7 @@ def test_the_list_says_that_amani_publishes_no_rules_here(
     client = sign_in("approver")
     assert "Amani publishes no rules here:" in text_of(client.get(LIST))
     answer = client.post(PUBLISH, {"reason": "Why not.", "seen": 0, "digest": ""}, follow=True)
-    assert "ALERT_RULES_FOLDER is empty" in text_of(answer)
+    assert "neither ALERT_RULES_FOLDER nor ALERT_RULES_TOKEN is set" in text_of(answer)
     assert not RulesVersion.objects.exists()
 
 

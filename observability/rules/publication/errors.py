@@ -13,7 +13,8 @@ class PublicationOff(Conflict):
 
     def __init__(self) -> None:
         super().__init__(
-            "Amani publishes no rules here: ALERT_RULES_FOLDER is empty. Change the rule files of Prometheus."
+            "Amani publishes no rules here: neither ALERT_RULES_FOLDER nor ALERT_RULES_TOKEN is set. Change "
+            "the rule files of Prometheus."
         )
 
 

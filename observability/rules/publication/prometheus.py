@@ -34,13 +34,20 @@ class Prometheus:
         self.known: dict[str, str] = {}
 
     def formatted(self, expression: str) -> str:
-        """Returns the expression as Prometheus writes it (its HTTP API: "Formatting query expressions")."""
+        """Returns the expression as Prometheus writes it (its HTTP API: "Formatting query expressions").
+
+        VictoriaMetrics does not format; of its answers, and of what vmalert loaded, only white space differs.
+        Raises WrongExpression.
+        """
         if expression not in self.known:
             body = urlencode({"query": expression}).encode()
             answer = self.ask("POST", "api/v1/format_query", body=body, headers=FORM)
-            if answer.status == HTTPStatus.BAD_REQUEST:
+            if does_not_format(answer):
+                self.known[expression] = " ".join(expression.split())
+            elif answer.status == HTTPStatus.BAD_REQUEST:
                 raise WrongExpression(error_in(answer))
-            self.known[expression] = str(data_of(answer))
+            else:
+                self.known[expression] = str(data_of(answer))
         return self.known[expression]
 
     def reload(self) -> None:
@@ -58,7 +65,7 @@ class Prometheus:
     def groups(self) -> list[dict[str, Any]]:
         """Returns the groups of rules that it has loaded."""
         try:
-            return list(data_of(self.ask("GET", "api/v1/rules"))["groups"])
+            return list(data_of(self.ask("GET", "api/v1/rules"))["groups"] or [])  # vmalert: null without any
         except (KeyError, TypeError) as problem:
             raise TryLater("Prometheus's list of rules could not be read.") from problem
 
@@ -95,6 +102,12 @@ def data_of(answer: Answer) -> Any:
         return json.loads(answer.body)["data"]
     except (ValueError, KeyError, TypeError, RecursionError) as problem:
         raise TryLater("Prometheus's answer could not be read.") from problem
+
+
+def does_not_format(answer: Answer) -> bool:
+    """Returns whether the server has no such path: VictoriaMetrics says so with a 400 and a text."""
+    is_refusal = answer.status == HTTPStatus.BAD_REQUEST
+    return answer.status == HTTPStatus.NOT_FOUND or (is_refusal and not answer.body.lstrip().startswith(b"{"))
 
 
 def error_in(answer: Answer) -> str:

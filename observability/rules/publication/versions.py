@@ -46,7 +46,7 @@ class Candidate(NamedTuple):
 
 def is_on() -> bool:
     """Returns whether Amani publishes the rules. Otherwise a team keeps them in files of its own."""
-    return bool(settings.ALERT_RULES_FOLDER)
+    return bool(settings.ALERT_RULES_FOLDER or settings.ALERT_RULES_TOKEN)
 
 
 def candidate() -> Candidate:

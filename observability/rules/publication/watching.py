@@ -9,12 +9,12 @@ from django.utils import timezone
 
 from core.leases import Claim, claim_next
 from observability.models import RulesVersion
-from observability.rules.publication import folder
 from observability.rules.publication.errors import NotPublished, TryLater
+from observability.rules.publication.places import place
 from observability.rules.publication.prometheus import Prometheus
 from observability.rules.publication.read_back import compare, in_words
 from observability.rules.publication.versions import OPEN, State, is_on, open_versions
-from observability.rules.publication.work import LEASE, formatted_by, groups_of, leasable, path
+from observability.rules.publication.work import LEASE, formatted_by, groups_of, leasable
 
 SECONDS = 40.0
 
@@ -53,12 +53,12 @@ def difference(version: RulesVersion) -> str:
     """Returns what Prometheus has instead of the published rules, also after a reload; "" if it has them."""
     prometheus, groups = Prometheus(SECONDS), groups_of(version.files)
     formatted = formatted_by(prometheus)
-    is_whole = folder.read(path()) == version.files
+    is_whole = place().read() == version.files
     if is_whole and not compare(groups, prometheus.groups(), formatted).differences:
         return ""
     log.warning("published_rules_restored", version=version.number, file_differed=not is_whole)
-    folder.write(path(), version.files)
-    prometheus.reload()
+    place().write(version.files)
+    place().load(prometheus)
     return in_words(compare(groups, prometheus.groups(), formatted).differences)
 
 

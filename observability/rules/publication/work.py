@@ -1,6 +1,6 @@
 """Publishes the version that waits: the worker's part. Each step can be done twice, and each can be the last.
 
-    check, write, reload, read back, record
+    check, write, load, read back, record
 
 A worker that is killed leaves a whole file, its row as it was, and a lease. When the lease ends, the next
 attempt does the steps again: what is done already is found done. A version that is refused, before or after
@@ -12,10 +12,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
-from pathlib import Path
 
 import structlog
-from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
@@ -24,9 +22,9 @@ from core.leases import Backoff, Claim, claim_next, claims_within
 from core.sqlstates import is_outage
 from observability.models import RulesVersion
 from observability.rules.files import Group, read_text
-from observability.rules.publication import folder
 from observability.rules.publication.check import check
 from observability.rules.publication.errors import NotPublished, TryLater
+from observability.rules.publication.places import place
 from observability.rules.publication.prometheus import Prometheus, WrongExpression
 from observability.rules.publication.read_back import Comparison, Identity, compare, identities, in_words
 from observability.rules.publication.versions import OPEN, State
@@ -126,23 +124,27 @@ def check_files(this: Attempt) -> None:
 
 def write(this: Attempt) -> None:
     """Writes the file, unless an earlier attempt did."""
-    there = folder.read(path())
+    there = place().read()
     if there == this.version.files:
         return
     if published() is None and this.version.replaced is None:
         this.update(replaced=there)
         this.version.replaced = there
-    folder.write(path(), this.version.files)
+    place().write(this.version.files)
 
 
-def reload(this: Attempt) -> None:
-    this.prometheus.reload()
+def load(this: Attempt) -> None:
+    place().load(this.prometheus)
 
 
 def read_back(this: Attempt) -> None:
-    """Waits until Prometheus has these rules and has evaluated them. Raises NotPublished."""
+    """Waits until Prometheus has these rules and has evaluated them. Raises NotPublished, or TryLater while
+    it cannot have them yet.
+    """
     found = until_loaded(this.groups, this.prometheus)
     if found.differences:
+        if why := place().waits_for():
+            raise TryLater(why)
         raise NotPublished(in_words(found.differences))
     before = published()
     known = identities_of(before.files, this.prometheus) if before else set()
@@ -168,7 +170,7 @@ def record(this: Attempt) -> None:
         )
 
 
-STEPS: tuple[Callable[[Attempt], None], ...] = (check_files, write, reload, read_back, record)
+STEPS: tuple[Callable[[Attempt], None], ...] = (check_files, write, load, read_back, record)
 
 
 # --- What else can become of an attempt ---
@@ -199,10 +201,10 @@ def put_back(this: Attempt) -> str:
     before = published()
     files = before.files if before else (this.version.replaced or {})
     name = f"Version {before.number}" if before else "What was there before"
-    was_written = folder.read(path()) != files if before else this.version.replaced is not None
+    was_written = place().read() != files if before else this.version.replaced is not None
     if not was_written and this.claimed.number == 1:
         return f"{name} stays in place."
-    folder.write(path(), files)
+    place().write(files)
     return f"{name} is in place again{load_again(groups_of(files))}"
 
 
@@ -210,7 +212,7 @@ def load_again(groups: list[Group]) -> str:
     """Has Prometheus load what was put back. Returns the end of the sentence: what it has, if not that."""
     prometheus = Prometheus(PUT_BACK_SECONDS)
     try:
-        prometheus.reload()
+        place().load(prometheus)
         found = until_loaded(groups, prometheus)
     except (TryLater, NotPublished) as problem:
         return f", but Prometheus has not confirmed it: {problem}"
@@ -224,10 +226,6 @@ def wait(this: Attempt, why: str) -> None:
 
 
 # --- What they need ---
-
-
-def path() -> Path:
-    return Path(settings.ALERT_RULES_FOLDER)
 
 
 def published() -> RulesVersion | None:
