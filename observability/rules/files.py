@@ -17,7 +17,7 @@ from observability.models.rules import SCOPE
 
 SHIPPED = Path(settings.BASE_DIR) / "deploy" / "prometheus" / "rules"
 DURATION = re.compile(r"(?=.)(?:(\d+)y)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?")
-UNIT_SECONDS = (365 * 86_400, 7 * 86_400, 86_400, 3600, 60, 1, 0.001)
+UNIT_MILLISECONDS = (365 * 86_400_000, 7 * 86_400_000, 86_400_000, 3_600_000, 60_000, 1000, 1)
 Kind = AlertRule.Kind
 
 
@@ -70,7 +70,7 @@ def read_text(name: str, text: str | bytes) -> list[Group]:
 def read_group(file: str, group: Mapping[str, Any]) -> Group:
     interval = group.get("interval")
     return Group(
-        name=group["name"],
+        name=str(group["name"]),
         file=file,
         interval_seconds=None if interval is None else seconds_of(interval),
         limit=group.get("limit") or None,  # 0 is Prometheus's word for no limit
@@ -114,7 +114,8 @@ def seconds_of(duration: str | int) -> float:
     found = DURATION.fullmatch(str(duration))
     if found is None:
         raise ValueError(f"{duration!r} is no duration")
-    return float(sum(int(part or 0) * unit for part, unit in zip(found.groups(), UNIT_SECONDS, strict=True)))
+    parts = zip(found.groups(), UNIT_MILLISECONDS, strict=True)
+    return sum(int(part or 0) * unit for part, unit in parts) / 1000  # whole until here: 1s122ms stays that
 
 
 def number_text(number: float) -> str:

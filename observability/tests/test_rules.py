@@ -71,7 +71,16 @@ def test_every_shipped_rule_is_a_row_after_migrate() -> None:
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("5m", 300), ("1h30m", 5400), ("1d", 86_400), ("500ms", 0.5), ("0", 0), (0, 0), ("1w", 604_800)],
+    [
+        ("5m", 300),
+        ("1h30m", 5400),
+        ("1d", 86_400),
+        ("500ms", 0.5),
+        ("0", 0),
+        (0, 0),
+        ("1w", 604_800),
+        ("1s122ms", 1.122),
+    ],
 )
 def test_durations_of_prometheus(text: str | int, seconds: float) -> None:
     assert seconds_of(text) == seconds
