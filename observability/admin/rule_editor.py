@@ -18,6 +18,7 @@ from observability.models import AlertRule, RuleChange
 from observability.roles import TUNE_RULE
 from observability.rules import own, tuning
 from observability.rules.comparing import (
+    NO_RULE,
     Line,
     Step,
     changed_by_release,
@@ -199,14 +200,6 @@ class RuleEditor(HistoryAdmin):
         return see_other(self.page_url(pk))
 
 
-NO_RULE: dict[str, Any] = {
-    "name": "",
-    "expression": "",
-    "for_seconds": 0.0,
-    "keep_firing_for_seconds": 0.0,
-    "labels": {},
-    "annotations": {},
-}
 RELABELS = ("severity", "more labels")
 
 

@@ -96,8 +96,19 @@ class RuleChangedMeanwhile(Conflict):
 
     code = "rule_changed_meanwhile"
 
-    def __init__(self) -> None:
-        super().__init__("Another operator has changed this rule meanwhile. Nothing was saved.")
+    def __init__(self, what: str = "this rule") -> None:
+        super().__init__(f"Another operator has changed {what} meanwhile. Nothing was saved.")
+
+
+class CannotImport(ObservabilityError):
+    """Rule files say what neither tuning nor own rules can give; `problems` has a text for each."""
+
+    code = "cannot_import"
+    summary = "The rules cannot become those of the files. Nothing was stored."
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join([self.summary, *problems]))
+        self.problems = problems
 
 
 class MayNotTune(Forbidden):

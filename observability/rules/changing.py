@@ -10,6 +10,7 @@ import structlog
 from django.contrib.auth.models import PermissionsMixin
 from django.db import transaction
 
+from core.constraints import Errors
 from core.request_id import current_request_id
 from observability.alerts.errors import MayNotTune, ReasonMissing, RuleChangedMeanwhile
 from observability.models import AlertRule, RuleChange
@@ -23,7 +24,7 @@ LONGEST_REASON = 2_000
 LONGEST_LABEL = 200
 MOST_LABELS = 20
 LONGEST_SECONDS = 365 * 86_400
-RACES = {"changes_of_a_rule_have_their_own_version": RuleChangedMeanwhile}
+RACES: Errors = {"changes_of_a_rule_have_their_own_version": RuleChangedMeanwhile}
 
 log = structlog.get_logger(__name__)
 

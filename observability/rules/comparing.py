@@ -23,6 +23,15 @@ NAMES = {
     "runbook_url": "runbook",
 }
 
+NO_RULE: Mapping[str, Any] = {  # what a rule is compared with that is added
+    "name": "",
+    "expression": "",
+    "for_seconds": 0.0,
+    "keep_firing_for_seconds": 0.0,
+    "labels": {},
+    "annotations": {},
+}
+
 
 class Line(NamedTuple):
     what: str

@@ -17,8 +17,9 @@ from observability.models.rules import OPERATORS, SCOPE, SEVERITY
 from observability.rules import changing
 from observability.rules.effective import RUNBOOK
 from observability.rules.expressions.judging import judge
-from observability.rules.expressions.lints import Level, Lint, lint
-from observability.rules.expressions.reading import read
+from observability.rules.expressions.lints import Level, Lint, lint_facts
+from observability.rules.expressions.reading import Facts, Reading, facts_of, read
+from observability.rules.files import Rule
 from observability.rules.sync import columns_of
 
 if TYPE_CHECKING:
@@ -45,13 +46,14 @@ class Own(NamedTuple):
     runbook_url: str
 
 
-def own_of(rule: AlertRule) -> Own:
+def own_of(rule: AlertRule | Rule) -> Own:
+    """Returns what an own rule says. What a rule of a file says beyond that is left out."""
     return Own(
         name=rule.name,
         expression=rule.expression,
         for_seconds=rule.for_seconds,
         keep_firing_for_seconds=rule.keep_firing_for_seconds,
-        severity=rule.severity,
+        severity=rule.labels.get(SEVERITY, ""),
         labels={name: value for name, value in rule.labels.items() if name != SEVERITY},
         summary=rule.annotations.get("summary", ""),
         description=rule.annotations.get("description", ""),
@@ -69,13 +71,7 @@ def create_rule(*, own: Own, actor: AbstractBaseUser, reason: str) -> AlertRule:
     refuse_errors(lints_of(own))
     taken = WrongRule({"name": [taken_text(own)]})
     with constraints_as({"rules_of_a_group_have_their_own_key": lambda: taken}), transaction.atomic():
-        group, _ = RuleGroup.objects.get_or_create(name=OPERATORS, defaults={"file": FILE})
-        last = group.rules.aggregate(last=Max("position"))["last"]
-        rule = AlertRule.objects.create(
-            group=group, position=0 if last is None else last + 1, kind=AlertRule.Kind.ALERT, **columns
-        )
-        changing.append(rule, RuleChange.Kind.CREATED, actor, reason, 1)
-    return rule
+        return added(columns, actor, reason)
 
 
 def edit_rule(
@@ -112,6 +108,22 @@ def end_rule(*, rule_id: int, actor: AbstractBaseUser, reason: str, seen_version
         return saved(rule, RuleChange.Kind.ENDED, actor, reason, seen_version, ended)
 
 
+def operators_group() -> RuleGroup:
+    group, _ = RuleGroup.objects.get_or_create(name=OPERATORS, defaults={"file": FILE})
+    return group
+
+
+def added(columns: Mapping[str, Any], actor: AbstractBaseUser, reason: str) -> AlertRule:
+    """Adds a rule in the transaction of the caller, who expects that its name is taken."""
+    group = operators_group()
+    last = group.rules.aggregate(last=Max("position"))["last"]
+    rule = AlertRule.objects.create(
+        group=group, position=0 if last is None else last + 1, kind=AlertRule.Kind.ALERT, **columns
+    )
+    changing.append(rule, RuleChange.Kind.CREATED, actor, reason, 1)
+    return rule
+
+
 def locked(rule_id: int, seen_version: int) -> AlertRule:
     rule = AlertRule.objects.select_for_update(of=("self",)).select_related("group").get(pk=rule_id)
     if not rule.is_own:
@@ -139,6 +151,10 @@ def columns_from(own: Own) -> dict[str, Any]:
     """Returns the columns of the rule, with its split. Raises WrongRule, also for what Prometheus refuses."""
     require_sense(own)
     [reading] = read([own.expression])
+    return columns_with(own, reading)
+
+
+def columns_with(own: Own, reading: Reading) -> dict[str, Any]:
     texts = {"summary": own.summary, "description": own.description, RUNBOOK: own.runbook_url}
     return {
         "key": key_of(own),
@@ -154,7 +170,13 @@ def columns_from(own: Own) -> dict[str, Any]:
 
 def lints_of(own: Own) -> list[Lint]:
     """Returns what is likely to be wrong with the rule; with an error it is not saved."""
-    return lint(own.expression, [own.summary, own.description, own.runbook_url, *own.labels.values()])
+    [facts] = facts_of([own.expression])
+    return lints_with(own, facts)
+
+
+def lints_with(own: Own, facts: Facts | str) -> list[Lint]:
+    texts = [own.summary, own.description, own.runbook_url, *own.labels.values()]
+    return lint_facts(own.expression, facts, texts)
 
 
 def refuse_errors(lints: Iterable[Lint]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from observability.rules.expressions import reading
 from observability.rules.expressions.judging import Verdict, judge
 from observability.rules.expressions.reading import ENDED, Changed, Split, put, read
-from observability.rules.expressions.scanning import TooComplex, require_readable, tokens
+from observability.rules.expressions.scanning import TooComplex, is_same_text, require_readable, tokens
 from observability.rules.files import SHIPPED, read_groups
 from observability.tests.prometheus_stand_in import PrometheusStandIn, success
 from observability.tests.vendors import Reply
@@ -51,6 +51,25 @@ def test_an_expression_is_split_at_the_number_that_decides() -> None:
     found = read(list(SPLITS))
     assert {each.expression: each.split for each in found} == SPLITS
     assert {each.reason for each in found} == {""}
+
+
+@pytest.mark.parametrize(
+    ("other", "is_same"),
+    [
+        ("sum  (a{b='c'}) # all\n > 0.50", True),
+        ("sum(a{b='c'})>5e-1", True),
+        ("sum(a{b='c '}) > 0.5", False),
+        ("sum(a{b='c'}) >= 0.5", False),
+        ("sum(a{b='c'}) > 0.5 * 1", False),
+        ("sum(a{b='c'})", False),
+        ("su m(a{b='c'}) > 0.5", False),
+    ],
+)
+def test_space_comments_and_the_writing_of_numbers_make_no_other_expression(
+    other: str, is_same: bool
+) -> None:
+    assert is_same_text("sum(a{b='c'}) > 0.5", other) is is_same
+    assert is_same_text(other, "sum(a{b='c'}) > 0.5") is is_same
 
 
 def test_what_has_no_single_threshold_says_why() -> None:

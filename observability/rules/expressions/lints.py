@@ -48,7 +48,12 @@ class NotAnswered(Exception):
 
 def lint(expression: str, texts: Iterable[str]) -> list[Lint]:
     """Returns the findings, errors first. `texts` are the templates of labels and annotations."""
-    facts = facts_of(expression)
+    [facts] = facts_of([expression])
+    return lint_facts(expression, facts, texts)
+
+
+def lint_facts(expression: str, facts: Facts | str, texts: Iterable[str]) -> list[Lint]:
+    """Returns the findings, as `lint`, about an expression that the parser has read."""
     if isinstance(facts, str):
         unread = f"Only Prometheus's parser has checked it: {facts}."
         return [Lint(Level.WARNING, "expression", unread)]

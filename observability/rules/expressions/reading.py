@@ -87,9 +87,14 @@ def put(thresholds: Sequence[tuple[str, float]]) -> list[Changed]:
     return [Changed(answer.get("expression", ""), answer.get("reason", "")) for answer in ask(questions)]
 
 
-def facts_of(expression: str) -> Facts | str:
-    """Returns what an expression reads and returns, or the reason why the parser does not know."""
-    [answer] = ask([{"expression": expression, "facts": True}])
+def facts_of(expressions: Sequence[str]) -> list[Facts | str]:
+    """Returns what each expression reads and returns, or the reason why the parser does not know; with one
+    process for all.
+    """
+    return [facts(answer) for answer in ask([{"expression": each, "facts": True} for each in expressions])]
+
+
+def facts(answer: dict[str, Any]) -> Facts | str:
     found = answer.get("facts")
     if found is None:
         return str(answer["reason"])

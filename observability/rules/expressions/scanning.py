@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import StrEnum
+from itertools import zip_longest
 from typing import NamedTuple
 
 MOST_CHARACTERS = 2_000
@@ -54,6 +55,23 @@ def tokens(expression: str) -> Iterator[Token]:
         if kind is not None:
             yield Token(kind, start, end, expression[start:end])
         start = end
+
+
+def is_same_text(first: str, second: str) -> bool:
+    """Returns whether two expressions differ at most in space, comments and the writing of their numbers."""
+    if first == second:
+        return True
+    pairs = zip_longest(tokens(first), tokens(second))  # ends at the first that differs
+    return all(one and other and as_read(one) == as_read(other) for one, other in pairs)
+
+
+def as_read(token: Token) -> str | float:
+    if token.kind is Kind.NUMBER:
+        try:
+            return float(token.text)
+        except ValueError:
+            return token.text  # a duration
+    return token.text
 
 
 def kind_of(first: str) -> Kind | None:
