@@ -27,6 +27,7 @@ EXPRESSION_STAYS = (
 RECORD_STAYS = "What a release records stays: change the files, or what is shipped."
 LABEL_STAYS = "A label that the release gives keeps its value; others can be added."
 TEXT_STAYS = "Of the texts of a shipped rule only the runbook can be another one."
+RUNBOOK_STAYS = "A shipped runbook can be another one, but not be removed."
 WRITTEN_BY_AMANI = "Amani writes it from the expression: leave it out."
 SENTENCE_BY_AMANI = (
     "Amani adds the sentence *Tuned: …* itself: leave it out. The text before it stays as shipped."
@@ -38,7 +39,8 @@ NOT_SHIPPED = (
 )
 NOT_OWN = f"The group {OPERATORS} has alerting rules only, and two of one name need a label {SCOPE}."
 MISSING = "The files lack it. Only alerting rules can be disabled: put it in."
-GROUP_STAYS = "What a release says about a group stays: change the files here, or what is shipped."
+GROUP_STAYS = "What a release says about a group stays: change the files, or what is shipped."
+OWN_GROUP_STAYS = f"The group {OPERATORS} has neither interval nor limit: take it out."
 
 
 class Bucket(NamedTuple):
@@ -103,7 +105,7 @@ def rule_problems(
     for first, second in pairs:
         row, rule = here[first]
         for line in lines[first, second]:
-            yield Problem(bucket.group, rule.key, in_words(line, row, rule))
+            yield Problem(bucket.group, rule.key, in_words(line, advice_on(line.what, row, rule)))
     for first in {*range(len(here))} - {first for first, _ in pairs}:
         yield Problem(bucket.group, here[first][1].key, MISSING)
     for second in {*range(len(there))} - {second for _, second in pairs}:
@@ -130,26 +132,24 @@ def group_problems(running: Iterable[Group], files: Iterable[Group]) -> Iterator
             ("limit", str(here.limit or NONE), str(wanted.limit or NONE)),
         ):
             if ours != theirs:
-                yield Problem(here.name, "", f"{said(what, ours, theirs)} {GROUP_STAYS}")
+                advice = OWN_GROUP_STAYS if here.name == OPERATORS else GROUP_STAYS
+                yield Problem(here.name, "", in_words(Line(what, ours, theirs), advice))
 
 
 def seconds_text(group: Group) -> str:
     return NONE if group.interval_seconds is None else duration_text(group.interval_seconds)
 
 
-def in_words(line: Line, row: AlertRule, here: Rule) -> str:
-    return f"{said(line.what, line.before, line.after)} {advice(line.what, row, here)}".rstrip()
-
-
-def said(what: str, here: str, there: str) -> str:
-    return f"{what} is {in_a_line(there)} in the files and would be {in_a_line(here)} here."
+def in_words(line: Line, advice: str) -> str:
+    there, here = in_a_line(line.after), in_a_line(line.before)
+    return f"{line.what} differs. {advice}\n  in the files: {there}\n  here: {here}"
 
 
 def in_a_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def advice(what: str, row: AlertRule, here: Rule) -> str:
+def advice_on(what: str, row: AlertRule, here: Rule) -> str:
     """Returns what to do about a difference that neither tuning nor editing removes."""
     if what == THRESHOLD:
         return WRITTEN_BY_AMANI
@@ -164,4 +164,4 @@ def advice(what: str, row: AlertRule, here: Rule) -> str:
     is_completed = here.annotations.get(DESCRIPTION) != row.annotations.get(DESCRIPTION)
     if what == DESCRIPTION and is_completed:
         return SENTENCE_BY_AMANI
-    return f"A shipped {RUNBOOK} cannot be removed." if what == RUNBOOK else TEXT_STAYS
+    return RUNBOOK_STAYS if what == RUNBOOK else TEXT_STAYS

@@ -76,11 +76,12 @@ def plan_for_edits(edits: Iterable[Edit]) -> Plan:
 
 
 def edit_step(each: Present | None, columns: Mapping[str, Any]) -> Step:
-    row, key = (each.row if each else None), columns["key"]
-    lines = tuple(definition_lines(row.definition if row else NO_RULE, columns))
-    if row is None:
-        return Step(Kind.CREATED, OPERATORS, key, None, columns, lines)
-    return Step(Kind.EDITED, OPERATORS, key, row, {**columns, "removed_at": None}, lines)
+    key = columns["key"]
+    if each is None:
+        before = {**NO_RULE, "name": columns["name"]}
+        return Step(Kind.CREATED, OPERATORS, key, None, columns, tuple(definition_lines(before, columns)))
+    lines = tuple(definition_lines(each.row.definition, columns))
+    return Step(Kind.EDITED, OPERATORS, key, each.row, {**columns, "removed_at": None}, lines)
 
 
 def ending(each: Present) -> Step:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import transaction
 
 from core.constraints import constraints_as
-from observability.alerts.errors import CannotImport, RuleChangedMeanwhile
+from observability.alerts.errors import CannotImport, RuleChangedMeanwhile, RuleFileWrong
 from observability.models import AlertRule, RuleChange, RulesVersion
 from observability.rules import changing, own
 from observability.rules.effective import effective_rule, groups_with, newest_changes, tuned_expressions
@@ -44,7 +44,7 @@ def import_rules(
     RuleChangedMeanwhile, and what `publish` raises; then nothing is stored.
     """
     changing.require(actor, reason)
-    files = read_groups(folder)
+    files = groups_of(folder)
     present = present_rules()
     plan = plan_for(present, files)
     with constraints_as(RACES), transaction.atomic():
@@ -54,6 +54,16 @@ def import_rules(
         if is_dry:
             transaction.set_rollback(True)
     return Imported(plan.steps, plan.warnings, version)
+
+
+def groups_of(folder: Path) -> list[Group]:
+    """Returns the groups of the files. Raises RuleFileWrong, also for a file that its name keeps from being
+    read: its rules would be disabled.
+    """
+    unread = min(folder.glob("*.yaml"), default=None)
+    if unread is not None:
+        raise RuleFileWrong(unread.name, "only files whose names end in .yml are read. Rename it")
+    return read_groups(folder)
 
 
 def present_rules() -> list[Present]:
