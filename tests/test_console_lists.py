@@ -124,8 +124,7 @@ def addresses(offers: list[str]) -> Iterator[dict[str, Any]]:
     """Yields all parameters with each value, and each alone with the worst: one can hide another."""
     for value in VALUES:
         yield dict.fromkeys((*PAGE, *offers), value)
-        yield {"p": value}
-    for parameter in offers:
+    for parameter in ("p", *offers):
         yield from ({parameter: value} for value in WORST)
         yield {parameter: ["\0", "1"]}
 
