@@ -35,5 +35,6 @@ def register() -> None:
             "one_preview_at_a_time_per_operator": AGAIN,
             "observability_channel_pkey": AGAIN,
             "observability_heartbeat_pkey": AGAIN,
+            "observability_servedrules_pkey": AGAIN,
         }
     )
