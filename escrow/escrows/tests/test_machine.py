@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import pytest
 from django.db.models import Sum
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -308,15 +308,15 @@ def missing() -> set[str]:
 
 @pytest.mark.django_db
 def test_any_sequence_of_events_keeps_the_money_where_the_model_has_it() -> None:
-    # What is drawn depends on the modules that are loaded; more is drawn until all of it has happened.
-    for examples in (6, 12, 24, 48):
+    # What a seed gives depends on the modules that are loaded; others are taken until all of it has happened.
+    for number in range(15):
         run_state_machine_as_test(
-            EscrowMachine,
+            seed(number)(EscrowMachine),
             settings=settings(
-                max_examples=examples,
+                max_examples=6,
                 stateful_step_count=35,
                 deadline=None,
-                derandomize=True,
+                database=None,
                 suppress_health_check=list(HealthCheck),
             ),
         )
