@@ -25,7 +25,7 @@ from observability.models.rules import OPERATORS
 from observability.notifiers.links import safe_url
 from observability.rules.effective import as_effective, is_disabled, newest_changes
 from observability.rules.loaded import ask_about
-from observability.rules.quality import DAYS, MOST_LOOKED_AT, Quality, alerts_of, quality_of
+from observability.rules.quality import DAYS, MOST_LOOKED_AT, Quality, newest_alerts_of, quality_of
 from observability.rules.tuning import NOTHING, tuning_of
 
 MOST_SHOWN = 20
@@ -181,7 +181,7 @@ class AlertRuleAdmin(RuleEditor, PreviewPages):
             "days": DAYS,
             "most_looked_at": MOST_LOOKED_AT,
             "runbook": safe_url(editor["effective"].annotations.get("runbook_url", "")),
-            "alerts": list(alerts_of(row).order_by("-starts_at")[:MOST_SHOWN]) if row.kind == "alert" else [],
+            "alerts": newest_alerts_of(row, MOST_SHOWN) if row.kind == "alert" else [],
             **(suggestion_for(row) if row.kind == "alert" else {}),
         }
 

@@ -250,6 +250,11 @@ class Episode(models.Model):
                 condition=models.Q(silenced_at__isnull=False),
             ),
             models.Index(
+                fields=["status", "-starts_at", "-id"],
+                name="episode_of_few",  # the statuses that few alerts have, for the filter
+                condition=models.Q(status__in=["silenced", "notice"]),
+            ),
+            models.Index(
                 fields=["refired_at"], name="episode_in_doubt", condition=models.Q(refired_at__isnull=False)
             ),
         ]

@@ -125,6 +125,10 @@ class RulesVersion(LeasedWork):
             ),
             models.CheckConstraint(condition=~models.Q(reason=""), name="a_version_of_rules_has_a_reason"),
         ]
+        indexes = [
+            models.Index(fields=["-published_at"], name="rules_by_publication"),
+            models.Index(fields=["state", "-number"], name="rules_by_state"),
+        ]
         triggers = [
             pgtrigger.ReadOnly(
                 name="version_of_rules_is_history",

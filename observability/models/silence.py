@@ -156,6 +156,7 @@ class Silence(LeasedWork):
                 name="silence_unfinished",
                 condition=models.Q(state__in=["wanted", "active", "ending"]),
             ),
+            models.Index(fields=["-id"], name="silence_failed", condition=models.Q(state="failed")),
         ]
         triggers = [
             pgtrigger.ReadOnly(
@@ -191,6 +192,7 @@ class Suppression(models.Model):
                 name="a_silence_hides_an_alert_once_at_a_time",
             ),
         ]
+        indexes = [models.Index(fields=["silence", "-id"], name="suppression_newest_first")]
 
     def __str__(self) -> str:
         return f"Silence {self.silence_id} over alert {self.episode_id}"

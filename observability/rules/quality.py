@@ -11,29 +11,42 @@ from django.db import connection
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from observability.models import AlertRule, Episode, RuleChange
+from observability.models import AlertRule, Episode
 from observability.models.rules import SEVERITY
 
 DAYS = 30
 # A rule is judged by its newest alerts: so many rows of an index for each rule, however long the history is.
 MOST_LOOKED_AT = 1_000
+# Alerts of its name that are read to find them: other rules of that name may have caused most of them.
+MOST_READ = 5_000
+MOST_CHANGES = 100  # of a rule, for the severities that it had
 FLAPS_WITHIN = timedelta(minutes=10)
+# For one rule. The name is in the statement, so that the planner knows how many alerts have it: joined to
+# many names, it may read all alerts of 30 days for each rule.
 QUALITY = """
-SELECT rule.id, count(e.id), count(e.acknowledged_at),
+SELECT %(id)s::bigint, count(e.id), count(e.acknowledged_at),
     count(*) FILTER (WHERE e.mark = %(useful)s), count(*) FILTER (WHERE e.mark = %(noise)s),
     count(*) FILTER (WHERE e.starts_at - e.previous_end_at < %(flaps)s),
     percentile_cont(0.5) WITHIN GROUP (ORDER BY e.acknowledged_at - e.starts_at),
     percentile_cont(0.5) WITHIN GROUP (ORDER BY coalesce(e.ends_at, e.resolved_at) - e.starts_at),
     max(e.starts_at)
-FROM unnest(%(ids)s::bigint[], %(names)s::text[], %(labels)s::text[], %(severities)s::text[])
-    AS rule (id, name, labels, severities)
-LEFT JOIN LATERAL (
-    SELECT * FROM observability_episode
-    WHERE alertname = rule.name AND starts_at >= %(since)s AND labels @> rule.labels::jsonb
-        AND (rule.severities = '' OR labels->>'severity' = ANY(string_to_array(rule.severities, ',')))
+FROM (
+    SELECT * FROM (
+        SELECT * FROM observability_episode
+        WHERE alertname = %(name)s AND starts_at >= %(since)s
+        ORDER BY starts_at DESC LIMIT %(most_read)s
+    ) AS named
+    WHERE labels @> %(labels)s::jsonb AND (%(any_severity)s OR labels->>'severity' = ANY(%(severities)s))
     ORDER BY starts_at DESC LIMIT %(most)s
-) AS e ON true
-GROUP BY rule.id
+) AS e
+"""
+SEVERITIES = """
+SELECT DISTINCT rule.id, change.severity, coalesce(change.base->'labels'->>'severity', '')
+FROM unnest(%s::bigint[]) AS rule (id)
+CROSS JOIN LATERAL (
+    SELECT severity, base FROM observability_rulechange
+    WHERE rule_id = rule.id ORDER BY version DESC LIMIT %s
+) AS change
 """
 
 
@@ -65,30 +78,41 @@ class Quality(NamedTuple):
 def quality_of(rules: Iterable[AlertRule]) -> dict[int, Quality]:
     """Returns the quality of each alerting rule by its id, with two statements."""
     judged = [rule for rule in rules if rule.kind == AlertRule.Kind.ALERT]
+    if not judged:
+        return {}
     severities = severities_of(judged)
-    parameters: dict[str, Any] = {
-        "ids": [rule.pk for rule in judged],
-        "names": [rule.name for rule in judged],
-        "labels": [json.dumps(rule.fixed_labels) for rule in judged],
-        "severities": [",".join(severities[rule.pk]) for rule in judged],
+    limits: dict[str, Any] = {
         "since": timezone.now() - timedelta(days=DAYS),
         "most": MOST_LOOKED_AT,
+        "most_read": MOST_READ,
         "flaps": FLAPS_WITHIN,
         "useful": Episode.Mark.USEFUL,
         "noise": Episode.Mark.NOISE,
     }
     with connection.cursor() as cursor:
-        cursor.execute(QUALITY, parameters)
+        parts = [cursor.mogrify(QUALITY, limits | of_rule(rule, severities[rule.pk])) for rule in judged]
+        cursor.execute(" UNION ALL ".join(parts))
         return {row[0]: Quality(*row[1:]) for row in cursor.fetchall()}
+
+
+def of_rule(rule: AlertRule, severities: list[str]) -> dict[str, Any]:
+    """Returns the parameters of QUALITY that say which alerts are the rule's."""
+    return {
+        "id": rule.pk,
+        "name": rule.name,
+        "labels": json.dumps(rule.fixed_labels),
+        "any_severity": not severities,
+        "severities": severities,
+    }
 
 
 def severities_of(rules: Iterable[AlertRule]) -> dict[int, list[str]]:
     """Returns the severities that each rule has or had, by its id; none where the label is a template."""
     found = {rule.pk: {rule.severity} for rule in rules}
-    changes = RuleChange.objects.filter(rule__in=list(found)).order_by()
-    names = ("rule_id", "severity", f"base__labels__{SEVERITY}")
-    for rule_id, tuned, before in changes.values_list(*names).distinct():
-        found[rule_id] |= {tuned, before or ""}
+    with connection.cursor() as cursor:
+        cursor.execute(SEVERITIES, [list(found), MOST_CHANGES])
+        for rule_id, tuned, before in cursor.fetchall():
+            found[rule_id] |= {tuned, before}
     return {
         pk: [] if any("{{" in each for each in severities) else sorted(filter(None, severities))
         for pk, severities in found.items()
@@ -100,6 +124,14 @@ def alerts_of(rule: AlertRule) -> QuerySet[Episode]:
     alerts = Episode.objects.filter(alertname=rule.name, labels__contains=rule.fixed_labels)
     severities = severities_of([rule])[rule.pk]
     return alerts.filter(**{f"labels__{SEVERITY}__in": severities}) if severities else alerts
+
+
+def newest_alerts_of(rule: AlertRule, most: int) -> list[Episode]:
+    """Returns the newest alerts that the rule has caused, among the newest MOST_READ of its name."""
+    named = Episode.objects.filter(alertname=rule.name).order_by("-starts_at")
+    edge = list(named.values_list("starts_at", flat=True)[MOST_READ : MOST_READ + 1])
+    alerts = alerts_of(rule).order_by("-starts_at")
+    return list((alerts.filter(starts_at__gt=edge[0]) if edge else alerts)[:most])
 
 
 def rules_of(episode: Episode) -> list[AlertRule]:

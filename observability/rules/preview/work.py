@@ -106,6 +106,8 @@ def record(claimed: Claim[RulePreview], state: RulePreview.State, **more: object
 
 def newest_suggestion(rule: AlertRule) -> RulePreview | None:
     """Returns the newest preview of the rule that suggests a threshold, among its newest few."""
-    newest = RulePreview.objects.filter(rule=rule).order_by("-id").values("id")[:MOST_LOOKED_AT]
-    suggesting = RulePreview.objects.filter(pk__in=newest, result__suggestion__threshold__isnull=False)
+    newest = RulePreview.objects.filter(rule=rule).order_by("-id").values_list("id", flat=True)
+    # A list: beside a subquery the planner may look into the result of every preview of every rule.
+    few = list(newest[:MOST_LOOKED_AT])
+    suggesting = RulePreview.objects.filter(pk__in=few, result__suggestion__threshold__isnull=False)
     return suggesting.exclude(result__suggestion__threshold=None).order_by("-id").first()
