@@ -79,6 +79,19 @@ def test_the_parts_that_differ_stand_under_their_rules() -> None:
     assert diff(before, before) == []
 
 
+def test_lines_that_all_rules_have_are_no_difference() -> None:
+    rules = [f"- alert: A{n}\n  expr: {n}\n  labels:\n    severity: error\n  for: {n}m\n" for n in range(100)]
+    changed = [*rules]
+    changed[50] = changed[50].replace("expr: 50", "expr: 51").replace("50m", "51m")
+    [part] = diff({"amani.yml": "".join(rules)}, {"amani.yml": "".join(changed)})
+    assert [line for line in part.lines if line.sign != " "] == [
+        Line("-", "  expr: 50"),
+        Line("+", "  expr: 51"),
+        Line("-", "  for: 50m"),
+        Line("+", "  for: 51m"),
+    ]
+
+
 def test_a_rule_that_is_gone_is_named() -> None:
     before = {"amani.yml": "- alert: A\n  a: 1\n- alert: B\n  b: 2\n"}
     [part] = diff(before, {"amani.yml": "- alert: A\n  a: 1\n"})

@@ -41,7 +41,8 @@ def lines_of(text: str) -> list[str]:
 
 
 def parts_of(old: Sequence[str], new: Sequence[str]) -> Iterator[Part]:
-    matcher = SequenceMatcher(None, old, new)
+    # Not `autojunk`: the lines that most rules have, for example `labels:`, are what one change is seen by.
+    matcher = SequenceMatcher(None, old, new, autojunk=False)
     for group in matcher.get_grouped_opcodes(CONTEXT):
         lines: list[Line] = []
         named: list[str] = []
