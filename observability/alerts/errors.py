@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.errors import AmaniError, Conflict, Forbidden, Invalid
+from core.errors import AmaniError, Conflict, Forbidden, Invalid, NotFound
 
 if TYPE_CHECKING:
     from observability.models import Delivery, Episode
@@ -118,6 +118,15 @@ class MayNotTune(Forbidden):
 
     def __init__(self) -> None:
         super().__init__("You may not change alert rules.")
+
+
+class UnknownOperator(NotFound):
+    """No user has the address."""
+
+    code = "unknown_operator"
+
+    def __init__(self, email: str) -> None:
+        super().__init__(f"No user has the address {email}.")
 
 
 class WrongRule(Invalid):

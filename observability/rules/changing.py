@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import structlog
+from django.contrib.auth import get_user_model
 from django.contrib.auth.models import PermissionsMixin
+from django.core.exceptions import ObjectDoesNotExist
 from django.db import transaction
 
 from core.constraints import Errors
 from core.request_id import current_request_id
-from observability.alerts.errors import MayNotTune, ReasonMissing, RuleChangedMeanwhile
+from observability.alerts.errors import MayNotTune, ReasonMissing, RuleChangedMeanwhile, UnknownOperator
 from observability.models import AlertRule, RuleChange
 from observability.models.rules import SEVERITY
 from observability.roles import TUNE_RULE
@@ -35,6 +37,14 @@ def require(actor: AbstractBaseUser, reason: str) -> None:
         raise MayNotTune
     if not reason.strip():
         raise ReasonMissing("Say why.")
+
+
+def operator_named(email: str) -> AbstractBaseUser:
+    """Returns the user with this address. Raises UnknownOperator."""
+    try:
+        return get_user_model().objects.get_by_natural_key(email)
+    except ObjectDoesNotExist:
+        raise UnknownOperator(email) from None
 
 
 def rule_named(rule_id: int) -> AlertRule:

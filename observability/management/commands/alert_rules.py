@@ -7,13 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from django.contrib.auth import get_user_model
-from django.core.exceptions import ObjectDoesNotExist
 from django.core.management.base import CommandError
 
 from core.commands import ReportingCommand
 from core.errors import AmaniError
 from observability.alerts.errors import CannotImport, MayNotTune
+from observability.rules.changing import operator_named
 from observability.rules.importing import Imported, Step, import_rules
 from observability.rules.publication import in_git, is_on
 from observability.rules.publication.errors import NotPublished, TryLater
@@ -64,7 +63,7 @@ class Command(ReportingCommand):
         try:
             done = import_rules(
                 options["folder"],
-                actor=user_named(options["user"]),
+                actor=operator_named(options["user"]),
                 reason=options["reason"],
                 is_dry=is_dry,
                 publishing=options["publish"],
@@ -84,13 +83,6 @@ class Command(ReportingCommand):
         version = seed()
         text = f"Version {version.number} is in place." if version else "There was nothing to write."
         self.report(options, {"version": version.number if version else None}, text)
-
-
-def user_named(email: str) -> Any:
-    try:
-        return get_user_model().objects.get_by_natural_key(email)
-    except ObjectDoesNotExist:
-        raise CommandError(f"No user has the address {email}.") from None
 
 
 # --- What an import changed ---
