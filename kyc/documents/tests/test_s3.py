@@ -21,7 +21,7 @@ def test_a_bucket_holds_ciphertext_without_anybody_else_s_rights(bucket: Store) 
     (row,) = attached(a_case())
 
     assert set(bucket.objects) == {row.stored_as}
-    assert b"JFIF" not in bucket.objects[row.stored_as]
+    assert b"JFIF\0" not in bucket.objects[row.stored_as]
     put = next(asked for asked in bucket.asked if asked.method == "PUT")
     assert "public" not in put.headers.get("x-amz-acl", "")
     assert put.headers["Authorization"].startswith("AWS4-HMAC-SHA256")
