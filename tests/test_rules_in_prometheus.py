@@ -325,6 +325,15 @@ def test_rules_are_fetched_loaded_and_read_back(
         assert server.loaded()["QueueLong"] == f"(vector(5)) > {threshold}"
     assert sorted(file.name for file in server.rules.glob("*.yml")) == [FILE]
     assert fetched.read_text().count("Prometheus has loaded new rules") == 2
+    file = server.rules / FILE
+    whole = file.read_text()
+    file.unlink()
+    assert wait_until(file.exists)
+    # What a script leaves that is killed between two steps: the new file, which Prometheus may not load.
+    file.write_text("groups: [{name: half")
+    (server.folder / "kept").write_text(whole)
+    (server.folder / "kept").rename(server.rules / "amani.yml.before")
+    assert wait_until(lambda: file.read_text() == whole)
 
 
 @pytest.mark.needs("curl")

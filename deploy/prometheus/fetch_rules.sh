@@ -25,6 +25,9 @@ reload() {
 }
 
 look() {
+  # What a killed run left: a file that Prometheus may not load. The one before it is whole.
+  if [ -f amani.yml.before ]; then mv amani.yml.before amani.yml; fi
+  if [ ! -f amani.yml ]; then rm -f amani.etag; fi
   # The header through standard input: the arguments of a process can be read by others.
   status=$(printf 'Authorization: Bearer %s\n' "$(cat "$ALERT_RULES_TOKEN_FILE")" |
     curl --silent --show-error --max-time 30 --header @- \
@@ -35,9 +38,10 @@ look() {
     304) return ;;
     *) say "Amani answered $status; the rules stay as they are" && return ;;
   esac
-  if [ -f amani.yml ]; then cp amani.yml amani.yml.before; else rm -f amani.yml.before; fi
+  if [ -f amani.yml ]; then ln amani.yml amani.yml.before; fi
   mv amani.yml.new amani.yml
   if reload; then
+    rm -f amani.yml.before
     mv amani.etag.new amani.etag
     say "Prometheus has loaded new rules"
   else

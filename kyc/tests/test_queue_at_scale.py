@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from core.tests.plans import rows_read, statements_of
 from kyc.tests import people
 
 pytestmark = pytest.mark.django_db
@@ -44,33 +42,10 @@ def fill() -> None:
         cursor.execute(INSERT)
 
 
-def statements_of(client: Client, address: str) -> list[str]:
-    with CaptureQueriesContext(connection) as queries:
-        assert client.get(address).status_code == 200
-    return [query["sql"] for query in queries if query["sql"].startswith("SELECT")]
-
-
 def statements_of_search(client: Client, term: str) -> list[str]:
     with CaptureQueriesContext(connection) as queries:
         assert client.post(f"{CASES}find/", {"term": term}).status_code == 303
     return [query["sql"] for query in queries if query["sql"].startswith("SELECT")]
-
-
-def rows_read(statement: str) -> tuple[int, str]:
-    """(rows that PostgreSQL looked at, its plan)."""
-    with connection.cursor() as cursor:
-        cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}")
-        plan = cursor.fetchone()[0][0]["Plan"]
-    return sum(looked_at(node) for node in nodes(plan)), json.dumps(plan)
-
-
-def nodes(node: dict[str, Any]) -> list[dict[str, Any]]:
-    return [node, *(inner for child in node.get("Plans", []) for inner in nodes(child))]
-
-
-def looked_at(node: dict[str, Any]) -> int:
-    seen = node["Actual Rows"] + node.get("Rows Removed by Filter", 0) if "Scan" in node["Node Type"] else 0
-    return int(seen * node["Actual Loops"])
 
 
 def test_pages_and_searches_over_100_000_cases_read_few_rows(browser: Client) -> None:

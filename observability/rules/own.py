@@ -19,7 +19,7 @@ from observability.rules.effective import RUNBOOK
 from observability.rules.expressions.judging import judge
 from observability.rules.expressions.lints import Level, Lint, lint_facts
 from observability.rules.expressions.reading import Facts, Reading, facts_of, read
-from observability.rules.files import Rule
+from observability.rules.files import Rule, key_of
 from observability.rules.sync import columns_of
 
 if TYPE_CHECKING:
@@ -44,6 +44,11 @@ class Own(NamedTuple):
     summary: str
     description: str
     runbook_url: str
+
+    @property
+    def key(self) -> str:
+        """Returns what identifies it among the own rules."""
+        return key_of(self.name, self.labels)
 
 
 def own_of(rule: AlertRule | Rule) -> Own:
@@ -155,9 +160,10 @@ def columns_from(own: Own) -> dict[str, Any]:
 
 
 def columns_with(own: Own, reading: Reading) -> dict[str, Any]:
+    """Returns the columns of a rule whose expression was read."""
     texts = {"summary": own.summary, "description": own.description, RUNBOOK: own.runbook_url}
     return {
-        "key": key_of(own),
+        "key": own.key,
         "name": own.name,
         "expression": own.expression,
         "for_seconds": own.for_seconds,
@@ -189,13 +195,9 @@ def refuse_errors(lints: Iterable[Lint]) -> None:
         raise WrongRule(fields)
 
 
-def key_of(own: Own) -> str:
-    return f"{own.name}/{own.labels[SCOPE]}" if SCOPE in own.labels else own.name
-
-
 def taken_text(own: Own) -> str:
     return (
-        f"There is an own rule {key_of(own)} already, perhaps an ended one: edit that, or give this one "
+        f"There is an own rule {own.key} already, perhaps an ended one: edit that, or give this one "
         f"another name or another label {SCOPE}."
     )
 

@@ -10,9 +10,9 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.db import connection
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from core.tests.plans import rows_read, statements_of
 from observability.models import AlertRule, Episode, Route, RulePreview, RulesVersion, Silence, SilenceWindow
 from observability.tests.rule_changes import own, shipped
 
@@ -118,29 +118,6 @@ def addresses() -> list[str]:
         list_of("episode", "?status__exact=silenced"),
         *(page_of("episode", Episode.objects.earliest("id").pk, page) for page in ("change", "rule")),
     ]
-
-
-def statements_of(client: Client, address: str) -> list[str]:
-    with CaptureQueriesContext(connection) as queries:
-        assert client.get(address).status_code == 200, address
-    return [query["sql"] for query in queries if "SELECT" in query["sql"]]
-
-
-def rows_read(statement: str) -> tuple[int, str]:
-    """(rows that PostgreSQL looked at, its plan)."""
-    with connection.cursor() as cursor:
-        cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}")
-        plan = cursor.fetchone()[0][0]["Plan"]
-    return sum(looked_at(node) for node in nodes(plan)), json.dumps(plan)
-
-
-def nodes(node: dict[str, Any]) -> list[dict[str, Any]]:
-    return [node, *(inner for child in node.get("Plans", []) for inner in nodes(child))]
-
-
-def looked_at(node: dict[str, Any]) -> int:
-    seen = node["Actual Rows"] + node.get("Rows Removed by Filter", 0) if "Scan" in node["Node Type"] else 0
-    return int(seen * node["Actual Loops"])
 
 
 def test_lists_and_pages_read_few_rows_with_as_many_statements_as_for_two(admin_client: Client) -> None:

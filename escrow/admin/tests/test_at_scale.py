@@ -9,10 +9,10 @@ from django.db import connection
 from django.db.models import Model
 from django.test import Client
 
+from core.tests.plans import rows_read, statements_of
 from escrow.admin.tests.payments import Payments, whole_payments
 from escrow.escrows.tests import deals
 from escrow.models import Escrow
-from kyc.tests.test_queue_at_scale import rows_read, statements_of
 
 pytestmark = pytest.mark.django_db
 

@@ -8,12 +8,12 @@ import pytest
 from django.db import connection
 from django.test import Client
 
+from core.tests.plans import rows_read, statements_of
 from escrow.admin.tests.operators import said, signed_in, words
 from escrow.admin.tests.payments import make_payout, whole_payments
 from escrow.models import Contradiction
 from escrow.payments.contradictions import Kind, close, note
 from kyc.tests.people import make_operator
-from kyc.tests.test_queue_at_scale import rows_read, statements_of
 
 pytestmark = pytest.mark.django_db
 

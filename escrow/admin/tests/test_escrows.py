@@ -8,12 +8,12 @@ import pytest
 from django.contrib.auth.models import Group
 from django.test import Client
 
+from core.tests.plans import statements_of
 from escrow import escrows, stops
 from escrow.admin.tests.operators import said, signed_in, words
 from escrow.escrows.tests import deals
 from escrow.models import Escrow, LedgerAccount, LedgerTransfer, MoneyStop
 from escrow.states import FREEZABLE, State
-from kyc.tests.test_queue_at_scale import statements_of
 
 pytestmark = pytest.mark.django_db
 

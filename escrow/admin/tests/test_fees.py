@@ -12,13 +12,13 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from core.tests.plans import statements_of
 from escrow.admin.tests.operators import said, signed_in, words
 from escrow.escrows.fee_rules import rule_at, set_fee, terms_of
 from escrow.escrows.fees import Terms
 from escrow.escrows.tests.deals import make_freezer
 from escrow.fee_texts import in_words, samples
 from escrow.models import FeeRule
-from kyc.tests.test_queue_at_scale import statements_of
 
 pytestmark = pytest.mark.django_db
 

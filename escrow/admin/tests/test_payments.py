@@ -7,11 +7,11 @@ from http import HTTPStatus
 import pytest
 from django.test import Client
 
+from core.tests.plans import statements_of
 from escrow.admin.tests.operators import said, signed_in, words
 from escrow.admin.tests.payments import history_of, make_collection, make_payout, whole_payments
 from escrow.models import LedgerTransfer, PaymentEvent
 from escrow.payments.tests.money import rich
-from kyc.tests.test_queue_at_scale import statements_of
 
 pytestmark = pytest.mark.django_db
 

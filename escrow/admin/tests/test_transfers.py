@@ -10,13 +10,13 @@ from django.db import connection
 from django.test import Client
 
 from core.request_id import request_id
+from core.tests.plans import rows_read, statements_of
 from escrow.admin.tests.operators import said, signed_in, words
 from escrow.ledger import TransferKind, clearing, held, payable, platform_fee, post, reverse
 from escrow.ledger.tests.books import end, fund, hold, legs, owe
 from escrow.models import LedgerAccount, LedgerTransfer
 from escrow.templatetags.escrow_console import MINUS
 from kyc.tests.people import make_person
-from kyc.tests.test_queue_at_scale import rows_read, statements_of
 
 pytestmark = pytest.mark.django_db
 

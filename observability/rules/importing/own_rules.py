@@ -24,7 +24,6 @@ from observability.rules.own import (
     refuse_errors,
     require_sense,
 )
-from observability.rules.own import key_of as own_key_of
 
 Edit = tuple[Present | None, Rule]  # the own rule, None for one that is added, and what it is to be
 
@@ -67,11 +66,11 @@ def plan_for_edits(edits: Iterable[Edit]) -> Plan:
         try:
             refuse_errors(lints)
         except WrongRule as wrong:
-            plan.problems.append(Problem(OPERATORS, own_key_of(wanted), str(wrong)))
+            plan.problems.append(Problem(OPERATORS, wanted.key, str(wrong)))
             continue
         plan.steps.append(edit_step(each, columns_with(wanted, reading)))
         warnings = (lint.text for lint in lints if lint.level is Level.WARNING)
-        plan.warnings.extend(Problem(OPERATORS, own_key_of(wanted), text) for text in warnings)
+        plan.warnings.extend(Problem(OPERATORS, wanted.key, text) for text in warnings)
     return plan
 
 
