@@ -77,7 +77,7 @@ def application() -> Callable[..., Any]:
 
     configure()
     if SETUP == "libraries":  # bare Django with what Amani needs without any signal
-        for name in ("celery.app", "requests"):
+        for name in ("celery.app", "redis", "requests"):
             import_module(name)
     if IS_USUAL:
         usual.start(os.environ["HTTP_COLLECTOR"], os.environ["SENTRY_SINK"])
