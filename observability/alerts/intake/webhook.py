@@ -20,12 +20,12 @@ from django.views.decorators.csrf import csrf_exempt
 from core import bodies
 from core.request_id import current_request_id
 from core.webhooks import Refused, read_body, require_post, with_headers
+from core.wrong_tokens import WrongTokens
 from observability import metrics
 from observability.alerts.delivery import outbox
 from observability.alerts.intake import ingest
 from observability.alerts.intake.ingest import Envelope
 from observability.alerts.intake.payload import NotAPayload, Payload, read_payload
-from observability.alerts.intake.wrong_tokens import WrongTokens
 from observability.models import Heartbeat
 from observability.webhooks import not_stored
 

@@ -14,7 +14,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 from django.views.decorators.http import condition, require_safe
 
-from observability.alerts.intake.wrong_tokens import WrongTokens
+from core.wrong_tokens import WrongTokens
 from observability.models import ServedRules
 
 MOST_WRONG_TOKENS = 30  # a minute, from one source, in one process
