@@ -32,6 +32,7 @@ from observability.rules.publication.seeding import seed
 from observability.rules.publication.versions import publish_release, with_number
 from observability.rules.render import FILE, duration_text, render
 from observability.rules.sync import sync_after_migrate
+from observability.tests.log_events import events_of
 from observability.tests.publishing import done, ship, ship_only, store
 from observability.tests.rules_stand_in import RulesStandIn
 from observability.tests.vendors import Reply
@@ -568,35 +569,52 @@ def watched() -> str:
     return RulesVersion.objects.get(number=1).differs_because
 
 
+def restored(caplog: pytest.LogCaptureFixture) -> list[bool]:
+    """What the log says was restored: whether the file differed, for each time."""
+    events = (each for each in events_of(caplog.records) if each["event"] == "published_rules_restored")
+    return [each["file_differed"] for each in events]
+
+
 def test_what_prometheus_and_the_folder_have_is_compared(
-    prometheus: RulesStandIn, first: RulesVersion
+    prometheus: RulesStandIn, first: RulesVersion, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert watched() == ""
+    assert restored(caplog) == []
     assert "/-/reload" not in prometheus.asked
     assert watching.unpublished_seconds(timezone.now()) == 0.0
 
 
 @pytest.mark.parametrize("text", ["groups: []\n", None])
 def test_a_file_that_was_changed_or_lost_is_written_again(
-    place: Path, prometheus: RulesStandIn, first: RulesVersion, text: str | None
+    place: Path,
+    prometheus: RulesStandIn,
+    first: RulesVersion,
+    text: str | None,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     (place / FILE).unlink() if text is None else (place / FILE).write_text(text)
     prometheus.groups = []
     assert watched() == ""
     assert (place / FILE).read_text() == first.files[FILE]
     assert [group.name for group in prometheus.groups] == ["one", "two"]
+    assert restored(caplog) == [True]
 
 
 def test_a_prometheus_that_has_lost_rules_is_told_to_reload(
-    prometheus: RulesStandIn, first: RulesVersion
+    prometheus: RulesStandIn, first: RulesVersion, caplog: pytest.LogCaptureFixture
 ) -> None:
     prometheus.groups = prometheus.groups[:1]
     assert watched() == ""
+    assert restored(caplog) == [False]
     assert prometheus.asked.count("/-/reload") == 1
 
 
 def test_since_when_prometheus_has_other_rules_is_stored_and_measured(
-    place: Path, prometheus: RulesStandIn, first: RulesVersion, tmp_path: Path
+    place: Path,
+    prometheus: RulesStandIn,
+    first: RulesVersion,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     prometheus.folder, prometheus.groups = tmp_path / "elsewhere", []
     assert "Prometheus has loaded none of these rules." in watched()
@@ -605,8 +623,10 @@ def test_since_when_prometheus_has_other_rules_is_stored_and_measured(
     watched()
     assert RulesVersion.objects.get(number=1).differs_since == since
     assert watching.unpublished_seconds(since + timedelta(minutes=7)) == 420.0
+    assert restored(caplog) == []  # it was told to reload, and has other rules still
     prometheus.folder = place
     assert watched() == ""
+    assert restored(caplog) == [False]
     assert RulesVersion.objects.get(number=1).differs_since is None
 
 

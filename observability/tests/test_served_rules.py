@@ -16,6 +16,7 @@ from django.utils import timezone
 from observability.models import RulesVersion, ServedRules
 from observability.rules.publication import serving, watching, work
 from observability.rules.render import FILE
+from observability.tests.log_events import names_of
 from observability.tests.publishing import done, ship, ship_only, store
 from observability.tests.rules_stand_in import RulesStandIn
 from observability.tests.vendors import Reply
@@ -196,8 +197,9 @@ def test_a_broken_expression_is_never_served(shipped: Path, prometheus: RulesSta
 
 
 def test_rules_that_prometheus_has_lost_are_named_although_the_file_is_served(
-    shipped: Path, prometheus: RulesStandIn, client: Client
+    shipped: Path, prometheus: RulesStandIn, client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """The log names nothing as restored: what fetches the rules has Prometheus load them."""
     store()
     done(1)
     fetch(client, prometheus)
@@ -212,3 +214,17 @@ def test_rules_that_prometheus_has_lost_are_named_although_the_file_is_served(
     version.refresh_from_db()
     assert version.differs_because == ""
     assert ServedRules.objects.get().fetched_at == fetched_at
+    assert "published_rules_restored" not in names_of(caplog.records)
+
+
+def test_a_served_file_that_was_lost_is_served_again_and_the_log_says_so(
+    shipped: Path, prometheus: RulesStandIn, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    version = store()
+    done(1)
+    fetch(client, prometheus)
+    tried(1)
+    ServedRules.objects.all().delete()
+    watching.watch()
+    assert get(client).content.decode() == version.files[FILE]
+    assert names_of(caplog.records).count("published_rules_restored") == 1

@@ -28,8 +28,11 @@ class Place(Protocol):
     def write(self, files: Mapping[str, str]) -> None:
         """Replaces the file as a whole; without one in `files` there is none afterwards. Raises TryLater."""
 
-    def load(self, prometheus: Prometheus) -> None:
-        """Has Prometheus load the file, if that is Amani's part. Raises NotPublished or TryLater."""
+    def load(self, prometheus: Prometheus) -> bool:
+        """Has Prometheus load the file, if that is Amani's part, and returns whether it is.
+
+        Raises NotPublished or TryLater.
+        """
 
     def waits_for(self) -> str:
         """Returns why Prometheus cannot be expected to have the file yet, as a sentence; "" if it can."""
@@ -47,8 +50,9 @@ class Folder:
     def write(self, files: Mapping[str, str]) -> None:
         folder.write(self.path, files)
 
-    def load(self, prometheus: Prometheus) -> None:
+    def load(self, prometheus: Prometheus) -> bool:
         prometheus.reload()
+        return True
 
     def waits_for(self) -> str:
         return ""
@@ -76,8 +80,8 @@ class Served:
         }
         ServedRules.objects.update_or_create(pk=ServedRules.ONLY, defaults=values)
 
-    def load(self, prometheus: Prometheus) -> None:
-        pass
+    def load(self, prometheus: Prometheus) -> bool:
+        return False
 
     def waits_for(self) -> str:
         row = ServedRules.objects.first()

@@ -50,16 +50,23 @@ def claim_published() -> Claim[RulesVersion] | None:
 
 
 def difference(version: RulesVersion) -> str:
-    """Returns what Prometheus has instead of the published rules, also after a reload; "" if it has them."""
+    """Returns what Prometheus has instead of the published rules, also after a reload; "" if it has them.
+
+    The log says what was restored: the file, or what a Prometheus with the right file had lost.
+    """
     prometheus, groups = Prometheus(SECONDS), groups_of(version.files)
     formatted = formatted_by(prometheus)
     is_whole = place().read() == version.files
     if is_whole and not compare(groups, prometheus.groups(), formatted).differences:
         return ""
-    log.warning("published_rules_restored", version=version.number, file_differed=not is_whole)
-    place().write(version.files)
-    place().load(prometheus)
-    return in_words(compare(groups, prometheus.groups(), formatted).differences)
+    if not is_whole:
+        place().write(version.files)
+        log.warning("published_rules_restored", version=version.number, file_differed=True)
+    is_reloaded = place().load(prometheus)
+    differences = compare(groups, prometheus.groups(), formatted).differences
+    if is_whole and is_reloaded and not differences:
+        log.warning("published_rules_restored", version=version.number, file_differed=False)
+    return in_words(differences)
 
 
 def unpublished_seconds(now: datetime) -> float:
