@@ -172,9 +172,13 @@ class RuleEditor(HistoryAdmin):
             columns = form.adding_errors(lambda: own.columns_from(form.own()))
             if columns is None:
                 return None
+            if form.rule is not None:
+                rule, wanted_own = form.rule, form.own()
+                form.adding_errors(lambda: own.refuse_unchanged(rule, wanted_own))
             before = form.rule.definition if form.rule else NO_RULE
             return list(definition_lines(before, columns))
         wanted = tuning.checked(form.rule, form.tuning())
+        form.adding_errors(lambda: tuning.refuse_unchanged(form.rule, newest, wanted))
         expression = form.adding_errors(lambda: tuning.expression_with(form.rule, wanted.threshold))
         if expression is None:
             return None

@@ -26,6 +26,7 @@ LONGEST_REASON = 2_000
 LONGEST_LABEL = 200
 MOST_LABELS = 20
 LONGEST_SECONDS = 365 * 86_400
+NOTHING_DIFFERS = "Nothing differs from what holds now."
 RACES: Errors = {"changes_of_a_rule_have_their_own_version": RuleChangedMeanwhile}
 
 log = structlog.get_logger(__name__)

@@ -95,11 +95,16 @@ def edit_rule(
     }
     with constraints_as(errors), transaction.atomic():
         rule = locked(rule_id, seen_version)
-        if rule.removed_at is None and own_of(rule) == own:
-            raise CannotTune("Nothing differs from what holds now.")
+        refuse_unchanged(rule, own)
         return saved(
             rule, RuleChange.Kind.EDITED, actor, reason, seen_version, {**columns, "removed_at": None}
         )
+
+
+def refuse_unchanged(rule: AlertRule, own: Own) -> None:
+    """Raises CannotTune if the rule of the operators is this one already, and has not ended."""
+    if rule.removed_at is None and own_of(rule) == own:
+        raise CannotTune(changing.NOTHING_DIFFERS)
 
 
 def end_rule(*, rule_id: int, actor: AbstractBaseUser, reason: str, seen_version: int) -> AlertRule:

@@ -59,8 +59,7 @@ def tune(
         changing.require_seen(change, seen_version)
         if locked.definition != rule.definition:  # a release was installed meanwhile
             raise RuleChangedMeanwhile
-        if tuning_of(change) == wanted and (change is None or change.base == locked.base):
-            raise CannotTune("Nothing differs from what holds now.")
+        refuse_unchanged(locked, change, wanted)
         return changing.append(
             locked,
             RuleChange.Kind.TUNED,
@@ -70,6 +69,12 @@ def tune(
             expression=expression,
             **wanted._asdict(),
         )
+
+
+def refuse_unchanged(rule: AlertRule, change: RuleChange | None, wanted: Tuning) -> None:
+    """Raises CannotTune if the tuning holds already, for the rule as this release ships it."""
+    if tuning_of(change) == wanted and (change is None or change.base == rule.base):
+        raise CannotTune(changing.NOTHING_DIFFERS)
 
 
 def checked(rule: AlertRule, tuning: Tuning) -> Tuning:

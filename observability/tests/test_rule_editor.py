@@ -345,6 +345,13 @@ def test_a_rule_is_tuned_after_a_look_at_the_change(client_of: Client) -> None:
     assert "label" not in str(answer.context["relabels"])
 
 
+def test_a_change_that_changes_nothing_is_not_put_up_for_confirmation(client_of: Client) -> None:
+    row = shipped(KEY)
+    page = text_of(client_of.post(tune_url(row), FORM | {"threshold": "", "holds": ""}))
+    assert "Nothing differs from what holds now." in page
+    assert "Check the change" not in page
+
+
 def test_a_value_is_reset_on_its_own(client_of: Client) -> None:
     row = shipped(KEY)
     change(row, threshold=120, expression=row.expression.replace("80", "120"), for_seconds=0, severity="info")
@@ -430,6 +437,8 @@ def test_an_own_rule_is_added_edited_and_ended_in_the_admin(client_of: Client) -
     edited = form | {"expression": "queue_length > 5", "seen": "1", "confirmed": "yes"}
     assert client_of.post(tune_url(row), edited).status_code == 303
     assert shipped("QueueLong").threshold == 5
+    again = text_of(client_of.post(tune_url(row), form | {"expression": "queue_length > 5", "seen": "2"}))
+    assert "Nothing differs from what holds now." in again
     end = reverse("admin:observability_alertrule_end", args=[row.pk])
     client_of.post(end, {"reason": "Late.", "seen": "1"})
     assert shipped("QueueLong").removed_at is None
