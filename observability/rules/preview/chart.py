@@ -103,6 +103,11 @@ class Level(NamedTuple):
     text: str
     tone: str
 
+    @property
+    def text_x(self) -> int:
+        """Returns where its text begins or ends: beside that of another level, which may be as high."""
+        return {"edge": 2, "present": WIDTH - 160, "proposed": WIDTH}[self.tone]
+
 
 class Picture(NamedTuple):
     lines: list[str]
