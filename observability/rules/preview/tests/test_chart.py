@@ -93,6 +93,7 @@ def test_a_picture_has_both_thresholds_and_all_periods() -> None:
         Level(133, "now 5", "present"),
         Level(16, "> 10", "proposed"),
     ]
+    assert [level.text_x for level in found.levels] == [2, 2, 800, 960]
     assert [(one.tone, one.x, one.width) for one in found.rectangles] == [
         ("proposed-pending", 240, 240),
         ("proposed-firing", 480, 480),
