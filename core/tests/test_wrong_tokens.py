@@ -17,7 +17,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
-def wrong(counted: WrongTokens, address: str = "192.0.2.1", **headers: str) -> bool:
+def wrong(counted: WrongTokens, address: str = "192.0.2.1", **headers: Any) -> bool:
     return counted.are_too_many(RequestFactory().get("/", REMOTE_ADDR=address, **headers))
 
 
