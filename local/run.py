@@ -284,7 +284,7 @@ def taken_message(variable: str, port: int) -> str:
 def inbox_address(configuration: Configuration) -> str:
     if not configuration.has_inbox:
         return f"not needed: {configuration.channel_given} is set"
-    stands_in = "stands in for Slack and PagerDuty: set SLACK_WEBHOOK_URL or PAGERDUTY_API_KEY to notify the real ones"
+    stands_in = "stands in for Slack and PagerDuty: SLACK_WEBHOOK_URL and PAGERDUTY_API_KEY set the real ones"
     return f"http://localhost:{configuration.inbox_port}/  {stands_in}"
 
 

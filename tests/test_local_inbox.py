@@ -365,7 +365,7 @@ def test_where_nothing_is_set_up_everything_goes_to_the_inbox(configured: Config
     }
     assert inbox_address(found) == (
         "http://localhost:8325/  stands in for Slack and PagerDuty: "
-        "set SLACK_WEBHOOK_URL or PAGERDUTY_API_KEY to notify the real ones"
+        "SLACK_WEBHOOK_URL and PAGERDUTY_API_KEY set the real ones"
     )
 
 
