@@ -1,8 +1,8 @@
 """Many payouts with every kind of fault in any order: at most one transfer each, and no money made or lost.
 
-AMANI_PAYOUTS=10000 makes the storm as long as the promise. Each step commits: PostgreSQL removes no version
-of a row that the transaction itself has replaced, so in one transaction each payout would take longer than the
-last.
+AMANI_PAYOUTS=10000 makes the storm as long as the promise. Each step commits: PostgreSQL removes no
+version of a row that the transaction itself has replaced, so in one transaction each payout would take
+longer than the last.
 """
 
 from __future__ import annotations
