@@ -10,8 +10,9 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import User
-from kyc import cases
+from kyc import cases, metrics
 from kyc.admin import filters, overview
+from kyc.badges import event_badge
 from kyc.models import Case, CaseEvent, State
 from kyc.tests import people
 
@@ -60,6 +61,11 @@ def test_numbers_of_the_queue() -> None:
     }
     assert found["kyc_decided_as"] == [("approved", 2), ("rejected", 1), ("revoked", 1)]
     assert [case for case, _due in found["kyc_oldest"]][:2] == [late, mine]
+
+
+def test_the_start_page_counts_what_the_metric_counts_except_expired_approvals() -> None:
+    words = {event_badge(event)[2].lower().replace(" ", "_") for event in overview.DECISIONS}
+    assert words | {"expired"} == set(metrics.DECISIONS)
 
 
 def test_a_doubted_approval_is_shown_until_it_is_decided() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import signature
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -59,7 +60,7 @@ def lapse(cast: Cast, case: Case) -> object:
 
 
 def by(actor: str, action: Callable[..., Any], **words: str) -> Callable[[Cast, Case], object]:
-    name = "actor" if action in (cases.revoke, cases.uphold) else "reviewer"
+    name = "actor" if "actor" in signature(action).parameters else "reviewer"
     return lambda cast, case: action(case_id=case.pk, **{name: getattr(cast, actor)}, **words)
 
 
