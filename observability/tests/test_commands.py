@@ -38,6 +38,20 @@ def test_test_alert_goes_to_the_channel_named(slack: Vendor, pagerduty: Vendor) 
     assert (len(slack.bodies()), len(pagerduty.bodies())) == (1, 0)
 
 
+def test_test_alert_to_all_leaves_out_what_is_off_and_says_so(slack: Vendor, settings: Any) -> None:
+    settings.PAGERDUTY_API_KEY = ""
+    assert run("send_test_alert") == "slack      Delivered\npagerduty  off, not tried\n"
+    with pytest.raises(CommandError, match=r"Not delivered: pagerduty\."):
+        run("send_test_alert", "--channel", "pagerduty")
+
+
+def test_test_alert_to_all_where_none_is_on_names_the_settings_and_stores_nothing(settings: Any) -> None:
+    settings.PAGERDUTY_API_KEY = settings.SLACK_WEBHOOK_URL = ""
+    with pytest.raises(CommandError, match=r"Set PAGERDUTY_API_KEY or SLACK_WEBHOOK_URL\."):
+        run("send_test_alert")
+    assert not Episode.objects.exists()
+
+
 def test_test_alert_that_does_not_arrive_exits_with_an_error(slack: Vendor) -> None:
     slack.default = Reply(404, "no_service")
     with pytest.raises(CommandError, match=r"Not delivered: slack\.") as failure:

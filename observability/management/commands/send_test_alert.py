@@ -16,7 +16,9 @@ from observability.notifiers import registry
 
 
 class Command(ReportingCommand):
-    help = "Send a TEST alert to one channel or all; exits with 1 unless every delivery arrived."
+    help = (
+        "Send a TEST alert to one channel, or to all that are on; exits with 1 unless every delivery arrived."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--channel", choices=[*registry.NOTIFIERS, "all"], default="all")
@@ -31,7 +33,7 @@ class Command(ReportingCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        channels = list(registry.NOTIFIERS) if options["channel"] == "all" else [options["channel"]]
+        channels = channels_named(options["channel"])
         try:
             deliveries = send_test_alert(
                 channels=channels, severity=options["severity"], wait_seconds=options["wait"]
@@ -46,7 +48,9 @@ class Command(ReportingCommand):
                 {"channel": each.channel, "state": each.state, "reason": each.reason} for each in deliveries
             ],
         }
-        self.report(options, facts, *(self.line_of(each) for each in deliveries))
+        off = set(registry.NOTIFIERS) - set(channels) if options["channel"] == "all" else set()
+        lines = [*map(self.line_of, deliveries), *(f"{name:<10} off, not tried" for name in sorted(off))]
+        self.report(options, facts, *lines)
         if undelivered:
             raise CommandError(f"Not delivered: {', '.join(undelivered)}.", returncode=1)
 
@@ -54,3 +58,13 @@ class Command(ReportingCommand):
         style = self.style.SUCCESS if delivery.state == Delivery.State.DELIVERED else self.style.ERROR
         reason = f": {delivery.reason}" if delivery.reason else ""
         return style(f"{delivery.channel:<10} {delivery.get_state_display()}{reason}")
+
+
+def channels_named(name: str) -> list[str]:
+    """Returns the channel, or for `all` those that are on. Raises CommandError when none is."""
+    if name != "all":
+        return [name]
+    on = [notifier.name for notifier in registry.configured()]
+    if not on:
+        raise CommandError(f"No channel is on. Set {registry.how_to_switch_on(registry.NOTIFIERS.values())}.")
+    return on
