@@ -102,7 +102,7 @@ class OutgoingRequest:
 
 @dataclass(frozen=True, slots=True)
 class VendorResponse:
-    """The response of a vendor. `body` is only its beginning (see `http.BODY_LIMIT_BYTES`)."""
+    """The response of a vendor. `body` is only its beginning (see alerts/delivery/send.py)."""
 
     status: int
     body: str
