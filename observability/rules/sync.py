@@ -62,8 +62,7 @@ def sync_rules(folder: Path = SHIPPED) -> Synced:
         raise RuleFileWrong(
             str(folder), f"the group {OPERATORS} is for rules that operators add in the admin"
         )
-    with connection.cursor() as cursor:
-        cursor.execute(ONE_AT_A_TIME)
+    wait_for_others()
     shipped = AlertRule.objects.exclude(group__name=OPERATORS).select_related("group")
     known = {(row.group.name, row.key): row for row in shipped}
     readings = readings_of(groups, known.values())
@@ -76,6 +75,17 @@ def sync_rules(folder: Path = SHIPPED) -> Synced:
     gone = [row.pk for row in known.values() if row.removed_at is None]
     AlertRule.objects.filter(pk__in=gone).update(removed_at=timezone.now())
     return Synced(results.count("added"), results.count("changed"), len(gone), results.count("unchanged"))
+
+
+def wait_for_others() -> None:
+    """Waits for the others that change many rules (a release, an import, a revert); until the end of the
+    transaction they wait for this one. Call it before any rule is locked.
+
+    A release locks rules in the order of its files, the others by their ids: two at the same time could
+    otherwise wait for each other.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(ONE_AT_A_TIME)
 
 
 def sync_group(group: Group) -> RuleGroup:

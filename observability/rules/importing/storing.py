@@ -19,6 +19,7 @@ from observability.rules.importing.own_rules import plan_for_own
 from observability.rules.importing.shipped import plan_for_shipped
 from observability.rules.importing.steps import Imported, Kind, Plan, Present, Problem, Step
 from observability.rules.publication import NothingToPublish, publish
+from observability.rules.sync import wait_for_others
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
@@ -89,10 +90,9 @@ def plan_for(present: Iterable[Present], files: Sequence[Group]) -> Plan:
 def store(steps: Iterable[Step], seen: Iterable[Present], actor: AbstractBaseUser, reason: str) -> None:
     """Stores the changes. Raises RuleChangedMeanwhile unless all rules still are as they were seen.
 
-    Locks the group before rules, as `sync_rules`, and rules in the order of `revert`: none waits for another.
+    Locks all rules, in the order of `revert`, so that no operator changes one meanwhile.
     """
-    if any(step.kind == Kind.CREATED for step in steps):
-        own.operators_group()
+    wait_for_others()
     rows = AlertRule.objects.select_related("group").select_for_update(of=("self",)).order_by("pk")
     rules = {row.pk: row for row in rows}
     changes = newest_changes()

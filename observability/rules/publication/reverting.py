@@ -22,7 +22,7 @@ from observability.rules.effective import groups_with, newest_changes
 from observability.rules.expressions.reading import read
 from observability.rules.files import key_of
 from observability.rules.publication.versions import Candidate, candidate_of, publish, require_seen
-from observability.rules.sync import columns_of
+from observability.rules.sync import columns_of, wait_for_others
 
 Changes = dict[int, RuleChange]
 Kind = RuleChange.Kind
@@ -68,6 +68,7 @@ def revert(
     """
     if not reason.strip():
         raise ReasonMissing("Say why: the version and each change keep the reason.")
+    wait_for_others()
     # The rules first, as an operator's change of one does, so that the two cannot wait for each other.
     rules = list(AlertRule.objects.select_related("group").select_for_update(of=("self",)).order_by("pk"))
     wait_for_turn(RulesVersion)
