@@ -14,6 +14,7 @@ from core.errors import Invalid
 from observability import routes
 from observability.alerts import confirming, reopening
 from observability.alerts.errors import ReasonMissing
+from observability.alerts.intake import ingest
 from observability.alerts.messages import send_alert
 from observability.models import Delivery, Episode, Receipt, Route, RouteChange
 from observability.routes.changing import move_up, remove_route, save_route
@@ -76,6 +77,32 @@ def test_a_changed_route_acts_on_the_next_payload_of_a_process_that_knows_the_ol
     remove_route(actor=add.actor, reason="No longer.", route_id=route.pk)  # type: ignore[attr-defined]  # see add
     post_alerts(alert(1, fingerprint="f" * 16))
     assert len(planned()) == 5
+
+
+@pytest.mark.parametrize("changes", [ingest.MOST_TRIES - 1, ingest.MOST_TRIES])
+def test_routes_that_keep_changing_have_alertmanager_send_again(
+    changes: int, add: Callable[..., Route], post_alerts: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    route, left, execute = add(SLACK_ONLY), list(range(changes)), ingest.execute
+    routes.current()
+
+    def execute_after_a_change(parameters: dict[str, Any]) -> Any:
+        if left:
+            left.pop()
+            add(SLACK_ONLY, route_id=route.pk)
+        return execute(parameters)
+
+    monkeypatch.setattr(ingest, "execute", execute_after_a_change)
+    response = post_alerts(alert(1))
+    assert left == []
+    if changes == ingest.MOST_TRIES:
+        assert (response.status_code, response.json()["code"]) == (503, "unavailable")
+        assert response["Retry-After"] == "5"
+        assert not Receipt.objects.exists()
+        assert not Episode.objects.exists()
+        response = post_alerts(alert(1))
+    assert response.status_code == 200
+    assert planned() == [("web-1", "slack")]
 
 
 def test_a_payload_is_one_statement_while_the_routes_do_not_change(

@@ -52,6 +52,7 @@ from observability.notifiers import registry
 from observability.routes import Routes
 
 CONFIRMATION_EVERY = timedelta(minutes=5)
+MOST_TRIES = 5  # each needs a change of the routes in the milliseconds between reading them and storing
 SQLSTATES_TO_REPEAT = {"40001", "40P01"}  # serialization failure, deadlock: the same statement will succeed
 
 # The conditions below compare an incoming row (EXCLUDED) with the newest stored episode of its fingerprint
@@ -287,10 +288,22 @@ def store(payload: Payload, envelope: Envelope, *, keep_receipt: bool = True) ->
     return stored
 
 
+class RoutesKeepChanging(OperationalError):
+    """The routes changed each time that a payload was about to be stored, so nothing is stored.
+
+    For callers it is an outage like a conflict that PostgreSQL finds: the same payload can be stored later.
+    """
+
+    sqlstate = "40001"
+
+
 def run_statement(payload: Payload, envelope: Envelope, *, keep_receipt: bool) -> Stored:
-    """Routes the alerts and runs STORE; once more for each time that the routes have changed meanwhile."""
+    """Routes the alerts and runs STORE; once more each time that the routes have changed meanwhile.
+
+    Raises RoutesKeepChanging after MOST_TRIES.
+    """
     found = routes.cached()
-    while True:
+    for _ in range(MOST_TRIES):
         now = timezone.now()
         route(payload, found, now)
         parameters = statement_parameters(payload, envelope, keep_receipt=keep_receipt, now=now)
@@ -298,6 +311,9 @@ def run_statement(payload: Payload, envelope: Envelope, *, keep_receipt: bool) -
         if stored is not None:
             return stored
         found = routes.current()
+    raise RoutesKeepChanging(
+        f"The routes have changed {MOST_TRIES} times while alerts were about to be stored."
+    )
 
 
 def route(payload: Payload, found: Routes, now: datetime) -> None:
