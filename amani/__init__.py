@@ -1,5 +1,9 @@
 """Connects the apps: settings, URLs, Celery. The import of Celery makes `shared_task` use our application."""
 
-from amani.celery import app as celery_app
+from core.imports import pause_collector
+
+pause_collector()  # AmaniConfig.ready resumes it
+
+from amani.celery import app as celery_app  # noqa: E402  (the most of a start is imports)
 
 __all__ = ["celery_app"]

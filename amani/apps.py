@@ -14,9 +14,11 @@ class AmaniConfig(AppConfig):
 
     def ready(self) -> None:
         from amani import checks, metrics, role_checks  # noqa: F401  (registers the checks; creates the metrics at zero)
+        from core.imports import resume_collector
         from core.roles import ensure_roles
 
         # After the last app with models, when django.contrib.auth has created all permissions.
         post_migrate.connect(
             ensure_roles, sender=apps.get_app_config("observability"), dispatch_uid="amani.ensure_roles"
         )
+        resume_collector()
