@@ -1,4 +1,7 @@
-"""The forms of silences: a new one in two steps (input, then confirmation with a preview), and its end."""
+"""The forms of silences: a new one in two steps (input, then confirmation with a preview), and its end.
+
+`MatchersForm` is also the base of the form of a recurring one (silence_window_form.py).
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from django.utils import timezone
 
 from core.console import display
 from core.console.forms import ServiceForm
-from observability.models import Silence
+from observability.models import Silence, SilenceWindow
 from observability.silences import preview, services
 from observability.silences.matchers import LONGEST_VALUE, MOST_MATCHERS, Matcher, read
 from observability.silences.preview import Preview
@@ -28,15 +31,41 @@ def choices() -> list[tuple[str, str]]:
     return [(str(minutes), display.duration(timedelta(minutes=minutes))) for minutes in allowed]
 
 
-class SilenceForm(ServiceForm):
+def matchers_field(*, rows: int, more: str = "") -> forms.CharField:
+    """Returns the field of the matchers. `more`: a sentence after its help."""
+    help_text = 'One a line, all must match: name="value", with =, !=, =~ (regular expression) or !~.'
+    return forms.CharField(
+        max_length=MOST_MATCHERS * LONGEST_VALUE,
+        help_text=f"{help_text} {more}".rstrip(),
+        widget=forms.Textarea(attrs={"rows": rows, "spellcheck": "false", "class": "am-code"}),
+    )
+
+
+class MatchersForm(ServiceForm):
+    """What the forms of a silence and of a recurring one have in common. Each declares `matchers` itself."""
+
+    found: list[Matcher]
+
+    def clean_matchers(self) -> str:
+        """Keeps what was typed, which the form shows again; `found` has what it means."""
+        typed: str = self.cleaned_data["matchers"]
+        self.found = self.adding_errors(lambda: read(typed)) or []
+        return typed
+
+    def preview(self) -> Preview | None:
+        """Returns what the matchers hide; None after adding what Alertmanager refuses."""
+        found: Preview | None = self.adding_errors(lambda: preview.preview(self.found, timezone.now()))
+        return found
+
+    def save(self, actor: AbstractBaseUser) -> Silence | SilenceWindow | None:
+        """Stores it, and returns the row; None after adding why not."""
+        raise NotImplementedError
+
+
+class SilenceForm(MatchersForm):
     field_of = MappingProxyType({"ends_at": "lasts"})
 
-    matchers = forms.CharField(
-        max_length=MOST_MATCHERS * LONGEST_VALUE,
-        help_text='One a line, all must match: name="value", with =, !=, =~ (regular expression) or !~. '
-        "Remove a line to silence more.",
-        widget=forms.Textarea(attrs={"rows": 6, "spellcheck": "false", "class": "am-code"}),
-    )
+    matchers = matchers_field(rows=6, more="Remove a line to silence more.")
     lasts = forms.ChoiceField(choices=choices, initial="120", label="For")
     starts_at = forms.DateTimeField(
         required=False,
@@ -51,12 +80,6 @@ class SilenceForm(ServiceForm):
     )
     alert = forms.IntegerField(required=False, min_value=1, max_value=2**62, widget=forms.HiddenInput)
 
-    def clean_matchers(self) -> str:
-        """Keeps what was typed, which the form shows again; `found` has what it means."""
-        typed: str = self.cleaned_data["matchers"]
-        self.found: list[Matcher] = self.adding_errors(lambda: read(typed)) or []
-        return typed
-
     def clean(self) -> dict[str, Any]:
         """Adds the errors that `create` would raise, before the operator is asked to confirm."""
         data = self.cleaned_data
@@ -69,11 +92,6 @@ class SilenceForm(ServiceForm):
 
     def end_from(self, starts_at: datetime) -> datetime:
         return starts_at + timedelta(minutes=int(self.cleaned_data["lasts"]))
-
-    def preview(self) -> Preview | None:
-        """Returns what the silence would hide; None after adding what Alertmanager refuses."""
-        found: Preview | None = self.adding_errors(lambda: preview.preview(self.found, timezone.now()))
-        return found
 
     def save(self, actor: AbstractBaseUser) -> Silence | None:
         data = self.cleaned_data

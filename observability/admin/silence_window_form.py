@@ -10,11 +10,10 @@ from django import forms
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.utils import timezone
 
-from core.console.forms import ServiceForm
+from observability.admin.silence_form import MatchersForm, matchers_field
 from observability.models import SilenceWindow
-from observability.silences import preview, services, windows
-from observability.silences.matchers import LONGEST_VALUE, MOST_MATCHERS, Matcher, read, to_api
-from observability.silences.preview import Preview
+from observability.silences import services, windows
+from observability.silences.matchers import to_api
 
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 TIMES = ("time_zone", "begins", "ends", "first_on", "last_on")
@@ -24,14 +23,10 @@ def in_ninety_days() -> Any:
     return timezone.localdate() + timedelta(days=90)
 
 
-class WindowForm(ServiceForm):
+class WindowForm(MatchersForm):
     field_of = MappingProxyType({"ends_at": "ends"})
 
-    matchers = forms.CharField(
-        max_length=MOST_MATCHERS * LONGEST_VALUE,
-        help_text='One a line, all must match: name="value", with =, !=, =~ (regular expression) or !~.',
-        widget=forms.Textarea(attrs={"rows": 4, "spellcheck": "false", "class": "am-code"}),
-    )
+    matchers = matchers_field(rows=4)
     weekdays = forms.MultipleChoiceField(
         choices=[(str(number), name) for number, name in enumerate(WEEKDAYS)],
         label="Begins on",
@@ -58,12 +53,6 @@ class WindowForm(ServiceForm):
         widget=forms.Textarea(attrs={"rows": 2}),
     )
 
-    def clean_matchers(self) -> str:
-        """Keeps what was typed, which the form shows again; `found` has what it means."""
-        typed: str = self.cleaned_data["matchers"]
-        self.found: list[Matcher] = self.adding_errors(lambda: read(typed)) or []
-        return typed
-
     def clean(self) -> dict[str, Any]:
         """Adds the errors that `create` would raise, before the operator is asked to confirm."""
         if not self.errors:
@@ -78,11 +67,6 @@ class WindowForm(ServiceForm):
     def window(self) -> SilenceWindow:
         """Returns the window that is not stored yet."""
         return SilenceWindow(matchers=to_api(self.found), **self.values())
-
-    def preview(self) -> Preview | None:
-        """Returns what its matchers hide; None after adding what Alertmanager refuses."""
-        found: Preview | None = self.adding_errors(lambda: preview.preview(self.found, timezone.now()))
-        return found
 
     def save(self, actor: AbstractBaseUser) -> SilenceWindow | None:
         window: SilenceWindow | None = self.adding_errors(

@@ -6,19 +6,17 @@ from itertools import islice
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.conf import settings
-from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
+from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.urls import URLPattern, path
+from django.urls import URLPattern
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.views.decorators.http import require_http_methods
 
 from core.console import display
-from core.console.history import HistoryAdmin, actor_of, posted_reason, see_other
+from core.console.history import actor_of, posted_reason, see_other
+from observability.admin.new_silence import NewSilence
 from observability.admin.silence_window_form import WEEKDAYS, WindowForm
 from observability.models import SilenceWindow
 from observability.roles import MANAGE_SILENCE
@@ -30,8 +28,16 @@ MOST_SHOWN = 10
 
 
 @admin.register(SilenceWindow)
-class SilenceWindowAdmin(HistoryAdmin):
+class SilenceWindowAdmin(NewSilence):
     page_template = "observability/console/silence_window.html"
+    confirm_template = "observability/console/silence_window_confirm.html"
+    form_class = WindowForm
+    new_title = "New recurring silence"
+    new_explained = (
+        "Each time, a silence of its own is set in Alertmanager, a day ahead. The next page shows when and "
+        "what it hides."
+    )
+    stored_message = "The recurring silence is stored. Each occurrence is set a day ahead."
     list_display = ("state", "what", "when", "why", "by")
     list_display_links = ("what",)
     ordering = ("-id",)
@@ -46,18 +52,6 @@ class SilenceWindowAdmin(HistoryAdmin):
         if not object_id.isdecimal() or len(object_id) > 18:
             return None
         return self.get_queryset(request).select_related("ended_by").filter(pk=object_id).first()
-
-    def changelist_view(
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        more = {
-            "alertmanager_is_set": bool(settings.ALERTMANAGER_URL),
-            "may_manage": self.may_manage(request),
-        }
-        return super().changelist_view(request, {**(extra_context or {}), **more})
-
-    def may_manage(self, request: HttpRequest) -> bool:
-        return self.may(request, MANAGE_SILENCE)
 
     @admin.display(description="state")
     def state(self, window: SilenceWindow) -> SafeString:
@@ -96,49 +90,11 @@ class SilenceWindowAdmin(HistoryAdmin):
         }
 
     def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(require_http_methods(["GET", "HEAD", "POST"])(self.new))
-        return [
-            path("new/", view, name=self.url_name("new").removeprefix("admin:")),
-            self.action_path("end", MANAGE_SILENCE, self.end),
-            *super().get_urls(),
-        ]
+        return [self.action_path("end", MANAGE_SILENCE, self.end), *super().get_urls()]
 
-    def new(self, request: HttpRequest) -> HttpResponse:
-        if not self.may_manage(request):
-            raise PermissionDenied
-        if request.method != "POST":
-            return self.form_page(request, WindowForm())
-        form = WindowForm(request.POST)
-        if not form.is_valid() or "back" in request.POST:
-            return self.form_page(request, form)
-        if "confirmed" not in request.POST:
-            return self.confirm_page(request, form)
-        window = form.save(actor_of(request))
-        if window is None:
-            return self.form_page(request, form)
-        messages.success(request, "The recurring silence is stored. Each occurrence is set a day ahead.")
-        return see_other(self.page_url(window.pk))
-
-    def form_page(self, request: HttpRequest, form: WindowForm) -> HttpResponse:
-        is_set = bool(settings.ALERTMANAGER_URL)
-        context = {"title": "New recurring silence", "form": form, "alertmanager_is_set": is_set}
-        return self.framed(request, "observability/console/silence_window_form.html", context)
-
-    def confirm_page(self, request: HttpRequest, form: WindowForm) -> HttpResponse:
-        found = form.preview()
-        if found is None:
-            return self.form_page(request, form)
+    def confirmation(self, form: WindowForm) -> dict[str, Any]:
         window = form.window()
-        context = {
-            "title": "New recurring silence",
-            "form": form,
-            "data": form.cleaned_data,
-            "matchers": form.found,
-            "words": words_of(window),
-            "upcoming": next_of(window),
-            "preview": found,
-        }
-        return self.framed(request, "observability/console/silence_window_confirm.html", context)
+        return {"words": words_of(window), "upcoming": next_of(window)}
 
     def end(self, request: HttpRequest, pk: int) -> HttpResponse:
         self.perform(

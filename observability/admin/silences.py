@@ -7,17 +7,16 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.urls import URLPattern, path
+from django.urls import URLPattern
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.views.decorators.http import require_http_methods
 
 from core.console import display
-from core.console.history import CappedChangeList, HistoryAdmin, actor_of, posted_reason, see_other
+from core.console.history import CappedChangeList, actor_of, posted_reason, see_other
+from observability.admin.new_silence import NewSilence
 from observability.admin.silence_form import EndForm, SilenceForm, choices
 from observability.models import Episode, Heartbeat, Silence
 from observability.roles import MANAGE_SILENCE
@@ -62,8 +61,16 @@ class RunningFirst(CappedChangeList):
 
 
 @admin.register(Silence)
-class SilenceAdmin(HistoryAdmin):
+class SilenceAdmin(NewSilence):
     page_template = "observability/console/silence.html"
+    confirm_template = "observability/console/silence_confirm.html"
+    form_class = SilenceForm
+    new_title = "New silence"
+    new_explained = (
+        "Alertmanager sends no notification of what all the matchers match, and Amani keeps it in the "
+        "history, marked. The next page shows what that would be."
+    )
+    stored_message = "The silence is stored. The worker sets it in Alertmanager within seconds."
     list_display = ("state_column", "what", "why", "by", "ends")
     list_display_links = ("what",)
     list_filter = ("state",)
@@ -83,19 +90,10 @@ class SilenceAdmin(HistoryAdmin):
             return None
         return self.get_queryset(request).select_related("episode", "window").filter(pk=object_id).first()
 
-    def changelist_view(
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        return super().changelist_view(request, {**(extra_context or {}), **self.frame_of_list(request)})
-
     def frame_of_list(self, request: HttpRequest) -> dict[str, Any]:
-        """Returns when Alertmanager was last read, and whether the operator may create."""
+        """Adds when Alertmanager was last read."""
         seen = Heartbeat.objects.filter(pk=Heartbeat.SILENCES).values_list("last_seen_at", flat=True).first()
-        return {
-            "read_at": seen,
-            "alertmanager_is_set": bool(settings.ALERTMANAGER_URL),
-            "may_manage": self.may(request, MANAGE_SILENCE),
-        }
+        return {**super().frame_of_list(request), "read_at": seen}
 
     @admin.display(description="state", ordering="state")
     def state_column(self, silence: Silence) -> SafeString:
@@ -141,60 +139,23 @@ class SilenceAdmin(HistoryAdmin):
             "events": [(event, *EVENT_ICONS[event.kind]) for event in events],
             "hidden": list(hidden.select_related("episode").order_by("-id")[:MOST_HIDDEN]),
             "hidden_now": hidden.filter(ended_at=None).count(),
-            "may_change": runs and not row.is_foreign and self.may(request, MANAGE_SILENCE),
+            "may_change": runs and not row.is_foreign and self.may_manage(request),
             "choices": choices(),
             "command": amtool_expire(row) if row.is_foreign and runs else "",
         }
 
     def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(require_http_methods(["GET", "HEAD", "POST"])(self.new))
         return [
-            path("new/", view, name=self.url_name("new").removeprefix("admin:")),
             self.action_path("extend", MANAGE_SILENCE, self.extend),
             self.action_path("expire", MANAGE_SILENCE, self.expire),
             *super().get_urls(),
         ]
 
-    # --- A new silence: form, confirmation with a preview, then `create` ---
+    def first_form(self, request: HttpRequest) -> SilenceForm:
+        return SilenceForm(initial=initial(request.GET.get("alert", "")))
 
-    def new(self, request: HttpRequest) -> HttpResponse:
-        if not self.may(request, MANAGE_SILENCE):
-            raise PermissionDenied
-        if request.method != "POST":
-            return self.form_page(request, SilenceForm(initial=initial(request.GET.get("alert", ""))))
-        form = SilenceForm(request.POST)
-        if not form.is_valid() or "back" in request.POST:
-            return self.form_page(request, form)
-        if "confirmed" not in request.POST:
-            return self.confirm_page(request, form)
-        silence = form.save(actor_of(request))
-        if silence is None:
-            return self.form_page(request, form)
-        messages.success(request, "The silence is stored. The worker sets it in Alertmanager within seconds.")
-        return see_other(self.page_url(silence.pk))
-
-    def form_page(self, request: HttpRequest, form: SilenceForm) -> HttpResponse:
-        context = {
-            "title": "New silence",
-            "form": form,
-            "alertmanager_is_set": bool(settings.ALERTMANAGER_URL),
-        }
-        return self.framed(request, "observability/console/silence_form.html", context)
-
-    def confirm_page(self, request: HttpRequest, form: SilenceForm) -> HttpResponse:
-        found = form.preview()
-        if found is None:
-            return self.form_page(request, form)
-        starts_at = form.cleaned_data["starts_at"]
-        context = {
-            "title": "New silence",
-            "form": form,
-            "data": form.cleaned_data,
-            "matchers": form.found,
-            "preview": found,
-            "ends_at": form.end_from(starts_at or timezone.now()),
-        }
-        return self.framed(request, "observability/console/silence_confirm.html", context)
+    def confirmation(self, form: SilenceForm) -> dict[str, Any]:
+        return {"ends_at": form.end_from(form.cleaned_data["starts_at"] or timezone.now())}
 
     def extend(self, request: HttpRequest, pk: int) -> HttpResponse:
         form = EndForm(request.POST)
