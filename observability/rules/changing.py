@@ -1,4 +1,4 @@
-"""Stores changes of rules: what tuning.py and own.py have in common."""
+"""Stores changes of rules: what those who change them have in common."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import structlog
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import PermissionsMixin
 from django.core.exceptions import ObjectDoesNotExist
-from django.db import transaction
+from django.db import connection, transaction
 
 from core.constraints import Errors
 from core.request_id import current_request_id
@@ -27,9 +27,21 @@ LONGEST_LABEL = 200
 MOST_LABELS = 20
 LONGEST_SECONDS = 365 * 86_400
 NOTHING_DIFFERS = "Nothing differs from what holds now."
+ONE_AT_A_TIME = "LOCK TABLE observability_rulegroup IN SHARE ROW EXCLUSIVE MODE"  # pages still read it
 RACES: Errors = {"changes_of_a_rule_have_their_own_version": RuleChangedMeanwhile}
 
 log = structlog.get_logger(__name__)
+
+
+def wait_for_others() -> None:
+    """Waits for the others that change many rules (a release, an import, a revert); until the end of the
+    transaction they wait for this one. Call it before any rule is locked.
+
+    A release locks rules in the order of its files, the others by their ids: two at the same time could
+    otherwise wait for each other.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(ONE_AT_A_TIME)
 
 
 def require(actor: AbstractBaseUser, reason: str) -> None:

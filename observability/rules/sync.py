@@ -8,17 +8,16 @@ from typing import Any, NamedTuple
 
 import structlog
 from django.apps import apps as installed_apps
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from observability.alerts.errors import RuleFileWrong
 from observability.models import AlertRule, RuleGroup
 from observability.models.rules import OPERATORS
+from observability.rules.changing import wait_for_others
 from observability.rules.expressions.reading import ENDED, Reading, Split, read
 from observability.rules.files import SHIPPED, Group, Rule, read_groups
 from observability.rules.publication.versions import publish_release
-
-ONE_AT_A_TIME = "LOCK TABLE observability_rulegroup IN SHARE ROW EXCLUSIVE MODE"  # pages still read it
 
 log = structlog.get_logger(__name__)
 
@@ -75,17 +74,6 @@ def sync_rules(folder: Path = SHIPPED) -> Synced:
     gone = [row.pk for row in known.values() if row.removed_at is None]
     AlertRule.objects.filter(pk__in=gone).update(removed_at=timezone.now())
     return Synced(results.count("added"), results.count("changed"), len(gone), results.count("unchanged"))
-
-
-def wait_for_others() -> None:
-    """Waits for the others that change many rules (a release, an import, a revert); until the end of the
-    transaction they wait for this one. Call it before any rule is locked.
-
-    A release locks rules in the order of its files, the others by their ids: two at the same time could
-    otherwise wait for each other.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute(ONE_AT_A_TIME)
 
 
 def sync_group(group: Group) -> RuleGroup:

@@ -19,7 +19,6 @@ from observability.rules.importing.own_rules import plan_for_own
 from observability.rules.importing.shipped import plan_for_shipped
 from observability.rules.importing.steps import Imported, Kind, Plan, Present, Problem, Step
 from observability.rules.publication import NothingToPublish, publish
-from observability.rules.sync import wait_for_others
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
@@ -92,7 +91,7 @@ def store(steps: Iterable[Step], seen: Iterable[Present], actor: AbstractBaseUse
 
     Locks all rules, in the order of `revert`, so that no operator changes one meanwhile.
     """
-    wait_for_others()
+    changing.wait_for_others()
     rows = AlertRule.objects.select_related("group").select_for_update(of=("self",)).order_by("pk")
     rules = {row.pk: row for row in rows}
     changes = newest_changes()

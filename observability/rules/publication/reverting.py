@@ -18,11 +18,12 @@ from core.request_id import current_request_id
 from observability.alerts.errors import ReasonMissing, RuleChangedMeanwhile
 from observability.models import AlertRule, RuleChange, RulesVersion
 from observability.models.rules import BASE, DEFINITION
+from observability.rules.changing import wait_for_others
 from observability.rules.effective import groups_with, newest_changes
 from observability.rules.expressions.reading import read
 from observability.rules.files import key_of
 from observability.rules.publication.versions import Candidate, candidate_of, publish, require_seen
-from observability.rules.sync import columns_of, wait_for_others
+from observability.rules.sync import columns_of
 
 Changes = dict[int, RuleChange]
 Kind = RuleChange.Kind

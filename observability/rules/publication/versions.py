@@ -16,7 +16,8 @@ from django.utils import timezone
 from core.doorbell import Doorbell
 from core.leases import wait_for_turn
 from observability.alerts.errors import ReasonMissing
-from observability.models import RuleChange, RulesVersion
+from observability.models import AlertRule, RuleChange, RuleGroup, RulesVersion
+from observability.rules.changing import wait_for_others
 from observability.rules.effective import effective_groups, newest_changes
 from observability.rules.files import Group
 from observability.rules.publication.errors import (
@@ -116,6 +117,7 @@ def publish(
         raise PublicationOff
     if not reason.strip():
         raise ReasonMissing("Say why the rules change: the version keeps the reason.")
+    wait_for_changes()
     wait_for_turn(RulesVersion)
     rules, number, now_valid = candidate(), newest_number(), present()
     require_seen(seen, digest, rules)
@@ -139,6 +141,17 @@ def publish(
     )
     transaction.on_commit(doorbell.ring)
     return version
+
+
+def wait_for_changes() -> None:
+    """Waits for those who change rules; until the end of the transaction they wait for this one.
+
+    Rules and changes are read by several statements, and a version is to have both of the same moment.
+    """
+    wait_for_others()
+    # Adding a rule locks the key of its group; what refers to a rule need not wait.
+    list(RuleGroup.objects.select_for_update().order_by("pk").values_list("pk"))
+    list(AlertRule.objects.select_for_update(no_key=True).order_by("pk").values_list("pk"))
 
 
 def with_number(files: Mapping[str, str], number: int) -> dict[str, str]:

@@ -16,9 +16,10 @@ from observability.models import AlertRule, RuleChange, RulesVersion
 from observability.rules import sync
 from observability.rules.importing import import_rules, storing
 from observability.rules.own import Own, create_rule, edit_rule
-from observability.rules.publication import in_git, publish, reverting
+from observability.rules.publication import in_git, publish, reverting, versions
 from observability.rules.publication.errors import RulesChangedMeanwhile
 from observability.rules.publication.reverting import revert, tuned_as_in
+from observability.rules.render import FILE
 from observability.rules.sync import sync_rules
 from observability.rules.tuning import Tuning, tune
 from observability.tests.publishing import RULES, ship_only
@@ -179,6 +180,43 @@ def test_one_that_comes_while_another_is_in_the_middle_waits_for_it_or_is_refuse
     outcomes[first] = outcome_of(acts[first])
     other.join()
     require_serial(acts, outcomes, expected)
+
+
+EDITED = OWN_RULE._replace(expression="queue_length > 1")
+
+
+@pytest.mark.parametrize("change", ["edit", "create"])
+def test_a_version_has_rules_and_changes_of_the_same_moment(
+    change: str, acts: Acts, approver: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    who = {"actor": approver, "reason": "Meanwhile."}
+    changed = {
+        "edit": lambda: edit_rule(rule_id=shipped(OWN_RULE.name).pk, own=EDITED, seen_version=2, **who),
+        "create": lambda: create_rule(own=OWN_RULE._replace(name="Late"), **who),
+    }
+    tune(rule_id=shipped("Down").pk, tuning=Tuning(for_seconds=8), seen_version=1, **who)
+    outcomes: list[str] = []
+
+    def run() -> None:
+        outcomes.append(outcome_of(changed[change]))
+        connection.close()
+
+    other = threading.Thread(target=run)
+
+    def begin_the_change() -> None:
+        other.start()
+        assert wait_until(lambda: not other.is_alive() or another_waits())
+
+    monkeypatch.setitem(INSIDE, "publish", (versions, "effective_groups"))
+    inside_of(monkeypatch, "publish", begin_the_change)
+    version = publish(author=approver, reason="Now.")
+    other.join()
+    assert outcomes == [DONE]
+    assert "queue_length > 1\n" not in version.files[FILE]
+    assert "Late" not in version.files[FILE]
+    own = str(shipped(OWN_RULE.name).pk)
+    assert version.changes == {str(shipped("Down").pk): 2, own: 2}
+    assert RuleChange.objects.count() == 5
 
 
 @pytest.mark.parametrize("number", range(2))
