@@ -30,7 +30,7 @@ class WindowForm(MatchersForm):
     weekdays = forms.MultipleChoiceField(
         choices=[(str(number), name) for number, name in enumerate(WEEKDAYS)],
         label="Begins on",
-        widget=forms.SelectMultiple(attrs={"size": "7"}),
+        widget=forms.CheckboxSelectMultiple,
     )
     begins = forms.TimeField(label="From", widget=forms.TimeInput(attrs={"type": "time"}))
     ends = forms.TimeField(
