@@ -4,6 +4,6 @@ from core.imports import pause_collector
 
 pause_collector()  # AmaniConfig.ready resumes it
 
-from amani.celery import app as celery_app  # noqa: E402  (the most of a start is imports)
+from amani.celery import app as celery_app  # noqa: E402  (the pause begins before the imports)
 
 __all__ = ["celery_app"]

@@ -31,7 +31,7 @@ class NewSilence(HistoryAdmin):
 
     def confirmation(self, form: Any) -> dict[str, Any]:
         """Returns what the template of the confirmation needs beyond the form and the preview."""
-        raise NotImplementedError
+        return {}
 
     def may_manage(self, request: HttpRequest) -> bool:
         return self.may(request, MANAGE_SILENCE)

@@ -1,4 +1,4 @@
-"""Stores changes of rules: what those who change them have in common."""
+"""Stores changes of rules: what tuning, own rules, imports, reverts and releases have in common."""
 
 from __future__ import annotations
 

@@ -144,7 +144,7 @@ def publish(
 
 
 def wait_for_changes() -> None:
-    """Waits for those who change rules; until the end of the transaction they wait for this one.
+    """Waits for the changes of rules that have begun; until the end of the transaction no other is stored.
 
     Rules and changes are read by several statements, and a version is to have both of the same moment.
     """
