@@ -19,7 +19,8 @@ class MonitoringStandIn(StandIn):
     """`fingerprints`: what Alertmanager holds; `suppressed`: which of them it silences or inhibits.
     `rules`: name → (last evaluation, labels of active alerts).
 
-    `loaded`: name → what else Prometheus says about the rule. `values`: query → [(labels, value)].
+    `loaded`: name → what else Prometheus says about the rule. `values`: query → [(labels, value)];
+    `unanswered`: queries that get a 503.
     """
 
     def __init__(self) -> None:
@@ -29,6 +30,7 @@ class MonitoringStandIn(StandIn):
         self.rules: dict[str, tuple[datetime, list[Mapping[str, str]]]] = {}
         self.loaded: dict[str, dict[str, Any]] = {}
         self.values: dict[str, Sequence[tuple[Mapping[str, str], str]]] = {}
+        self.unanswered: set[str] = set()
         self.asked: list[str] = []
         self.prometheus_answers = True
         self.alertmanager_answers = True
@@ -43,6 +45,7 @@ class MonitoringStandIn(StandIn):
         self.asked.append(handler.path)
         answers = self.alertmanager_answers if path.startswith("/api/v2/") else self.prometheus_answers
         query = dict(parse_qsl(urlsplit(handler.path).query)).get("query", "")
+        answers = answers and query not in self.unanswered
         document = self.vector(query) if query in self.values else self.documents()[path]
         write(handler, Reply(body=json.dumps(document)) if answers else Reply(503))
 

@@ -106,6 +106,13 @@ def test_both_channels_say_the_same_and_the_timeline_once(
 
 NOT_SEEN = "Nothing shows that the problem is over."
 Break = Callable[[MonitoringStandIn], Any]
+
+
+def change_without_values(prometheus: MonitoringStandIn) -> None:
+    load(prometheus, f"{ERRORS} > 0.5")
+    prometheus.unanswered.add(ERRORS)
+
+
 NOT_WELL: list[tuple[str, Break, str]] = [
     (
         "vanished",
@@ -141,6 +148,11 @@ NOT_WELL: list[tuple[str, Break, str]] = [
     (
         "rule_changed",
         lambda it: load(it, EXPRESSION, labels={"severity": "warning"}),
+        f"The rule was changed while the alert fired. {NOT_SEEN}",
+    ),
+    (
+        "rule_changed",
+        change_without_values,
         f"The rule was changed while the alert fired. {NOT_SEEN}",
     ),
     (

@@ -91,10 +91,13 @@ def ending_of(episode: Episode, deadline: Deadline, now: datetime) -> Found:
         if not any(rule.is_healthy for rule in makers):
             return Found(Ending.RULE_BROKEN)
         same = [rule for rule in makers if is_unchanged(rule, episode)]
-        found = measured((same or makers)[0], episode, ended_at, deadline)
-        return found if same else found._replace(ending=Ending.RULE_CHANGED)
     except NoAnswer:
         return Found(Ending.NO_ANSWER)
+    try:
+        found = measured((same or makers)[0], episode, ended_at, deadline)
+    except NoAnswer:
+        found = Found(Ending.NO_ANSWER)
+    return found if same else found._replace(ending=Ending.RULE_CHANGED)
 
 
 def is_of_this_prometheus(episode: Episode) -> bool:
