@@ -160,6 +160,17 @@ def test_a_new_device_gets_in_with_a_code_while_strangers_guess(few: None, ada: 
     assert phone.sign_in(password=NEW_PASSWORD).status == 200
 
 
+def test_a_new_password_lets_the_owners_other_devices_in_again(few: None, ada: User) -> None:
+    """Known or not: what was guessed before counts no longer, by address or by address and source."""
+    phone = App(**HERE)
+    guess(6, **HERE)
+    assert guess_from_everywhere(5) == LOCKED
+    phone.post("auth/password/request", email=EMAIL)
+    phone.post("auth/password/reset", key=code_in_mail(), password=NEW_PASSWORD)
+    for source in (HERE["REMOTE_ADDR"], "10.0.0.7"):
+        assert App(REMOTE_ADDR=source).sign_in(password=NEW_PASSWORD).status == 200
+
+
 def test_a_known_device_does_not_guess_without_end_either(ada: User) -> None:
     phone, other = App(**HERE), App(REMOTE_ADDR="10.0.0.2")
     for device in (phone, other):
