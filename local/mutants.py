@@ -45,6 +45,7 @@ ORDER = ("-p", "local.mutants_order")
 # Wordings are no decisions: log lines, and the texts of exceptions.
 NOT_MUTATED = (r"\blog(ger)?\.\w+\(", r"raise [A-Z]\w*\(f?[\"']", r"^\s*f?\"[^\"]*\"$")
 SPINNER = tuple("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏")
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 NOTICED = ("killed", "timeout", "segfault")
 
 
@@ -132,7 +133,7 @@ def decorated_afterwards(code: str) -> str:
     """
     lines = code.splitlines()
     for node in reversed(ast.parse(code).body):
-        if isinstance(node, ast.FunctionDef) and node.decorator_list:
+        if isinstance(node, FUNCTIONS) and node.decorator_list:
             value = node.name
             for decorator in reversed(node.decorator_list):
                 value = f"{ast.unparse(decorator)}({value})"
@@ -199,7 +200,7 @@ def changes_of(mutated: str) -> dict[str, str]:
             for line in lines[node.lineno - 1 : node.end_lineno]
         ]
         for node in ast.walk(ast.parse(mutated))
-        if isinstance(node, ast.FunctionDef) and "__mutmut_" in node.name
+        if isinstance(node, FUNCTIONS) and "__mutmut_" in node.name
     }
     return {
         name: "\n".join(

@@ -67,7 +67,8 @@ class Prometheus:
         port = find_free_port()
         self.url = f"http://127.0.0.1:{port}"
         scrape = {"job_name": "amani", "static_configs": [{"targets": [f"127.0.0.1:{target}"]}]}
-        configuration = {"global": {"scrape_interval": "2s"}, "scrape_configs": [scrape]}
+        # Also how long a scrape may take. This process answers it, among others on a busy machine.
+        configuration = {"global": {"scrape_interval": "10s"}, "scrape_configs": [scrape]}
         (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))
         command = [path, "--config.file=prometheus.yml", f"--web.listen-address=127.0.0.1:{port}"]
         command += ["--storage.tsdb.path=data", "--enable-feature=exemplar-storage"]
