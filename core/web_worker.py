@@ -133,7 +133,6 @@ class WebWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
     def linger(self, conn: Any) -> None:
         """Closes the connection for writing, and reads on for a moment: a reset would overtake the answer."""
         try:
-            conn.sock.settimeout(0)
             conn.sock.shutdown(socket.SHUT_WR)
         except OSError:
             self.close(conn)

@@ -10,6 +10,7 @@ import pytest
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
 from allauth.usersessions.models import UserSession
+from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
 from django.core import mail
 from django.core.cache import cache
@@ -481,3 +482,46 @@ def test_a_change_while_the_new_password_is_hashed_refuses_it(
         phone.token = str(thief.session.session_key)
         assert phone.post("auth/password/reset", key=code_in_mail(0), password=NEW_PASSWORD).status == 409
     assert not is_password(NEW_PASSWORD)
+
+
+# --- What a session says ---
+
+
+def begun(user: User, *keys: str) -> SessionStore:
+    session = SessionStore()
+    for key in keys:
+        session[key] = {"user_id": user.pk, "email": EMAIL}
+        pending.begin(session, key, user)
+    return session
+
+
+def test_what_began_is_known_with_its_state_and_nothing_else(ada: User) -> None:
+    session = begun(ada, pending.SIGN_IN, pending.CODE_FOR_PASSWORD)
+    assert pending.has_state(session, pending.SIGN_IN, ada)
+    assert pending.has_state(session, pending.CODE_FOR_PASSWORD, ada)
+    assert not pending.has_state(session, pending.CODE_FOR_ADDRESS, ada)
+    assert not pending.has_state(SessionStore(), pending.SIGN_IN, ada)
+    assert not pending.has_state(session, pending.SIGN_IN, make_person("bola@example.com"))
+
+
+def test_an_outdated_sign_in_goes_with_how_it_was_proved_and_a_code_goes_alone(ada: User) -> None:
+    for key, goes in ((pending.SIGN_IN, True), (pending.CODE_FOR_PASSWORD, False)):
+        data: dict[str, Any] = {**begun(ada, key), **dict.fromkeys(pending.AUTHENTICATIONS, "proof")}
+        pending.leave_out_outdated(data)
+        assert key in data
+        User.objects.filter(pk=ada.pk).update(is_active=not ada.is_active)
+        pending.leave_out_outdated(data)
+        assert key not in data
+        assert [name in data for name in pending.AUTHENTICATIONS] == [not goes, not goes]
+        User.objects.filter(pk=ada.pk).update(is_active=ada.is_active)
+
+
+def test_a_session_is_about_its_user_and_its_addresses(ada: User) -> None:
+    of_ada = dict(begun(ada, pending.CODE_FOR_PASSWORD))
+    assert pending.is_about(of_ada, ada.pk, set())
+    assert not pending.is_about(of_ada, ada.pk + 1, set())
+    assert pending.is_about(of_ada, ada.pk + 1, {"other@example.com", EMAIL})
+    pretended = {pending.CODE_FOR_ADDRESS: {"email": EMAIL}}
+    assert pending.is_about(pretended, ada.pk, {EMAIL})
+    assert not pending.is_about(pretended, ada.pk, {"other@example.com"})
+    assert not pending.is_about({pending.SIGN_IN: "odd"}, ada.pk, {EMAIL})

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from socketserver import TCPServer
 from typing import Any
 
 import pytest
@@ -198,3 +200,137 @@ def test_without_an_address_nothing_is_started(settings: Any) -> None:
     running.start()
     running.keep()
     assert running.child == 0
+
+
+# --- Its parts, in this process ---
+
+
+@pytest.fixture
+def kills(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """What was killed; nothing really is."""
+    killed: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "kill", lambda *arguments: killed.append(arguments))
+    return killed
+
+
+def test_a_child_that_ran_well_is_started_again_at_once(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    running = MetricsServer()
+    monkeypatch.setattr(module, "monotonic", lambda: now[0])
+    monkeypatch.setattr(running, "has_ended", lambda: True)
+    monkeypatch.setattr(running, "fork", lambda: None)
+    running.start()
+    for ran, waits in ((60.0, 4.0), (60.1, 0.0)):
+        running.child, running.started_at, running.wait_seconds = 1, now[0], 4.0
+        now[0] += ran
+        running.keep()
+        assert (running.child, running.due_at) == (0, now[0] + waits)
+    assert running.wait_seconds == 1.0
+
+
+def test_a_child_has_ended_when_it_has_also_if_other_code_waited_for_it() -> None:
+    running = MetricsServer()
+    reading, writing = os.pipe()
+    running.child = os.fork()
+    if running.child == 0:
+        os.close(writing)
+        os.read(reading, 1)  # until the parent closes the pipe
+        os._exit(0)
+    os.close(reading)
+    assert not running.has_ended()
+    os.close(writing)
+    assert wait_until(running.has_ended)
+    assert running.has_ended()
+
+
+@pytest.mark.parametrize(
+    ("child", "is_owner", "has_ended", "is_killed"),
+    [
+        (7, True, False, True),
+        (7, True, True, False),
+        (7, False, False, False),
+        (0, True, False, False),
+    ],
+)
+def test_a_server_is_stopped_by_its_owner_while_it_runs(
+    child: int,
+    is_owner: bool,
+    has_ended: bool,
+    is_killed: bool,
+    kills: list[tuple[int, int]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    running = MetricsServer()
+    running.child, running.owner = child, os.getpid() if is_owner else 1
+    monkeypatch.setattr(running, "has_ended", lambda: has_ended)
+    running.stop()
+    assert kills == [(7, signal.SIGTERM)] * is_killed
+    assert (running.child, running.owner) == (0, 0)
+
+
+class Ended(BaseException):
+    """Instead of the end of this process."""
+
+
+def test_it_looks_for_its_parent_between_requests(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def end(status: int) -> None:
+        raise Ended(status)
+
+    monkeypatch.setattr(os, "_exit", end)
+    asked: list[None] = []
+
+    def is_orphan() -> bool:
+        asked.append(None)
+        return len(asked) == 2
+
+    with pytest.raises(Ended, match="0"):
+        module.listen(("127.0.0.1", client.port), is_orphan)
+
+
+@pytest.mark.parametrize(
+    ("host", "family"), [("192.0.2.1", socket.AF_INET), ("::1", socket.AF_INET6), ("a.b", socket.AF_INET)]
+)
+def test_an_address_with_a_colon_is_ipv6(
+    host: str, family: socket.AddressFamily, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for step in ("server_bind", "server_activate"):  # this machine may have no such address
+        monkeypatch.setattr(TCPServer, step, lambda _self: None)
+    with module.Server(host, 9101, lambda: False) as made:
+        assert made.address_family == family
+        assert (made.server_name, made.server_port) == (host, 9101)
+
+
+@pytest.fixture
+def own(client: Client) -> Iterator[module.Server]:
+    with module.Server("127.0.0.1", client.port, lambda: False) as made:
+        thread = threading.Thread(target=made.serve_forever, args=(0.05,))
+        thread.start()
+        yield made
+        made.shutdown()
+        thread.join()
+
+
+def test_a_connection_counts_until_it_is_closed(own: module.Server, client: Client) -> None:
+    connections = [client.connect() for _ in range(MOST_CONNECTIONS)]
+    assert wait_until(lambda: len(own.began) == MOST_CONNECTIONS)
+    with client.connect() as extra:
+        assert extra.recv(1) == b""
+    connections[0].close()
+    assert wait_until(client.answers)
+    for connection in connections:
+        connection.close()
+    assert wait_until(lambda: own.began == {})
+
+
+def test_a_connection_is_closed_when_its_time_is_over(
+    own: module.Server, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with client.connect() as old, client.connect() as young:
+        assert wait_until(lambda: len(own.began) == 2)
+        oldest = min(own.began, key=lambda each: own.began[each])
+        own.began[oldest] -= module.CONNECTION_SECONDS
+        assert old.recv(1) == b""
+        young.sendall(b"GET /api/v1/ping HTTP/1.0\r\n\r\n")
+        assert young.recv(12) == b"HTTP/1.0 200"
