@@ -20,7 +20,7 @@ from gunicorn.glogging import Logger  # type: ignore[import-untyped]
 
 from core import web_worker
 from core.arriving import LONGEST_COLLECTED_BODY, LONGEST_HEAD
-from core.web_worker import LINGER_SECONDS, WebWorker
+from core.web_worker import LINGER_SECONDS, STOP_SECONDS, WebWorker
 
 WAIT_SECONDS = 60.0  # an end that a busy machine does not reach
 GET = b"GET /%b HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -280,6 +280,7 @@ def test_a_request_that_arrives_has_its_time() -> None:
         assert happens(lambda: len(arriving(server)) == 2)
         [oldest, youngest] = arriving(server)
         oldest.began_at -= 2 * server.worker.request_seconds
+        youngest.began_at -= 2 * STOP_SECONDS  # which only a stopping worker looks at
         assert first.answer() == (408, b"")
         assert happens(lambda: arriving(server) == [youngest])
         second.send(REST)
@@ -389,15 +390,17 @@ def test_a_refused_client_that_resets_leaves_nothing(patience: None) -> None:
         assert happens(lambda: server.worker.nr_conns == 0)
 
 
-def test_a_client_that_cannot_be_answered_is_closed() -> None:
-    def send(_data: bytes) -> None:
+@pytest.mark.parametrize("end", [lambda it, conn: it.refuse(conn, b"408"), lambda it, conn: it.linger(conn)])
+def test_a_client_that_has_gone_already_is_closed(end: Callable[[Worker, Any], None]) -> None:
+    def fail(_data: object) -> None:
         raise BrokenPipeError
 
     worker = made()
     worker.nr_conns = 1
     closed: list[bool] = []
-    worker.refuse(SimpleNamespace(sock=SimpleNamespace(send=send), close=lambda: closed.append(True)), b"408")
-    assert (closed, worker.nr_conns) == ([True], 0)
+    gone = SimpleNamespace(send=fail, shutdown=fail)
+    end(worker, SimpleNamespace(sock=gone, close=lambda: closed.append(True)))
+    assert (closed, worker.nr_conns, worker.lingering) == ([True], 0, {})
 
 
 def test_a_refused_client_that_sends_without_end_is_closed(patience: None) -> None:
@@ -413,14 +416,17 @@ def test_a_refused_client_that_sends_without_end_is_closed(patience: None) -> No
 
 def test_a_refused_client_that_keeps_silent_is_closed_after_a_moment() -> None:
     with serving() as (server, connect):
-        client = connect()
+        client, other = connect(), connect()
+        other.send(BEGUN)
+        assert happens(lambda: any(each.data for each in arriving(server)))
         began = time.monotonic()
         client.send(posted(10_000_000, b"early"))
         assert client.answer() == (413, b"")
         assert client.is_closed()
-        assert happens(lambda: server.worker.lingering)
-        assert happens(lambda: server.worker.nr_conns == 0)
+        assert happens(lambda: server.worker.nr_conns == 1)
         assert time.monotonic() - began >= LINGER_SECONDS
+        other.send(REST)
+        assert other.answer() == (200, b"read ")
 
 
 # --- The worker stops ---
