@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from ipaddress import ip_network
 from itertools import pairwise
 from pathlib import Path
 from socketserver import TCPServer
@@ -334,3 +335,29 @@ def test_a_connection_is_closed_when_its_time_is_over(
         assert old.recv(1) == b""
         young.sendall(b"GET /api/v1/ping HTTP/1.0\r\n\r\n")
         assert young.recv(12) == b"HTTP/1.0 200"
+
+
+def test_an_answer_is_whole(own: module.Server, client: Client) -> None:
+    fine, unknown = client.get("/livez"), client.get("/admin/")
+    assert (fine.status_code, fine.json()) == (200, {"status": "ok"})
+    assert (unknown.status_code, unknown.content) == (404, module.UNKNOWN.body)
+    for answer in (fine, unknown):
+        assert answer.headers["Content-Type"] in {"application/json", "text/plain"}
+        assert answer.raw.headers.getlist("Content-Length") == [str(len(answer.content))]
+    with client.connect() as connection:
+        connection.sendall(b"HEAD /api/v1/ping HTTP/1.0\r\n\r\n")
+        head = b"".join(iter(lambda: connection.recv(65_536), b""))
+    assert head.startswith(b"HTTP/1.0 200 OK\r\n")
+    assert head.endswith(b"\r\n\r\n")
+    assert f"Content-Length: {len(fine.content)}\r\n".encode() in head
+
+
+def test_an_answer_sees_who_asks(own: module.Server, client: Client, settings: Any) -> None:
+    settings.METRICS_ALLOWED_NETWORKS = [ip_network("127.0.0.0/8")]
+    settings.METRICS_TOKEN = "t" * 20
+    assert client.get().status_code == 200
+    forwarded = {"X-Forwarded-For": "127.0.0.1"}
+    assert client.get(headers=forwarded).status_code == 403
+    assert client.get(headers=forwarded | {"Authorization": f"Bearer {'t' * 20}"}).status_code == 200
+    settings.METRICS_ALLOWED_NETWORKS = []
+    assert client.get().status_code == 403

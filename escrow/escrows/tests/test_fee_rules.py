@@ -10,7 +10,6 @@ from django.utils import timezone
 
 from escrow import escrows
 from escrow.errors import (
-    EscrowError,
     FeeTaken,
     FeeUnchanged,
     NotAllowed,
@@ -61,29 +60,41 @@ def test_other_roles_set_no_fee(role: str) -> None:
     assert FeeRule.objects.count() == before
 
 
+AMOUNT = "Use an amount from 0 to what an escrow may have."
+CODE = "Use an ISO 4217 code, for example NGN."
+PERCENT = "Use 0 to 99.99 %."
+BELOW = "The maximum must not be below the minimum."
+FUTURE = "Choose a time in the future, or leave it empty for now."
+
+
 @pytest.mark.parametrize(
-    ("changes", "error", "field"),
+    ("changes", "field", "text"),
     [
-        ({"currency": "ABC"}, WrongFee, "currency"),
-        ({"currency": "ngn"}, WrongFee, "currency"),
-        ({"terms": Terms(-1, 0, 0, None)}, WrongFee, "percent_basis_points"),
-        ({"terms": Terms(10_000, 0, 0, None)}, WrongFee, "percent_basis_points"),
-        ({"terms": Terms(0, -1, 0, None)}, WrongFee, "fixed_minor"),
-        ({"terms": Terms(0, 0, -1, None)}, WrongFee, "minimum_minor"),
-        ({"terms": Terms(0, 0, 0, -1)}, WrongFee, "maximum_minor"),
-        ({"terms": Terms(0, 0, 0, HIGHEST_MINOR + 1)}, WrongFee, "maximum_minor"),
-        ({"terms": Terms(0, 0, 100, 99)}, WrongFee, "maximum_minor"),
-        ({"reason": " "}, ReasonMissing, "reason"),
-        ({"from_at": timezone.now() - timedelta(seconds=1)}, WrongFee, "from_at"),
+        ({"currency": "ABC"}, "currency", CODE),
+        ({"currency": "ngn"}, "currency", CODE),
+        ({"terms": Terms(-1, 0, 0, None)}, "percent_basis_points", PERCENT),
+        ({"terms": Terms(10_000, 0, 0, None)}, "percent_basis_points", PERCENT),
+        ({"terms": Terms(0, -1, 0, None)}, "fixed_minor", AMOUNT),
+        ({"terms": Terms(0, 0, -1, None)}, "minimum_minor", AMOUNT),
+        ({"terms": Terms(0, 0, 0, -1)}, "maximum_minor", AMOUNT),
+        ({"terms": Terms(0, 0, 0, HIGHEST_MINOR + 1)}, "maximum_minor", AMOUNT),
+        ({"terms": Terms(0, 0, 100, 99)}, "maximum_minor", BELOW),
+        ({"from_at": timezone.now() - timedelta(seconds=1)}, "from_at", FUTURE),
     ],
 )
-def test_what_can_be_no_fee_is_refused_by_its_field(
-    changes: dict[str, Any], error: type[EscrowError], field: str
-) -> None:
+def test_what_can_be_no_fee_is_refused_by_its_field(changes: dict[str, Any], field: str, text: str) -> None:
     before = FeeRule.objects.count()
-    with pytest.raises(error) as refused:
+    with pytest.raises(WrongFee) as refused:
         set_fee(**wanted(**changes), actor=make_freezer())
-    assert list(refused.value.fields) == [field]
+    assert refused.value.fields == {field: [text]}
+    assert FeeRule.objects.count() == before
+
+
+def test_a_fee_needs_a_reason() -> None:
+    before = FeeRule.objects.count()
+    with pytest.raises(ReasonMissing) as refused:
+        set_fee(**wanted(reason=" "), actor=make_freezer())
+    assert list(refused.value.fields) == ["reason"]
     assert FeeRule.objects.count() == before
 
 
