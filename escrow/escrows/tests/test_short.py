@@ -15,6 +15,7 @@ from core.errors import AmaniError
 from escrow import escrows, ledger, stops
 from escrow.errors import CannotReceive, NotAllowed, NotShort, OwnEscrow, ReasonMissing, Short, StepRefused
 from escrow.escrows.fees import FeePayer
+from escrow.escrows.taken_back import WHY
 from escrow.escrows.tests import deals
 from escrow.escrows.tests.deals import NAIRA, Deal, books
 from escrow.models import Escrow, LedgerTransfer, Role
@@ -73,6 +74,8 @@ def test_what_was_taken_back_is_missing_and_the_escrow_is_frozen(deal: Deal) -> 
     last = escrow.events.last()
     assert last is not None
     assert (last.event, last.amount_minor, last.provider) == ("take_back", SECOND, "sandbox")
+    transfer = LedgerTransfer.objects.get(kind="funding_reversed")
+    assert (transfer.escrow_id, transfer.reason, last.reason) == (escrow.pk, WHY, WHY)
     before = books(deal)
     take_back(deal, "second", SECOND)
     assert (escrow.short_minor, books(deal)) == (SECOND, before)
