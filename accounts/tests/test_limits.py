@@ -99,6 +99,14 @@ def test_many_sources_together_do_not_guess_without_end(few: None, ada: User) ->
     assert locked() == 1
 
 
+def test_one_source_does_not_guess_at_one_account_after_the_other(ada: User) -> None:
+    for number in range(10):
+        assert guess(1, f"user{number}@example.com", REMOTE_ADDR="10.0.0.2") == WRONG
+    assert guess(1, "another@example.com", REMOTE_ADDR="10.0.0.2") == LOCKED
+    assert App(REMOTE_ADDR="10.0.0.2").sign_in().errors == LOCKED
+    assert App(**HERE).sign_in().status == 200
+
+
 def test_the_sources_of_one_network_are_one(ada: User) -> None:
     for number in range(5):
         guess(1, REMOTE_ADDR=f"2001:db8::{number}")

@@ -227,6 +227,7 @@ def test_a_head_that_is_too_long_is_refused() -> None:
         client = connect()
         client.send(b"GET / HTTP/1.1\r\n" + b"a" * (LONGEST_HEAD - 15))
         assert client.answer() == (431, b"")
+        assert client.head.startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
         assert client.is_closed()
         assert server.began == []
 

@@ -13,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from socketserver import TCPServer
 from typing import Any
+from unittest import mock
 
 import pytest
 import requests
@@ -242,7 +243,8 @@ def test_a_child_has_ended_when_it_has_also_if_other_code_waited_for_it() -> Non
     os.close(reading)
     assert not running.has_ended()
     os.close(writing)
-    assert wait_until(running.has_ended)
+    os.waitid(os.P_PID, running.child, os.WEXITED | os.WNOWAIT)
+    assert running.has_ended()
     assert running.has_ended()
 
 
@@ -275,10 +277,11 @@ class Ended(BaseException):
     """Instead of the end of this process."""
 
 
-def test_it_looks_for_its_parent_between_requests(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    def end(status: int) -> None:
-        raise Ended(status)
+def end(status: int) -> None:
+    raise Ended(status)
 
+
+def test_it_looks_for_its_parent_between_requests(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "_exit", end)
     asked: list[None] = []
 
@@ -288,6 +291,69 @@ def test_it_looks_for_its_parent_between_requests(client: Client, monkeypatch: p
 
     with pytest.raises(Ended, match="0"):
         module.listen(("127.0.0.1", client.port), is_orphan)
+
+
+@pytest.mark.parametrize("number", [7, 0])
+def test_the_child_serves_and_the_parent_knows_it(
+    number: int, client: Client, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served: list[Any] = []
+    monkeypatch.setattr(os, "fork", lambda: number)
+    monkeypatch.setattr(module, "serve", lambda *arguments: served.append(arguments))
+    monkeypatch.setattr(module, "monotonic", lambda: 1000.0)
+    running = MetricsServer()
+    running.start()
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    assert served == [(settings.METRICS_BIND, os.getpid(), mask)] * (number == 0)
+    assert (running.child, running.owner, running.started_at) == (number, os.getpid(), 1000.0)
+
+
+def test_without_memory_for_a_child_none_is_there(
+    client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail() -> int:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "fork", fail)
+    running = MetricsServer()
+    assert (running.address, running.owner, running.child, running.due_at) == (None, 0, 0, 0.0)
+    running.child = 7
+    running.start()
+    assert running.child == 0
+    (event,) = events_of(caplog.records)
+    assert event["event"] == "metrics_server_not_started"
+
+
+@pytest.mark.parametrize("is_orphan", [False, True])
+def test_the_child_has_its_own_signals_and_its_parent(
+    is_orphan: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handlers: dict[int, Any] = {}
+    others: list[Any] = []
+    monkeypatch.setattr(signal, "signal", handlers.__setitem__)
+    monkeypatch.setattr(signal, "set_wakeup_fd", others.append)
+    monkeypatch.setattr(signal, "pthread_sigmask", lambda *mask: others.append(mask))
+    monkeypatch.setattr(module, "listen", lambda address, asks: others.append((address, asks())))
+    monkeypatch.setattr(os, "_exit", end)
+    parent = 0 if is_orphan else os.getppid()
+    with pytest.raises(Ended, match="1"):
+        module.serve(("127.0.0.1", 9101), parent, {signal.SIGUSR1})
+    assert handlers == dict.fromkeys(module.OF_THE_PARENT, signal.SIG_DFL) | {signal.SIGINT: signal.SIG_IGN}
+    assert others == [-1, (signal.SIG_SETMASK, {signal.SIGUSR1}), (("127.0.0.1", 9101), is_orphan)]
+
+
+def test_a_client_that_has_left_keeps_no_late_one_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    for step in ("server_bind", "server_activate"):
+        monkeypatch.setattr(TCPServer, step, lambda _self: None)
+    monkeypatch.setattr(module, "monotonic", lambda: 1000.0)
+    left, late, young = mock.Mock(), mock.Mock(), mock.Mock()
+    left.shutdown.side_effect = OSError
+    with module.Server("127.0.0.1", 9101, lambda: False) as made:
+        limit = 1000.0 - module.CONNECTION_SECONDS
+        made.began = {left: limit - 1, late: limit - 1, young: limit}
+        made.service_actions()
+    late.shutdown.assert_called_once_with(socket.SHUT_RDWR)
+    young.shutdown.assert_not_called()
 
 
 @pytest.mark.parametrize(
@@ -313,7 +379,11 @@ def own(client: Client) -> Iterator[module.Server]:
         thread.join()
 
 
-def test_a_connection_counts_until_it_is_closed(own: module.Server, client: Client) -> None:
+def test_a_connection_counts_until_it_is_closed(
+    own: module.Server, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CONNECTION_SECONDS", 3600.0)
+    monkeypatch.setattr(module.Handler, "timeout", 3600.0)
     connections = [client.connect() for _ in range(MOST_CONNECTIONS)]
     assert wait_until(lambda: len(own.began) == MOST_CONNECTIONS)
     with client.connect() as extra:

@@ -18,7 +18,7 @@ from escrow.escrows.fees import FeePayer
 from escrow.escrows.taken_back import WHY
 from escrow.escrows.tests import deals
 from escrow.escrows.tests.deals import NAIRA, Deal, books
-from escrow.models import Escrow, LedgerTransfer, Role
+from escrow.models import Escrow, LedgerTransfer, Milestone, Role
 from escrow.states import MilestoneState, State
 from kyc.models import Case
 
@@ -162,6 +162,12 @@ def test_it_ends_with_what_it_holds_back_to_the_buyer(deal: Deal, operator: User
         operator.pk,
         deal.first.pk,
     )
+    assert transfer.key == key_before_last_step(deal.milestones[0], "refund")
+
+
+def key_before_last_step(milestone: Milestone, what: str) -> str:
+    """Returns the key that the ledger knows the last step's money by, so that it moves once."""
+    return f"milestone:{milestone.pk}:{what}:{milestone.version - 1}"
 
 
 def test_it_ends_with_what_it_holds_to_the_seller_with_the_fee_on_it(operator: User) -> None:
@@ -176,6 +182,14 @@ def test_it_ends_with_what_it_holds_to_the_seller_with_the_fee_on_it(operator: U
     assert (deal.held, deal.buyers, deal.sellers + fee) == (0, 0, FIRST)
     assert fee == FIRST * 15 // 1_015  # 1.5 % on top
     assert (escrow.state, first.events.filter(event="award").count()) == (State.CLOSED_MIXED, 1)
+    assert first.events.get(event="release").actor_id == operator.pk
+    part = LedgerTransfer.objects.filter(kind="release").latest("id")
+    assert (part.key, part.escrow_id, part.milestone_id, part.actor_id) == (
+        key_before_last_step(second, "release"),
+        escrow.pk,
+        second.pk,
+        operator.pk,
+    )
 
 
 def test_what_waits_for_its_seller_is_ended_too(operator: User) -> None:
