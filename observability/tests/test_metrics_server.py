@@ -12,6 +12,7 @@ from ipaddress import ip_network
 from itertools import pairwise
 from pathlib import Path
 from socketserver import TCPServer
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -316,7 +317,8 @@ def test_without_memory_for_a_child_none_is_there(
 
     monkeypatch.setattr(os, "fork", fail)
     running = MetricsServer()
-    assert (running.address, running.owner, running.child, running.due_at) == (None, 0, 0, 0.0)
+    assert (running.address, running.owner, running.child) == (None, 0, 0)
+    assert (running.started_at, running.due_at, running.wait_seconds) == (0.0, 0.0, 0.0)
     running.child = 7
     running.start()
     assert running.child == 0
@@ -431,3 +433,8 @@ def test_an_answer_sees_who_asks(own: module.Server, client: Client, settings: A
     assert client.get(headers=forwarded | {"Authorization": f"Bearer {'t' * 20}"}).status_code == 200
     settings.METRICS_ALLOWED_NETWORKS = []
     assert client.get().status_code == 403
+
+
+def test_the_interface_of_an_address_is_left_out() -> None:
+    request: Any = SimpleNamespace(command="GET", headers={}, client_address=("fe80::1%eth0", 40_000, 0, 2))
+    assert module.Handler.environ(request)["REMOTE_ADDR"] == "fe80::1"
