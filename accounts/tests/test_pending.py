@@ -10,7 +10,6 @@ import pytest
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
 from allauth.usersessions.models import UserSession
-from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
 from django.core import mail
 from django.core.cache import cache
@@ -20,6 +19,7 @@ from accounts import erasure, operators, pending
 from accounts.erasure import erase_account
 from accounts.models import User
 from accounts.pending import STATES
+from accounts.session_store import SessionStore
 from accounts.tests.devices import EMAIL, PASSWORD, App, Browser, code_in_mail, make_person
 from accounts.tests.test_headless_mfa import totp
 

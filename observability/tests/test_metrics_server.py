@@ -344,9 +344,16 @@ def test_the_child_has_its_own_signals_and_its_parent(
     assert others == [-1, (signal.SIG_SETMASK, {signal.SIGUSR1}), (("127.0.0.1", 9101), is_orphan)]
 
 
-def test_a_client_that_has_left_keeps_no_late_one_open(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def unbound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server takes no port: this machine may not have its address."""
     for step in ("server_bind", "server_activate"):
         monkeypatch.setattr(TCPServer, step, lambda _self: None)
+
+
+def test_a_client_that_has_left_keeps_no_late_one_open(
+    unbound: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "monotonic", lambda: 1000.0)
     left, late, young = mock.Mock(), mock.Mock(), mock.Mock()
     left.shutdown.side_effect = OSError
@@ -361,11 +368,7 @@ def test_a_client_that_has_left_keeps_no_late_one_open(monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("host", "family"), [("192.0.2.1", socket.AF_INET), ("::1", socket.AF_INET6), ("a.b", socket.AF_INET)]
 )
-def test_an_address_with_a_colon_is_ipv6(
-    host: str, family: socket.AddressFamily, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for step in ("server_bind", "server_activate"):  # this machine may have no such address
-        monkeypatch.setattr(TCPServer, step, lambda _self: None)
+def test_an_address_with_a_colon_is_ipv6(host: str, family: socket.AddressFamily, unbound: None) -> None:
     with module.Server(host, 9101, lambda: False) as made:
         assert made.address_family == family
         assert (made.server_name, made.server_port) == (host, 9101)
