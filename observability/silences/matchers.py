@@ -22,7 +22,7 @@ QUOTED = r'"(?:[^"\\]|\\.)*"'
 LINE = re.compile(
     rf'(?P<name>{QUOTED}|[^"=!~]+?)\s*(?P<operator>=~|!~|!=|=)\s*(?P<value>{QUOTED}|[^"]*)', re.S
 )
-ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n"}
+ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
 ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 MOST_MATCHERS = 50
 LONGEST_VALUE = 1_000  # characters
@@ -70,7 +70,7 @@ def is_classic(name: str) -> bool:
 
 
 def quoted(text: str) -> str:
-    return '"' + "".join(ESCAPES.get(character, character) for character in text) + '"'
+    return f'"{text.translate(ESCAPES)}"'
 
 
 def unquoted(text: str) -> str:

@@ -244,6 +244,9 @@ def plant_in_tasks(installation: Installation) -> None:
     with Connection(installation.valkey.url) as broker:
         producer = broker.Producer(serializer="json")
         producer.publish(body, routing_key="celery", exchange="", headers=headers, correlation_id="1")
+    # A message that Redis has just given out when it is killed does not come back.
+    log, mark = installation.folder / "worker.log", PLANTED["unknown task"].mark.encode()
+    assert wait_until(lambda: mark in log.read_bytes()), installation.log("worker")
 
 
 def plant_in_command(installation: Installation) -> None:
