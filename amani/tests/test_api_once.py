@@ -318,8 +318,8 @@ def test_the_database_keeps_a_key_for_a_day(app: Api) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_one_key_sent_many_times_at_once_is_done_once() -> None:
-    """TIMES=1000 CLIENTS=32 is the promise; the suite sends fewer."""
-    times, clients = int(os.environ.get("TIMES", "64")), int(os.environ.get("CLIENTS", "8"))
+    """AMANI_REPEATS=1000 AMANI_CLIENTS=32 is the promise; the suite sends fewer."""
+    times, clients = int(os.environ.get("AMANI_REPEATS", "64")), int(os.environ.get("AMANI_CLIENTS", "8"))
     token = token_of(make_person())
     answers: list[tuple[int, bytes, str]] = []
     start = threading.Barrier(clients)

@@ -1,4 +1,6 @@
-"""One key sent by many clients at once moves money once. TIMES=1000 CLIENTS=32 is the promise."""
+"""One key sent by many clients at once moves money once: 1,000 times by 32 clients with AMANI_REPEATS=1000
+and AMANI_CLIENTS=32.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ from escrow.models import LedgerTransfer
 
 @pytest.mark.django_db(transaction=True)
 def test_a_release_sent_many_times_at_once_is_one_transfer() -> None:
-    times, clients = int(os.environ.get("TIMES", "32")), int(os.environ.get("CLIENTS", "8"))
+    times, clients = int(os.environ.get("AMANI_REPEATS", "32")), int(os.environ.get("AMANI_CLIENTS", "8"))
     deal = funded()
     app = App(deal.buyer)
     path, key = f"/milestones/{deal.first.public_id}/release", str(uuid4())

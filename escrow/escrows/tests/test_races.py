@@ -1,6 +1,6 @@
 """Races release, partial release, refund and automatic release of one milestone: the money leaves once.
 
-The suite plays a few rounds; ESCROW_RACE_ROUNDS=1000 plays more.
+The suite plays a few rounds; AMANI_RACES=1000 plays more.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from escrow.models import Escrow, LedgerTransfer, Milestone
 from escrow.states import MilestoneState, State
 from kyc.tests.test_case_races import at_once
 
-ROUNDS = int(os.environ.get("ESCROW_RACE_ROUNDS", "12"))
+ROUNDS = int(os.environ.get("AMANI_RACES", "12"))
 
 
 def attempts(deal: Deal) -> list[Callable[[], object]]:
