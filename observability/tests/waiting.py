@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 from local import processes
 
-PATIENCE_SECONDS = 180.0  # for a condition, an event, the end of a process
+# For a condition, an event, the end of a process: two first migrates at once are 50 s of processor time.
+PATIENCE_SECONDS = 600.0
 ANSWER_SECONDS = 60.0  # for one answer over HTTP
 
 
