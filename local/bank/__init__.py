@@ -4,7 +4,7 @@ a person plays it on a page.
     PAYMENT_SANDBOX_KEY=... python -m local.bank 8026 .run/bank.json
 
 Keeps what it knows in one file, so that a payment still waits after the next start; listens on 127.0.0.1
-only, unless it is told otherwise (`--help`), as in a container. `book` is what happened, `webhooks` tells
+only, unless an option says otherwise (`--help`), as in a container. `book` is what happened, `webhooks` tells
 Amani about it, `page` is how it looks, `server` the HTTP around them. The contract is in
 escrow/payments/sandbox/format.py.
 """

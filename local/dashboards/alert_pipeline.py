@@ -48,7 +48,7 @@ SIGNS = Row(
         ),
         number(
             "Given up, last day",
-            "Deliveries that ended without reaching anybody. Each is an alert that a channel never showed.",
+            "Deliveries that failed for good or were given up. Each is an alert that a channel never showed.",
             "short",
             Query('sum(increase(amani_alert_deliveries_total{amani, outcome=~"failed|dead"}[1d]))'),
             limit=Limit(1, "AlertDeliveriesLost"),

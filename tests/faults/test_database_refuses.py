@@ -109,7 +109,7 @@ def disk_full(installation: Installation) -> Iterator[None]:
         as_superuser(installation, "DROP FUNCTION refuse CASCADE")
 
 
-# --- Whoever writes ---
+# --- Clients that write ---
 
 
 class Clients:

@@ -1,4 +1,4 @@
-"""Balances and statements: what is owed to the user, and nothing of anybody else."""
+"""Balances and statements: what is owed to the user, and nothing of other people."""
 
 from __future__ import annotations
 
