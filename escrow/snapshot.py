@@ -7,22 +7,35 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from django.db import transaction
-from django.db.models import Count, Min, QuerySet
+from django.db.models import Count, Min
 from django.utils import timezone
 
 from core.money import format_amount
 from escrow import snapshot_metrics, stops
 from escrow.escrows.auto_release import due
 from escrow.ledger import counting, drift
-from escrow.models import Escrow, Milestone, MoneyStop, Payout
+from escrow.models import MoneyStop
 from escrow.payments import contradictions
-from escrow.payments.states import PAYOUT_OPEN
-from escrow.states import ENDS, MILESTONE_ENDS
+from escrow.snapshot_metrics import OPEN_STATES
 
 Cause = MoneyStop.Cause
+
+# State by state, each from its own part of an index: GROUP BY, which compares the state of each row with that
+# of the row before, takes half as long again. The second condition is that of the index.
+OPEN_BY_STATE = " UNION ALL ".join(
+    """
+    SELECT 'THING', s.state, found.count, found.oldest
+      FROM unnest(%(THING)s::text[]) AS s(state)
+     CROSS JOIN LATERAL (
+          SELECT count(*), min(t.state_since) AS oldest FROM escrow_THING t
+           WHERE t.state = s.state AND t.state = ANY(%(THING)s)
+          ) found
+    """.replace("THING", thing)
+    for thing in OPEN_STATES
+)
 
 
 class Books(NamedTuple):
@@ -47,23 +60,17 @@ def record_waiting(now: datetime) -> None:
     """Counts what has not ended, by state, with the time since the oldest entered it; late releases; and
     contradictions that are open.
     """
-    open_escrows = Escrow.objects.exclude(state__in=ENDS)
-    open_milestones = Milestone.objects.exclude(state__in=MILESTONE_ENDS)
-    snapshot_metrics.record_states("escrow", by_state(open_escrows, now))
-    snapshot_metrics.record_states("milestone", by_state(open_milestones, now))
-    snapshot_metrics.record_states("payout", by_state(Payout.objects.filter(state__in=PAYOUT_OPEN), now))
+    found: dict[str, dict[str, tuple[int, float]]] = {thing: {} for thing in OPEN_STATES}
+    for thing, state, count, oldest in counting.asked(OPEN_BY_STATE, **OPEN_STATES):
+        found[thing][state] = (count, age(oldest, now))
+    for thing, by_state in found.items():
+        snapshot_metrics.record_states(thing, by_state)
     late = due(now).order_by().aggregate(count=Count("*"), oldest=Min("auto_release_at"))
     snapshot_metrics.record_auto_release(late["count"], age(late["oldest"], now))
     contradicted = contradictions.open_ones().items()
     snapshot_metrics.record_contradictions(
         {pair: (count, age(oldest, now)) for pair, (count, oldest) in contradicted}
     )
-
-
-def by_state(rows: QuerySet[Any], now: datetime) -> dict[str, tuple[int, float]]:
-    """Returns state → (number of rows, seconds since the oldest entered it); asks an index alone."""
-    found = rows.order_by().values_list("state").annotate(count=Count("*"), oldest=Min("state_since"))
-    return {state: (count, age(oldest, now)) for state, count, oldest in found}
 
 
 def age(since: datetime | None, now: datetime) -> float:

@@ -16,9 +16,9 @@ CUSTOMER_KINDS = ("escrow_held", "seller_payable", "buyer_refundable", "payout_i
 CAUSES = ("imbalance", "drift", "negative")
 # The states that end are left out: what has ended only grows, and the counters say how fast.
 OPEN_STATES = {
-    "escrow": tuple(state.value for state in OPEN),
-    "milestone": tuple(state.value for state in MilestoneState if state not in MILESTONE_ENDS),
-    "payout": tuple(state.value for state in PAYOUT_OPEN),
+    "escrow": [state.value for state in OPEN],
+    "milestone": [state.value for state in MilestoneState if state not in MILESTONE_ENDS],
+    "payout": [state.value for state in PAYOUT_OPEN],
 }
 
 imbalance = snapshot_gauge(

@@ -51,6 +51,9 @@ LINKS = """
 BALANCES = """
     ENTRIES, looked_at AS MATERIALIZED (
         SELECT e.account_id, e.shard FROM entries e
+         UNION SELECT b.account_id, b.shard FROM ledger_balance b
+                WHERE (b.account_id, b.shard) > (%(after_account)s, %(after_shard)s)
+                  AND (b.account_id, b.shard) <= (%(up_to_account)s, %(up_to_shard)s)
          UNION SELECT * FROM unnest(%(accounts)s::bigint[], %(shards)s::smallint[])
     ), compared AS MATERIALIZED (
         SELECT l.account_id, l.shard, b.posted_minor < 0 AS is_below,
@@ -71,10 +74,11 @@ BALANCES = """
            ) a ON true
      WHERE c.has_drifted OR c.is_below AND NOT a.is_house LIMIT %(at_most)s
 """.replace("ENTRIES", ENTRIES)
-SLICE = """
+END_OF_SLICE = """
     SELECT account_id, shard FROM ledger_balance WHERE (account_id, shard) > (%(account_id)s, %(shard)s)
-     ORDER BY account_id, shard LIMIT %(at_once)s
+     ORDER BY account_id, shard OFFSET %(at_once)s - 1 LIMIT 1
 """
+AFTER_ALL = (2**63 - 1, 2**15 - 1)
 
 
 class Finding(NamedTuple):
@@ -97,16 +101,19 @@ def compare(watch: LedgerWatch, horizon: Horizon, recounted: Span) -> Wrong:
     """Compares what is due with its entries, and moves the locked `watch` forward; the caller saves it."""
     kept = {Finding(*row) for row in LedgerFinding.objects.values_list(*Finding._fields)}
     new = new_entries(watch, horizon)
-    balances = [*next_slice(watch), *{(finding.account_id, finding.shard) for finding in kept}]
+    again = {(finding.account_id, finding.shard) for finding in kept}
     which = {
         "new_after": new.after,
         "new_up_to": new.up_to,
         "old_after": recounted.after,
         "old_up_to": recounted.up_to,
         "entries": [finding.entry_id for finding in kept if finding.entry_id],
+        **next_slice(watch),
+        "accounts": [account_id for account_id, _shard in again],
+        "shards": [shard for _account_id, shard in again],
         "at_most": FOUND_AT_ONCE,
     }
-    found = set(wrong_links(which)) | set(wrong_balances(which, balances))
+    found = set(wrong_links(which)) | set(wrong_balances(which))
     watch.checked_id = max(watch.checked_id, min(new.up_to, watch.counted_id))
     keep(kept, found)
     return summed_up(found)
@@ -119,12 +126,14 @@ def new_entries(watch: LedgerWatch, horizon: Horizon) -> Span:
     return Span(watch.checked_id, min(watch.checked_id + NEW_AT_ONCE, watch.counted_id))
 
 
-def next_slice(watch: LedgerWatch) -> list[tuple[int, int]]:
-    """Returns the next balances of all, which begin anew after the last: each within half a day."""
+def next_slice(watch: LedgerWatch) -> dict[str, int]:
+    """Returns the bounds of the next balances to compare; begins anew after the last, within half a day."""
+    after = {"after_account": watch.account_id, "after_shard": watch.shard}
     at_once = max(BALANCES_AT_ONCE, watch.counted_id // RUNS_IN_HALF_A_DAY)
-    rows = asked(SLICE, account_id=watch.account_id, shard=watch.shard, at_once=at_once)
-    watch.account_id, watch.shard = rows[-1] if len(rows) == at_once else (0, 0)
-    return [(account_id, shard) for account_id, shard in rows]
+    ends = asked(END_OF_SLICE, account_id=watch.account_id, shard=watch.shard, at_once=at_once)
+    watch.account_id, watch.shard = ends[0] if ends else (0, 0)
+    up_to_account, up_to_shard = ends[0] if ends else AFTER_ALL
+    return {**after, "up_to_account": up_to_account, "up_to_shard": up_to_shard}
 
 
 def wrong_links(which: dict[str, object]) -> Iterable[Finding]:
@@ -132,11 +141,8 @@ def wrong_links(which: dict[str, object]) -> Iterable[Finding]:
         yield Finding(account_id, shard, entry_id, Problem.DRIFT)
 
 
-def wrong_balances(which: dict[str, object], balances: list[tuple[int, int]]) -> Iterable[Finding]:
-    accounts, shards = [account for account, _ in balances], [shard for _, shard in balances]
-    for account_id, shard, has_drifted, is_negative in asked(
-        BALANCES, **which, accounts=accounts, shards=shards
-    ):
+def wrong_balances(which: dict[str, object]) -> Iterable[Finding]:
+    for account_id, shard, has_drifted, is_negative in asked(BALANCES, **which):
         if has_drifted:
             yield Finding(account_id, shard, 0, Problem.DRIFT)
         if is_negative:
