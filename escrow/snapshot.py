@@ -24,7 +24,7 @@ from escrow.snapshot_metrics import OPEN_STATES
 Cause = MoneyStop.Cause
 
 # State by state, each from its own part of an index: GROUP BY, which compares the state of each row with that
-# of the row before, takes half as long again. The second condition is that of the index.
+# of the row before, takes half as long again. The second condition implies that of the partial index.
 OPEN_BY_STATE = " UNION ALL ".join(
     """
     SELECT 'THING', s.state, found.count, found.oldest
