@@ -23,8 +23,9 @@ from escrow.snapshot_metrics import OPEN_STATES
 
 Cause = MoneyStop.Cause
 
-# State by state, each from its own part of an index: GROUP BY, which compares the state of each row with that
-# of the row before, takes half as long again. The second condition implies that of the partial index.
+# Each state, also one that nothing is in, from its own part of an index: GROUP BY, which compares the state
+# of each row with that of the row before, takes half as long again. The second condition implies that of the
+# partial index.
 OPEN_BY_STATE = " UNION ALL ".join(
     """
     SELECT 'THING', s.state, found.count, found.oldest
@@ -60,11 +61,8 @@ def record_waiting(now: datetime) -> None:
     """Counts what has not ended, by state, with the time since the oldest entered it; late releases; and
     contradictions that are open.
     """
-    found: dict[str, dict[str, tuple[int, float]]] = {thing: {} for thing in OPEN_STATES}
     for thing, state, count, oldest in counting.asked(OPEN_BY_STATE, **OPEN_STATES):
-        found[thing][state] = (count, age(oldest, now))
-    for thing, by_state in found.items():
-        snapshot_metrics.record_states(thing, by_state)
+        snapshot_metrics.record_state(thing, state, count, age(oldest, now))
     late = due(now).order_by().aggregate(count=Count("*"), oldest=Min("auto_release_at"))
     snapshot_metrics.record_auto_release(late["count"], age(late["oldest"], now))
     contradicted = contradictions.open_ones().items()

@@ -133,13 +133,11 @@ def record_negative(accounts: Mapping[str, int]) -> None:
         gauge.set(accounts.get(kind, 0))
 
 
-def record_states(thing: str, found: Mapping[str, tuple[int, float]]) -> None:
-    """Sets count and oldest age in seconds by state. `thing`: escrow, milestone or payout."""
-    for state in OPEN_STATES[thing]:
-        count, age_seconds = found.get(state, (0, 0.0))
-        counted, oldest = states[thing, state]
-        counted.set(count)
-        oldest.set(max(age_seconds, 0.0))
+def record_state(thing: str, state: str, count: int, age_seconds: float) -> None:
+    """Sets count and oldest age of one state. `thing`: escrow, milestone or payout."""
+    counted, oldest = states[thing, state]
+    counted.set(count)
+    oldest.set(max(age_seconds, 0.0))
 
 
 def record_auto_release(overdue_count: int, late_seconds: float) -> None:

@@ -75,7 +75,8 @@ BALANCES = """
      WHERE c.has_drifted OR c.is_below AND NOT a.is_house LIMIT %(at_most)s
 """.replace("ENTRIES", ENTRIES)
 END_OF_SLICE = """
-    SELECT account_id, shard FROM ledger_balance WHERE (account_id, shard) > (%(account_id)s, %(shard)s)
+    SELECT account_id, shard FROM ledger_balance
+     WHERE (account_id, shard) > (%(after_account)s, %(after_shard)s)
      ORDER BY account_id, shard OFFSET %(at_once)s - 1 LIMIT 1
 """
 AFTER_ALL = (2**63 - 1, 2**15 - 1)
@@ -130,7 +131,7 @@ def next_slice(watch: LedgerWatch) -> dict[str, int]:
     """Returns the bounds of the next balances to compare; begins anew after the last, within half a day."""
     after = {"after_account": watch.account_id, "after_shard": watch.shard}
     at_once = max(BALANCES_AT_ONCE, watch.counted_id // RUNS_IN_HALF_A_DAY)
-    ends = asked(END_OF_SLICE, account_id=watch.account_id, shard=watch.shard, at_once=at_once)
+    ends = asked(END_OF_SLICE, **after, at_once=at_once)
     watch.account_id, watch.shard = ends[0] if ends else (0, 0)
     up_to_account, up_to_shard = ends[0] if ends else AFTER_ALL
     return {**after, "up_to_account": up_to_account, "up_to_shard": up_to_shard}
