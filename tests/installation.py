@@ -23,7 +23,7 @@ from local.children import Program
 from local.ports import find_free_port
 from local.processes import signal_group
 from local.services import APPLICATION, OWNER, PrivatePostgres, PrivateValkey
-from observability.tests.waiting import ANSWER_SECONDS, PATIENCE_SECONDS, wait_until
+from observability.tests.waiting import ANSWER_SECONDS, COMMAND_SECONDS, wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
 TOKEN = "token-of-the-test-installation-0123456789"
@@ -299,7 +299,7 @@ def run_command(
         env=installation.environment | variables,
         capture_output=True,
         text=True,
-        timeout=PATIENCE_SECONDS,
+        timeout=COMMAND_SECONDS,
         check=False,
     )
 

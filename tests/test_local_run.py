@@ -19,7 +19,7 @@ import pytest
 from dotenv import dotenv_values
 
 from local.ports import find_free_port
-from observability.tests.waiting import ANSWER_SECONDS, PATIENCE_SECONDS, wait_until
+from observability.tests.waiting import ANSWER_SECONDS, COMMAND_SECONDS, PATIENCE_SECONDS, wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -64,7 +64,7 @@ class Checkout:
             env=self.environment() | changes,
             capture_output=True,
             text=True,
-            timeout=PATIENCE_SECONDS,
+            timeout=COMMAND_SECONDS,
             check=False,
         )
         return done.returncode, done.stdout + done.stderr

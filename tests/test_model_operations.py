@@ -11,7 +11,7 @@ from django_prometheus.models import model_inserts
 
 from accounts.models import User
 from observability.tests.samples import Change
-from observability.tests.waiting import PATIENCE_SECONDS
+from observability.tests.waiting import COMMAND_SECONDS
 
 COUNTED = {
     "accounts.user",
@@ -85,6 +85,6 @@ def test_their_values_are_in_the_files_of_the_slot_whatever_is_imported_first(
         "from django_prometheus.models import model_inserts; model_inserts.labels('accounts.user').inc(3)"
     )
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=PATIENCE_SECONDS)
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=COMMAND_SECONDS)
     assert b'"accounts.user"' in (tmp_path / "counter_web-0.db").read_bytes()
     assert {path.stem.rpartition("_")[2] for path in tmp_path.glob("*.db")} == {"web-0"}

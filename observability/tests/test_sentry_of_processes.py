@@ -18,7 +18,7 @@ from core.request_id import request_id
 from observability.tests import sample_celery
 from observability.tests.fake_sentry import FakeSentry
 from observability.tests.processes import ROOT, Scrape, celery, gunicorn, send, wait_until
-from observability.tests.waiting import PATIENCE_SECONDS
+from observability.tests.waiting import COMMAND_SECONDS, PATIENCE_SECONDS
 
 pytestmark = pytest.mark.processes
 
@@ -39,7 +39,7 @@ def manage(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str
         env=os.environ | {"DJANGO_SETTINGS_MODULE": "tests.process_settings"} | variables,
         capture_output=True,
         text=True,
-        timeout=PATIENCE_SECONDS,
+        timeout=COMMAND_SECONDS,
         check=False,
     )
 

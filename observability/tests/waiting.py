@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 from local import processes
 
-# For a condition, an event, the end of a process: two first migrates at once are 50 s of processor time.
-PATIENCE_SECONDS = 600.0
+PATIENCE_SECONDS = 180.0  # for a condition, an event, the end of a process
+COMMAND_SECONDS = 600.0  # for a whole command: of two first migrates at once one waits for the other
 ANSWER_SECONDS = 60.0  # for one answer over HTTP
 
 

@@ -32,7 +32,7 @@ from observability.alerts.intake.payload import read_payload
 from observability.models import Delivery, Episode
 from observability.tests.payloads import alert, body
 from observability.tests.vendors import Vendor
-from observability.tests.waiting import PATIENCE_SECONDS
+from observability.tests.waiting import COMMAND_SECONDS
 from tests.stack.pgbouncer import PgBouncer
 
 pytestmark = [
@@ -244,7 +244,7 @@ def test_the_worker_does_not_start_in_transaction_mode(pgbouncer: PgBouncer) -> 
         cwd=amani_settings.BASE_DIR,
         capture_output=True,
         text=True,
-        timeout=PATIENCE_SECONDS,
+        timeout=COMMAND_SECONDS,
         check=False,
     )
     assert ended.returncode == 1
