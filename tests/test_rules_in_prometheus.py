@@ -324,7 +324,8 @@ def test_rules_are_fetched_loaded_and_read_back(
         publish_fetched(ship(("> 10", f"> {threshold}")), fetched)
         assert server.loaded()["QueueLong"] == f"(vector(5)) > {threshold}"
     assert sorted(file.name for file in server.rules.glob("*.yml")) == [FILE]
-    assert fetched.read_text().count("Prometheus has loaded new rules") == 2
+    # The script writes its line after Prometheus has loaded them, which Amani may see first.
+    assert wait_until(lambda: fetched.read_text().count("Prometheus has loaded new rules") == 2)
     file = server.rules / FILE
     whole = file.read_text()
     file.unlink()
